@@ -1,0 +1,70 @@
+# Everything a person types; `make help` lists it. KEY=VALUE words go to the pipeline as they stand:
+#   make train model=cnn 'model.filters=[16, 32]'
+.DEFAULT_GOAL := help
+
+# Words that the Makefile and its scripts read themselves. All others that the command line sets are the pipeline's.
+settings := ARGS BASE_IMAGE BUILD_NETWORK CA_BUNDLE PACKAGE PIP_CONF PORT PYTHON RUN_NETWORK RUNTIME UPGRADE
+given = $(foreach name,$(sort $(.VARIABLES)),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+quote = '$(subst ','\'',$(1))'
+# $(value) gives what was typed; $(MAKEOVERRIDES) would give it with make's own escapes of blanks, \ and $$
+overrides = $(foreach name,$(filter-out $(settings),$(given)),$(call quote,$(name)=$(value $(name))))
+# ARGS is a piece of shell, less its wildcards: [64,32] stays as it is
+pipeline = @set -f; exec scripts/run pipeline $@ $(overrides) $(ARGS)
+
+PORT ?= 6006
+python := .venv/bin/python
+
+.PHONY: help train evaluate runs shards tensorboard test test-all lint lock image bench docs clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo 'KEY=VALUE words go to the pipeline: make train model=cnn seed=1. Its own help: make train ARGS=--help'
+	@echo 'RUNTIME=local, docker or podman decides where it runs; otherwise in the image where an engine answers.'
+
+train: ## Train, evaluate and report; on the digits that come along, unless told otherwise
+	$(pipeline)
+
+evaluate: ## Evaluate a stored run again: run.name=NAME, with data=... on other data
+	$(pipeline)
+
+runs: ## List the runs under runs/
+	$(pipeline)
+
+shards: ## Write a data set as TFRecord shards: data=... shards.path=FOLDER
+	$(pipeline)
+
+tensorboard: ## Show the runs' curves in a browser; PORT=6006
+	@RUN_NETWORK=$${RUN_NETWORK:-host} scripts/run tensorboard.main --logdir runs --port $(PORT) $(ARGS)
+
+test: ## The quick tests; ARGS go to pytest
+	@scripts/setup dev
+	@set -f; exec $(python) -m pytest $(ARGS)
+
+test-all: ## All tests, those that take minutes too, and what they cover
+	@scripts/setup dev
+	@set -f; exec $(python) -m pytest -m '' --cov $(ARGS)
+
+lint: ## Style, and that imports go down only
+	@scripts/setup dev
+	$(python) -m ruff check .
+	$(python) -m ruff format --check .
+	.venv/bin/lint-imports
+
+lock: ## Solve requirements*.in into the locks again; UPGRADE=1 or PACKAGE=NAME for newer versions
+	@scripts/setup dev
+	@scripts/lock
+
+image: ## Build the project's image with the code as it is now
+	@engine=$$(scripts/runtime engine) && exec scripts/image build "$$engine"
+
+bench: ## Measure, in ratios of one run
+	@set -f; exec scripts/run benchmarks $(ARGS)
+
+docs: ## Write the config reference again
+	@scripts/setup
+	@mkdir -p docs && $(python) -m pipeline reference >docs/config.md.new && mv docs/config.md.new docs/config.md
+
+clean: ## Remove .venv and caches; runs/ stays
+	@rm -rf .venv .setup .pytest_cache .ruff_cache .import_linter_cache .coverage .coverage.* htmlcov
+	@find pipeline tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,66 @@
+"""The door: command line -> Config -> one command -> exit status."""
+
+import importlib
+import os
+import shlex
+import sys
+
+from pipeline import composition, reference
+from pipeline.errors import ConfigError, PipelineError, RunError, nearest
+
+COMMANDS = {
+    "train": "Train a model, evaluate it on the test split and write the report.",
+    "evaluate": "Evaluate a stored run again (run.name=NAME), on the same data or other data (data=...).",
+    "runs": "List the runs under run.root.",
+    "shards": "Write a data set as TFRecord shards (data=... shards.path=FOLDER).",
+    "reference": "Print the config reference as Markdown.",
+}
+STORED = ("evaluate",)  # commands whose config is that of a run
+
+
+def main(arguments):
+    """Run one command line. Returns the exit status; a defect of this program stays a traceback, status 1."""
+    try:
+        return run(arguments)
+    except PipelineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.status
+
+
+def run(arguments):
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(reference.command_list(COMMANDS))
+        return 0
+    command, *overrides = arguments
+    if command not in COMMANDS:
+        raise ConfigError(f"{command}: there is no such command. {nearest(command, COMMANDS)}")
+    asks_help = {"-h", "--help"} & set(overrides)
+    overrides = [override for override in overrides if override not in ("-h", "--help")]
+    for override in overrides:
+        if override in ("-m", "--multirun"):
+            raise ConfigError(f"{override}: sweeps are not built. Start one run for each setting instead.")
+        if override.startswith("-"):
+            raise ConfigError(f"{override}: there is no such option. Expected KEY=VALUE, or --help.")
+    if asks_help:
+        print(reference.command_page(command, COMMANDS[command], *composition.draft(overrides)))
+        return 0
+    if command == "reference":
+        print(reference.markdown(), end="")
+        return 0
+    config = stored_config(overrides) if command in STORED else composition.compose(overrides)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up notes; 0 shows them
+    # only now, with the config known to be good, is the command imported, and TensorFlow with it
+    module = importlib.import_module(f"pipeline.commands.{command}")
+    return module.run(config, composition.to_yaml(config), shlex.join(["python", "-m", "pipeline", *arguments]))
+
+
+def stored_config(overrides):
+    """The config of the run that the overrides name."""
+    named = composition.compose([override for override in overrides if override.startswith("run.")]).run
+    if named.name is None:
+        raise RunError("run.name: expected the name of a run, found none. `python -m pipeline runs` lists them.")
+    return composition.stored(f"{named.root}/{named.name}/config.yaml", overrides)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""One recipe a file: what `python -m pipeline COMMAND` does, step by step."""

@@ -1,0 +1,206 @@
+"""`train`: from a config to a trained, evaluated and reported model in a folder of its own."""
+
+import hashlib
+import json
+import sys
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import keras
+
+from pipeline import config as c
+from pipeline import preflight
+from pipeline.commands import judging
+from pipeline.data import feed, splits
+from pipeline.errors import PipelineError, Stopped
+from pipeline.evaluation import report
+from pipeline.evaluation.tables import table
+from pipeline.files import whole_file
+from pipeline.models.build import build
+from pipeline.runtime import determinism, devices, environment, run_folder
+from pipeline.runtime.signals import stop_request
+from pipeline.training import callbacks, checkpoints, fit, optimizers, tape
+from pipeline.training.objectives.supervised import Supervised, class_weights
+
+
+def run(config, config_yaml, command_line):
+    """Train, evaluate and report one run; go on with it where it was stopped. Returns the exit status."""
+    began = time.monotonic()
+    drift = environment.require_lock(config.environment.allow_drift)
+    folder, finished = run_folder.choose(config)
+    if finished:
+        print(f"{folder}: finished already. Its report: {folder / 'report.html'}")
+        return 0
+
+    # the order matters: devices and threads before TensorFlow starts work, names before data, data before a folder
+    record = devices.select(config.device, config.hardware)
+    record |= determinism.prepare(config.determinism, config.seed, config.hardware.threads)
+    preflight.check_names(config)
+    keras.config.set_dtype_policy(config.training.precision)
+    data = splits.load(config.data)
+    show_data(config, data)
+
+    keras.utils.set_random_seed(config.seed)  # whatever was made before, the weights start from the seed
+    model = build(config.model, data.spec, lambda name: feed.feature_batches(data.train, data.spec, name))
+    objective = Supervised(config.objective, data.spec, model)
+    training_feed = feed.TrainingFeed(
+        data.train,
+        data.spec,
+        config.data,
+        config.training.batch_size,
+        config.seed,
+        class_weights(config.objective, data.spec, data.train.labels),
+    )
+    objective.compile(optimizers.build(config.optimizer, config.training.epochs * training_feed.steps), config.training)
+    preflight.check(config.training, data.spec, objective, data.validation is not None)
+
+    with run_folder.held(folder), stop_request() as stop:
+        start(folder, config, config_yaml, command_line, record, drift, data, model)
+        try:
+            history, best_epoch = learn(folder, config, objective, training_feed, data, stop)
+            evaluations = judging.judge(config, data.spec, model, data.test, folder / "predictions.csv.gz")
+            finish(folder, config, config_yaml, data, model, history, best_epoch, evaluations, time.monotonic() - began)
+        except Stopped as error:
+            run_folder.update(folder, status=run_folder.INTERRUPTED, why=str(error))
+            raise
+        except (PipelineError, Exception) as error:
+            run_folder.update(folder, status=run_folder.FAILED, why=str(error))
+            raise
+    return 0
+
+
+def show_data(config, data):
+    """Say what will be learned from."""
+    rows = ", ".join(f"{count:,} {name}" for name, count in data.rows.items())
+    inputs = ", ".join(f"{name} {feature.shape} {feature.dtype}" for name, feature in data.spec.features.items())
+    labels = ", ".join(
+        f"{name} ({len(label.classes)} classes)" if label.classes else f"{name} ({label.kind})"
+        for name, label in data.spec.labels.items()
+    )
+    print(f"data: {c.chosen(config)['data']}, {rows} rows: {inputs} -> {labels}")
+
+
+def start(folder, config, config_yaml, command_line, record, drift, data, model):
+    """Write down what the run is made of, before its first step."""
+    model.summary()
+    lines = []
+    model.summary(print_fn=lines.append, line_length=100)
+    (folder / "checkpoints").mkdir(exist_ok=True)
+    for name, text in (
+        ("config.yaml", config_yaml),
+        ("summary.txt", "\n".join(lines) + "\n"),
+        ("architecture.json", json.dumps(keras.saving.serialize_keras_object(model), indent=1, sort_keys=True) + "\n"),
+        ("spec.json", json.dumps(asdict(data.spec), indent=1) + "\n"),
+    ):
+        with whole_file(folder / name) as file:
+            file.write(text.encode())
+    run_folder.write(
+        folder,
+        "environment.json",
+        environment.describe()
+        | {"hardware": record, "drift": drift, "command": command_line, "identity": run_folder.identity(config)},
+    )
+    run_folder.write(
+        folder,
+        "result.json",
+        {"status": run_folder.RUNNING, "started": datetime.now(UTC).isoformat(timespec="seconds"), "fingerprint": data.fingerprint},
+    )
+
+
+def learn(folder, config, objective, training_feed, data, stop):
+    """Train from the newest whole checkpoint to the end. Returns the epochs' logs and the epoch whose weights stayed."""
+    state, damaged = checkpoints.newest(folder / "checkpoints")
+    for path in damaged:
+        print(f"warning: {path} is damaged and was passed over", file=sys.stderr)
+    at = f"going on after epoch {state.epoch}" + (f", step {state.step}" if state.step else "")
+    print(f"run: {folder}, {at if state.arrays else 'new'}", flush=True)
+
+    journal = callbacks.Journal(folder / "metrics.jsonl")
+    others = [*callbacks.of_config(config.training, str(folder / "tensorboard")), journal]
+    checkpointer = callbacks.Checkpointer(
+        folder / "checkpoints",
+        config.training.checkpoints,
+        config.training.epochs,
+        training_feed.steps,
+        stop,
+        others,
+        state,
+    )
+    validation = data.validation and feed.ordered_batches(
+        data.validation, data.spec, config.data, config.training.batch_size
+    )
+    engine = tape if isinstance(config.training, c.Tape) else fit
+    verbose = 1 if sys.stdout.isatty() else 2  # a bar on a terminal, a line an epoch in a log
+    engine.run(objective, training_feed, validation, config.training.epochs, others, checkpointer, verbose)
+    return journal.history, callbacks.kept_epoch(others)
+
+
+def finish(folder, config, config_yaml, data, model, history, best_epoch, evaluations, seconds):
+    """Save the model, write the report and the result, and say where they are."""
+    digest = checkpoints.weights_digest(model)
+    save(model, folder / "model.keras")
+    recorded = run_folder.read(folder, "environment.json")
+    files = {"model": "model.keras", "predictions": "predictions.csv.gz", "epochs": "metrics.jsonl", "config": "config.yaml"}
+    page = report.write(
+        folder,
+        report.Report(
+            title=folder.name,
+            command=recorded["command"],
+            status=run_folder.FINISHED,
+            seconds=seconds,
+            weights_digest=digest,
+            spec=data.spec,
+            fingerprint=data.fingerprint,
+            rows=data.rows,
+            config=config_yaml,
+            environment={key: value for key, value in recorded.items() if key not in ("identity", "command")},
+            summary=(folder / "summary.txt").read_text(),
+            parameters=model.count_params(),
+            history=history,
+            best_epoch=best_epoch,
+            evaluations=evaluations,
+            notes=notes(recorded),
+            files=files,
+        ),
+    )
+    run_folder.update(
+        folder,
+        status=run_folder.FINISHED,
+        seconds=round(seconds, 1),
+        epochs=len(history),
+        best_epoch=best_epoch,
+        metrics=judging.as_json(evaluations),
+        weights_digest=digest,
+        parameters=model.count_params(),
+        rows=data.rows,
+        files=files | {"report": page.name},
+    )
+    print(f"\n{table(evaluations)}\n")
+    print(f"weights  {digest}")
+    print(f"report   {page}")
+    print(f"model    {folder / 'model.keras'}")
+    print(f"next     make evaluate run.name={folder.name} | make runs | make tensorboard")
+
+
+def notes(recorded):
+    """What a reader must know before trusting the scores."""
+    found = []
+    if recorded["drift"]:
+        found.append(f"Trained although {len(recorded['drift'])} packages differed from the lock.")
+    return found
+
+
+def save(model, path):
+    """Save a model and, beside it, the sha256 of the file, as `sha256sum --check` reads it."""
+    draft = path.with_name(".model.partial.keras")
+    model.save(draft, include_optimizer=False)
+    content = draft.read_bytes()
+    draft.unlink()
+    for target, bytes_ in ((path, content), (path.with_name("model.keras.sha256"), sha256_line(content, path.name))):
+        with whole_file(target) as file:
+            file.write(bytes_)
+
+
+def sha256_line(content, name):
+    return f"{hashlib.sha256(content).hexdigest()}  {name}\n".encode()

@@ -1,0 +1,83 @@
+"""Which row goes into which split: given by the data, or a stratified cut that is a pure function of the seed."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.data import checks, readers
+from pipeline.data.examples import Shards, Table
+from pipeline.data.fingerprint import fingerprint
+from pipeline.errors import DataError
+from pipeline.spec import CLASS, DataSpec
+
+
+@dataclass(frozen=True)
+class Data:
+    """A checked data set, ready to be fed.
+
+    validation: None where data.split.validation is 0. fingerprint: sha256 of all that was read.
+    """
+
+    spec: DataSpec
+    train: Table | Shards
+    validation: Table | Shards | None
+    test: Table | Shards
+    fingerprint: str
+
+    @property
+    def rows(self):
+        """Rows of each split by name."""
+        return {name: len(part) for name, part in vars(self).items() if isinstance(part, Table | Shards)}
+
+
+def load(config):
+    """Read a data set, cut the splits that it does not give, and check every row.
+
+    config: a member of config.GROUPS["data"]. Raises DataError naming file and place, before anything is trained.
+    """
+    source = readers.read(config)
+    parts = cut(source, config.split)
+    checks.check(source.spec, parts, config)
+    return Data(source.spec, parts["train"], parts.get("validation"), parts["test"], fingerprint(source))
+
+
+def cut(source, split):
+    """The parts of a source with those that are missing cut from "train". Returns name -> Table or Shards."""
+    shares = {"validation": split.validation, "test": split.test}
+    missing = {name: share for name, share in shares.items() if name not in source.parts and share > 0}
+    train = source.parts["train"]
+    if not missing:
+        return dict(source.parts)
+    if isinstance(train, Shards):
+        raise DataError(
+            f"{source.place}: expected shards of every split, found none for {' and '.join(missing)}. A stream cannot "
+            "be cut: write the shards again from data that has them, or set data.split.validation=0."
+        )
+    return dict(source.parts) | {
+        name: train.take(rows) for name, rows in assign(strata(source.spec, train, split), missing, split.seed).items()
+    }
+
+
+def strata(spec, table, split):
+    """(rows,) int64: the stratum of each row: its class in the first label that has classes, else 0 for all."""
+    for name, label in spec.labels.items():
+        if split.stratify and label.kind == CLASS:
+            return table.labels[name]
+    return np.zeros(len(table), np.int64)
+
+
+def assign(strata, shares, seed):
+    """Share out rows, stratum by stratum, in an order that only the seed decides.
+
+    strata: (rows,) int64. shares: split -> share of all rows; the rest is "train". Each split gets its share of each
+    stratum to within one row. Returns split -> sorted row indices.
+    """
+    generator = np.random.Generator(np.random.Philox(seed))
+    rows = {name: [] for name in ["train", *shares]}
+    for stratum in np.unique(strata):
+        members = generator.permutation(np.flatnonzero(strata == stratum))
+        ends = np.rint(np.cumsum([0.0, *shares.values()]) * len(members)).astype(int)
+        for name, start, end in zip(shares, ends, ends[1:]):
+            rows[name].append(members[start:end])
+        rows["train"].append(members[ends[-1] :])
+    return {name: np.sort(np.concatenate(pieces)) for name, pieces in rows.items()}

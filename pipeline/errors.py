@@ -1,0 +1,53 @@
+"""The errors a user can mend, each with the exit status the command line gives it."""
+
+from difflib import get_close_matches
+
+MOST_NAMED = 20  # known words listed where none is near
+
+
+class PipelineError(Exception):
+    """An error told in a few lines, never as a traceback.
+
+    Its message says what was expected, what was found, where, and what to do.
+    """
+
+    status = 1
+
+
+class ConfigError(PipelineError):
+    """The config asks for something that does not exist or cannot work."""
+
+    status = 2
+
+
+class DataError(PipelineError):
+    """The data is damaged, incomplete or contradicts the config."""
+
+    status = 2
+
+
+class RunError(PipelineError):
+    """The run that was named is not there, is damaged, or is held by another process."""
+
+    status = 2
+
+
+class EnvironmentMismatch(PipelineError):
+    """The environment differs from the lock, or the device asked for is not there."""
+
+    status = 3
+
+
+class Stopped(PipelineError):
+    """The run stopped on request with a checkpoint saved; the same command goes on with it."""
+
+    status = 75
+
+
+def nearest(word, known):
+    """Name the known words most like `word`, as the end of an error message."""
+    known = sorted(known)
+    close = get_close_matches(word, known, n=2, cutoff=0.6)
+    if close:
+        return "Did you mean " + " or ".join(close) + "?"
+    return "Known: " + ", ".join(known[:MOST_NAMED]) + (", ..." if len(known) > MOST_NAMED else ".")

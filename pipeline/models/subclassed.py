@@ -1,0 +1,153 @@
+"""Subclassed Keras models: a `call` of one's own."""
+
+import math
+
+import keras
+from keras import layers, ops
+
+from pipeline.models import named, parts
+from pipeline.spec import PADDING
+
+
+def transformer(config, spec, values_of):
+    """A TransformerEncoder for the data, built on its input so that it can be summarised and saved at once."""
+    name, feature = parts.only_feature(spec, config)
+    if feature.dtype.startswith("int"):
+        front = [parts.embedding(config, feature, config.width)]
+    else:
+        front = [*parts.preprocessing(config, feature, values_of(name)), layers.Dense(config.width, **parts.initializers(config))]
+    model = TransformerEncoder(
+        front,
+        parts.only_head(config, spec),
+        depth=config.depth,
+        heads=config.heads,
+        feed_forward=config.feed_forward,
+        dropout=config.dropout,
+        activation=config.activation,
+        epsilon=config.epsilon,
+        kernel_initializer=config.kernel_initializer,
+        bias_initializer=config.bias_initializer,
+        name="transformer",
+    )
+    model(parts.model_input(name, feature))
+    return model
+
+
+@keras.saving.register_keras_serializable("pipeline")
+class TransformerEncoder(keras.Model):
+    """Pre-norm encoder blocks (Vaswani et al. 2017; Xiong et al. 2020), averaged over the steps that are not padding.
+
+    front: layers from raw steps to (batch, steps, width), the mask made by the first. head: the output layer.
+    (batch, steps, ...) -> (batch, width of the label).
+    """
+
+    def __init__(self, front, head, depth, heads, feed_forward, dropout, activation, epsilon, kernel_initializer,
+                 bias_initializer, **arguments):
+        super().__init__(**arguments)
+        self.front = front
+        self.head = head
+        self.settings = {
+            "depth": depth,
+            "heads": heads,
+            "feed_forward": feed_forward,
+            "dropout": dropout,
+            "activation": activation,
+            "epsilon": epsilon,
+            "kernel_initializer": kernel_initializer,
+            "bias_initializer": bias_initializer,
+        }
+        self.blocks = [EncoderBlock(**{k: v for k, v in self.settings.items() if k != "depth"}) for _ in range(depth)]
+        self.norm = layers.LayerNormalization(epsilon=epsilon)
+        self.pool = layers.GlobalAveragePooling1D()
+
+    def call(self, steps, training=False):
+        x = steps
+        mask = self.front[0].compute_mask(steps)  # (batch, steps) bool
+        for layer in self.front:
+            x = layer(x)
+        x = x + ops.cast(positions(ops.shape(x)[1], x.shape[-1]), x.dtype)
+        for block in self.blocks:
+            x = block(x, mask=mask, training=training)
+        return self.head(self.pool(self.norm(x), mask=mask))
+
+    def get_config(self):
+        nested = {
+            "front": [keras.saving.serialize_keras_object(layer) for layer in self.front],
+            "head": keras.saving.serialize_keras_object(self.head),
+        }
+        return {"name": self.name, "dtype": keras.saving.serialize_keras_object(self.dtype_policy)} | nested | self.settings
+
+    @classmethod
+    def from_config(cls, config):
+        nested = {
+            "front": [keras.saving.deserialize_keras_object(layer) for layer in config["front"]],
+            "head": keras.saving.deserialize_keras_object(config["head"]),
+            "dtype": keras.saving.deserialize_keras_object(config["dtype"]),
+        }
+        return cls(**(config | nested))
+
+
+@keras.saving.register_keras_serializable("pipeline")
+class EncoderBlock(layers.Layer):
+    """Self-attention, then two dense layers, each behind a layer norm and beside a shortcut; shapes stay as they are.
+
+    mask: (batch, steps) bool, False where a step is padding: no other step attends to it.
+    """
+
+    def __init__(self, heads, feed_forward, dropout, activation, epsilon, kernel_initializer, bias_initializer, **arguments):
+        super().__init__(**arguments)
+        self.heads = heads
+        self.feed_forward = feed_forward
+        self.dropout_rate = dropout
+        self.activation = activation
+        self.epsilon = epsilon
+        self.kernel_initializer = kernel_initializer
+        self.bias_initializer = bias_initializer
+
+    def build(self, shape):
+        width = shape[-1]
+        self.attention_norm = layers.LayerNormalization(epsilon=self.epsilon)
+        self.attention = layers.MultiHeadAttention(self.heads, width // self.heads, **self._initializers())
+        self.dense_norm = layers.LayerNormalization(epsilon=self.epsilon)
+        self.expand = layers.Dense(self.feed_forward, self.activation, **self._initializers())
+        self.contract = layers.Dense(width, **self._initializers())
+        self.dropout = layers.Dropout(self.dropout_rate)
+        self.attention_norm.build(shape)
+        self.attention.build(shape, shape)
+        self.dense_norm.build(shape)
+        self.expand.build(shape)
+        self.contract.build((*shape[:-1], self.feed_forward))
+
+    def call(self, x, mask=None, training=False):
+        y = self.attention_norm(x)
+        y = self.attention(y, y, attention_mask=mask[:, None, :], training=training)
+        x = x + self.dropout(y, training=training)
+        y = self.contract(self.expand(self.dense_norm(x)))
+        return x + self.dropout(y, training=training)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+    def get_config(self):
+        return super().get_config() | {
+            "heads": self.heads,
+            "feed_forward": self.feed_forward,
+            "dropout": self.dropout_rate,
+            "activation": self.activation,
+            "epsilon": self.epsilon,
+            "kernel_initializer": self.kernel_initializer,
+            "bias_initializer": self.bias_initializer,
+        }
+
+    def _initializers(self):
+        return {
+            "kernel_initializer": named.initializer("model.kernel_initializer", self.kernel_initializer),
+            "bias_initializer": named.initializer("model.bias_initializer", self.bias_initializer),
+        }
+
+
+def positions(steps, width):
+    """Sinusoidal position codes (Vaswani et al. 2017, 3.5), for any number of steps: (steps, width) float32."""
+    place = ops.cast(ops.arange(steps), "float32")[:, None]
+    rates = ops.exp(ops.arange(0, width, 2, dtype="float32") * (-math.log(10_000.0) / width))[None, :]
+    return ops.concatenate([ops.sin(place * rates), ops.cos(place * rates)], axis=-1)[:, :width]

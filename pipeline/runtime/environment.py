@@ -1,0 +1,144 @@
+"""What this runs in: installed packages against the lock, image, commit and machine. Imports no TensorFlow."""
+
+import hashlib
+import os
+import platform
+import re
+import socket
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+from pipeline.errors import EnvironmentMismatch
+
+PROJECT = Path(__file__).parents[2]
+CPU_LOCK = PROJECT / "requirements-cpu.txt"
+GPU_LOCK = PROJECT / "requirements.txt"
+DRIVER = Path("/proc/driver/nvidia/version")
+
+
+def locked(lock_path):
+    """The packages of a lock: normalised name -> version. Raises EnvironmentMismatch where the file cannot be read."""
+    try:
+        lines = Path(lock_path).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise EnvironmentMismatch(
+            f"{lock_path}: expected the lock of the installed packages; {error.strerror}."
+        ) from None
+    pins = (re.match(r"([\w.-]+)==([^\s;\\]+)", line) for line in lines)
+    return {_normalised(pin[1]): pin[2] for pin in pins if pin}
+
+
+def lock_differences(lock_path):
+    """What is installed otherwise than locked: [(package, locked version, installed version or None)], by name."""
+    pairs = ((name, version, _installed(name)) for name, version in sorted(locked(lock_path).items()))
+    return [pair for pair in pairs if pair[1] != pair[2]]
+
+
+def lock_in_use():
+    """The path of the lock this environment was made from: the GPU's where any of its CUDA wheels is installed."""
+    cuda = locked(GPU_LOCK).keys() - locked(CPU_LOCK).keys()
+    return GPU_LOCK if any(_installed(name) for name in cuda) else CPU_LOCK
+
+
+def require_lock(allow_drift):
+    """Hold the environment to its lock. Returns the differences, as lock_differences does, where they are allowed.
+
+    Raises EnvironmentMismatch: a table of the packages that differ and what to do about them.
+    """
+    lock_path = lock_in_use()
+    differences = lock_differences(lock_path)
+    if differences and not allow_drift:
+        raise EnvironmentMismatch(
+            f"what is installed differs from {lock_path.name} in {len(differences)} of its packages:\n"
+            f"{_table(differences)}\n"
+            "Start it with `make train`, which installs what is locked; or go on as it is, and have the run's record "
+            "say so, with environment.allow_drift=true."
+        )
+    return differences
+
+
+def describe():
+    """The record of the environment, ready for JSON. What cannot be told is None.
+
+    memory: bytes. git.dirty: whether a file differs from the commit or is new.
+    """
+    lock_path = lock_in_use()
+    return {
+        "lock": {
+            "name": lock_path.name,
+            "sha256": hashlib.sha256(lock_path.read_bytes()).hexdigest(),
+            "drift": [
+                {"package": package, "locked": version, "installed": installed}
+                for package, version, installed in lock_differences(lock_path)
+            ],
+        },
+        "image": _image(),
+        "git": _revision(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "hostname": os.environ.get("PIPELINE_HOST") or socket.gethostname(),  # a container's own says nothing
+        "cpu": {"model": _cpu_model(), "count": os.cpu_count()},
+        "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "nvidia_driver": driver_version(DRIVER.read_text()) if DRIVER.exists() else None,
+    }
+
+
+def driver_version(text):
+    """The driver's version in the text of /proc/driver/nvidia/version, such as 570.86.15; None where there is none."""
+    found = re.search(r"Kernel Module.*?\s(\d+\.[\d.]+)\s", text)
+    return found and found[1]
+
+
+def _normalised(name):
+    return re.sub(r"[-_.]+", "-", name).lower()  # as PEP 503 has it
+
+
+def _installed(name):
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _table(differences):
+    rows = [("package", "locked", "installed")]
+    rows += [(package, version, installed or "not installed") for package, version, installed in differences]
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    return "\n".join(f"  {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}" for row in rows)
+
+
+def _image():
+    """What docker/Dockerfile and scripts/run tell the program of the image it runs in; None outside of one."""
+    if "PIPELINE_IMAGE_LOCK" not in os.environ:
+        return None
+    return {
+        "id": os.environ.get("PIPELINE_IMAGE"),
+        "version": os.environ.get("PIPELINE_VERSION"),
+        "lock_sha256": os.environ["PIPELINE_IMAGE_LOCK"],
+    }
+
+
+def _revision():
+    """The commit of the code. In a container, where there is no git, the one it was started or built from."""
+    revision = os.environ.get("PIPELINE_REVISION") or _ask_git()
+    if revision == "unknown":
+        return {"commit": None, "dirty": None}
+    return {"commit": revision.removesuffix("-dirty"), "dirty": revision.endswith("-dirty")}
+
+
+def _ask_git():
+    try:
+        asked = subprocess.run([PROJECT / "scripts" / "revision"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return asked.stdout.strip()
+
+
+def _cpu_model():
+    """The processor's name. platform.processor() does not have it on Linux, /proc has it nowhere else."""
+    try:
+        found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1] if found else platform.processor() or None

@@ -1,0 +1,147 @@
+"""The folder of one run: its name, who holds it, and whether it is to be begun, continued or left alone."""
+
+import fcntl
+import hashlib
+import json
+import os
+import socket
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from pipeline.config import chosen
+from pipeline.errors import RunError
+from pipeline.files import whole_file
+
+RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
+# what may differ when a run is continued: it does not change the weights, or says how long to go on
+FREE = ("run.", "evaluation.", "environment.", "shards.", "training.epochs", "training.tensorboard",
+        "training.checkpoints.", "data.path", "device", "hardware.gpus", "hardware.memory_growth")  # fmt: skip
+
+
+def identity(config):
+    """What makes two runs the same: every value of the config that decides the weights, and the code's digest."""
+    values = {"choices": chosen(config)} | asdict(config)
+    flat = {key: value for key, value in _flatten(values) if not key.startswith(FREE)}
+    return {"config": flat, "code": code_digest()}
+
+
+def code_digest():
+    """sha256 over the Python files of this package, names and contents."""
+    package = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(f"{path.relative_to(package)}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def choose(config):
+    """The folder of a run and whether it is finished already: (path, bool).
+
+    A named run is continued if it is the same, refused with the differences if it is not. An unnamed one is called
+    DATA-MODEL-N: the newest of these is continued if it is unfinished and the same, else the next number is taken.
+    """
+    root, same = Path(config.run.root), identity(config)
+    if config.run.name is not None:
+        folder = root / config.run.name
+        if not _begun(folder):
+            return folder, False
+        differences = differing(read(folder, "environment.json")["identity"]["config"], same["config"])
+        if differences:
+            raise RunError(
+                f"{folder}: expected the config this run began with; found other values:\n"
+                + "\n".join(f"  {line}" for line in differences)
+                + "\nA run is never overwritten: take another run.name, or the values it began with."
+            )
+        return folder, status(folder) == FINISHED
+    prefix = "-".join([chosen(config)["data"], chosen(config)["model"]])
+    numbers = [int(path.name[len(prefix) + 1 :]) for path in root.glob(f"{prefix}-*") if path.name[len(prefix) + 1 :].isdigit()]
+    newest = root / f"{prefix}-{max(numbers, default=0)}"
+    if _begun(newest) and status(newest) != FINISHED and read(newest, "environment.json")["identity"] == same:
+        return newest, False
+    return root / f"{prefix}-{max(numbers, default=0) + 1}", False
+
+
+def differing(before, now):
+    """Lines naming the keys whose values differ between two flat configs."""
+    return [
+        f"{key}: {json.dumps(before.get(key))} then, {json.dumps(now.get(key))} now"
+        for key in sorted(before.keys() | now.keys())
+        if json.dumps(before.get(key)) != json.dumps(now.get(key))
+    ]
+
+
+@contextmanager
+def held(folder):
+    """Hold a run folder, making it where it is not there, so that no second process works in it.
+
+    The lock dies with its process. Raises RunError naming the holder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise RunError(
+                f"{folder}: expected a run that no process works on; held by {lock.read().strip() or 'another process'}. "
+                "Wait for it, or take another run.name."
+            ) from None
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+        lock.flush()
+        yield
+
+
+def status(folder):
+    """RUNNING, FINISHED, INTERRUPTED or FAILED; INTERRUPTED too where the process of a running one is gone."""
+    found = read(folder, "result.json")["status"]
+    if found == RUNNING and not _is_held(folder):
+        return INTERRUPTED
+    return found
+
+
+def read(folder, name):
+    """The JSON object in one file of a run. Raises RunError where it is not there or not whole."""
+    try:
+        return json.loads((folder / name).read_text())
+    except (OSError, ValueError) as error:
+        raise RunError(f"{folder / name}: expected a file of a run; {error}. `python -m pipeline runs` lists runs.") from None
+
+
+def write(folder, name, content):
+    """Write one JSON file of a run, whole or not at all."""
+    with whole_file(folder / name) as file:
+        file.write(json.dumps(content, indent=2, default=str).encode() + b"\n")
+
+
+def update(folder, **changes):
+    """Change entries of a run's result.json."""
+    write(folder, "result.json", read(folder, "result.json") | changes)
+
+
+def list_runs(root):
+    """The folders under a root that hold a run, oldest first."""
+    folders = [path.parent for path in Path(root).glob("*/result.json")]
+    return sorted(folders, key=lambda folder: (folder / "environment.json").stat().st_mtime)
+
+
+def _begun(folder):
+    return (folder / "environment.json").exists() and (folder / "result.json").exists()
+
+
+def _is_held(folder):
+    with (folder / ".lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _flatten(values, prefix=""):
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value

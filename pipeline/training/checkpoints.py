@@ -1,0 +1,150 @@
+"""Checkpoints: everything that advances during training, written whole or not at all, and read only if undamaged.
+
+One file holds the variables (weights, seed generators, optimizer slots and step, metrics inside an epoch), the state
+of the callbacks that have one, the history and the place in the data. It begins with the sha256 of what follows.
+"""
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from pipeline.errors import RunError
+from pipeline.files import whole_file
+
+SUFFIX = ".ckpt"
+# what Keras's own savers leave out of these callbacks, and a resumed run would miss
+CALLBACK_STATE = {
+    "EarlyStopping": ("wait", "best", "best_weights", "best_epoch", "stopped_epoch"),
+    "ReduceLROnPlateau": ("wait", "best", "cooldown_counter"),
+    "Journal": ("history",),
+}
+
+
+@dataclass(frozen=True)
+class State:
+    """A moment of a run.
+
+    epoch, step: the next to do, both counted from 0. finished: whether training has ended by itself. arrays: every
+    variable by name. callbacks: class name -> attribute -> value.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    finished: bool = False
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    callbacks: dict[str, dict] = field(default_factory=dict)
+
+
+def capture(model, callbacks, epoch, step, finished):
+    """The State of a model in training and of its callbacks."""
+    return State(
+        epoch,
+        step,
+        finished,
+        {name: keras.ops.convert_to_numpy(variable) for name, variable in variables(model).items()},
+        {
+            type(callback).__name__: {name: getattr(callback, name) for name in CALLBACK_STATE[type(callback).__name__]}
+            for callback in callbacks
+            if type(callback).__name__ in CALLBACK_STATE
+        },
+    )
+
+
+def restore(state, model, callbacks):
+    """Put a model in training and its callbacks back to a State. Raises RunError where they are of another shape."""
+    known = variables(model)
+    if known.keys() != state.arrays.keys():
+        other = sorted(known.keys() ^ state.arrays.keys())
+        raise RunError(f"checkpoint: expected the model's {len(known)} variables; {len(other)} differ, first {other[0]}.")
+    for name, variable in known.items():
+        variable.assign(state.arrays[name])
+    for callback in callbacks:
+        for name, value in state.callbacks.get(type(callback).__name__, {}).items():
+            setattr(callback, name, value)
+
+
+def variables(model):
+    """Everything of a compiled model that advances, by a name that holds its place: "0003/dense/kernel"."""
+    every = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+    return {f"{place:04d}/{variable.path}": variable for place, variable in enumerate(every)}
+
+
+def write(folder, state, keep):
+    """Write a checkpoint into a folder and remove all but the newest `keep`. Returns its path."""
+    path = folder / f"epoch-{state.epoch:05d}-step-{state.step:07d}{SUFFIX}"
+    body = _encode(state)
+    with whole_file(path) as file:
+        file.write(hashlib.sha256(body).hexdigest().encode() + b"\n")
+        file.write(body)
+    for old in sorted(folder.glob(f"*{SUFFIX}"))[:-keep]:
+        old.unlink()
+    return path
+
+
+def newest(folder):
+    """(State, damaged) of the newest whole checkpoint: State() where there was never one.
+
+    damaged: paths passed over. Raises RunError where there are checkpoints and none is whole; nothing is deleted.
+    """
+    damaged = []
+    for path in sorted(folder.glob(f"*{SUFFIX}"), reverse=True):
+        state = _read(path)
+        if state is not None:
+            return state, damaged
+        damaged.append(path)
+    if damaged:
+        raise RunError(
+            f"{folder}: expected a whole checkpoint; found {len(damaged)}, all damaged. Nothing was deleted. "
+            "Start anew under another run.name."
+        )
+    return State(), damaged
+
+
+def weights_digest(model):
+    """sha256 over the names, shapes, dtypes and bytes of a model's weights, whatever file they are kept in."""
+    digest = hashlib.sha256()
+    for weight in model.weights:
+        array = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
+        digest.update(json.dumps([weight.path, array.shape, str(array.dtype)]).encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _encode(state):
+    lists, callbacks = {}, {}
+    for owner, attributes in state.callbacks.items():
+        for name, value in attributes.items():
+            if isinstance(value, list) and value and isinstance(value[0], np.ndarray):
+                lists |= {f"{owner}/{name}/{place:04d}": array for place, array in enumerate(value)}
+            else:
+                callbacks.setdefault(owner, {})[name] = value
+    header = {"epoch": state.epoch, "step": state.step, "finished": state.finished, "callbacks": callbacks}
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        header=np.frombuffer(json.dumps(header).encode(), np.uint8),
+        **{f"variable:{name}": array for name, array in state.arrays.items()},
+        **{f"callback:{name}": array for name, array in lists.items()},
+    )
+    return buffer.getvalue()
+
+
+def _read(path: Path):
+    """The State in a file, or None where the file is not what was written."""
+    content = path.read_bytes()
+    digest, _, body = content.partition(b"\n")
+    if hashlib.sha256(body).hexdigest().encode() != digest:
+        return None
+    with np.load(io.BytesIO(body), allow_pickle=False) as stored:
+        header = json.loads(stored["header"].tobytes())
+        for name in sorted(stored.files):
+            if name.startswith("callback:"):
+                owner, attribute, _ = name.removeprefix("callback:").split("/")
+                header["callbacks"].setdefault(owner, {}).setdefault(attribute, []).append(stored[name])
+        arrays = {name.removeprefix("variable:"): stored[name] for name in stored.files if name.startswith("variable:")}
+    return State(header["epoch"], header["step"], header["finished"], arrays, header["callbacks"])

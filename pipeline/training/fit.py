@@ -1,0 +1,29 @@
+"""The `fit` engine: Keras's own compiled loop."""
+
+from pipeline.training.callbacks import EpochClock, epoch_variable
+
+
+def run(objective, feed, validation, epochs, callbacks, checkpointer, verbose):
+    """Train a compiled model with model.fit, from the checkpointer's state to the end.
+
+    objective: its `model` is compiled. feed: a data.feed.TrainingFeed. validation: a tf.data.Dataset or None.
+    callbacks: Keras callbacks, the checkpointer's not among them.
+    """
+    model = objective.model
+    common = {"validation_data": validation, "verbose": verbose}
+    start = checkpointer.state
+    if start.step:
+        # fit cannot begin inside an epoch: what is left of it is a call of its own, whose end the next starts from
+        rest = feed.batches(start.epoch, start.step)
+        model.fit(
+            rest, initial_epoch=start.epoch, epochs=start.epoch + 1, callbacks=[*callbacks, checkpointer], **common
+        )
+    epoch = epoch_variable()
+    start = checkpointer.state
+    model.fit(
+        feed.batches(epoch),
+        initial_epoch=start.epoch,
+        epochs=start.epoch if start.finished else epochs,
+        callbacks=[EpochClock(epoch), *callbacks, checkpointer],
+        **common,
+    )

@@ -1,0 +1,1 @@
+"""What one batch teaches, one file each."""

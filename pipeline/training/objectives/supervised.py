@@ -1,0 +1,108 @@
+"""Supervised learning: a loss between the model's outputs and the labels of a batch."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipeline.errors import ConfigError
+from pipeline.models import named
+from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL
+
+LOSSES = {
+    CLASS: "sparse_categorical_crossentropy",
+    ONE_HOT: "categorical_crossentropy",
+    MULTI_LABEL: "binary_crossentropy",
+    REAL: "mean_squared_error",
+}
+METRICS = {
+    CLASS: "SparseCategoricalAccuracy",
+    ONE_HOT: "CategoricalAccuracy",
+    MULTI_LABEL: "BinaryAccuracy",
+    REAL: "MeanAbsoluteError",
+}
+
+
+class Supervised:
+    """Any Keras loss and metrics, the same under both engines: the model is compiled with them.
+
+    config: a config.Supervised. spec: a DataSpec. model: built; its outputs are bare for one label, a dict for several.
+    """
+
+    def __init__(self, config, spec, model):
+        self.config = config
+        self.spec = spec
+        self.model = model
+
+    def compile(self, optimizer, training):
+        """Compile the model with a Keras optimizer. training: a config.Training."""
+        losses = {name: loss(self.config, label) for name, label in self.spec.labels.items()}
+        metrics = {name: label_metrics(self.config, label) for name, label in self.spec.labels.items()}
+        if len(self.spec.labels) == 1:
+            losses, metrics = next(iter(losses.values())), next(iter(metrics.values()))
+        self.model.compile(
+            optimizer=optimizer,
+            loss=losses,
+            metrics=metrics,
+            steps_per_execution=training.steps_per_execution,
+            jit_compile=training.jit == "always",
+        )
+        self.model.optimizer.build(self.model.trainable_variables)  # before a checkpoint is restored into it
+
+    def log_names(self):
+        """What every epoch logs, apart from the val_ twins: "loss", and the metrics, by label where there are several."""
+        per_label = {name: label_metrics(self.config, label) for name, label in self.spec.labels.items()}
+        if len(per_label) == 1:
+            return ["loss", *(metric.name for metrics in per_label.values() for metric in metrics)]
+        names = [f"{label}_{metric.name}" for label, metrics in per_label.items() for metric in metrics]
+        return ["loss", *(f"{label}_loss" for label in per_label), *names]
+
+    def losses(self, batch):
+        """The named losses of one batch, each a scalar, and the outputs; called inside a gradient tape."""
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        outputs = self.model(x, training=True)
+        return {"loss": self.model.compute_loss(x, y, outputs, weights, training=True)}, outputs
+
+    def measure(self, batch, losses, outputs):
+        """Add what `losses` returned for a batch to the metrics of the epoch."""
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        tracker = next(metric for metric in self.model.metrics if metric.name == "loss")
+        tracker.update_state(losses["loss"], sample_weight=tf.shape(keras.tree.flatten(x)[0])[0])
+        self.model.compute_metrics(x, y, outputs, weights)
+
+
+def class_weights(config, spec, labels):
+    """Label name -> (classes,) float32, or None where the config asks for none.
+
+    labels: name -> (rows,) of the training split. "balanced" gives rows / (classes * rows of the class).
+    Raises ConfigError where the label has no classes, or another number of them.
+    """
+    if config.class_weight is None:
+        return None
+    weights = {}
+    for name, label in spec.labels.items():
+        if label.kind != CLASS:
+            raise ConfigError(f"objective.class_weight: expected a class label; {name!r} is {label.kind}.")
+        if config.class_weight == "balanced":
+            weights[name] = len(labels[name]) / (label.width * np.bincount(labels[name], minlength=label.width))
+        elif len(config.class_weight) == label.width:
+            weights[name] = np.array(config.class_weight)
+        else:
+            raise ConfigError(
+                f"objective.class_weight: expected {label.width} weights, one a class of {name!r} "
+                f"({', '.join(label.classes)}); found {len(config.class_weight)}."
+            )
+    return {name: values.astype(np.float32) for name, values in weights.items()}
+
+
+def loss(config, label):
+    """The loss object of one label: the config's, or the usual one for its kind."""
+    return named.loss("objective.loss", config.loss or LOSSES[label.kind])
+
+
+def label_metrics(config, label):
+    """The metric objects of one label: the config's, or the usual one for its kind, named "accuracy" or by its class."""
+    if config.metrics is None:
+        usual = METRICS[label.kind]
+        name = {"config": {"name": "accuracy"}} if usual.endswith("Accuracy") else {}
+        return [named.metric("objective.metrics", {"class_name": usual, **name})]
+    return [named.metric("objective.metrics", value) for value in config.metrics]

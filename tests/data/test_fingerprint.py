@@ -1,0 +1,111 @@
+"""The fingerprint: the same for the same examples, another for any other."""
+
+import gzip
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline import config
+from pipeline.data import readers, shards
+from pipeline.data.examples import Source, Table
+from pipeline.data.fingerprint import fingerprint
+from pipeline.spec import DataSpec, class_label
+
+
+def source(x, y=None, names=("x", "y"), place="here"):
+    feature, label = names
+    y = np.arange(4) % 2 if y is None else y
+    spec = DataSpec({feature: readers.feature_of(x)}, {label: class_label("ab")})
+    return Source(spec, {"train": Table({feature: x}, {label: y}, str)}, place)
+
+
+X = np.arange(12, dtype=np.float32).reshape(4, 3)
+
+
+def changed(array, index, value):
+    array = array.copy()
+    array[index] = value
+    return array
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        source(changed(X, (2, 1), 7.5)),
+        source(X.astype(np.int32)),
+        source(X.reshape(4, 1, 3)),
+        source(X, np.array([0, 1, 1, 0])),
+        source(X, names=("z", "y")),
+        source(readers.end_to_end(X, [1, 1, 1, 1])),
+    ],
+    ids=["value", "dtype", "shape", "label", "name", "sequences"],
+)
+def test_any_change_to_the_examples_changes_it(other):
+    assert fingerprint(source(X)) != fingerprint(other)
+
+
+def test_the_boundaries_of_sequences_count():
+    assert fingerprint(source(readers.end_to_end(X, [1, 1, 1, 1]))) != fingerprint(
+        source(readers.end_to_end(X, [2, 1, 1, 0]))
+    )
+
+
+def test_where_words_end_counts():
+    words = [np.array([[a], [b], ["x"], ["y"]], object) for a, b in (("ab", "c"), ("a", "bc"))]
+    assert fingerprint(source(words[0])) != fingerprint(source(words[1]))
+
+
+def test_the_place_does_not_count():
+    assert fingerprint(source(X)) == fingerprint(source(X, place="there"))
+
+
+def test_neither_the_path_nor_compression_of_idx_files_counts(tmp_path):
+    images = bytes([0, 0, 8, 3, 0, 0, 0, 4, 0, 0, 0, 2, 0, 0, 0, 2]) + bytes(range(16))
+    labels = bytes([0, 0, 8, 1, 0, 0, 0, 4, 0, 1, 0, 1])
+    prints = set()
+    for name, pack in (("plain", bytes), ("packed", gzip.compress)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "images").write_bytes(pack(images))
+        (tmp_path / name / "labels").write_bytes(pack(labels))
+        prints.add(
+            fingerprint(
+                readers.read(
+                    config.Idx(
+                        path=str(tmp_path / name),
+                        train_images="images",
+                        train_labels="labels",
+                        test_images="",
+                        test_labels="",
+                        classes=2,
+                    )
+                )
+            )
+        )
+    assert len(prints) == 1
+
+
+def test_image_files_count_by_their_bytes(tmp_path):
+    for name, value in (("a", 1), ("b", 2)):
+        (tmp_path / "one" / name).mkdir(parents=True)
+        Image.fromarray(np.full((2, 2, 3), value, np.uint8)).save(tmp_path / "one" / name / "0.png")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+
+    def read(folder):
+        return fingerprint(readers.read(config.ImageFolder(path=str(tmp_path / folder))))
+
+    assert read("one") == read("two")
+    Image.fromarray(np.full((2, 2, 3), 3, np.uint8)).save(tmp_path / "two" / "b" / "0.png")
+    assert read("one") != read("two")
+
+
+def test_shards_count_by_their_content_wherever_they_lie(tmp_path):
+    def written(name, x):
+        given = source(x)
+        shards.write(given.spec, given.parts, tmp_path / name, 3)
+        return fingerprint(readers.read(config.TFRecord(path=str(tmp_path / name))))
+
+    first = written("one", X)
+    assert first == written("two", X)
+    assert first != written("three", X + 1)

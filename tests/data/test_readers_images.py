@@ -1,0 +1,189 @@
+"""Folders of images: classes, splits and pixels, and which files are refused."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline import config
+from pipeline.data import readers
+from pipeline.data.examples import Images
+from pipeline.data.images import decode_image
+from pipeline.errors import DataError
+
+RANDOM = np.random.default_rng(0)
+
+
+def picture(height=6, width=8):
+    return RANDOM.integers(0, 256, (height, width, 3), np.uint8)
+
+
+def encoded(pixels, form):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, form)
+    return buffer.getvalue()
+
+
+def put(path, pixels=None, form="PNG"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encoded(picture() if pixels is None else pixels, form))
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("cat", "dog"):
+        for number in range(3):
+            put(tmp_path / "animals" / name / f"{number}.png")
+    return tmp_path / "animals"
+
+
+def read(folder, **options):
+    return readers.read(config.ImageFolder(path=str(folder), **options))
+
+
+def refused(folder, *words, **options):
+    with pytest.raises(DataError) as raised:
+        read(folder, **options)
+    for word in words:
+        assert word in str(raised.value)
+
+
+def test_classes_are_the_subfolders_in_order(folder):
+    source = read(folder)
+    assert source.spec.labels["label"].classes == ("cat", "dog")
+    assert source.parts["train"].labels["label"].tolist() == [0, 0, 0, 1, 1, 1]
+    assert source.spec.features["image"].shape == (6, 8, 3)
+
+
+def test_images_left_on_disk_decode_to_those_kept_in_memory(folder):
+    streamed = read(folder).parts["train"].features["image"]
+    kept = read(folder, in_memory=True).parts["train"].features["image"]
+    assert isinstance(streamed, Images)
+    decoded = [decode_image(path, streamed.shape, streamed.resize) for path in streamed.paths]
+    np.testing.assert_array_equal(np.stack(decoded), kept)
+
+
+def test_the_pixels_of_a_png_are_those_that_were_saved(tmp_path):
+    pixels = {name: picture() for name in ("a", "b")}
+    for name, array in pixels.items():
+        put(tmp_path / name / "one.png", array)
+    kept = read(tmp_path, in_memory=True).parts["train"].features["image"]
+    np.testing.assert_array_equal(kept, np.stack([pixels["a"], pixels["b"]]))
+
+
+def test_png_and_jpeg_are_read_whatever_the_case_of_their_extension(folder):
+    for name, form in (("a.JPG", "JPEG"), ("b.jpeg", "JPEG"), ("c.PNG", "PNG")):
+        put(folder / "cat" / name, form=form)
+    assert np.bincount(read(folder).parts["train"].labels["label"]).tolist() == [6, 3]
+
+
+def test_grey_images_have_one_channel(folder):
+    assert read(folder, channels=1, in_memory=True).parts["train"].features["image"].shape == (6, 6, 8, 1)
+
+
+def test_hidden_files_are_no_data(folder):
+    (folder / ".DS_Store").write_bytes(b"x")
+    (folder / "cat" / ".thumbs").write_bytes(b"x")
+    assert len(read(folder).parts["train"]) == 6
+
+
+def test_folders_named_after_splits_are_given_parts(tmp_path):
+    for split, count in (("train", 3), ("validation", 1), ("test", 2)):
+        for name in ("cat", "dog"):
+            for number in range(count):
+                put(tmp_path / split / name / f"{number}.png")
+    source = read(tmp_path, in_memory=True)
+    assert {split: len(part) for split, part in source.parts.items()} == {"train": 6, "validation": 2, "test": 4}
+    assert source.parts["test"].where(3) == str(tmp_path / "test" / "dog" / "1.png")
+    last = np.asarray(Image.open(tmp_path / "test" / "dog" / "1.png"))
+    np.testing.assert_array_equal(source.parts["test"].features["image"][3], last)
+
+
+def test_images_of_any_size_are_resized_where_a_size_is_asked_for(folder):
+    put(folder / "cat" / "large.png", np.full((30, 40, 3), 200, np.uint8))
+    kept = read(folder, height=6, width=8, in_memory=True).parts["train"]
+    row = [kept.where(row) for row in range(len(kept))].index(str(folder / "cat" / "large.png"))
+    assert (kept.features["image"][row] == 200).all()
+
+
+def test_an_image_of_the_size_asked_for_keeps_its_pixels(tmp_path):
+    pixels = picture()
+    put(tmp_path / "a" / "one.png", pixels)
+    kept = read(tmp_path, height=6, width=8, in_memory=True).parts["train"].features["image"]
+    np.testing.assert_array_equal(kept[0], pixels)
+
+
+def test_images_of_differing_size_are_refused_naming_both_files(folder):
+    odd = put(folder / "dog" / "1.png", picture(6, 9))
+    refused(folder, str(odd), str(folder / "cat" / "0.png"), "6 x 8", "6 x 9", "data.height")
+
+
+def test_an_image_of_another_size_in_the_test_split_is_refused(tmp_path):
+    put(tmp_path / "train" / "cat" / "0.png")
+    odd = put(tmp_path / "test" / "cat" / "0.png", picture(5, 8))
+    refused(tmp_path, str(odd), "5 x 8")
+
+
+@pytest.mark.parametrize("in_memory", [False, True], ids=["on disk", "in memory"])
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_an_image_cut_short_among_good_ones_is_refused_naming_it(folder, form, in_memory):
+    content = encoded(picture(60, 80), form)
+    broken = folder / "dog" / "1.png"
+    broken.write_bytes(content[: len(content) // 2])
+    refused(folder, str(broken), "cannot be decoded", height=6, width=8, in_memory=in_memory)
+
+
+def test_a_jpeg_that_lacks_its_last_bytes_is_refused_naming_it(folder):
+    content = encoded(picture(60, 80), "JPEG")
+    broken = folder / "dog" / "1.jpg"
+    broken.write_bytes(content[:-40])
+    refused(folder, str(broken), "cannot be decoded", height=6, width=8)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image at all", b"\xff\xd8\xff\xe0 and then nothing"])
+def test_a_file_that_is_no_image_is_refused_naming_it(folder, content):
+    broken = folder / "dog" / "1.jpg"
+    broken.write_bytes(content)
+    refused(folder, str(broken))
+
+
+def test_another_image_format_behind_a_png_extension_is_refused(folder):
+    refused(put(folder / "dog" / "1.png", form="BMP").parent.parent, "dog/1.png", "PNG or JPEG", "42 4d")
+
+
+def test_other_files_among_the_images_are_refused_naming_the_first_ones(folder):
+    for name in ("a.txt", "b.txt", "c.txt", "d.txt"):
+        (folder / "cat" / name).write_text("x")
+    refused(folder, str(folder / "cat"), "a.txt, b.txt, c.txt and 1 more")
+
+
+def test_files_beside_the_class_folders_are_refused(folder):
+    put(folder / "stray.png")
+    refused(folder, "stray.png")
+
+
+def test_an_empty_class_folder_is_refused_naming_it(folder):
+    (folder / "emu").mkdir()
+    refused(folder, str(folder / "emu"), "empty")
+
+
+def test_a_folder_without_classes_is_refused(tmp_path):
+    refused(tmp_path, str(tmp_path), "subfolder")
+
+
+def test_a_missing_folder_is_refused_naming_it(tmp_path):
+    refused(tmp_path / "nowhere", "nowhere")
+
+
+def test_a_test_class_that_training_lacks_is_refused_with_the_nearest_name(tmp_path):
+    put(tmp_path / "train" / "cat" / "0.png")
+    put(tmp_path / "test" / "cats" / "0.png")
+    refused(tmp_path, str(tmp_path / "test" / "cats"), "Did you mean cat")
+
+
+def test_a_folder_beside_train_that_is_no_split_is_refused(tmp_path):
+    put(tmp_path / "train" / "cat" / "0.png")
+    put(tmp_path / "val" / "cat" / "0.png")
+    refused(tmp_path, "found val", "validation/")

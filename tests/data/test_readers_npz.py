@@ -1,0 +1,246 @@
+"""npz files: naming of splits, dtypes and labels, and which damage is refused."""
+
+import io
+import os
+import zipfile
+
+import numpy as np
+import pytest
+
+from pipeline import config
+from pipeline.data import readers
+from pipeline.errors import DataError
+
+X = np.arange(24.0).reshape(6, 4)
+Y = np.array([0, 1, 2, 0, 1, 2])
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Save arrays and return the config that reads them."""
+
+    def save(options=None, **arrays):
+        path = tmp_path / "data.npz"
+        np.savez_compressed(path, **arrays)
+        return config.Npz(path=str(path), **(options or {}))
+
+    return save
+
+
+def refused(data, *words):
+    with pytest.raises(DataError) as raised:
+        readers.read(data)
+    for word in words:
+        assert word in str(raised.value)
+
+
+def test_bare_names_are_one_part(saved):
+    source = readers.read(saved(x=X, y=Y))
+    assert set(source.parts) == {"train"}
+    np.testing.assert_array_equal(source.parts["train"].features["x"], X.astype(np.float32))
+    assert source.spec.labels["y"].classes == ("0", "1", "2")
+
+
+@pytest.mark.parametrize("form", ["{split}_{name}", "{name}_{split}"], ids=["ours", "Keras's"])
+def test_named_splits_are_given_parts(saved, form):
+    arrays = {
+        form.format(split=split, name=name): array[:rows]
+        for split, rows in (("train", 6), ("validation", 3), ("test", 4))
+        for name, array in (("x", X), ("y", Y))
+    }
+    source = readers.read(saved(**arrays))
+    assert {split: len(part) for split, part in source.parts.items()} == {"train": 6, "validation": 3, "test": 4}
+
+
+@pytest.mark.parametrize(
+    "given, kept",
+    [("float64", "float32"), ("float16", "float32"), ("int64", "int32"), ("uint16", "int32"), ("uint8", "uint8")],
+)
+def test_numbers_are_kept_in_a_dtype_of_features(saved, given, kept):
+    source = readers.read(saved(x=X.astype(given), y=Y))
+    assert source.spec.features["x"].dtype == kept
+    np.testing.assert_array_equal(source.parts["train"].features["x"], X)
+
+
+def test_big_endian_numbers_keep_their_values(saved):
+    column = readers.read(saved(x=X.astype(">f8"), y=Y)).parts["train"].features["x"]
+    assert column.dtype == np.float32
+    np.testing.assert_array_equal(column, X)
+
+
+def test_arrays_in_column_order_keep_their_values(saved):
+    column = readers.read(saved(x=np.asfortranarray(X), y=Y)).parts["train"].features["x"]
+    np.testing.assert_array_equal(column, X)
+
+
+def test_booleans_become_zeros_and_ones(saved):
+    source = readers.read(saved(x=X > 10, y=Y))
+    assert source.spec.features["x"].dtype == "uint8"
+    np.testing.assert_array_equal(source.parts["train"].features["x"], X > 10)
+
+
+def test_text_becomes_a_string_feature_of_one_value_a_row(saved):
+    words = np.array(["a", "bc", "d\u00e9f", "", "e", "f"])
+    source = readers.read(saved(x=words, y=Y))
+    assert source.spec.features["x"].dtype == "string"
+    assert source.spec.features["x"].shape == (1,)
+    assert source.parts["train"].features["x"].ravel().tolist() == words.tolist()
+
+
+def test_integers_beyond_int32_are_refused(saved):
+    refused(saved(x=X.astype(np.int64) + 2**31, y=Y), "'x'", "int32")
+
+
+def test_complex_numbers_are_refused(saved):
+    refused(saved(x=X * 1j, y=Y), "'x'", "complex128")
+
+
+def test_rows_end_to_end_become_sequences(saved):
+    lengths = np.array([1, 2, 1, 1, 0, 1])
+    source = readers.read(saved({"lengths": "n"}, x=X, y=Y, n=lengths))
+    column = source.parts["train"].features["x"]
+    assert source.spec.features["x"].shape == (None, 4)
+    assert source.spec.lengths == (0, 2)
+    np.testing.assert_array_equal(column.take([1]).values, X[1:3])
+
+
+@pytest.mark.parametrize(
+    "lengths, words",
+    [
+        ([1, 2, 1, 1, 0, 2], ["7 steps", "found 6"]),
+        ([1, 2, 1, 1, -1, 2], ["lengths"]),
+        ([1.0, 2, 1, 1, 0, 1], ["lengths", "float64"]),
+        ([2, 2, 2], ["expected 6 rows", "found 3"]),
+        ([2**63 - 1, 2**63 - 1, 8, 0, 0, 0], ["steps"]),
+    ],
+    ids=["sum", "negative", "not whole", "rows", "overflow"],
+)
+def test_lengths_that_do_not_fit_are_refused(saved, lengths, words):
+    refused(saved({"lengths": "n"}, x=X, y=Y, n=np.array(lengths)), "'x'", *words)
+
+
+def test_a_class_a_row_may_lie_in_a_column_of_its_own(saved):
+    assert readers.read(saved(x=X, y=Y[:, np.newaxis])).parts["train"].labels["y"].shape == (6,)
+
+
+def test_classes_given_by_name_are_counted_in_order_of_name(saved):
+    source = readers.read(saved(x=X, y=np.array(["b", "a", "c", "b", "a", "c"])))
+    assert source.spec.labels["y"].classes == ("a", "b", "c")
+    assert source.parts["train"].labels["y"].tolist() == [1, 0, 2, 1, 0, 2]
+
+
+def test_a_class_name_that_training_lacks_is_refused_naming_the_row(saved):
+    data = saved(train_x=X, train_y=np.array(list("abcabc")), test_x=X[:2], test_y=np.array(["a", "d"]))
+    refused(data, "test", "row 1", "'d'")
+
+
+@pytest.mark.parametrize("kind", ["one_hot", "multi_label"])
+def test_a_row_of_numbers_a_class_is_kept_as_float32(saved, kind):
+    source = readers.read(saved({"label_kind": kind}, x=X, y=np.eye(3)[Y]))
+    label = source.spec.labels["y"]
+    assert (label.kind, label.shape, label.classes) == (kind, (3,), ("0", "1", "2"))
+    np.testing.assert_array_equal(source.parts["train"].labels["y"], np.eye(3)[Y])
+
+
+@pytest.mark.parametrize("shape, kept", [((6,), ()), ((6, 1), ()), ((6, 4), (4,))])
+def test_real_labels_have_one_number_or_several(saved, shape, kept):
+    source = readers.read(
+        saved({"label_kind": "real"}, x=X, y=X[:, : shape[1] if len(shape) > 1 else 1].reshape(shape))
+    )
+    assert source.spec.labels["y"].shape == kept
+    assert source.parts["train"].labels["y"].shape == (6, *kept)
+
+
+@pytest.mark.parametrize(
+    "kind, labels",
+    [("class", X), ("class", Y + 0.5), ("one_hot", Y), ("multi_label", Y), ("real", np.array(list("abcdef")))],
+)
+def test_labels_of_another_form_than_their_kind_are_refused(saved, kind, labels):
+    refused(saved({"label_kind": kind}, x=X, y=labels), "'y'")
+
+
+def test_a_label_row_of_another_width_than_the_classes_is_refused(saved):
+    refused(saved({"label_kind": "one_hot", "classes": 4}, x=X, y=np.eye(3)[Y]), "expected 4", "found 3")
+
+
+def test_a_huge_class_number_is_refused_rather_than_counted_up_to(saved):
+    refused(saved(x=X, y=np.array([0, 1, 2, 0, 1, 10**15])), "'y'")
+
+
+def test_several_features_and_labels_are_read_together(saved):
+    options = {"features": ["a", "b"], "labels": ["u", "v"]}
+    source = readers.read(saved(options, a=X, b=X[:, 0], u=Y, v=Y))
+    assert {name: feature.shape for name, feature in source.spec.features.items()} == {"a": (4,), "b": (1,)}
+    assert set(source.spec.labels) == {"u", "v"}
+
+
+def test_features_of_another_row_count_than_labels_are_refused(saved):
+    refused(saved(x=X[:5], y=Y), "feature 'x'", "expected 6", "found 5")
+
+
+def test_splits_of_different_shapes_are_refused(saved):
+    refused(saved(train_x=X, train_y=Y, test_x=X[:, :3], test_y=Y), "test split", "'x'")
+
+
+def test_a_missing_array_is_refused_with_the_nearest_names(saved):
+    refused(saved({"features": ["imges"]}, images=X, y=Y), "'imges'", "Did you mean images")
+
+
+def test_a_missing_array_of_a_given_split_is_refused(saved):
+    refused(saved(train_x=X, train_y=Y, test_x=X), "'test_y'")
+
+
+def test_an_array_without_rows_is_refused(saved):
+    refused(saved(x=X[:0], y=Y[:0]), "expected rows")
+
+
+class Trap:
+    """Its pickle, once loaded, leaves a file behind."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+def test_objects_are_refused_and_their_pickle_is_never_loaded(tmp_path, saved):
+    sprung = tmp_path / "sprung"
+    refused(saved(x=np.array([Trap(str(sprung))], object), y=Y[:1]), "array 'x'", "Python objects")
+    assert not sprung.exists()
+
+
+def test_a_pickle_in_place_of_the_file_is_refused(tmp_path):
+    path = tmp_path / "data.npz"
+    with path.open("wb") as file:
+        np.save(file, np.array([Trap(str(tmp_path / "sprung"))], object))
+    refused(config.Npz(path=str(path)), str(path), ".npz")
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_file_cut_short_is_refused(saved):
+    data = saved(x=X, y=Y)
+    os.truncate(data.path, 200)
+    refused(data, data.path)
+
+
+def test_a_changed_byte_is_refused_naming_the_array(tmp_path):
+    path = tmp_path / "data.npz"
+    np.savez(path, x=X, y=Y)
+    content = bytearray(path.read_bytes())
+    content[content.index(X.tobytes()) + 9] ^= 1
+    path.write_bytes(content)
+    refused(config.Npz(path=str(path)), str(path), "array 'x'", "CRC")
+
+
+def test_an_array_header_that_claims_more_than_the_file_holds_is_refused(tmp_path):
+    path = tmp_path / "data.npz"
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**12, 4)})
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", header.getvalue() + X.tobytes())
+    refused(config.Npz(path=str(path)), "array 'x'", "claims 32,000,000,000,000 bytes")
+
+
+def test_a_missing_file_is_refused_naming_it(tmp_path):
+    refused(config.Npz(path=str(tmp_path / "none.npz")), "none.npz")

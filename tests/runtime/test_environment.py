@@ -1,0 +1,218 @@
+"""What is installed against the lock, and the record of the environment."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import EnvironmentMismatch
+from pipeline.runtime import environment
+
+PROJECT = Path(environment.__file__).parents[2]
+
+
+def put_package(folder, name, version):
+    """Lay down what pip leaves behind of an installed package, as far as its version goes."""
+    info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """A folder on sys.path with three packages in it."""
+    folder = tmp_path / "site"
+    put_package(folder, "Alpha.One", "1.0")
+    put_package(folder, "beta-two", "2.5")
+    put_package(folder, "gamma", "3.0")
+    monkeypatch.syspath_prepend(folder)
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A project of the real code with locks of two packages; `ask` runs code in it and returns the process."""
+    root = tmp_path / "project"
+    for name in ["pipeline/__init__.py", "pipeline/errors.py", "pipeline/runtime/__init__.py"]:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PROJECT / name, root / name)
+    shutil.copy(PROJECT / "pipeline/runtime/environment.py", root / "pipeline/runtime")
+    shutil.copytree(PROJECT / "scripts", root / "scripts")
+    (root / "requirements-cpu.txt").write_text("alpha==1.0 \\\n    --hash=sha256:00\n    # via beta==9\nbeta==2.0\n")
+    (root / "requirements.txt").write_text("alpha==1.0\nbeta==2.0\ncuda-wheel==12.0\n")
+    put_package(root / "site", "alpha", "1.0")
+    put_package(root / "site", "beta", "2.0")
+    return root
+
+
+def ask(project, code, **variables):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PIPELINE_")}
+    return subprocess.run(
+        [sys.executable, "-c", f"from pipeline.runtime import environment\n{code}"],
+        cwd=project,
+        env=clean | {"PYTHONPATH": f"{project}:{project / 'site'}"} | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def describe(project, **variables):
+    asked = ask(project, "import json; print(json.dumps(environment.describe()))", **variables)
+    assert asked.returncode == 0, asked.stderr
+    return json.loads(asked.stdout)
+
+
+def git(folder, *words):
+    author = ["-c", "user.name=a", "-c", "user.email=a@localhost"]
+    return subprocess.run(
+        ["git", *author, *words], cwd=folder, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def test_packages_at_their_locked_versions_are_no_difference(installed, tmp_path):
+    lock = tmp_path / "lock.txt"
+    lock.write_text("alpha-one==1.0 \\\n    --hash=sha256:00\n    # via\n    #   gamma==9\ngamma==3.0\n")
+    assert environment.lock_differences(lock) == []
+
+
+@pytest.mark.parametrize("spelling", ["alpha-one", "Alpha.One", "ALPHA__one"])
+def test_a_package_is_found_however_the_lock_spells_its_name(installed, tmp_path, spelling):
+    lock = tmp_path / "lock.txt"
+    lock.write_text(f"{spelling}==1.0\n")
+    assert environment.lock_differences(lock) == []
+
+
+def test_another_version_and_a_missing_package_are_differences(installed, tmp_path):
+    lock = tmp_path / "lock.txt"
+    lock.write_text("gamma==3.0\nbeta-two==2.4\nnowhere-to-be-found==1.2\n")
+    assert environment.lock_differences(lock) == [
+        ("beta-two", "2.4", "2.5"),
+        ("nowhere-to-be-found", "1.2", None),
+    ]
+
+
+def test_a_lock_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(EnvironmentMismatch, match=r"absent\.txt"):
+        environment.lock_differences(tmp_path / "absent.txt")
+
+
+def test_the_tests_themselves_run_in_the_locked_environment():
+    assert environment.lock_differences(environment.lock_in_use()) == []
+
+
+def test_an_environment_with_a_cuda_wheel_is_held_to_the_lock_of_the_image(project):
+    put_package(project / "site", "cuda-wheel", "12.0")
+    assert describe(project)["lock"]["name"] == "requirements.txt"
+
+
+def test_an_environment_without_cuda_wheels_is_held_to_the_cpu_lock(project):
+    assert describe(project)["lock"]["name"] == "requirements-cpu.txt"
+
+
+def test_a_missing_cuda_wheel_is_a_difference_where_another_is_installed(project):
+    lock = project / "requirements.txt"
+    lock.write_text(lock.read_text() + "cuda-other==12.1\n")
+    put_package(project / "site", "cuda-wheel", "12.0")
+    assert describe(project)["lock"]["drift"] == [{"package": "cuda-other", "locked": "12.1", "installed": None}]
+
+
+def test_an_environment_as_locked_is_let_through(project):
+    assert ask(project, "print(environment.require_lock(False))").stdout == "[]\n"
+
+
+def test_drift_is_refused_with_package_locked_and_installed_version_and_a_remedy(project):
+    (project / "requirements-cpu.txt").write_text("alpha==1.0\nbeta==2.1\ndelta==4.0\n")
+    asked = ask(
+        project,
+        "from pipeline.errors import EnvironmentMismatch\n"
+        "try: environment.require_lock(False)\n"
+        "except EnvironmentMismatch as error: print(error.status, error)",
+    )
+    lines = [line.split() for line in asked.stdout.splitlines()]
+    assert lines[0][:1] == ["3"] and "requirements-cpu.txt" in lines[0]
+    assert lines[1:4] == [
+        ["package", "locked", "installed"],
+        ["beta", "2.1", "2.0"],
+        ["delta", "4.0", "not", "installed"],
+    ]
+    assert "make train" in asked.stdout and "environment.allow_drift=true" in asked.stdout
+
+
+def test_allowed_drift_is_returned(project):
+    (project / "requirements-cpu.txt").write_text("alpha==1.0\nbeta==2.1\n")
+    assert ask(project, "print(environment.require_lock(True))").stdout == "[('beta', '2.1', '2.0')]\n"
+
+
+def test_the_record_carries_the_digest_of_the_lock(project):
+    digest = hashlib.sha256((project / "requirements-cpu.txt").read_bytes()).hexdigest()
+    assert describe(project)["lock"]["sha256"] == digest
+
+
+def test_the_record_tells_the_commit_and_that_the_tree_is_as_committed(project):
+    git(project, "init", "-q")
+    (project / ".gitignore").write_text("__pycache__\n")
+    git(project, "add", "-A")
+    git(project, "commit", "-q", "-m", "first")
+    assert describe(project)["git"] == {"commit": git(project, "rev-parse", "HEAD"), "dirty": False}
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "new.py"])
+def test_a_changed_or_new_file_makes_the_commit_dirty(project, name):
+    git(project, "init", "-q")
+    git(project, "add", "-A")
+    git(project, "commit", "-q", "-m", "first")
+    with (project / name).open("a") as file:
+        file.write("\n")
+    assert describe(project)["git"]["dirty"] is True
+
+
+def test_a_tree_outside_git_has_no_commit(project):
+    assert describe(project, GIT_CEILING_DIRECTORIES=str(project))["git"] == {"commit": None, "dirty": None}
+
+
+def test_a_container_is_told_its_commit_host_and_image(project):
+    record = describe(
+        project,
+        PIPELINE_REVISION="0123abc-dirty",
+        PIPELINE_HOST="node7",
+        PIPELINE_IMAGE="sha256:77",
+        PIPELINE_IMAGE_LOCK="88",
+        PIPELINE_VERSION="v1",
+    )
+    assert record["git"] == {"commit": "0123abc", "dirty": True}
+    assert record["hostname"] == "node7"
+    assert record["image"] == {"id": "sha256:77", "version": "v1", "lock_sha256": "88"}
+
+
+def test_outside_a_container_there_is_no_image(project):
+    assert describe(project)["image"] is None
+
+
+def test_the_record_tells_python_processor_and_memory(project):
+    record = describe(project)
+    assert record["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert record["cpu"]["count"] == os.cpu_count()
+    assert 2**28 < record["memory"] < 2**50
+
+
+def test_the_environment_is_read_without_tensorflow(project):
+    asked = ask(project, "import sys; environment.describe(); print('tensorflow' in sys.modules)")
+    assert asked.stdout == "False\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19 01:15:15 UTC 2023\n", "535.104.05"),
+        ("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86.15  Release Build  (u@h)\n", "570.86.15"),
+        ("something else\n", None),
+    ],
+)
+def test_the_drivers_version_is_read_from_both_forms_of_its_line(text, version):
+    assert environment.driver_version(text) == version

@@ -1,0 +1,74 @@
+"""The locks: one version a package, every line hashed, nothing of the machine that made them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+NAMES = ["requirements-cpu", "requirements", "requirements-dev"]
+
+
+def requirements(name):
+    """The lines of a .in or .txt that name a package, those that end in a backslash joined to the next."""
+    text = (PROJECT / name).read_text(encoding="utf-8").replace("\\\n", " ")
+    return [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith(("#", "-r ", "-c "))]
+
+
+def pins(name):
+    """Normalised package name -> version, of a .in or .txt."""
+    found = (re.match(r"([\w.-]+)(?:\[[\w,-]+\])?==([^\s;]+)", line) for line in requirements(name))
+    return {re.sub(r"[-_.]+", "-", pin[1]).lower(): pin[2] for pin in found if pin}
+
+
+@pytest.mark.parametrize(("one", "other"), [(NAMES[0], NAMES[1]), (NAMES[0], NAMES[2]), (NAMES[1], NAMES[2])])
+def test_a_package_in_two_locks_has_one_version(one, other):
+    one, other = pins(f"{one}.txt"), pins(f"{other}.txt")
+    shared = one.keys() & other.keys()
+    assert shared
+    assert {name: one[name] for name in shared} == {name: other[name] for name in shared}
+
+
+def test_the_image_has_all_that_the_cpu_lock_has():
+    assert pins("requirements-cpu.txt").keys() <= pins("requirements.txt").keys()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_package_of_a_lock_is_pinned_with_hashes(name):
+    lines = requirements(f"{name}.txt")
+    assert len(lines) > 10
+    loose = [line for line in lines if not re.fullmatch(r"[\w.-]+==[\w.+!]+(\s+--hash=sha256:[0-9a-f]{64})+\s*", line)]
+    assert loose == []
+
+
+@pytest.mark.parametrize("name", [f"{name}.{end}" for name in NAMES for end in ("in", "txt")])
+def test_no_index_host_or_path_of_a_machine_stands_in_a_lock_or_its_source(name):
+    text = (PROJECT / name).read_text(encoding="utf-8")
+    told = r"\w+://|(?<!no-emit-)(index-url|find-links|trusted-host)|(?:^|[\s=])(?:/|~/|[A-Z]:\\)\w|\s@\s"
+    assert [line for line in text.splitlines() if re.search(told, line)] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_direct_dependency_is_exact_and_has_a_reason(name):
+    lines = requirements(f"{name}.in")
+    assert lines
+    assert [line for line in lines if not re.fullmatch(r"[\w.-]+(\[[\w,-]+\])?==[\w.+!]+\s+# \w.{5,}", line)] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_direct_dependency_stands_in_its_lock_at_that_version(name):
+    assert pins(f"{name}.in").items() <= pins(f"{name}.txt").items()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_lock_is_solved_for_the_projects_python_by_make_lock(name):
+    header = (PROJECT / f"{name}.txt").read_text(encoding="utf-8").split("\n\n")[0][:400]
+    version = (PROJECT / ".python-version").read_text().strip()
+    assert f"with Python {version}\n" in header
+    assert "make lock\n" in header
+
+
+def test_the_image_asks_for_a_driver_of_the_cuda_series_in_the_lock():
+    asked = re.search(r"NVIDIA_REQUIRE_CUDA=cuda>=(\d+)\.", (PROJECT / "docker/Dockerfile").read_text())
+    series = {version.split(".")[0] for name, version in pins("requirements.txt").items() if "cuda-runtime" in name}
+    assert series == {asked[1]}

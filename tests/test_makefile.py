@@ -1,0 +1,577 @@
+"""`make` as a person types it, in a copy of the tree with locks of one small package."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+PIPELINE = """
+import json, os, sys
+print(json.dumps(sys.argv[1:]))
+sys.exit(int(os.environ.get("EXIT", 0)))
+"""
+# An engine as far as scripts/ look at one: it keeps what it was asked in a file.
+ENGINE = """#!/bin/sh
+printf '%s\\n' "$@" >"$ENGINE_LOG.$1"
+case $1 in
+info) echo "$ENGINE_INFO" ;;
+image) [ -z "${ENGINE_EMPTY-}" ] && echo sha256:123 ;;
+build) exit "${ENGINE_BUILD:-0}" ;;
+run) exit "${EXIT:-0}" ;;
+esac
+"""
+
+
+def wheel(folder, name, version):
+    """Write an installable wheel of one empty module; return its line in a lock."""
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    info = f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{name}.py", f"__version__ = {version!r}\n")
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return f"{name}=={version} \\\n    --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+
+
+def script(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory):
+    """A folder of links to what is on the PATH, but for engines and Pythons: tests add those that they need."""
+    folder = tmp_path_factory.mktemp("tools")
+    for place in reversed(os.environ["PATH"].split(os.pathsep)):
+        for tool in Path(place).iterdir() if Path(place).is_dir() else []:
+            if not re.match(r"(docker|podman|nvidia|python|pyenv|uv$)", tool.name):
+                (folder / tool.name).unlink(missing_ok=True)
+                (folder / tool.name).symlink_to(tool)
+    return folder
+
+
+class Tree:
+    """A copy of what `make` needs, and the surroundings it is called in."""
+
+    def __init__(self, folder, tools):
+        self.root = folder / "a tree"
+        self.bin = folder / "bin"
+        self.wheels = folder / "wheels"
+        self.log = folder / "engine.log"
+        for place in (self.root / "docker", self.root / "pipeline", self.bin, self.wheels, folder / "home"):
+            place.mkdir(parents=True)
+        for name in ("Makefile", ".python-version", "docker/Dockerfile"):
+            shutil.copy(PROJECT / name, self.root / name)
+        shutil.copytree(PROJECT / "scripts", self.root / "scripts")
+        (self.root / "pipeline/__main__.py").write_text(PIPELINE)
+        self.lock("requirements-cpu.txt", wheel(self.wheels, "tiny", "1.0"))
+        self.lock("requirements-dev.txt", wheel(self.wheels, "tool", "1.0"))
+        self.lock("requirements.txt", "tiny==1.0\n")
+        self.environment = {
+            "PATH": f"{self.bin}{os.pathsep}{tools}",
+            "HOME": str(folder / "home"),
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(self.wheels),
+            "PIP_CONFIG_FILE": os.devnull,
+            "ENGINE_LOG": str(self.log),
+        }
+
+    def lock(self, name, text):
+        (self.root / name).write_text(text)
+
+    def make(self, *words, **variables):
+        return self.call("make", *words, **variables)
+
+    def call(self, *words, **variables):
+        return subprocess.run(
+            words,
+            cwd=self.root,
+            env=self.environment | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def arguments(self, *words, **variables):
+        """What the pipeline is started with by `make WORDS`, in .venv."""
+        asked = self.make(*words, RUNTIME="local", **variables)
+        assert asked.returncode == 0, asked.stderr
+        return json.loads(asked.stdout)
+
+    def engine(self, name="docker"):
+        script(self.bin / name, ENGINE)
+
+    def asked(self, verb):
+        """The words the engine was last called with for this verb, one a line; None where it was not."""
+        log = Path(f"{self.log}.{verb}")
+        return log.read_text().splitlines() if log.exists() else None
+
+    def installed(self):
+        """The version of `tiny` that .venv runs."""
+        code = "import tiny; print(tiny.__version__)"
+        return self.call(".venv/bin/python", "-c", code).stdout.strip()
+
+
+@pytest.fixture
+def fresh(tmp_path, tools):
+    """A tree as cloned, with a Python on the PATH and no engine."""
+    tree = Tree(tmp_path, tools)
+    (tree.bin / "python3.12").symlink_to(Path(sys.base_prefix) / "bin" / "python3.12")
+    return tree
+
+
+@pytest.fixture
+def tree(fresh):
+    """A tree whose .venv is as the locks have it."""
+    bin = fresh.root / ".venv/bin"
+    bin.mkdir(parents=True)
+    (bin / "python").symlink_to(Path(sys.base_prefix) / "bin" / "python3.12")
+    (fresh.root / ".venv/locks").mkdir()
+    for name in ("requirements-cpu.txt", "requirements-dev.txt"):
+        shutil.copy(fresh.root / name, fresh.root / ".venv/locks")
+    return fresh
+
+
+# ---- help -----------------------------------------------------------------------------------------------------------
+
+
+def test_help_lists_every_target(tree):
+    targets = re.search(r"^\.PHONY: (.*)$", (PROJECT / "Makefile").read_text(), re.MULTILINE)[1].split()
+    listed = re.findall(r"^ +make ([\w-]+) +\w", tree.make("help").stdout, re.MULTILINE)
+    assert listed == targets
+
+
+def test_every_target_of_the_makefile_is_phony(tree):
+    text = (PROJECT / "Makefile").read_text()
+    targets = re.findall(r"^([a-z][\w-]*):(?!=)", text, re.MULTILINE)
+    assert set(targets) == set(re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)[1].split())
+
+
+def test_make_alone_is_the_help(tree):
+    assert tree.make().stdout == tree.make("help").stdout != ""
+
+
+# ---- words that go to the pipeline ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "model=cnn",
+        "model.hidden=[64,32]",
+        "model.layers=[{class_name: Dense, config: {units: 10}}]",
+        "data.path=a folder/with  two blanks ",
+        'run.name=it\'s "quoted"',
+        "data.path=$HOME/$(shell echo no)/`date`",
+        "data.path=back\\slash\\ and # hash; | & < > ? * !",
+        "+new=1",
+        "++deep.new=1",
+        "data.path=",
+        "data.split={validation: 0.1, test: 0.2}",
+        "hidden=a=b",
+    ],
+)
+def test_a_word_arrives_as_it_was_typed(tree, word):
+    assert tree.arguments("train", word) == ["train", word]
+
+
+def test_words_and_args_arrive_together_the_words_first(tree):
+    words = tree.arguments("train", "seed=1", "model=cnn", "ARGS=--help 'run.name=two words'")
+    assert words == ["train", "model=cnn", "seed=1", "--help", "run.name=two words"]
+
+
+def test_args_are_not_taken_for_file_names(tree):
+    (tree.root / "model.hidden=6").touch()
+    assert tree.arguments("train", "ARGS=model.hidden=[64,32]") == ["train", "model.hidden=[64,32]"]
+
+
+def test_the_makefiles_own_settings_do_not_reach_the_pipeline(tree):
+    own = ["PYTHON=x", "BASE_IMAGE=x", "BUILD_NETWORK=x", "RUN_NETWORK=x", "PIP_CONF=x", "CA_BUNDLE=x", "PORT=1"]
+    assert tree.arguments("train", "RUNTIME=local", *own, "seed=3") == ["train", "seed=3"]
+
+
+def test_a_variable_of_the_surroundings_does_not_reach_the_pipeline(tree):
+    assert tree.arguments("train", seed="3") == ["train"]
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "runs", "shards"])
+def test_each_command_of_the_pipeline_gets_its_words(tree, command):
+    assert tree.arguments(command, "run.name=x") == [command, "run.name=x"]
+
+
+def test_a_failing_pipeline_fails_make(tree):
+    assert tree.make("train", RUNTIME="local", EXIT="3").returncode == 2
+
+
+@pytest.mark.parametrize("runtime", ["local", "docker"])
+def test_the_script_behind_make_passes_the_exit_status_through(tree, runtime):
+    tree.engine()
+    assert tree.call("scripts/run", "pipeline", "train", RUNTIME=runtime, EXIT="75").returncode == 75
+
+
+# ---- where it runs --------------------------------------------------------------------------------------------------
+
+
+def test_without_an_engine_it_says_so_in_one_line_and_runs_in_venv(tree):
+    asked = tree.make("train")
+    assert json.loads(asked.stdout) == ["train"]
+    assert len(asked.stderr.splitlines()) == 1 and ".venv" in asked.stderr
+
+
+@pytest.mark.parametrize("engine", ["docker", "podman"])
+def test_an_engine_that_answers_is_used(tree, engine):
+    tree.engine(engine)
+    assert tree.make("train", "model=cnn").returncode == 0
+    assert tree.asked("run")[-4:] == ["-m", "pipeline", "train", "model=cnn"]
+
+
+def test_an_engine_that_does_not_answer_is_passed_over(tree):
+    script(tree.bin / "docker", "#!/bin/sh\nexit 1\n")
+    tree.engine("podman")
+    assert tree.make("train").returncode == 0
+    assert tree.asked("run")
+
+
+@pytest.mark.slow
+def test_an_engine_that_hangs_is_given_up(tree):
+    script(tree.bin / "docker", "#!/bin/sh\nexec sleep 600\n")
+    assert json.loads(tree.make("train").stdout) == ["train"]
+
+
+def test_local_is_local_though_an_engine_answers(tree):
+    tree.engine()
+    assert tree.arguments("train", "RUNTIME=local") == ["train"]
+    assert tree.asked("info") is None
+
+
+def test_an_engine_asked_for_that_does_not_answer_is_an_error_that_names_the_way_out(tree):
+    asked = tree.make("train", "RUNTIME=podman")
+    assert asked.returncode != 0 and asked.stdout == ""
+    assert "podman does not answer" in asked.stderr and "RUNTIME=local" in asked.stderr
+
+
+def test_an_unknown_runtime_is_answered_with_the_known_ones(tree):
+    asked = tree.make("train", "RUNTIME=dokcer")
+    assert asked.returncode != 0
+    assert "expected local, docker or podman; found dokcer" in asked.stderr
+
+
+def test_a_missing_image_is_built_and_one_that_is_there_is_not(tree):
+    tree.engine()
+    tree.make("train")
+    assert tree.asked("build") is None
+    tree.make("train", ENGINE_EMPTY="1", BASE_IMAGE="base:1", BUILD_NETWORK="host")
+    words = tree.asked("build")
+    assert words[-1] == "." and "BASE_IMAGE=base:1" in words
+    assert words[words.index("--network") + 1] == "host"
+
+
+def test_an_image_that_cannot_be_built_is_an_error_that_names_the_way_out(tree):
+    tree.engine()
+    asked = tree.make("train", ENGINE_EMPTY="1", ENGINE_BUILD="1")
+    assert asked.returncode != 0
+    assert "could not build" in asked.stderr and "RUNTIME=local" in asked.stderr
+    assert tree.asked("run") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("requirements.txt", True), ("docker/Dockerfile", True), ("scripts/install", True), ("Makefile", False)],
+)
+def test_the_images_name_changes_with_what_is_installed_in_it(tree, name, changes):
+    before = tree.call("scripts/image", "name").stdout
+    with (tree.root / name).open("a") as file:
+        file.write("\n")
+    assert re.fullmatch(r"pipeline:[0-9a-f]{12}\n", before)
+    assert (tree.call("scripts/image", "name").stdout != before) is changes
+
+
+def test_make_image_without_an_engine_is_an_error(tree):
+    asked = tree.make("image")
+    assert asked.returncode != 0 and "found none" in asked.stderr
+
+
+# ---- what the container is given ------------------------------------------------------------------------------------
+
+
+def mounts(words):
+    """Destination -> whether it is read-only, of the words `docker run` was called with."""
+    found = (re.fullmatch(r'type=bind,"src=(.*)","dst=(.*)"(,readonly)?', word) for word in words)
+    return {mount[2]: bool(mount[3]) for mount in found if mount}
+
+
+def test_the_container_has_no_privileges_no_network_and_the_callers_id(tree):
+    tree.engine()
+    tree.make("train")
+    words = " ".join(tree.asked("run"))
+    user = f"--user {os.getuid()}:{os.getgid()}"
+    for option in ("--read-only", "--cap-drop ALL", "--security-opt no-new-privileges", "--network none", user):
+        assert option in words
+
+
+def test_the_tree_is_read_only_in_the_container_and_runs_is_not(tree):
+    tree.engine()
+    tree.make("train")
+    assert mounts(tree.asked("run")) == {str(tree.root): True, str(tree.root / "runs"): False}
+    assert (tree.root / "runs").is_dir()
+
+
+def test_a_root_of_runs_elsewhere_is_made_and_writable(tree, tmp_path):
+    tree.engine()
+    tree.make("train", f"run.root={tmp_path}/else where/runs")
+    assert mounts(tree.asked("run"))[f"{tmp_path}/else where/runs"] is False
+    assert (tmp_path / "else where/runs").is_dir()
+
+
+@pytest.mark.parametrize("form", ["{}", "'{}'", '"{}"'])
+def test_data_outside_the_tree_is_mounted_read_only_at_its_own_path(tree, tmp_path, form):
+    tree.engine()
+    (tmp_path / "the, data").mkdir()
+    tree.make("train", "data=idx", "data.path=" + form.format(tmp_path / "the, data"))
+    assert mounts(tree.asked("run"))[str(tmp_path / "the, data")] is True
+
+
+def test_data_named_relative_to_the_tree_is_mounted_where_it_lies(tree, tmp_path):
+    tree.engine()
+    (tmp_path / "test.csv").touch()
+    tree.make("train", "data.test_path=../test.csv")
+    assert mounts(tree.asked("run"))[str(tmp_path / "test.csv")] is True
+
+
+def test_data_behind_a_link_in_the_tree_is_mounted_where_it_really_lies(tree, tmp_path):
+    tree.engine()
+    (tmp_path / "real").mkdir()
+    (tree.root / "link").symlink_to(tmp_path / "real")
+    tree.make("train", "data.path=link")
+    assert mounts(tree.asked("run")).keys() == {str(tree.root), str(tree.root / "runs"), str(tmp_path / "real")}
+
+
+def test_data_inside_the_tree_or_missing_needs_no_mount(tree):
+    tree.engine()
+    (tree.root / "inside").mkdir()
+    tree.make("train", "data.path=inside", "data.test_path=/nowhere/to/be/found")
+    assert mounts(tree.asked("run")).keys() == {str(tree.root), str(tree.root / "runs")}
+
+
+def test_a_stored_run_brings_the_paths_of_its_data_along(tree, tmp_path):
+    tree.engine()
+    (tmp_path / "rows.csv").touch()
+    (tree.root / "runs/first").mkdir(parents=True)
+    (tree.root / "runs/first/config.yaml").write_text(f"data:\n  path: {tmp_path}/rows.csv\n  test_path: ''\n")
+    tree.make("evaluate", "run.name=first")
+    assert mounts(tree.asked("run"))[f"{tmp_path}/rows.csv"] is True
+
+
+def test_the_folder_around_new_shards_is_writable(tree, tmp_path):
+    tree.engine()
+    tree.make("shards", f"shards.path={tmp_path}/out/shards")
+    assert mounts(tree.asked("run"))[f"{tmp_path}/out"] is False
+
+
+def test_data_that_keras_downloads_gets_the_network_and_keras_own_cache(tree):
+    tree.engine()
+    tree.make("train", "data=keras")
+    assert "--network" not in tree.asked("run")
+    assert mounts(tree.asked("run"))[tree.environment["HOME"] + "/.keras"] is False
+
+
+def test_the_containers_network_can_be_chosen(tree):
+    tree.engine()
+    tree.make("train", "RUN_NETWORK=host")
+    words = tree.asked("run")
+    assert words[words.index("--network") + 1] == "host"
+
+
+def test_gpus_are_passed_on_where_the_engine_can(tree):
+    tree.engine()
+    script(tree.bin / "nvidia-smi", "#!/bin/sh\n")
+    tree.make("train", ENGINE_INFO=" Runtimes: nvidia runc")
+    words = tree.asked("run")
+    assert words[words.index("--gpus") + 1] == "all"
+
+
+def test_a_gpu_that_the_engine_cannot_pass_on_is_told(tree):
+    tree.engine()
+    script(tree.bin / "nvidia-smi", "#!/bin/sh\n")
+    asked = tree.make("train", ENGINE_INFO=" Runtimes: runc")
+    assert "--gpus" not in tree.asked("run") and "NVIDIA's container toolkit" in asked.stderr
+
+
+@pytest.mark.parametrize(
+    ("engine", "info", "user"),
+    [("docker", "  rootless", "0:0"), ("podman", "    rootless: true", f"{os.getuid()}:{os.getgid()}")],
+)
+def test_in_a_rootless_engine_what_is_written_still_belongs_to_the_caller(tree, engine, info, user):
+    tree.engine(engine)
+    tree.make("train", ENGINE_INFO=info)
+    words = tree.asked("run")
+    assert words[words.index("--user") + 1] == user
+    assert ("keep-id" in words) is (engine == "podman")
+
+
+# ---- .venv ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_call_makes_venv_from_the_lock_and_the_second_installs_nothing(fresh):
+    first = fresh.make("train", "RUNTIME=local")
+    assert json.loads(first.stdout) == ["train"], first.stderr
+    assert len(first.stderr.splitlines()) == 1 and "Making .venv" in first.stderr
+    assert fresh.installed() == "1.0"
+    # with neither a Python to find nor a wheel to install, only a call that starts at once can pass
+    (fresh.bin / "python3.12").unlink()
+    shutil.rmtree(fresh.wheels)
+    second = fresh.make("train", "RUNTIME=local")
+    assert (json.loads(second.stdout), second.stderr) == (["train"], "")
+
+
+def test_a_changed_lock_is_installed_and_leaves_nothing_of_the_old_one(fresh):
+    fresh.make("train", "RUNTIME=local")
+    fresh.lock("requirements-cpu.txt", wheel(fresh.wheels, "other", "1.0"))
+    fresh.make("train", "RUNTIME=local")
+    assert fresh.call(".venv/bin/python", "-c", "import other").returncode == 0
+    assert fresh.installed() == ""
+
+
+def test_test_tools_come_with_the_first_target_that_needs_them(fresh):
+    fresh.call("scripts/setup")
+    assert fresh.call(".venv/bin/python", "-c", "import tool").returncode != 0
+    added = fresh.call("scripts/setup", "dev")
+    assert added.stderr.splitlines() == ["Installing requirements-dev.txt into .venv ..."]
+    assert fresh.call(".venv/bin/python", "-c", "import tool").returncode == 0
+    assert fresh.call("scripts/setup").stderr == fresh.call("scripts/setup", "dev").stderr == ""
+
+
+def test_a_package_that_is_not_the_hashed_one_fails_and_is_tried_again(fresh):
+    right = (fresh.root / "requirements-cpu.txt").read_text()
+    fresh.lock("requirements-cpu.txt", re.sub(r"sha256:\w{4}", "sha256:0000", right))
+    for _ in range(2):
+        asked = fresh.make("train", "RUNTIME=local")
+        assert asked.returncode != 0 and asked.stdout == ""
+        assert "DO NOT MATCH THE HASHES" in asked.stderr and "could not install requirements-cpu.txt" in asked.stderr
+
+
+def test_an_install_that_was_killed_is_begun_anew(fresh):
+    with socket.create_server(("127.0.0.1", 0)) as index:
+        # pip asks an index that takes the call and never answers; there it is killed
+        endless = {"PIP_NO_INDEX": "0", "PIP_INDEX_URL": f"http://127.0.0.1:{index.getsockname()[1]}/"}
+        process = subprocess.Popen(
+            ["make", "train", "RUNTIME=local"],
+            cwd=fresh.root,
+            env=fresh.environment | endless,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        index.settimeout(60)
+        connection, _ = index.accept()
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        connection.close()
+    (fresh.root / ".venv/half-installed").touch()
+    assert (fresh.root / ".venv/bin/python").exists()
+    asked = fresh.make("train", "RUNTIME=local")
+    assert json.loads(asked.stdout) == ["train"], asked.stderr
+    assert fresh.installed() == "1.0"
+    assert not (fresh.root / ".venv/half-installed").exists()
+
+
+# ---- which Python ---------------------------------------------------------------------------------------------------
+
+
+def complaint(asked):
+    """The one line of an error, less make's own."""
+    assert asked.returncode != 0
+    lines = [line for line in asked.stderr.splitlines() if not line.startswith("make: ***")]
+    assert len(lines) == 1, asked.stderr
+    return lines[0]
+
+
+def test_no_python_at_all_is_one_line(fresh):
+    (fresh.bin / "python3.12").unlink()
+    assert "no Python was found" in complaint(fresh.make("train", "RUNTIME=local"))
+    assert not (fresh.root / ".venv").exists()
+
+
+def test_a_shim_with_nothing_behind_it_and_an_older_python_are_one_line(fresh):
+    script(fresh.bin / "python3", "#!/bin/sh\necho 3.11.2\n")
+    (fresh.bin / "python3.12").unlink()
+    script(fresh.bin / "python3.12", "#!/bin/sh\necho 'pyenv: python3.12: command not found' >&2\nexit 127\n")
+    line = complaint(fresh.make("train", "RUNTIME=local"))
+    assert f"expected Python 3.12; {fresh.bin}/python3 is 3.11.2" in line and "PYTHON=" in line
+
+
+def test_a_python_that_was_named_and_is_another_version_is_refused(fresh):
+    script(fresh.bin / "old", "#!/bin/sh\necho 3.11.2\n")
+    line = complaint(fresh.make("train", "RUNTIME=local", f"PYTHON={fresh.bin}/old"))
+    assert f"{fresh.bin}/old is 3.11.2" in line
+
+
+def test_a_python_that_was_named_and_is_not_there_is_refused(fresh):
+    assert "/no/such/python does not run" in complaint(fresh.make("train", "RUNTIME=local", "PYTHON=/no/such/python"))
+
+
+def test_a_python_without_its_venv_module_is_told_what_to_install(fresh):
+    real = (fresh.bin / "python3.12").resolve()
+    (fresh.bin / "python3.12").unlink()
+    script(fresh.bin / "python3.12", f'#!/bin/sh\ncase "$*" in *ensurepip*) exit 1 ;; esac\nexec "{real}" "$@"\n')
+    line = complaint(fresh.make("train", "RUNTIME=local"))
+    assert "apt install python3.12-venv" in line
+
+
+def test_a_python_named_by_path_is_found(fresh, tmp_path):
+    real = (fresh.bin / "python3.12").resolve()
+    (fresh.bin / "python3.12").unlink()
+    assert fresh.call("scripts/python", PYTHON=str(real)).stdout == f"{real}\n"
+
+
+def test_pyenvs_python_is_found_though_it_is_not_on_the_path(fresh):
+    kept = Path(fresh.environment["HOME"], ".pyenv/versions/3.12.4/bin/python3.12")
+    kept.parent.mkdir(parents=True)
+    (fresh.bin / "python3.12").rename(kept)
+    assert fresh.call("scripts/python").stdout == f"{kept}\n"
+
+
+def test_uvs_python_is_found_though_it_is_not_on_the_path(fresh, tmp_path):
+    (fresh.bin / "python3.12").rename(tmp_path / "uvs-python")
+    script(fresh.bin / "uv", f'#!/bin/sh\n[ "$1 $2" = "python find" ] && echo "{tmp_path}/uvs-python"\n')
+    assert fresh.call("scripts/python").stdout == f"{tmp_path}/uvs-python\n"
+
+
+# ---- make lock ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_locks_come_out_the_same_twice_with_nothing_of_the_machine_in_them(tree):
+    tree.environment["PYTHONPATH"] = sysconfig.get_path("purelib")  # where pip-tools is
+    names = ["requirements-cpu", "requirements", "requirements-dev"]
+    for name in names:
+        (tree.root / f"{name}.in").write_text("tiny\n")
+        (tree.root / f"{name}.txt").unlink()
+        (tree.root / ".venv/locks" / f"{name}.txt").unlink(missing_ok=True)
+    wheel(tree.wheels, "tiny", "2.0")
+
+    def lock(**variables):
+        asked = tree.call("scripts/lock", **variables)
+        assert asked.returncode == 0, asked.stderr
+        return [(tree.root / f"{name}.txt").read_text() for name in names]
+
+    first = lock()
+    assert all("\ntiny==2.0 \\\n    --hash=sha256:" in text and "make lock" in text for text in first)
+    assert not any(str(tree.wheels) in text for text in first)
+    wheel(tree.wheels, "tiny", "3.0")
+    assert lock() == first
+    assert all("\ntiny==3.0 \\\n" in text for text in lock(PACKAGE="tiny"))
