@@ -4,6 +4,8 @@ import importlib
 import os
 import shlex
 import sys
+import tempfile
+from contextlib import contextmanager
 
 from pipeline import composition, reference
 from pipeline.errors import ConfigError, PipelineError, RunError, nearest
@@ -23,8 +25,13 @@ def main(arguments):
     try:
         return run(arguments)
     except PipelineError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"{in_red('error')}: {error}", file=sys.stderr)
         return error.status
+
+
+def in_red(word):
+    """The word, coloured where stderr is a terminal and nobody asked for none (no-color.org)."""
+    return f"\033[31m{word}\033[0m" if sys.stderr.isatty() and not os.environ.get("NO_COLOR") else word
 
 
 def run(arguments):
@@ -48,10 +55,33 @@ def run(arguments):
         print(reference.markdown(), end="")
         return 0
     config = stored_config(overrides) if command in STORED else composition.compose(overrides)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up notes; 0 shows them
     # only now, with the config known to be good, is the command imported, and TensorFlow with it
-    module = importlib.import_module(f"pipeline.commands.{command}")
+    with quiet_start():
+        module = importlib.import_module(f"pipeline.commands.{command}")
     return module.run(config, composition.to_yaml(config), shlex.join(["python", "-m", "pipeline", *arguments]))
+
+
+@contextmanager
+def quiet_start():
+    """Keep what TensorFlow's libraries print while they load off stderr, unless loading fails.
+
+    They print before any setting of theirs is read. TF_CPP_MIN_LOG_LEVEL=0 shows it.
+    """
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
+        yield
+        return
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as aside, os.fdopen(os.dup(2), "wb") as stderr:
+        os.dup2(aside.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            aside.seek(0)
+            stderr.write(aside.read())
+            raise
+        finally:
+            stderr.flush()
+            os.dup2(stderr.fileno(), 2)
 
 
 def stored_config(overrides):

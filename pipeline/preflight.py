@@ -42,9 +42,11 @@ def check(training, spec, objective, has_validation):
 
 def check_outputs(spec, model):
     """Every label needs an output of its width."""
-    outputs = model.output_shape if isinstance(model.output_shape, dict) else {next(iter(spec.labels)): model.output_shape}
+    inputs = {name: keras.KerasTensor((None, *item.shape), item.dtype) for name, item in spec.features.items()}
+    outputs = model.compute_output_spec(inputs if len(inputs) > 1 else next(iter(inputs.values())))
+    outputs = outputs if isinstance(outputs, dict) else {next(iter(spec.labels)): outputs}
     for name, label in spec.labels.items():
-        found = outputs[name][1:]
+        found = outputs[name].shape[1:]
         if found != (label.width,):
             raise ConfigError(
                 f"model: expected an output of shape (batch, {label.width}) for label {name!r} ({label.kind}); found "

@@ -70,3 +70,15 @@ def real_label(width=1):
 def row_label(kind, classes):
     """The label of a set whose rows hold a number a class: kind is ONE_HOT or MULTI_LABEL."""
     return Label(kind, tuple(str(name) for name in classes), len(classes), (len(classes),), "float32")
+
+
+def spec_from(fields):
+    """The DataSpec that asdict and JSON turned into dicts and lists."""
+    features = {
+        name: Feature(**feature | {"shape": tuple(feature["shape"])}) for name, feature in fields["features"].items()
+    }
+    labels = {
+        name: Label(**label | {"classes": tuple(label["classes"]), "shape": tuple(label["shape"])})
+        for name, label in fields["labels"].items()
+    }
+    return DataSpec(features, labels, fields["lengths"] and tuple(fields["lengths"]))

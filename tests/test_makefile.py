@@ -431,13 +431,12 @@ def test_the_first_call_makes_venv_from_the_lock_and_the_second_installs_nothing
     assert json.loads(first.stdout) == ["train"], first.stderr
     assert len(first.stderr.splitlines()) == 1 and "Making .venv" in first.stderr
     assert fresh.installed() == "1.0"
-    # with neither a Python to find nor a wheel to install, only a call that starts at once can pass
-    (fresh.bin / "python3.12").unlink()
-    shutil.rmtree(fresh.wheels)
+    shutil.rmtree(fresh.wheels)  # with nothing to install, only a call that installs nothing can pass
     second = fresh.make("train", "RUNTIME=local")
     assert (json.loads(second.stdout), second.stderr) == (["train"], "")
 
 
+@pytest.mark.slow
 def test_a_changed_lock_is_installed_and_leaves_nothing_of_the_old_one(fresh):
     fresh.make("train", "RUNTIME=local")
     fresh.lock("requirements-cpu.txt", wheel(fresh.wheels, "other", "1.0"))
@@ -455,15 +454,16 @@ def test_test_tools_come_with_the_first_target_that_needs_them(fresh):
     assert fresh.call("scripts/setup").stderr == fresh.call("scripts/setup", "dev").stderr == ""
 
 
-def test_a_package_that_is_not_the_hashed_one_fails_and_is_tried_again(fresh):
+def test_a_package_that_is_not_the_hashed_one_fails_and_is_not_taken_for_installed(fresh):
     right = (fresh.root / "requirements-cpu.txt").read_text()
     fresh.lock("requirements-cpu.txt", re.sub(r"sha256:\w{4}", "sha256:0000", right))
-    for _ in range(2):
-        asked = fresh.make("train", "RUNTIME=local")
-        assert asked.returncode != 0 and asked.stdout == ""
-        assert "DO NOT MATCH THE HASHES" in asked.stderr and "could not install requirements-cpu.txt" in asked.stderr
+    asked = fresh.make("train", "RUNTIME=local")
+    assert asked.returncode != 0 and asked.stdout == ""
+    assert "DO NOT MATCH THE HASHES" in asked.stderr and "could not install requirements-cpu.txt" in asked.stderr
+    assert not (fresh.root / ".venv/locks").exists()
 
 
+@pytest.mark.slow
 def test_an_install_that_was_killed_is_begun_anew(fresh):
     with socket.create_server(("127.0.0.1", 0)) as index:
         # pip asks an index that takes the call and never answers; there it is killed

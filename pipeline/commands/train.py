@@ -43,6 +43,7 @@ def run(config, config_yaml, command_line):
 
     keras.utils.set_random_seed(config.seed)  # whatever was made before, the weights start from the seed
     model = build(config.model, data.spec, lambda name: feed.feature_batches(data.train, data.spec, name))
+    model.summary()
     objective = Supervised(config.objective, data.spec, model)
     training_feed = feed.TrainingFeed(
         data.train,
@@ -83,7 +84,6 @@ def show_data(config, data):
 
 def start(folder, config, config_yaml, command_line, record, drift, data, model):
     """Write down what the run is made of, before its first step."""
-    model.summary()
     lines = []
     model.summary(print_fn=lines.append, line_length=100)
     (folder / "checkpoints").mkdir(exist_ok=True)

@@ -12,7 +12,20 @@ BLOCK = 1 << 22  # numbers looked at together, so that a check takes little memo
 
 
 def check(spec, parts, data):
-    """Raise DataError for the first row that training could not use.
+    """Raise DataError for the first row, or lack of rows, that training could not use. Arguments as for check_rows."""
+    check_rows(spec, parts, data)
+    for name, label in spec.labels.items():
+        if label.classes:
+            check_every_class_is_trained(label, name, parts["train"])
+    if may_lack_values(data):
+        check_every_column_has_values(data, parts["train"])
+    if isinstance(data, config.Csv) and data.unknown_categories == "refuse":
+        for name in data.categorical:
+            check_categories(name, parts)
+
+
+def check_rows(spec, parts, data):
+    """Raise DataError for the first row that breaks the spec, and for a split without rows.
 
     parts: Table or Shards by split, as they will be trained and evaluated. data: the config they were read by.
     The features of shards are not looked at again: reading them has done it.
@@ -25,14 +38,6 @@ def check(spec, parts, data):
         if not isinstance(part, Shards):
             for name, column in part.features.items():
                 check_feature(name, column, part, may_lack_values(data))
-    for name, label in spec.labels.items():
-        if label.classes:
-            check_every_class_is_trained(label, name, parts["train"])
-    if may_lack_values(data):
-        check_every_column_has_values(data, parts["train"])
-    if isinstance(data, config.Csv) and data.unknown_categories == "refuse":
-        for name in data.categorical:
-            check_categories(name, parts)
 
 
 def may_lack_values(data):

@@ -219,7 +219,9 @@ def _pad(ragged, boundaries):
     longest = tf.reduce_max(ragged.row_lengths())
     bounds = tf.constant(boundaries, tf.int64)
     width = tf.reduce_min(tf.boolean_mask(bounds, bounds >= longest))
-    return ragged.to_tensor(PADDING, shape=[None, width, *ragged.shape[2:]])
+    dense = ragged.to_tensor(PADDING)
+    beyond = [[0, 0], [0, width - longest]] + [[0, 0]] * (len(dense.shape) - 2)
+    return tf.pad(dense, beyond, constant_values=PADDING)
 
 
 def _on_host(array):

@@ -7,6 +7,7 @@ import math
 import os
 import socket
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -261,7 +262,9 @@ def csv_files(data):
         split: Table(csv_features(file, data), {name: column[split] for name, column in columns.items()}, file.where)
         for split, file in files.items()
     }
-    return describe(parts, labels, data.path)
+    source = describe(parts, labels, data.path)
+    features = source.spec.features | {name: replace(source.spec.features[name], text=True) for name in data.text}
+    return replace(source, spec=replace(source.spec, features=features))
 
 
 def csv_features(file, data):

@@ -20,7 +20,7 @@ import tensorflow as tf
 from pipeline.data.examples import Images, Sequences, Shards, Source
 from pipeline.data.images import decode_image
 from pipeline.errors import DataError
-from pipeline.spec import PADDING, DataSpec, Feature, Label
+from pipeline.spec import PADDING, spec_from
 
 MANIFEST = "spec.json"
 FORMAT = 1  # counts up when a record's form changes
@@ -178,7 +178,7 @@ def read_manifest(folder):
                 f"{path}: expected shards of format {FORMAT}; found {manifest['format']!r}. Write them again."
             )
         files = {split: [checked_entry(entry) for entry in entries] for split, entries in manifest["parts"].items()}
-        spec = spec_from(manifest["spec"])
+        spec = checked_spec(manifest["spec"])
         if not files["train"]:
             raise ValueError("no training shards")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -189,20 +189,13 @@ def read_manifest(folder):
     return spec, files
 
 
-def spec_from(fields):
-    """The DataSpec that asdict and JSON turned into dicts and lists."""
-    features = {
-        name: Feature(tuple(feature["shape"]), feature["dtype"]) for name, feature in fields["features"].items()
-    }
-    labels = {
-        name: Label(**label | {"classes": tuple(label["classes"]), "shape": tuple(label["shape"])})
-        for name, label in fields["labels"].items()
-    }
-    if not {feature.dtype for feature in features.values()} <= {"uint8", "int32", "float32", "string"}:
-        raise ValueError(features)
-    if not {label.dtype for label in labels.values()} <= {"int64", "float32"}:
-        raise ValueError(labels)
-    return DataSpec(features, labels, fields["lengths"] and tuple(fields["lengths"]))
+def checked_spec(fields):
+    spec = spec_from(fields)
+    if not {feature.dtype for feature in spec.features.values()} <= {"uint8", "int32", "float32", "string"}:
+        raise ValueError(spec.features)
+    if not {label.dtype for label in spec.labels.values()} <= {"int64", "float32"}:
+        raise ValueError(spec.labels)
+    return spec
 
 
 def checked_entry(entry):

@@ -1,6 +1,6 @@
 """Which row goes into which split: given by the data, or a stratified cut that is a pure function of the seed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,9 +25,14 @@ class Data:
     fingerprint: str
 
     @property
+    def parts(self):
+        """The splits there are, by name."""
+        return {name: part for name, part in vars(self).items() if isinstance(part, Table | Shards)}
+
+    @property
     def rows(self):
         """Rows of each split by name."""
-        return {name: len(part) for name, part in vars(self).items() if isinstance(part, Table | Shards)}
+        return {name: len(part) for name, part in self.parts.items()}
 
 
 def load(config):
@@ -39,6 +44,51 @@ def load(config):
     parts = cut(source, config.split)
     checks.check(source.spec, parts, config)
     return Data(source.spec, parts["train"], parts.get("validation"), parts["test"], fingerprint(source))
+
+
+def load_part(config, split, spec):
+    """One split of a data set, for a model that was trained on a set of this spec. Returns (part, fingerprint).
+
+    config: a member of config.GROUPS["data"]. split: "train", "validation", "test" or "all". Class labels are matched
+    by name. Raises DataError where features or labels are others, or a row is not fit.
+    """
+    source = readers.read(config)
+    if split == "all":
+        part = whole(source)
+    else:
+        parts = cut(source, config.split)
+        if split not in parts:
+            raise DataError(f"{source.place}: expected a {split} split; found {', '.join(parts)}.")
+        part = parts[split]
+    checks.check_rows(source.spec, {split: part}, config)
+    return matched(part, source.spec, spec, source.place), fingerprint(source)
+
+
+def whole(source):
+    """All rows of a source that gives no splits."""
+    if len(source.parts) > 1:
+        raise DataError(
+            f"{source.place}: expected data without splits for evaluation.split=all; it gives "
+            f"{', '.join(source.parts)}. Take one of them."
+        )
+    return source.parts["train"]
+
+
+def matched(part, found, expected, place):
+    """The part with its classes numbered as the expected spec numbers them. Raises DataError where the specs differ."""
+    if found.features != expected.features:
+        raise DataError(f"{place}: expected the features {expected.features}; found {found.features}.")
+    if found.labels == expected.labels:
+        return part
+    labels = {}
+    for name, label in expected.labels.items():
+        other = found.labels.get(name)
+        unknown = set(other.classes) - set(label.classes) if other and other.kind == label.kind else None
+        if unknown is None or unknown or label.kind != CLASS:
+            raise DataError(f"{place}: expected the label {name!r} as trained, {label}; found {other}.")
+        numbers = np.array([label.classes.index(known) for known in other.classes])
+        labels[name] = numbers[part.labels[name]]
+    return replace(part, labels=labels)
 
 
 def cut(source, split):

@@ -106,43 +106,49 @@ def evaluate(name, label, targets, outputs, losses, config: Evaluation, seed) ->
     if rows == 0:
         raise DataError(f"label {name!r}: expected rows to evaluate on; found none. Give this split some rows.")
     outputs = checked_outputs(name, label, rows, outputs)
-    averages = _averages({key: _checked_losses(name, key, rows, values) for key, values in losses.items()})
+    mean_losses = averages({key: checked_losses(name, key, rows, values) for key, values in losses.items()})
 
-    if label.kind == REAL:
-        targets = targets.reshape(rows, label.width).astype(np.float64)
-        scores = _intervals([averages, _regression(targets, outputs)], rows, config, seed)
-        return LabelEvaluation(
-            name, label, rows, config.confidence, scores, residuals=Residuals(predictions=outputs, targets=targets)
-        )
+    of_kind = {REAL: of_real, MULTI_LABEL: of_multi_label}.get(label.kind, of_classes)
+    statistics, details = of_kind(label, targets, outputs, config, seed)
+    scores = intervals([mean_losses, *statistics], rows, config, seed)
+    return LabelEvaluation(name, label, rows, config.confidence, scores, **details)
 
-    if label.kind == MULTI_LABEL:
-        truth, predicted = targets.reshape(rows, label.width) > 0.5, outputs > 0.5
-        tallies = _tallies(sparse.csr_array(truth.T, dtype=float), sparse.csr_array(predicted.T, dtype=float))
-        agreement = _averages(
-            {"subset_accuracy": (truth == predicted).all(axis=1), "hamming_loss": (truth != predicted).mean(axis=1)}
-        )
-        scores = _intervals([averages, agreement, _macro_f1(tallies)], rows, config, seed)
-        return LabelEvaluation(name, label, rows, config.confidence, scores, _per_class(label, tallies, rows))
 
+# ---- kinds of label: their statistics, and what else LabelEvaluation holds of them -----------------------------------
+
+
+def of_classes(label, targets, outputs, config, seed):
+    rows = len(targets)
     truth = targets.reshape(rows) if label.kind == CLASS else targets.argmax(axis=1)
     predicted = outputs.argmax(axis=1)
     correct = predicted == truth
-    tallies = _tallies(_membership(truth, label.width), _membership(predicted, label.width))
-    statistics = [averages, _averages({"accuracy": correct}), _balanced_accuracy(tallies), _macro_f1(tallies)]
+    tallies = tally(membership(truth, label.width), membership(predicted, label.width))
+    statistics = [averages({"accuracy": correct}), balanced_accuracy(tallies), macro_f1(tallies)]
     if label.width > 5:
-        statistics.append(_averages({"top_3_accuracy": _rank(truth, outputs) < 3}))
+        statistics.append(averages({"top_3_accuracy": rank(truth, outputs) < 3}))
     if label.width == 2 and 0 < np.count_nonzero(truth) < rows:  # undefined where one class has no rows
-        statistics.append(_roc_auc(truth == 1, outputs[:, 1]))
-    return LabelEvaluation(
-        name,
-        label,
-        rows,
-        config.confidence,
-        _intervals(statistics, rows, config, seed),
-        _per_class(label, tallies, rows),
-        confusion=np.bincount(truth * label.width + predicted, minlength=label.width**2).reshape(label.width, -1),
-        calibration=_calibration(outputs.max(axis=1), correct, config, seed),
+        statistics.append(roc_auc(truth == 1, outputs[:, 1]))
+    cells = np.bincount(truth * label.width + predicted, minlength=label.width**2)
+    return statistics, {
+        "per_class": per_class_scores(label, tallies, rows),
+        "confusion": cells.reshape(label.width, label.width),
+        "calibration": calibration_of(outputs.max(axis=1), correct, config, seed),
+    }
+
+
+def of_multi_label(label, targets, outputs, config, seed):
+    rows = len(targets)
+    truth, predicted = targets.reshape(rows, label.width) > 0.5, outputs > 0.5
+    tallies = tally(sparse.csr_array(truth.T, dtype=float), sparse.csr_array(predicted.T, dtype=float))
+    agreement = averages(
+        {"subset_accuracy": (truth == predicted).all(axis=1), "hamming_loss": (truth != predicted).mean(axis=1)}
     )
+    return [agreement, macro_f1(tallies)], {"per_class": per_class_scores(label, tallies, rows)}
+
+
+def of_real(label, targets, outputs, config, seed):
+    targets = targets.reshape(outputs.shape).astype(np.float64)
+    return [regression(targets, outputs)], {"residuals": Residuals(predictions=outputs, targets=targets)}
 
 
 # ---- checks ---------------------------------------------------------------------------------------------------------
@@ -161,26 +167,27 @@ def checked_outputs(name, label, rows, outputs):
             "Give the model's head as many units as the label is wide."
         )
     outputs = outputs.reshape(rows, -1).astype(np.float64)
-    _refuse_not_finite(f"label {name!r}: the model's outputs", outputs)
+    refuse_not_finite(f"label {name!r}: the model's outputs", outputs)
     if label.kind == REAL:
         return outputs
-    off = np.abs(outputs - 0.5).max(axis=1) > 0.5 + PROBABILITY_SLACK
+    distance = np.abs(outputs - 0.5)
+    off = distance.max(axis=1) > 0.5 + PROBABILITY_SLACK
     if off.any():
         row = int(off.argmax())
         raise DataError(
-            f"label {name!r}: expected probabilities from 0 to 1; found {outputs[row].tolist()} at row {row}. "
-            "End the model in softmax or sigmoid."
+            f"label {name!r}: expected probabilities from 0 to 1; found {outputs[row, distance[row].argmax()]} at row "
+            f"{row}. End the model in softmax or sigmoid."
         )
     return np.hstack([1 - outputs, outputs]) if outputs.shape[1] < label.width else outputs
 
 
-def _checked_losses(name, key, rows, values):
+def checked_losses(name, key, rows, values):
     values = np.asarray(values, np.float64).reshape(rows)
-    _refuse_not_finite(f"label {name!r}: {key}", values[:, None])
+    refuse_not_finite(f"label {name!r}: {key}", values[:, None])
     return values
 
 
-def _refuse_not_finite(what, values):
+def refuse_not_finite(what, values):
     finite = np.isfinite(values)
     bad = ~finite.all(axis=1)
     if bad.any():
@@ -194,14 +201,14 @@ def _refuse_not_finite(what, values):
 # ---- intervals ------------------------------------------------------------------------------------------------------
 
 
-def _intervals(statistics, rows, config, seed):
+def intervals(statistics, rows, config, seed):
     """Scores by name, with percentile intervals from resampling whole rows, the same draws for every score."""
 
     def by_name(weights):
         return {name: values for statistic in statistics for name, values in statistic(weights).items()}
 
     def of_resamples(drawn, axis):
-        return np.stack(list(by_name(_row_counts(drawn)).values()))
+        return np.stack(list(by_name(row_counts(drawn)).values()))
 
     values = {name: float(value[0]) for name, value in by_name(np.ones((rows, 1))).items()}
     if rows == 1:
@@ -222,14 +229,14 @@ def _intervals(statistics, rows, config, seed):
     }
 
 
-def _row_counts(drawn):
+def row_counts(drawn):
     """How often each resample has drawn each row. drawn: (draws, rows) of indices -> (rows, draws) float64."""
     draws, rows = drawn.shape
     cells = drawn * draws + np.arange(draws)[:, None]
     return np.bincount(cells.ravel(), minlength=rows * draws).reshape(rows, draws).astype(np.float64)
 
 
-def _averages(columns) -> Statistic:
+def averages(columns) -> Statistic:
     """The mean of each column. columns: name -> (rows,)."""
     values = np.array(list(columns.values()), np.float64)
 
@@ -242,13 +249,13 @@ def _averages(columns) -> Statistic:
 # ---- classes --------------------------------------------------------------------------------------------------------
 
 
-def _membership(classes, width):
+def membership(classes, width):
     """(width, rows) of 0 and 1: which row is of which class. classes: (rows,) of indices."""
     rows = len(classes)
     return sparse.csr_array((np.ones(rows), (classes, np.arange(rows))), shape=(width, rows))
 
 
-def _tallies(truth, predicted):
+def tally(truth, predicted):
     """Count, for each class and under given row weights, the rows it has, the rows predicted as it, and the hits.
 
     truth, predicted: (width, rows) sparse 0 and 1. Returns weights -> three arrays of (width, draws).
@@ -257,53 +264,53 @@ def _tallies(truth, predicted):
     return lambda weights: np.split(members @ weights, 3)
 
 
-def _ratio(parts, whole):
+def ratio(parts, whole):
     """parts / whole, NaN where there is no whole."""
     return np.divide(parts, whole, out=np.full(np.shape(parts), np.nan), where=whole > 0)
 
 
-def _mean_where(present, values):
+def mean_where(present, values):
     """Mean over classes of those that are present, 0 where none is. Both (width, draws)."""
     return np.where(present, values, 0).sum(axis=0) / np.maximum(present.sum(axis=0), 1)
 
 
-def _balanced_accuracy(tallies) -> Statistic:
+def balanced_accuracy(tallies) -> Statistic:
     """Mean recall over the classes that have rows."""
 
     def statistic(weights):
         support, _, hits = tallies(weights)
-        return {"balanced_accuracy": _mean_where(support > 0, _ratio(hits, support))}
+        return {"balanced_accuracy": mean_where(support > 0, ratio(hits, support))}
 
     return statistic
 
 
-def _macro_f1(tallies) -> Statistic:
+def macro_f1(tallies) -> Statistic:
     """Mean F1 over the classes that have rows or are predicted."""
 
     def statistic(weights):
         support, claimed, hits = tallies(weights)
-        return {"macro_f1": _mean_where(support + claimed > 0, _ratio(2 * hits, support + claimed))}
+        return {"macro_f1": mean_where(support + claimed > 0, ratio(2 * hits, support + claimed))}
 
     return statistic
 
 
-def _per_class(label, tallies, rows):
+def per_class_scores(label, tallies, rows):
     support, claimed, hits = (counts[:, 0] for counts in tallies(np.ones((rows, 1))))
-    columns = _ratio(hits, claimed), _ratio(hits, support), _ratio(2 * hits, support + claimed)
+    columns = ratio(hits, claimed), ratio(hits, support), ratio(2 * hits, support + claimed)
     return tuple(
         ClassScores(name, int(count), float(precision), float(recall), float(f1))
         for name, count, precision, recall, f1 in zip(label.classes, support, *columns, strict=True)
     )
 
 
-def _rank(truth, probabilities):
+def rank(truth, probabilities):
     """(rows,): how many classes come before the true one; among equals the lower index comes first, as in argmax."""
     own = np.take_along_axis(probabilities, truth[:, None], axis=1)
     earlier = np.arange(probabilities.shape[1]) < truth[:, None]
     return (probabilities > own).sum(axis=1) + ((probabilities == own) & earlier).sum(axis=1)
 
 
-def _roc_auc(positive, confidences) -> Statistic:
+def roc_auc(positive, confidences) -> Statistic:
     """The chance that a positive row is ranked above a negative one, ties counting half (Mann and Whitney 1947).
 
     A resample that has lost one of the two classes says nothing and counts as 0.5.
@@ -318,34 +325,32 @@ def _roc_auc(positive, confidences) -> Statistic:
         negatives = np.add.reduceat(weights, ties, axis=0) - positives
         negatives_below = np.cumsum(negatives, axis=0) - negatives
         pairs = positives.sum(axis=0) * negatives.sum(axis=0)
-        auc = _ratio((positives * (negatives_below + negatives / 2)).sum(axis=0), pairs)
+        auc = ratio((positives * (negatives_below + negatives / 2)).sum(axis=0), pairs)
         return {"roc_auc": np.where(pairs > 0, auc, 0.5)}
 
     return statistic
 
 
-def _calibration(confidences, correct, config, seed):
+def calibration_of(confidences, correct, config, seed):
     rows = len(confidences)
     edges = np.linspace(0, 1, config.bins + 1)
-    bins = _membership(np.clip(np.searchsorted(edges, confidences) - 1, 0, config.bins - 1), config.bins)
+    bins = membership(np.clip(np.searchsorted(edges, confidences) - 1, 0, config.bins - 1), config.bins)
     count = bins @ np.ones(rows)
     rng = np.random.default_rng(seed)
     draws = max(1, BATCH_ELEMENTS // rows)
     batches = [min(draws, config.resamples - start) for start in range(0, config.resamples, draws)]
-    calibrated = np.concatenate(
-        [_ece(bins, confidences, rng.random((rows, n)) < confidences[:, None]) for n in batches]
-    )
+    calibrated = np.concatenate([ece(bins, confidences, rng.random((rows, n)) < confidences[:, None]) for n in batches])
     return Calibration(
         edges,
-        _ratio(bins @ confidences, count),
-        _ratio(bins @ correct.astype(np.float64), count),
+        ratio(bins @ confidences, count),
+        ratio(bins @ correct.astype(np.float64), count),
         count.astype(np.int64),
-        float(_ece(bins, confidences, correct[:, None])[0]),
+        float(ece(bins, confidences, correct[:, None])[0]),
         float(np.quantile(calibrated, config.confidence)),
     )
 
 
-def _ece(bins, confidences, correct):
+def ece(bins, confidences, correct):
     """bins: (bins, rows) membership. confidences: (rows,). correct: (rows, draws) -> (draws,)."""
     return np.abs(bins @ (correct - confidences[:, None])).sum(axis=0) / len(confidences)
 
@@ -353,7 +358,7 @@ def _ece(bins, confidences, correct):
 # ---- real numbers ---------------------------------------------------------------------------------------------------
 
 
-def _regression(targets, predictions) -> Statistic:
+def regression(targets, predictions) -> Statistic:
     """Errors of each output, averaged over the outputs. r2 of targets that are all alike is 1 if hit, else 0."""
     errors = predictions - targets
     centred = targets - np.median(targets, axis=0)  # exactly 0 where all are alike, which a mean's rounding is not

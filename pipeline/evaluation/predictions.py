@@ -28,7 +28,7 @@ def write(path: Path, labels, targets, outputs):
     rows = len(next(iter(outputs.values())))
     outputs = {name: checked_outputs(name, label, rows, outputs[name]) for name, label in labels.items()}
     prefixes = {name: f"{name}." if len(labels) > 1 else "" for name in labels}
-    header = ["row"] + [prefixes[name] + column for name, label in labels.items() for column in _header(label)]
+    header = ["row"] + [prefixes[name] + column for name, label in labels.items() for column in column_names(label)]
     with (
         whole_file(Path(path)) as file,
         # neither a name nor a time goes into the header, so that the bytes repeat
@@ -42,34 +42,34 @@ def write(path: Path, labels, targets, outputs):
             columns = [
                 column
                 for name, label in labels.items()
-                for column in _columns(label, np.asarray(targets[name])[part], outputs[name][part])
+                for column in column_texts(label, np.asarray(targets[name])[part], outputs[name][part])
             ]
             lines.writerows(zip(range(part.start, part.stop), *columns, strict=True))
 
 
-def _header(label):
+def column_names(label):
     if label.kind == REAL:
-        return [f"{what}{end}" for what in ("target", "prediction") for end in _suffixes(label.width)]
+        return [f"{what}{end}" for what in ("target", "prediction") for end in suffixes(label.width)]
     summary = ["target", "prediction"] if label.kind == MULTI_LABEL else ["target", "prediction", "confidence"]
     return summary + [f"p_{name}" for name in label.classes if label.width <= MOST_CLASSES]
 
 
-def _suffixes(width):
+def suffixes(width):
     return [""] if width == 1 else [f"_{index}" for index in range(width)]
 
 
-def _columns(label, targets, outputs):
-    """The columns of _header as lists of text."""
+def column_texts(label, targets, outputs):
+    """The columns of column_names as lists of text."""
     if label.kind == REAL:
-        return [_texts(column) for column in np.hstack([targets.reshape(len(outputs), -1), outputs]).T]
-    probabilities = [_texts(column) for column in outputs.T] if label.width <= MOST_CLASSES else []
+        return [texts(column) for column in np.hstack([targets.reshape(len(outputs), -1), outputs]).T]
+    probabilities = [texts(column) for column in outputs.T] if label.width <= MOST_CLASSES else []
     classes = np.array(label.classes, dtype=object)
     if label.kind == MULTI_LABEL:
         sets = [["|".join(classes[row > 0.5]) for row in side] for side in (targets, outputs)]
         return sets + probabilities
     truth = targets.reshape(len(outputs)) if label.kind == CLASS else targets.argmax(axis=1)
-    return [classes[truth], classes[outputs.argmax(axis=1)], _texts(outputs.max(axis=1)), *probabilities]
+    return [classes[truth], classes[outputs.argmax(axis=1)], texts(outputs.max(axis=1)), *probabilities]
 
 
-def _texts(numbers):
+def texts(numbers):
     return numbers.astype(np.float32).astype(str)

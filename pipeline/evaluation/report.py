@@ -67,7 +67,7 @@ STYLE = {
     "ytick.labelcolor": "#333333",
     "legend.frameon": False,
     "lines.linewidth": 1.6,
-    "savefig.dpi": 170,
+    "figure.dpi": 160,
 }
 
 

@@ -96,6 +96,7 @@ class EncoderBlock(layers.Layer):
 
     def __init__(self, heads, feed_forward, dropout, activation, epsilon, kernel_initializer, bias_initializer, **arguments):
         super().__init__(**arguments)
+        self.supports_masking = True
         self.heads = heads
         self.feed_forward = feed_forward
         self.dropout_rate = dropout

@@ -10,7 +10,7 @@ def run(objective, feed, validation, epochs, callbacks, checkpointer, verbose):
     callbacks: Keras callbacks, the checkpointer's not among them.
     """
     model = objective.model
-    common = {"validation_data": validation, "verbose": verbose}
+    common = {"validation_data": validation, "verbose": verbose, "shuffle": False}  # the feed has its own order
     start = checkpointer.state
     if start.step:
         # fit cannot begin inside an epoch: what is left of it is a call of its own, whose end the next starts from

@@ -108,6 +108,14 @@ def test_images_of_any_size_are_resized_where_a_size_is_asked_for(folder):
     assert (kept.features["image"][row] == 200).all()
 
 
+def test_pixels_stay_with_their_file_though_a_large_image_takes_longest_to_decode(tmp_path):
+    for value in range(40):
+        size = 3000 if value % 10 == 0 else 4
+        put(tmp_path / "a" / f"{value:02d}.png", np.full((size, size, 3), value, np.uint8))
+    kept = read(tmp_path, height=2, width=2, in_memory=True).parts["train"].features["image"]
+    assert kept[:, 0, 0, 0].tolist() == list(range(40))
+
+
 def test_an_image_of_the_size_asked_for_keeps_its_pixels(tmp_path):
     pixels = picture()
     put(tmp_path / "a" / "one.png", pixels)

@@ -1,0 +1,89 @@
+"""`evaluate`: judge a stored run again, on the data it was trained with or on other data."""
+
+import hashlib
+import time
+from pathlib import Path
+
+import keras
+
+from pipeline.commands import judging
+from pipeline.data import splits
+from pipeline.errors import RunError
+from pipeline.evaluation import report
+from pipeline.evaluation.tables import table
+from pipeline.models import subclassed  # noqa: F401  registers the classes that a saved model may name
+from pipeline.runtime import determinism, devices, environment, run_folder
+from pipeline.spec import spec_from
+
+
+def run(config, config_yaml, command_line):
+    """Score the model of runs/NAME on the split that config.evaluation names. Returns the exit status.
+
+    The results go to runs/NAME/evaluations/SPLIT-FINGERPRINT/; what the training wrote stays as it is.
+    """
+    began = time.monotonic()
+    drift = environment.require_lock(config.environment.allow_drift)
+    folder = Path(config.run.root) / config.run.name
+    result = run_folder.read(folder, "result.json")
+    if result["status"] != run_folder.FINISHED:
+        raise RunError(
+            f"{folder}: expected a finished run; it is {run_folder.status(folder)}. Go on with it: "
+            f"make train run.name={folder.name}"
+        )
+    spec = spec_from(run_folder.read(folder, "spec.json"))
+    record = devices.select(config.device, config.hardware)
+    record |= determinism.prepare(config.determinism, config.seed, config.hardware.threads)
+    model = load_model(folder / "model.keras")
+    part, fingerprint = splits.load_part(config.data, config.evaluation.split, spec)
+
+    target = folder / "evaluations" / f"{config.evaluation.split}-{fingerprint[:12]}"
+    target.mkdir(parents=True, exist_ok=True)
+    evaluations = judging.judge(config, spec, model, part, target / "predictions.csv.gz")
+    page = report.write(
+        target,
+        report.Report(
+            title=f"{folder.name}, {config.evaluation.split} rows",
+            command=command_line,
+            status=result["status"],
+            seconds=time.monotonic() - began,
+            weights_digest=result["weights_digest"],
+            spec=spec,
+            fingerprint=fingerprint,
+            rows={config.evaluation.split: len(part)},
+            config=config_yaml,
+            environment=environment.describe() | {"hardware": record, "drift": drift},
+            summary=(folder / "summary.txt").read_text(),
+            parameters=result["parameters"],
+            history=[],
+            best_epoch=None,
+            evaluations=evaluations,
+            notes=[] if fingerprint == result["fingerprint"] else ["Other data than the run was trained and tested with."],
+            files={"predictions": "predictions.csv.gz", "result": "result.json"},
+        ),
+    )
+    run_folder.write(
+        target,
+        "result.json",
+        {
+            "status": run_folder.FINISHED,
+            "split": config.evaluation.split,
+            "rows": len(part),
+            "fingerprint": fingerprint,
+            "weights_digest": result["weights_digest"],
+            "metrics": judging.as_json(evaluations),
+        },
+    )
+    print(f"{table(evaluations)}\n\nreport   {page}")
+    return 0
+
+
+def load_model(path):
+    """The saved model, whose file must be the one that was saved. Raises RunError where it is not."""
+    try:
+        expected = path.with_name("model.keras.sha256").read_text().split()[0]
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except (OSError, IndexError) as error:
+        raise RunError(f"{path}: expected a saved model and its sha256; {error}.") from None
+    if found != expected:
+        raise RunError(f"{path}: expected sha256 {expected}, found {found}. The file is damaged or was changed.")
+    return keras.saving.load_model(path, compile=False)

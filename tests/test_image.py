@@ -1,0 +1,169 @@
+"""The project's image, built by the engine that answers here. BASE_IMAGE and BUILD_NETWORK are handed to the build."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+USER = os.getuid() or 12345  # a user that the image does not know; root's files would prove nothing
+
+pytestmark = pytest.mark.slow
+
+
+def call(*words, timeout=900, **options):
+    # what `make test RUNTIME=local` leaves in the environment is about where the tests run, not the image
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("RUNTIME", "MAKEFLAGS", "MAKELEVEL")
+    }
+    return subprocess.run(
+        [str(word) for word in words],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout,
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def engine():
+    asked = call("scripts/runtime", "engine")
+    if asked.returncode:
+        pytest.skip("needs a container engine (docker, podman) that answers; none does")
+    return asked.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def image(engine):
+    built = call("scripts/image", "build", engine)
+    assert built.returncode == 0, built.stderr[-3000:]
+    return call("scripts/image", "name").stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def run(engine, image):
+    """Run the image as the strictest caller would: unknown user, read-only root, no network, no capability."""
+
+    def run(*words, options=()):
+        strict = ["--rm", "--read-only", "--tmpfs", "/tmp", "--network", "none", "--cap-drop", "ALL"]
+        return call(engine, "run", *strict, "--user", f"{USER}:{USER}", *options, image, *words)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def python(run):
+    """Run a piece of Python in the image and read the JSON it prints."""
+
+    def python(code):
+        asked = run("-c", code, options=["--entrypoint", "python"])
+        assert asked.returncode == 0, asked.stderr
+        return json.loads(asked.stdout.splitlines()[-1])
+
+    return python
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """An empty folder that belongs to USER."""
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    os.chown(folder, USER, USER if os.getuid() == 0 else -1)
+    return folder
+
+
+def test_an_unknown_user_trains_on_a_read_only_root_without_network_and_owns_what_is_written(run, runs):
+    options = ["--mount", f"type=bind,src={runs},dst=/app/runs"]
+    trained = run("train", "training.epochs=1", "run.name=first", "device=cpu", options=options)
+    assert trained.returncode == 0, trained.stderr
+    written = [*runs.rglob("*")]
+    assert runs / "first" / "result.json" in written
+    assert {path.stat().st_uid for path in written} == {USER}
+
+
+def test_the_run_keeps_which_image_it_came_from(run, runs):
+    options = ["--mount", f"type=bind,src={runs},dst=/app/runs", "--env", "PIPELINE_IMAGE=sha256:12"]
+    trained = run("train", "training.epochs=1", "run.name=first", "device=cpu", options=options)
+    assert trained.returncode == 0, trained.stderr
+    kept = json.loads((runs / "first" / "environment.json").read_text())
+    assert kept["image"]["id"] == "sha256:12" and kept["lock"]["name"] == "requirements.txt"
+
+
+def test_a_config_error_ends_with_its_own_status(run):
+    asked = run("train", "model=no_such_model")
+    assert asked.returncode == 2
+    assert "no_such_model" in asked.stderr and "Traceback" not in asked.stderr
+
+
+def test_without_a_command_it_prints_the_help(run):
+    asked = run()
+    assert asked.returncode == 0 and asked.stdout.startswith("usage: python -m pipeline")
+
+
+def test_what_is_installed_is_what_the_lock_names_and_nothing_else(python):
+    code = """
+import importlib.metadata, json
+from pipeline.runtime import environment
+installed = {environment._normalised(item.name) for item in importlib.metadata.distributions(path=["PLACE"])}
+print(json.dumps([environment.lock_differences(environment.GPU_LOCK),
+                  sorted(installed ^ environment.locked(environment.GPU_LOCK).keys())]))
+""".replace("PLACE", "/opt/venv/lib/python3.12/site-packages")
+    assert python(code) == [[], []]
+
+
+def test_no_compiler_cache_package_list_or_checkout_is_in_it(python):
+    code = """
+import json, shutil
+from pathlib import Path
+left = [tool for tool in ("gcc", "cc", "make", "git") if shutil.which(tool)]
+for place in ("/var/lib/apt/lists", "/var/cache/apt", "/tmp", "/build", "/app/.git", "/app/.venv", "/app/tests"):
+    left += [str(path) for path in Path(place).rglob("*") if path.is_file()]
+left += [str(path) for path in Path("/").glob("*/.cache")]
+print(json.dumps(left))
+"""
+    assert python(code) == []
+
+
+def test_compiled_modules_carry_no_time_of_the_build(python):
+    code = """
+import json
+from pathlib import Path
+compiled = [path for place in ("/opt/venv", "/app") for path in Path(place).rglob("*.pyc")]
+unchecked_hash = (1).to_bytes(4, "little")
+print(json.dumps([len(compiled) > 1000, [str(path) for path in compiled if path.read_bytes()[4:8] != unchecked_hash]]))
+"""
+    assert python(code) == [True, []]
+
+
+def test_its_labels_tell_commit_and_lock(engine, image):
+    labels = json.loads(call(engine, "image", "inspect", "--format", "{{json .Config.Labels}}", image).stdout)
+    lock = call("sha256sum", "requirements.txt").stdout.split()[0]
+    assert labels["pipeline.lock.sha256"] == lock
+    assert labels["org.opencontainers.image.revision"] == call("scripts/revision").stdout.strip()
+
+
+def test_the_tree_runs_in_it_as_it_is_now_without_a_new_build(image, tmp_path):
+    tree = tmp_path / "tree"
+    for name in ("scripts", "docker"):
+        shutil.copytree(PROJECT / name, tree / name)
+    shutil.copy(PROJECT / "requirements.txt", tree)
+    (tree / "pipeline").mkdir()
+    (tree / "probe.py").write_text(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "Path('runs/written').touch()\n"
+        "try:\n"
+        "    Path('pipeline/written').touch()\n"
+        "except OSError as error:\n"
+        "    print(error.strerror)\n"
+        "sys.exit(75)\n"
+    )
+    probed = call(tree / "scripts/run", "probe")
+    assert (probed.returncode, probed.stdout) == (75, "Read-only file system\n"), probed.stderr
+    assert (tree / "runs/written").stat().st_uid == os.getuid()
