@@ -145,9 +145,8 @@ def _keys(node, prefix=""):
     found = set()
     for name in node:
         found.add(prefix + name)
-        if not OmegaConf.is_missing(node, name) and isinstance(node._get_node(name), DictConfig):
-            if node[name] is not None:
-                found |= _keys(node[name], f"{prefix}{name}.")
+        if isinstance(OmegaConf.select(node, name), DictConfig):
+            found |= _keys(node[name], f"{prefix}{name}.")
     return found
 
 

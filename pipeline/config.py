@@ -65,7 +65,9 @@ def keras_object(key, value, optional=False):
 class Split:
     validation: float = knob(0.1, "share of the rows held out for validation, where the data gives no such split")
     test: float = knob(0.2, "share of the rows held out for the test, where the data gives no such split")
-    seed: int = knob(0, "decides which row goes where; apart from `seed`, so that another seed meets the same test rows")
+    seed: int = knob(
+        0, "decides which row goes where; apart from `seed`, so that another seed meets the same test rows"
+    )
     stratify: bool = knob(True, "keep the classes' shares the same in every split")
 
     def __post_init__(self):
@@ -89,7 +91,10 @@ class Data:
     )
 
     def __post_init__(self):
-        if any(a >= b for a, b in zip(self.buckets, self.buckets[1:], strict=False)) or min(self.buckets, default=1) < 1:
+        if (
+            any(a >= b for a, b in zip(self.buckets, self.buckets[1:], strict=False))
+            or min(self.buckets, default=1) < 1
+        ):
             raise ConfigError(f"data.buckets: expected increasing lengths from 1 on; found {self.buckets}.")
 
 
@@ -169,7 +174,9 @@ class Csv(Data):
             raise ConfigError(f"data.delimiter: expected one character; found {self.delimiter!r}.")
         columns = self.numeric + self.categorical + self.text
         if not columns:
-            raise ConfigError("data: expected feature columns in data.numeric, data.categorical or data.text; found none.")
+            raise ConfigError(
+                "data: expected feature columns in data.numeric, data.categorical or data.text; found none."
+            )
         twice = {name for name in columns + self.labels if (columns + self.labels).count(name) > 1}
         if twice:
             raise ConfigError(f"data: column {sorted(twice)} is named more than once. A column has one role.")
@@ -177,7 +184,7 @@ class Csv(Data):
 
 @dataclass
 class ImageFolder(Data):
-    """A folder of PNG and JPEG images, a class a subfolder; train/, validation/ and test/ above them are given splits."""
+    """A folder of PNG and JPEG images, a class a subfolder; train/, validation/, test/ above them are given splits."""
 
     path: str = knob("", "the folder")
     height: int | None = knob(None, "pixels; null takes the images' own, which must then all be alike")
@@ -374,7 +381,9 @@ class Gru(Model):
     bidirectional: bool = knob(False, "read each sequence from both ends")
     dropout: float = knob(0.0, "share of units dropped before the head")
     recurrent_initializer: Any = knob("orthogonal", "of the state's weight matrix")
-    reset_after: bool = knob(True, "apply the reset gate after the matrix product, as cuDNN needs; moved in Keras 2.3.1")
+    reset_after: bool = knob(
+        True, "apply the reset gate after the matrix product, as cuDNN needs; moved in Keras 2.3.1"
+    )
     recurrent_activation: str = knob("sigmoid", "of the gates; moved in Keras 2.3.0")
     vocabulary: int | None = knob(None, "integer sequences: words known to the embedding; null for real-valued steps")
     embedding: int = knob(32, "integer sequences: width of a word")
@@ -583,7 +592,9 @@ class Hardware:
 
 @dataclass
 class Environment:
-    allow_drift: bool = knob(False, "go on although what is installed differs from the lock; the run is marked for good")
+    allow_drift: bool = knob(
+        False, "go on although what is installed differs from the lock; the run is marked for good"
+    )
 
 
 DEVICES = ("auto", "cpu", "gpu")

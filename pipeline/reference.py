@@ -19,8 +19,8 @@ def command_list(commands):
         "",
         "A KEY is a knob (training.epochs=5) or a choice (model=cnn); `python -m pipeline COMMAND --help` lists them.",
         "",
-        "exit status: 0 done, 1 a defect of this program, 2 config, data or run is wrong, 3 the environment differs from",
-        "the lock or the device is not there, 75 stopped on request with a checkpoint saved: start again to go on.",
+        "exit status: 0 done, 1 a defect of this program, 2 config, data or run is wrong, 3 the environment differs",
+        "from the lock or the device is not there, 75 stopped on request with a checkpoint saved: start again to go on.",
     ]
     return "\n".join(lines)
 
@@ -29,8 +29,10 @@ def command_page(command, purpose, values, types):
     """The page of `python -m pipeline COMMAND --help`, with the knobs and values of a draft of the config."""
     lines = [f"usage: python -m pipeline {command} [KEY=VALUE ...]", "", purpose, "", "Choices (KEY=NAME):"]
     for group in ["experiment", *GROUPS]:
-        for number, (name, comment) in enumerate(choices(group).items()):
-            lines.append(f"  {group if not number else '':<12}{name:<20}{comment}")
+        heading = group
+        for name, comment in choices(group).items():
+            lines.append(f"  {heading:<12}{name:<20}{comment}")
+            heading = ""
     lines += ["", "Knobs (KEY=VALUE), with the values they have now; those of another choice: add it before --help."]
     for key, value, help in _knobs(Config, values, types):
         if help is None:
@@ -55,14 +57,21 @@ def markdown():
     for item in fields(Config):
         if item.name not in GROUPS:
             if is_dataclass(item.type):
-                lines += ["", f"## {item.name}", "", item.metadata["help"].capitalize() + ".", "", *_table(f"{item.name}.", item.type)]
+                lines += [
+                    "",
+                    f"## {item.name}",
+                    "",
+                    item.metadata["help"].capitalize() + ".",
+                    "",
+                    *_table(f"{item.name}.", item.type),
+                ]
             continue
         lines += ["", f"## {item.name}", "", f"{item.metadata['help'].capitalize()}. Presets: ", ""]
         lines += [f"- `{item.name}={name}`: {comment}" for name, comment in choices(item.name).items()]
         common = {field.name for field in fields(item.type)} if len(GROUPS[item.name]) > 1 else set()
         if common:
             lines += ["", f"### every {item.name}", "", *_table(f"{item.name}.", item.type)]
-        for name, member in GROUPS[item.name].items():
+        for member in GROUPS[item.name].values():
             own = _table(f"{item.name}.", member, common)
             lines += ["", f"### {member.__name__}", "", " ".join(member.__doc__.split()), ""]
             lines += own if len(own) > 2 else []

@@ -57,7 +57,9 @@ def run(config, config_yaml, command_line):
             history=[],
             best_epoch=None,
             evaluations=evaluations,
-            notes=[] if fingerprint == result["fingerprint"] else ["Other data than the run was trained and tested with."],
+            notes=[]
+            if fingerprint == result["fingerprint"]
+            else ["Other data than the run was trained and tested with."],
             files={"predictions": "predictions.csv.gz", "result": "result.json"},
         ),
     )
@@ -71,6 +73,7 @@ def run(config, config_yaml, command_line):
             "fingerprint": fingerprint,
             "weights_digest": result["weights_digest"],
             "metrics": judging.as_json(evaluations),
+            "calibration": judging.calibration_as_json(evaluations),
         },
     )
     print(f"{table(evaluations)}\n\nreport   {page}")

@@ -1,5 +1,7 @@
 """What `train` and `evaluate` share: predict one split, score it, keep the predictions."""
 
+import math
+
 import keras
 import numpy as np
 
@@ -27,7 +29,9 @@ def judge(config, spec, model, part, path):
 def row_losses(loss, targets, outputs):
     """{"loss": (rows,)}: what each row adds to the mean; {} for a loss that is not a mean over rows."""
     targets = targets.reshape(outputs.shape) if targets.size == outputs.size else targets
-    values = keras.ops.convert_to_numpy(loss.call(keras.ops.convert_to_tensor(targets), keras.ops.convert_to_tensor(outputs)))
+    values = keras.ops.convert_to_numpy(
+        loss.call(keras.ops.convert_to_tensor(targets), keras.ops.convert_to_tensor(outputs))
+    )
     return {"loss": values.astype(np.float64)} if values.shape == (len(targets),) else {}
 
 
@@ -40,5 +44,20 @@ def as_probabilities(label, loss, outputs):
 
 
 def as_json(evaluations):
-    """The scores as result.json keeps them: label -> score -> value, low, high."""
-    return {evaluation.name: {name: vars(score) for name, score in evaluation.scores.items()} for evaluation in evaluations}
+    """The scores as result.json keeps them: label -> score -> value, low, high; null for what is not a number."""
+    return {
+        evaluation.name: {
+            name: {part: value if math.isfinite(value) else None for part, value in vars(score).items()}
+            for name, score in evaluation.scores.items()
+        }
+        for evaluation in evaluations
+    }
+
+
+def calibration_as_json(evaluations):
+    """Label -> expected calibration error, and what it stays below by chance, of labels that have one."""
+    return {
+        evaluation.name: {"ece": evaluation.calibration.ece, "ece_by_chance": evaluation.calibration.ece_by_chance}
+        for evaluation in evaluations
+        if evaluation.calibration
+    }

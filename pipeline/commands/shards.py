@@ -12,7 +12,9 @@ def run(config, config_yaml, command_line):
     if not config.shards.path:
         raise ConfigError("shards.path: expected the folder to make, found none. Set it: shards.path=FOLDER")
     if isinstance(config.data, Csv) and config.data.missing_values == "impute":
-        raise ConfigError("data.missing_values=impute: shards hold whole rows only. Fill the gaps in, or train on the CSV.")
+        raise ConfigError(
+            "data.missing_values=impute: shards hold whole rows only. Fill the gaps in, or train on the CSV."
+        )
     data = splits.load(config.data)
     shards.write(data.spec, data.parts, config.shards.path, config.shards.rows, show_progress)
     print(f"shards   {config.shards.path}: " + ", ".join(f"{rows:,} {name}" for name, rows in data.rows.items()))

@@ -104,12 +104,16 @@ def start(folder, config, config_yaml, command_line, record, drift, data, model)
     run_folder.write(
         folder,
         "result.json",
-        {"status": run_folder.RUNNING, "started": datetime.now(UTC).isoformat(timespec="seconds"), "fingerprint": data.fingerprint},
+        {
+            "status": run_folder.RUNNING,
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "fingerprint": data.fingerprint,
+        },
     )
 
 
 def learn(folder, config, objective, training_feed, data, stop):
-    """Train from the newest whole checkpoint to the end. Returns the epochs' logs and the epoch whose weights stayed."""
+    """Train from the newest whole checkpoint to the end. Returns the epochs' logs and the epoch that was kept."""
     state, damaged = checkpoints.newest(folder / "checkpoints")
     for path in damaged:
         print(f"warning: {path} is damaged and was passed over", file=sys.stderr)
@@ -141,7 +145,12 @@ def finish(folder, config, config_yaml, data, model, history, best_epoch, evalua
     digest = checkpoints.weights_digest(model)
     save(model, folder / "model.keras")
     recorded = run_folder.read(folder, "environment.json")
-    files = {"model": "model.keras", "predictions": "predictions.csv.gz", "epochs": "metrics.jsonl", "config": "config.yaml"}
+    files = {
+        "model": "model.keras",
+        "predictions": "predictions.csv.gz",
+        "epochs": "metrics.jsonl",
+        "config": "config.yaml",
+    }
     page = report.write(
         folder,
         report.Report(
@@ -171,6 +180,7 @@ def finish(folder, config, config_yaml, data, model, history, best_epoch, evalua
         epochs=len(history),
         best_epoch=best_epoch,
         metrics=judging.as_json(evaluations),
+        calibration=judging.calibration_as_json(evaluations),
         weights_digest=digest,
         parameters=model.count_params(),
         rows=data.rows,

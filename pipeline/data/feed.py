@@ -73,7 +73,9 @@ def feature_batches(part, spec, name):
         return values.batch(1 if spec.features[name].variable_length else ADAPT_BATCH)
     match part.features[name]:
         case Sequences(values=steps):
-            return tf.data.Dataset.from_tensor_slices(_on_host(steps)).batch(ADAPT_BATCH).map(lambda run: run[tf.newaxis])
+            return (
+                tf.data.Dataset.from_tensor_slices(_on_host(steps)).batch(ADAPT_BATCH).map(lambda run: run[tf.newaxis])
+            )
         case column:
             rows = tf.data.Dataset.range(len(part)).batch(ADAPT_BATCH)
             return rows.map(_column(column, ()))
@@ -98,7 +100,10 @@ def bucket_boundaries(part, config):
 
 
 def _index(part, spec, config, batch_size, boundaries, key):
-    """Batches of what `_fetch` takes: row numbers of a table, records of shards. key: (seed, epoch), None for in order."""
+    """Batches of what `_fetch` takes: row numbers of a table, records of shards.
+
+    key: (seed, epoch) that the order follows, or None for the rows' own.
+    """
     if isinstance(part, Shards):
         dataset = _records(part, config, key)
     else:
@@ -201,9 +206,7 @@ def _column(column, boundaries):
     """A function from row numbers (n,) to the rows of one feature, stacked or padded."""
     match column:
         case Sequences():
-            ragged = tf.RaggedTensor.from_row_splits(
-                _on_host(column.values), _on_host(column.offsets), validate=False
-            )
+            ragged = tf.RaggedTensor.from_row_splits(_on_host(column.values), _on_host(column.offsets), validate=False)
             return lambda rows: _pad(tf.gather(ragged, rows), boundaries)
         case Images():
             paths = _on_host(column.paths)

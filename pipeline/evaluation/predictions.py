@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.evaluation.files import whole_file
 from pipeline.evaluation.metrics import checked_outputs
+from pipeline.files import whole_file
 from pipeline.spec import CLASS, MULTI_LABEL, REAL
 
 CHUNK = 10_000  # rows turned into text at a time

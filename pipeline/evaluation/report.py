@@ -17,9 +17,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
-from pipeline.evaluation.files import whole_file
 from pipeline.evaluation.metrics import LabelEvaluation
 from pipeline.evaluation.tables import level, number
+from pipeline.files import whole_file
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, DataSpec
 
 TEMPLATE = Path(__file__).with_suffix(".html.j2")

@@ -14,7 +14,9 @@ def residual_cnn(config, spec, values_of):
     """
     name, feature = parts.only_feature(spec, config)
     if len(feature.shape) != 3:
-        raise ConfigError(f"model=residual_cnn: expected images (height, width, channels); found {name} {feature.shape}.")
+        raise ConfigError(
+            f"model=residual_cnn: expected images (height, width, channels); found {name} {feature.shape}."
+        )
     image = parts.model_input(name, feature)
     x = image
     for layer in parts.preprocessing(config, feature, values_of(name)):
@@ -40,7 +42,9 @@ def tabular(config, spec, values_of):
         x = layers.Dense(units, config.activation, **parts.initializers(config))(x)
         if config.dropout:
             x = layers.Dropout(config.dropout)(x)
-    return keras.Model(inputs if len(inputs) > 1 else next(iter(inputs.values())), _outputs(config, spec, x), name="tabular")
+    return keras.Model(
+        inputs if len(inputs) > 1 else next(iter(inputs.values())), _outputs(config, spec, x), name="tabular"
+    )
 
 
 def _outputs(config, spec, x):

@@ -17,6 +17,7 @@ NESTED = [
     keras.optimizers,
     keras.losses,
 ]
+CODE = ("Lambda", "TFSMLayer", "JaxLayer", "FlaxLayer", "TorchModuleWrapper")  # a config runs no code
 LAYER_ARGUMENTS = ("name", "dtype", "trainable", "activity_regularizer", "autocast")  # taken by every layer's **kwargs
 
 
@@ -45,7 +46,12 @@ def metric(key, value):
 
 def initializer(key, value):
     """A new initializer; each call gives one of its own, since an initializer with a seed repeats its numbers."""
-    return _build(key, _class_name(value, keras.initializers.get, keras.initializers), keras.initializers, keras.initializers.Initializer)
+    return _build(
+        key,
+        _class_name(value, keras.initializers.get, keras.initializers),
+        keras.initializers,
+        keras.initializers.Initializer,
+    )
 
 
 def activation(key, value):
@@ -60,16 +66,39 @@ def activation(key, value):
 def _build(key, value, module, base):
     spelled = {"class_name": value} if isinstance(value, str) else value
     known = _classes(module, base)
-    name = spelled["class_name"]
-    if name not in known:
-        raise ConfigError(f"{key}: {_public(module)} has no {name!r}. {nearest(name, known)}")
-    full = _with_modules(key, spelled, [module])
-    try:
-        # Keras's own deserialisation, so that nested objects are built too, in its safe mode, so that no config can
-        # bring code of its own
-        return keras.saving.deserialize_keras_object(full)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{key}: keras refuses {name} with {full['config']}: {_first_line(error)}") from None
+    if spelled["class_name"] not in known:
+        raise ConfigError(
+            f"{key}: {_public(module)} has no {spelled['class_name']!r}. {nearest(spelled['class_name'], known)}"
+        )
+    return _construct(key, spelled, [module])
+
+
+def _construct(key, value, modules):
+    """The value with every object in it, described by class_name and config, made by its class's constructor."""
+    match value:
+        case {"class_name": name}:
+            owner = next((classes[name] for classes in map(_classes, modules) if name in classes), None)
+            if owner is None or set(value) - {"class_name", "config"}:
+                raise ConfigError(
+                    f"{key}: expected class_name and config of a class that Keras ships; found {value}. "
+                    f"{nearest(str(name), {known for module in modules for known in _classes(module)})}"
+                )
+            if name in CODE:
+                raise ConfigError(
+                    f"{key}: {name} runs code that the config cannot hold. Write a layer in pipeline/models."
+                )
+            arguments = value.get("config", {})
+            _check_arguments(key, owner, arguments)
+            try:
+                return owner(**{name: _construct(key, entry, NESTED) for name, entry in arguments.items()})
+            except (TypeError, ValueError) as error:
+                reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+                raise ConfigError(f"{key}: keras refuses {name} with {arguments}: {reason}") from None
+        case dict():
+            return {name: _construct(key, entry, modules) for name, entry in value.items()}
+        case list() | tuple():
+            return [_construct(key, entry, modules) for entry in value]
+    return value
 
 
 def _classes(module, base=object):
@@ -82,32 +111,6 @@ def _classes(module, base=object):
 
 def _public(module):
     return module.__name__.replace("keras._tf_keras.", "").replace("keras.api.", "keras.")
-
-
-def _with_modules(key, value, modules):
-    """The value in Keras's full serialised form: every object inside with the public module of its class."""
-    match value:
-        case {"class_name": name}:
-            module = next((module for module in modules if name in _classes(module)), None)
-            if module is None or set(value) - {"class_name", "config"}:
-                known = {known for module in modules for known in _classes(module)}
-                raise ConfigError(
-                    f"{key}: expected class_name and config of a class that Keras ships; found {value}. "
-                    f"{nearest(str(name), known)}"
-                )
-            arguments = value.get("config", {})
-            _check_arguments(key, _classes(module)[name], arguments)
-            return {
-                "module": _public(module),
-                "class_name": name,
-                "config": _with_modules(key, arguments, NESTED),
-                "registered_name": None,
-            }
-        case dict():
-            return {name: _with_modules(key, entry, modules) for name, entry in value.items()}
-        case list() | tuple():
-            return [_with_modules(key, entry, modules) for entry in value]
-    return value
 
 
 def _class_name(value, get, module):
@@ -137,12 +140,6 @@ def _check_arguments(key, owner, arguments):
     for name in arguments:
         if name not in known:
             raise ConfigError(f"{key}: {owner.__name__} has no argument {name!r}. {nearest(name, known)}")
-
-
-def _first_line(error):
-    """What Keras says went wrong, without the page around it."""
-    text = str(error).rpartition("Exception encountered: ")[2]
-    return next((line for line in text.splitlines() if line.strip()), type(error).__name__)
 
 
 def _snake_case(name):

@@ -6,7 +6,6 @@ import keras
 from keras import layers, ops
 
 from pipeline.models import named, parts
-from pipeline.spec import PADDING
 
 
 def transformer(config, spec, values_of):
@@ -15,7 +14,10 @@ def transformer(config, spec, values_of):
     if feature.dtype.startswith("int"):
         front = [parts.embedding(config, feature, config.width)]
     else:
-        front = [*parts.preprocessing(config, feature, values_of(name)), layers.Dense(config.width, **parts.initializers(config))]
+        front = [
+            *parts.preprocessing(config, feature, values_of(name)),
+            layers.Dense(config.width, **parts.initializers(config)),
+        ]
     model = TransformerEncoder(
         front,
         parts.only_head(config, spec),
@@ -41,8 +43,20 @@ class TransformerEncoder(keras.Model):
     (batch, steps, ...) -> (batch, width of the label).
     """
 
-    def __init__(self, front, head, depth, heads, feed_forward, dropout, activation, epsilon, kernel_initializer,
-                 bias_initializer, **arguments):
+    def __init__(
+        self,
+        front,
+        head,
+        depth,
+        heads,
+        feed_forward,
+        dropout,
+        activation,
+        epsilon,
+        kernel_initializer,
+        bias_initializer,
+        **arguments,
+    ):
         super().__init__(**arguments)
         self.front = front
         self.head = head
@@ -75,7 +89,11 @@ class TransformerEncoder(keras.Model):
             "front": [keras.saving.serialize_keras_object(layer) for layer in self.front],
             "head": keras.saving.serialize_keras_object(self.head),
         }
-        return {"name": self.name, "dtype": keras.saving.serialize_keras_object(self.dtype_policy)} | nested | self.settings
+        return (
+            {"name": self.name, "dtype": keras.saving.serialize_keras_object(self.dtype_policy)}
+            | nested
+            | self.settings
+        )
 
     @classmethod
     def from_config(cls, config):
@@ -94,7 +112,9 @@ class EncoderBlock(layers.Layer):
     mask: (batch, steps) bool, False where a step is padding: no other step attends to it.
     """
 
-    def __init__(self, heads, feed_forward, dropout, activation, epsilon, kernel_initializer, bias_initializer, **arguments):
+    def __init__(
+        self, heads, feed_forward, dropout, activation, epsilon, kernel_initializer, bias_initializer, **arguments
+    ):
         super().__init__(**arguments)
         self.supports_masking = True
         self.heads = heads

@@ -55,7 +55,9 @@ def choose(config):
             )
         return folder, status(folder) == FINISHED
     prefix = "-".join([chosen(config)["data"], chosen(config)["model"]])
-    numbers = [int(path.name[len(prefix) + 1 :]) for path in root.glob(f"{prefix}-*") if path.name[len(prefix) + 1 :].isdigit()]
+    numbers = [
+        int(path.name[len(prefix) + 1 :]) for path in root.glob(f"{prefix}-*") if path.name[len(prefix) + 1 :].isdigit()
+    ]
     newest = root / f"{prefix}-{max(numbers, default=0)}"
     if _begun(newest) and status(newest) != FINISHED and read(newest, "environment.json")["identity"] == same:
         return newest, False
@@ -83,8 +85,9 @@ def held(folder):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
+            holder = lock.read().strip() or "another process"
             raise RunError(
-                f"{folder}: expected a run that no process works on; held by {lock.read().strip() or 'another process'}. "
+                f"{folder}: expected a run that no process works on; held by {holder}. "
                 "Wait for it, or take another run.name."
             ) from None
         lock.truncate(0)
@@ -106,7 +109,9 @@ def read(folder, name):
     try:
         return json.loads((folder / name).read_text())
     except (OSError, ValueError) as error:
-        raise RunError(f"{folder / name}: expected a file of a run; {error}. `python -m pipeline runs` lists runs.") from None
+        raise RunError(
+            f"{folder / name}: expected a file of a run; {error}. `python -m pipeline runs` lists runs."
+        ) from None
 
 
 def write(folder, name, content):

@@ -60,7 +60,9 @@ def restore(state, model, callbacks):
     known = variables(model)
     if known.keys() != state.arrays.keys():
         other = sorted(known.keys() ^ state.arrays.keys())
-        raise RunError(f"checkpoint: expected the model's {len(known)} variables; {len(other)} differ, first {other[0]}.")
+        raise RunError(
+            f"checkpoint: expected the model's {len(known)} variables; {len(other)} differ, first {other[0]}."
+        )
     for name, variable in known.items():
         variable.assign(state.arrays[name])
     for callback in callbacks:

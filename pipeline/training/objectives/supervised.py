@@ -14,12 +14,7 @@ LOSSES = {
     MULTI_LABEL: "binary_crossentropy",
     REAL: "mean_squared_error",
 }
-METRICS = {
-    CLASS: "SparseCategoricalAccuracy",
-    ONE_HOT: "CategoricalAccuracy",
-    MULTI_LABEL: "BinaryAccuracy",
-    REAL: "MeanAbsoluteError",
-}
+ACCURACY = {CLASS: "SparseCategoricalAccuracy", ONE_HOT: "CategoricalAccuracy", MULTI_LABEL: "BinaryAccuracy"}
 
 
 class Supervised:
@@ -49,7 +44,7 @@ class Supervised:
         self.model.optimizer.build(self.model.trainable_variables)  # before a checkpoint is restored into it
 
     def log_names(self):
-        """What every epoch logs, apart from the val_ twins: "loss", and the metrics, by label where there are several."""
+        """What every epoch logs, apart from the val_ twins: losses and metrics, by label where there are several."""
         per_label = {name: label_metrics(self.config, label) for name, label in self.spec.labels.items()}
         if len(per_label) == 1:
             return ["loss", *(metric.name for metrics in per_label.values() for metric in metrics)]
@@ -100,9 +95,20 @@ def loss(config, label):
 
 
 def label_metrics(config, label):
-    """The metric objects of one label: the config's, or the usual one for its kind, named "accuracy" or by its class."""
-    if config.metrics is None:
-        usual = METRICS[label.kind]
-        name = {"config": {"name": "accuracy"}} if usual.endswith("Accuracy") else {}
-        return [named.metric("objective.metrics", {"class_name": usual, **name})]
-    return [named.metric("objective.metrics", value) for value in config.metrics]
+    """The metric objects of one label: the config's, or accuracy for classes and mean absolute error for real labels.
+
+    Raises ConfigError for an accuracy of real labels.
+    """
+    usual = ["accuracy" if label.kind in ACCURACY else "mean_absolute_error"]
+    return [_metric(value, label) for value in (usual if config.metrics is None else config.metrics)]
+
+
+def _metric(value, label):
+    if value != "accuracy":
+        return named.metric("objective.metrics", value)
+    if label.kind not in ACCURACY:
+        raise ConfigError(
+            "objective.metrics: expected a metric of real numbers, such as mean_absolute_error; found accuracy."
+        )
+    # Keras's class Accuracy compares labels with outputs for equality: "accuracy" means the one that fits the label
+    return named.metric("objective.metrics", {"class_name": ACCURACY[label.kind], "config": {"name": "accuracy"}})
