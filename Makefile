@@ -62,8 +62,7 @@ bench: ## Measure, in ratios of one run
 	@set -f; exec scripts/run benchmarks $(ARGS)
 
 docs: ## Write the config reference again
-	@scripts/setup
-	@mkdir -p docs && $(python) -m pipeline reference >docs/config.md.new && mv docs/config.md.new docs/config.md
+	@mkdir -p docs && scripts/run pipeline reference >docs/config.md.new && mv docs/config.md.new docs/config.md
 
 clean: ## Remove .venv and caches; runs/ stays
 	@rm -rf .venv .setup .pytest_cache .ruff_cache .import_linter_cache .coverage .coverage.* htmlcov

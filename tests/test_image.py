@@ -40,7 +40,12 @@ def engine():
 
 
 @pytest.fixture(scope="module")
-def image(engine):
+def revision():
+    return call("scripts/revision").stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def image(engine, revision):
     built = call("scripts/image", "build", engine)
     assert built.returncode == 0, built.stderr[-3000:]
     return call("scripts/image", "name").stdout.strip()
@@ -69,29 +74,24 @@ def python(run):
     return python
 
 
-@pytest.fixture
-def runs(tmp_path):
-    """An empty folder that belongs to USER."""
-    folder = tmp_path / "runs"
-    folder.mkdir()
-    os.chown(folder, USER, USER if os.getuid() == 0 else -1)
-    return folder
-
-
-def test_an_unknown_user_trains_on_a_read_only_root_without_network_and_owns_what_is_written(run, runs):
-    options = ["--mount", f"type=bind,src={runs},dst=/app/runs"]
-    trained = run("train", "training.epochs=1", "run.name=first", "device=cpu", options=options)
-    assert trained.returncode == 0, trained.stderr
-    written = [*runs.rglob("*")]
-    assert runs / "first" / "result.json" in written
-    assert {path.stat().st_uid for path in written} == {USER}
-
-
-def test_the_run_keeps_which_image_it_came_from(run, runs):
+@pytest.fixture(scope="module")
+def trained(run, tmp_path_factory):
+    """The folder of one run, in a folder that belongs to USER."""
+    runs = tmp_path_factory.mktemp("runs")
+    os.chown(runs, USER, -1)
     options = ["--mount", f"type=bind,src={runs},dst=/app/runs", "--env", "PIPELINE_IMAGE=sha256:12"]
-    trained = run("train", "training.epochs=1", "run.name=first", "device=cpu", options=options)
-    assert trained.returncode == 0, trained.stderr
-    kept = json.loads((runs / "first" / "environment.json").read_text())
+    asked = run("train", "training.epochs=1", "run.name=first", "device=cpu", options=options)
+    assert asked.returncode == 0, asked.stderr
+    return runs / "first"
+
+
+def test_an_unknown_user_trains_on_a_read_only_root_without_network_and_owns_what_is_written(trained):
+    assert (trained / "result.json").exists()
+    assert {path.stat().st_uid for path in trained.rglob("*")} == {USER}
+
+
+def test_a_run_keeps_which_image_it_came_from(trained):
+    kept = json.loads((trained / "environment.json").read_text())
     assert kept["image"]["id"] == "sha256:12" and kept["lock"]["name"] == "requirements.txt"
 
 
@@ -141,11 +141,11 @@ print(json.dumps([len(compiled) > 1000, [str(path) for path in compiled if path.
     assert python(code) == [True, []]
 
 
-def test_its_labels_tell_commit_and_lock(engine, image):
+def test_its_labels_tell_commit_and_lock(engine, image, revision):
     labels = json.loads(call(engine, "image", "inspect", "--format", "{{json .Config.Labels}}", image).stdout)
     lock = call("sha256sum", "requirements.txt").stdout.split()[0]
     assert labels["pipeline.lock.sha256"] == lock
-    assert labels["org.opencontainers.image.revision"] == call("scripts/revision").stdout.strip()
+    assert labels["org.opencontainers.image.revision"] == revision
 
 
 def test_the_tree_runs_in_it_as_it_is_now_without_a_new_build(image, tmp_path):

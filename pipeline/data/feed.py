@@ -129,15 +129,23 @@ def _length_of(part, spec):
 
 
 def _records(part, config, key):
-    """Serialized rows of shards: the files in an order of the epoch, then a shuffle buffer of the epoch."""
+    """Serialized rows of shards: the files in an order of the epoch, and the rows of each buffer in one.
+
+    Dataset.shuffle takes no seed that is a tensor, which that of an epoch is.
+    """
     if key is None:
         return tf.data.TFRecordDataset(list(part.files))
+
+    def shuffled(number, buffer):
+        return tf.random.experimental.stateless_shuffle(buffer, tf.random.experimental.stateless_fold_in(key, number))
+
     files = tf.gather(tf.constant(part.files), tf.random.experimental.stateless_shuffle(tf.range(len(part.files)), key))
-    buffer_seed = tf.random.stateless_uniform([], key, minval=None, maxval=None, dtype=tf.int64)
     return (
         tf.data.Dataset.from_tensor_slices(files)
         .interleave(tf.data.TFRecordDataset, cycle_length=SHARDS_AT_ONCE, deterministic=True)
-        .shuffle(config.shuffle_buffer, seed=buffer_seed, reshuffle_each_iteration=False)
+        .batch(config.shuffle_buffer)
+        .enumerate()
+        .flat_map(lambda number, buffer: tf.data.Dataset.from_tensor_slices(shuffled(number, buffer)))
     )
 
 

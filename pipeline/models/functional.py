@@ -62,13 +62,13 @@ def _encode(config, raw, feature, values):
             x = layer(x)
         if feature.dtype.startswith("float"):
             x = ops.where(ops.isnan(x), 0.0, x)  # after normalisation 0 is the training mean
-        return layers.Flatten()(x) if len(feature.shape) > 1 else x
+        return layers.Flatten()(x)
     if feature.text:
         layer = layers.TextVectorization(config.vocabulary, output_mode="multi_hot")
     else:
-        layer = layers.StringLookup(output_mode="one_hot")
+        layer = layers.StringLookup(mask_token="", output_mode="one_hot")  # a missing category has no column
     layer.adapt(values)
-    return layer(raw)
+    return layers.Flatten()(layer(raw))
 
 
 def _any_missing(batch):

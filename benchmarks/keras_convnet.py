@@ -1,0 +1,58 @@
+"""The two-convolution network of Keras's examples on MNIST, in plain Keras: what the pipeline is measured against.
+
+    python benchmarks/keras_convnet.py FOLDER EPOCHS
+
+It takes nothing from the pipeline. The last line printed is JSON: the test accuracy, and the moment each epoch ended
+in seconds on the wall clock.
+"""
+
+import gzip
+import json
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+THREADS = 2  # as in the pipeline's hardware.threads
+
+
+def read_idx(path, header):
+    with gzip.open(path) as file:
+        return np.frombuffer(file.read(), np.uint8, offset=header)
+
+
+def read_split(folder, name):
+    images = read_idx(folder / f"{name}-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28, 1)
+    labels = read_idx(folder / f"{name}-labels-idx1-ubyte.gz", 8)
+    return images.astype("float32") / 255, labels.astype("int64")
+
+
+tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+folder, epochs = Path(sys.argv[1]), int(sys.argv[2])
+x_train, y_train = read_split(folder, "train")
+x_test, y_test = read_split(folder, "t10k")
+
+model = keras.Sequential(
+    [
+        keras.Input((28, 28, 1)),
+        layers.Conv2D(32, 3, activation="relu"),
+        layers.MaxPooling2D(2),
+        layers.Conv2D(64, 3, activation="relu"),
+        layers.MaxPooling2D(2),
+        layers.Flatten(),
+        layers.Dropout(0.5),
+        layers.Dense(10, activation="softmax"),
+    ]
+)
+model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+
+ends = []
+clock = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ends.append(time.time()))
+model.fit(x_train, y_train, batch_size=128, epochs=epochs, validation_split=0.1, verbose=2, callbacks=[clock])
+_, accuracy = model.evaluate(x_test, y_test, batch_size=128, verbose=0)
+print(json.dumps({"accuracy": accuracy, "epoch_ends": ends}))
