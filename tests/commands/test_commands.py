@@ -1,0 +1,204 @@
+"""What the commands leave behind and say, tried on one real run that all these tests share."""
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+
+
+def pipeline(*arguments, cwd):
+    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A working directory with one finished run, `first`, and what the command said."""
+    folder = tmp_path_factory.mktemp("workplace")
+    answer = pipeline("train", "run.name=first", "training.epochs=3", cwd=folder)
+    assert answer.returncode == 0, answer.stderr
+    return folder, answer.stdout
+
+
+@pytest.fixture(scope="module")
+def finished(workplace):
+    return workplace[0] / "runs" / "first"
+
+
+def test_a_run_leaves_every_file_it_promises(finished):
+    for name in (
+        *("config.yaml", "environment.json", "metrics.jsonl", "model.keras", "model.keras.sha256"),
+        *("predictions.csv.gz", "result.json", "report.html", "summary.txt", "architecture.json", "spec.json"),
+    ):
+        assert (finished / name).stat().st_size > 0, name
+    for name in ("checkpoints", "plots", "tensorboard"):
+        assert any((finished / name).iterdir()), name
+
+
+def test_no_half_written_file_stays_behind(finished):
+    assert [path for path in finished.rglob("*") if "partial" in path.name] == []
+
+
+def test_train_ends_with_scores_paths_and_the_next_command(workplace):
+    folder, said = workplace
+    tail = said.splitlines()[-10:]
+    for word in ("accuracy", "weights  ", "report   runs/first/report.html", "model    runs/first/model.keras", "next "):
+        assert any(word in line for line in tail), word
+    assert (folder / "runs/first/report.html").exists()
+
+
+def test_a_log_gets_one_plain_line_an_epoch(workplace):
+    said = workplace[1]
+    assert "\r" not in said and "\x1b" not in said and "\b" not in said
+    assert said.count("val_loss") == 3
+
+
+def test_the_result_holds_what_train_printed(workplace):
+    folder, said = workplace
+    result = json.loads((folder / "runs/first/result.json").read_text())
+    assert result["status"] == "finished"
+    assert f"weights  {result['weights_digest']}" in said
+    score = result["metrics"]["digit"]["accuracy"]
+    assert score["low"] <= score["value"] <= score["high"]
+    assert f"{score['value']:.4f}" in said
+
+
+def test_the_saved_model_takes_raw_input_and_gives_the_predictions_that_were_kept(finished):
+    import keras
+    import numpy as np
+
+    from pipeline import composition
+    from pipeline.data import splits
+
+    data = splits.load(composition.compose([]).data)
+    model = keras.saving.load_model(finished / "model.keras")
+    predicted = np.argmax(model.predict(data.test.features["image"], verbose=0), axis=-1)
+    with gzip.open(finished / "predictions.csv.gz", "rt") as file:
+        kept = [line.split(",")[2] for line in file.read().splitlines()[1:]]
+    assert kept == [str(digit) for digit in predicted]
+
+
+def test_the_model_file_has_the_digest_beside_it(finished):
+    digest, name = (finished / "model.keras.sha256").read_text().split()
+    assert (digest, name) == (hashlib.sha256((finished / "model.keras").read_bytes()).hexdigest(), "model.keras")
+
+
+def test_a_finished_run_started_again_says_so_and_changes_nothing(workplace):
+    folder, _ = workplace
+    before = {path: path.stat().st_mtime_ns for path in (folder / "runs/first").rglob("*")}
+    answer = pipeline("train", "run.name=first", "training.epochs=3", cwd=folder)
+    assert (answer.returncode, "finished already" in answer.stdout) == (0, True)
+    assert {path: path.stat().st_mtime_ns for path in (folder / "runs/first").rglob("*")} == before
+
+
+def test_another_config_under_the_same_name_is_refused_with_the_differences(workplace):
+    folder, _ = workplace
+    answer = pipeline("train", "run.name=first", "training.batch_size=32", cwd=folder)
+    assert answer.returncode == 2
+    assert "training.batch_size: 64 then, 32 now" in answer.stderr
+
+
+def test_evaluate_gives_the_scores_that_train_gave(workplace):
+    folder, _ = workplace
+    answer = pipeline("evaluate", "run.name=first", cwd=folder)
+    assert answer.returncode == 0, answer.stderr
+    trained = json.loads((folder / "runs/first/result.json").read_text())
+    (again,) = (folder / "runs/first/evaluations").glob("test-*/result.json")
+    assert json.loads(again.read_text())["metrics"] == trained["metrics"]
+    assert (again.parent / "report.html").exists()
+
+
+def test_evaluate_takes_other_data_of_the_same_form(workplace):
+    import numpy as np
+
+    folder, _ = workplace
+    rows = np.random.default_rng(0)
+    np.savez(
+        folder / "other.npz",
+        image=rows.integers(0, 17, (50, 8, 8, 1)).astype(np.uint8),
+        digit=np.arange(50) % 10,
+    )
+    other = ("data=npz", "data.path=other.npz", "data.features=[image]", "data.labels=[digit]")
+    answer = pipeline("evaluate", "run.name=first", *other, "evaluation.split=all", cwd=folder)
+    assert answer.returncode == 0, answer.stderr
+    assert "digit: 50 rows" in answer.stdout
+
+
+def test_evaluate_refuses_data_of_another_form(workplace):
+    folder, _ = workplace
+    answer = pipeline("evaluate", "run.name=first", "data=japanese_vowels", cwd=folder)
+    assert answer.returncode == 2
+    assert "utterance" in answer.stderr and "Traceback" not in answer.stderr
+
+
+def test_evaluate_refuses_a_model_file_that_was_changed(workplace, tmp_path):
+    folder, _ = workplace
+    shutil.copytree(folder / "runs/first", tmp_path / "runs/first")
+    with (tmp_path / "runs/first/model.keras").open("ab") as file:
+        file.write(b"x")
+    answer = pipeline("evaluate", "run.name=first", cwd=tmp_path)
+    assert answer.returncode == 2
+    assert "model.keras: expected sha256" in answer.stderr
+
+
+def test_runs_lists_runs_and_survives_a_damaged_one(workplace, tmp_path, capsys):
+    from pipeline import composition
+    from pipeline.commands import runs
+
+    shutil.copytree(workplace[0] / "runs/first", tmp_path / "first")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/result.json").write_text("{")
+    (tmp_path / "broken/environment.json").write_text("{")
+    config = composition.compose([f"run.root={tmp_path}"])
+    assert runs.run(config, "", "") == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "finished" in lines["first"] and "digit accuracy 0." in lines["first"]
+    assert "damaged" in lines["broken"]
+
+
+def test_runs_of_nothing_names_the_command_that_makes_the_first(tmp_path, capsys):
+    from pipeline import composition
+    from pipeline.commands import runs
+
+    assert runs.run(composition.compose([f"run.root={tmp_path}"]), "", "") == 0
+    assert "make train" in capsys.readouterr().out
+
+
+def test_shards_of_a_data_set_train_like_the_data_set(workplace):
+    folder, _ = workplace
+    written = pipeline("shards", "shards.path=digits-shards", "shards.rows=500", cwd=folder)
+    assert written.returncode == 0, written.stderr
+    answer = pipeline("train", "data=tfrecord", "data.path=digits-shards", "training.epochs=3", cwd=folder)
+    assert answer.returncode == 0, answer.stderr
+    result = json.loads((folder / "runs/tfrecord-mlp-1/result.json").read_text())
+    assert result["rows"] == {"train": 1258, "validation": 179, "test": 360}
+    assert result["metrics"]["digit"]["accuracy"]["value"] > 0.6
+
+
+def test_bad_data_leaves_no_run_behind(tmp_path):
+    (tmp_path / "train.csv").write_text("a,label\n1,x\n2,y\nthree,x\n")
+    answer = pipeline("train", "data=csv", "data.path=train.csv", "data.numeric=[a]", "model=tabular", cwd=tmp_path)
+    assert answer.returncode == 2
+    assert "train.csv, line 4" in answer.stderr and "Traceback" not in answer.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_gpu_that_is_not_there_is_status_3(tmp_path):
+    answer = pipeline("train", "device=gpu", "hardware.gpus=[99]", cwd=tmp_path)
+    assert answer.returncode == 3
+    assert "hardware.gpus" in answer.stderr and "Traceback" not in answer.stderr
