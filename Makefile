@@ -59,7 +59,7 @@ image: ## Build the project's image with the code as it is now
 	@engine=$$(scripts/runtime engine) && exec scripts/image build "$$engine"
 
 bench: ## Measure, in ratios of one run
-	@set -f; exec scripts/run benchmarks $(ARGS)
+	@set -f; exec scripts/run benchmarks $(overrides) $(ARGS)
 
 docs: ## Write the config reference again
 	@mkdir -p docs && scripts/run pipeline reference >docs/config.md.new && mv docs/config.md.new docs/config.md

@@ -1,6 +1,7 @@
 """What can be known to be wrong before the first step: names that Keras does not have, and parts that do not agree."""
 
 import keras
+import tensorflow as tf
 
 from pipeline.errors import ConfigError, nearest
 from pipeline.models import named
@@ -34,14 +35,26 @@ def check(training, spec, objective, has_validation):
 
     training: a config.Training. has_validation: whether epochs log val_ metrics.
     """
-    check_outputs(spec, objective.model)
+    check_jit(training, objective.model)
+    check_scores(spec, objective, check_outputs(spec, objective.model))
     known = objective.log_names() + [f"val_{name}" for name in objective.log_names() if has_validation]
-    check_monitor("training.early_stopping", training.early_stopping, known)
-    check_monitor("training.plateau", training.plateau, known)
+    check_monitor("training.early_stopping", training.early_stopping, known, objective.model)
+    check_monitor("training.plateau", training.plateau, known, objective.model)
+    if training.plateau.patience is not None:
+        check_settable_rate(objective.model.optimizer)
+
+
+def check_jit(training, model):
+    """Keras leaves XLA out without a word where it does not support it."""
+    if training.jit == "always" and not model.jit_compile:
+        raise ConfigError(
+            "training.jit=always: Keras compiles no step with XLA while determinism=strict, or with a layer that XLA "
+            "does not support. Take determinism=relaxed, or training.jit=never."
+        )
 
 
 def check_outputs(spec, model):
-    """Every label needs an output of its width."""
+    """Every label needs an output of its width. Returns the outputs by label, symbolic."""
     inputs = {name: keras.KerasTensor((None, *item.shape), item.dtype) for name, item in spec.features.items()}
     outputs = model.compute_output_spec(inputs if len(inputs) > 1 else next(iter(inputs.values())))
     outputs = outputs if isinstance(outputs, dict) else {next(iter(spec.labels)): outputs}
@@ -52,9 +65,57 @@ def check_outputs(spec, model):
                 f"model: expected an output of shape (batch, {label.width}) for label {name!r} ({label.kind}); found "
                 f"{('batch', *found)}. Mend the last layer in model.layers: units: {label.width}."
             )
+    return outputs
 
 
-def check_monitor(key, callback, known):
-    """What a callback watches must be in the logs of an epoch."""
-    if callback.patience is not None and callback.monitor not in known:
+def check_scores(spec, objective, outputs):
+    """The loss and the metrics must take these labels and outputs, and each metric be one number."""
+    labels = {name: tf.TensorSpec((None, *label.shape), label.dtype) for name, label in spec.labels.items()}
+    outputs = {name: tf.TensorSpec(outputs[name].shape, outputs[name].dtype) for name in labels}
+    if len(labels) == 1:
+        labels, outputs = next(iter(labels.values())), next(iter(outputs.values()))
+
+    def scores(y, predicted):
+        return objective.model.compute_loss(y=y, y_pred=predicted), objective.model.compute_metrics(None, y, predicted)
+
+    try:
+        _, metrics = tf.function(scores, autograph=False).get_concrete_function(labels, outputs).structured_outputs
+    except (ValueError, TypeError) as error:
+        raise ConfigError(
+            f"objective: the loss or a metric does not fit the labels. Keras says: {str(error).splitlines()[0]}"
+        ) from None
+    for name, value in metrics.items():
+        if value.shape.rank:
+            raise ConfigError(
+                f"objective.metrics: expected metrics of one number; {name} has {value.shape}. F1Score and its like "
+                "take an average: {class_name: F1Score, config: {average: macro}}."
+            )
+
+
+def check_monitor(key, callback, known, model):
+    """What a callback watches must be in the logs of an epoch, and it must be known which way it improves."""
+    if callback.patience is None:
+        return
+    if callback.monitor not in known:
         raise ConfigError(f"{key}.monitor: no epoch logs {callback.monitor!r}. {nearest(callback.monitor, known)}")
+    watcher = keras.callbacks.EarlyStopping(callback.monitor, mode=callback.mode)
+    watcher.set_model(model)
+    watcher.on_train_begin()
+    try:
+        watcher.on_epoch_end(0, {callback.monitor: 0.0})
+    except ValueError:
+        raise ConfigError(
+            f"{key}.mode: expected min or max, since Keras does not know whether {callback.monitor!r} should fall or "
+            f"rise; found {callback.mode}."
+        ) from None
+
+
+def check_settable_rate(optimizer):
+    """A plateau lowers the learning rate, which a schedule does not allow."""
+    try:
+        optimizer.learning_rate = float(optimizer.learning_rate)
+    except TypeError:
+        raise ConfigError(
+            "training.plateau: expected optimizer.config.learning_rate to be a number; a schedule sets it already. "
+            "Take one of them."
+        ) from None

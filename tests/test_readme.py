@@ -38,7 +38,7 @@ def changed_copy(tmp_path_factory):
     for path in PROJECT.glob("requirements*.txt"):
         shutil.copy(path, copy)
     blocks = BLOCK.findall((PROJECT / "README.md").read_text())
-    assert len(blocks) == 10
+    assert len(blocks) == 11
     for path, where, anchor, text in blocks:
         apply(copy, path, where or None, anchor, text)
     rows = np.random.default_rng(0)

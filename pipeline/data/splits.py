@@ -7,7 +7,7 @@ import numpy as np
 from pipeline.data import checks, readers
 from pipeline.data.examples import Shards, Table
 from pipeline.data.fingerprint import fingerprint
-from pipeline.errors import DataError
+from pipeline.errors import ConfigError, DataError
 from pipeline.spec import CLASS, DataSpec
 
 
@@ -38,10 +38,15 @@ class Data:
 def load(config):
     """Read a data set, cut the splits that it does not give, and check every row.
 
-    config: a member of config.GROUPS["data"]. Raises DataError naming file and place, before anything is trained.
+    config: a member of config.GROUPS["data"]. Raises DataError naming file and place, before anything is trained;
+    ConfigError where no row is left for the test.
     """
     source = readers.read(config)
     parts = cut(source, config.split)
+    if "test" not in parts:
+        raise ConfigError(
+            f"data.split.test: expected a share of the rows above 0, since {source.place} gives no test split; found 0."
+        )
     checks.check(source.spec, parts, config)
     return Data(source.spec, parts["train"], parts.get("validation"), parts["test"], fingerprint(source))
 

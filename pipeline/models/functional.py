@@ -56,9 +56,8 @@ def _outputs(config, spec, x):
 def _encode(config, raw, feature, values):
     """One input as a row of numbers: (batch, 1) or (batch, ...) -> (batch, n)."""
     if feature.dtype != "string":
-        seen = values.map(lambda batch: batch[~_any_missing(batch)]) if feature.dtype.startswith("float") else values
         x = raw
-        for layer in parts.preprocessing(config, feature, seen):
+        for layer in parts.preprocessing(config, feature, _complete(values, feature)):
             x = layer(x)
         if feature.dtype.startswith("float"):
             x = ops.where(ops.isnan(x), 0.0, x)  # after normalisation 0 is the training mean
@@ -69,6 +68,14 @@ def _encode(config, raw, feature, values):
         layer = layers.StringLookup(mask_token="", output_mode="one_hot")  # a missing category has no column
     layer.adapt(values)
     return layers.Flatten()(layer(raw))
+
+
+def _complete(values, feature):
+    """The batches of a feature without the rows that miss a value, and without batches that have no other."""
+    if not feature.dtype.startswith("float"):
+        return values
+    complete = values.map(lambda batch: batch[~_any_missing(batch)])
+    return complete.filter(lambda batch: ops.shape(batch)[0] > 0)  # the mean of no rows is not a number
 
 
 def _any_missing(batch):

@@ -137,9 +137,11 @@ def _check_arguments(key, owner, arguments):
         for base in owner.__mro__[1:]:
             if base.__init__ is not object.__init__:
                 known |= set(inspect.signature(base.__init__).parameters) - {"self", "args", "kwargs"}
-    for name in arguments:
+    for name, value in arguments.items():
         if name not in known:
             raise ConfigError(f"{key}: {owner.__name__} has no argument {name!r}. {nearest(name, known)}")
+        if name.endswith("activation") and isinstance(value, str):
+            activation(f"{key}, {owner.__name__}.{name}", value)
 
 
 def _snake_case(name):

@@ -28,8 +28,18 @@ def preprocessing(config, feature, values):
     """The layers between the raw values of a numeric feature and the model, in order.
 
     values: tf.data.Dataset of batches of the training rows, which layers with an `adapt` take their statistics from.
-    Variable lengths are masked first, where a step is all padding.
+    Variable lengths are masked first, where a step is all padding. They work in float32 whatever the precision of the
+    run, since raw values may be too large, or their statistics too fine, for 16 bits.
     """
+    precision = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        return _preprocessing(config, feature, values)
+    finally:
+        keras.config.set_dtype_policy(precision)
+
+
+def _preprocessing(config, feature, values):
     layers = [named.layer("model.preprocessing", value) for value in config.preprocessing]
     if not layers and not feature.dtype.startswith("float"):
         layers = [keras.layers.Rescaling(1.0)]  # integers become floats, unchanged
@@ -74,6 +84,11 @@ def initializers(config):
         "kernel_initializer": named.initializer("model.kernel_initializer", config.kernel_initializer),
         "bias_initializer": named.initializer("model.bias_initializer", config.bias_initializer),
     }
+
+
+def are_tokens(feature):
+    """Whether a feature is a sequence of whole numbers, each the number of a word, rather than measurements."""
+    return feature.dtype.startswith("int") and len(feature.shape) == 1
 
 
 def embedding(config, feature, width):

@@ -39,10 +39,8 @@ def cnn(config, spec, values_of):
 
 def gru(config, spec, values_of):
     """Recurrent layers over (batch, steps, ...) -> (batch, width of the label); padded steps are masked."""
-    _, feature = parts.only_feature(spec, config)
+    name, feature = parts.only_feature(spec, config)
     body = []
-    if feature.dtype.startswith("int"):
-        body.append(parts.embedding(config, feature, config.embedding))
     for position, units in enumerate(config.units):
         layer = layers.GRU(
             units,
@@ -55,7 +53,12 @@ def gru(config, spec, values_of):
         body.append(layers.Bidirectional(layer) if config.bidirectional else layer)
     if config.dropout:
         body.append(layers.Dropout(config.dropout))
-    return _stack(config, spec, values_of, body)
+    if not parts.are_tokens(feature):
+        return _stack(config, spec, values_of, body)
+    words = parts.embedding(config, feature, config.embedding)
+    return keras.Sequential(
+        [parts.model_input(name, feature), words, *body, parts.only_head(config, spec)], name="gru"
+    )
 
 
 def stack(config, spec, values_of):
@@ -69,7 +72,7 @@ def stack(config, spec, values_of):
 
 def _stack(config, spec, values_of, body):
     name, feature = parts.only_feature(spec, config)
-    front = [] if feature.dtype.startswith("int") else parts.preprocessing(config, feature, values_of(name))
+    front = parts.preprocessing(config, feature, values_of(name))
     return keras.Sequential(
         [parts.model_input(name, feature), *front, *body, parts.only_head(config, spec)],
         name=type(config).__name__.lower(),

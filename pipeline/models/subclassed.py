@@ -11,7 +11,7 @@ from pipeline.models import named, parts
 def transformer(config, spec, values_of):
     """A TransformerEncoder for the data, built on its input so that it can be summarised and saved at once."""
     name, feature = parts.only_feature(spec, config)
-    if feature.dtype.startswith("int"):
+    if parts.are_tokens(feature):
         front = [parts.embedding(config, feature, config.width)]
     else:
         front = [
@@ -39,7 +39,8 @@ def transformer(config, spec, values_of):
 class TransformerEncoder(keras.Model):
     """Pre-norm encoder blocks (Vaswani et al. 2017; Xiong et al. 2020), averaged over the steps that are not padding.
 
-    front: layers from raw steps to (batch, steps, width), the mask made by the first. head: the output layer.
+    front: layers from raw steps to (batch, steps, width), a mask made on the way where lengths vary. head: the output
+    layer.
     (batch, steps, ...) -> (batch, width of the label).
     """
 
@@ -57,7 +58,7 @@ class TransformerEncoder(keras.Model):
         bias_initializer,
         **arguments,
     ):
-        super().__init__(**arguments)
+        super().__init__(autocast=False, **arguments)  # raw values reach the front as they are, in any precision
         self.front = front
         self.head = head
         self.settings = {
@@ -70,14 +71,15 @@ class TransformerEncoder(keras.Model):
             "kernel_initializer": kernel_initializer,
             "bias_initializer": bias_initializer,
         }
-        self.blocks = [EncoderBlock(**{k: v for k, v in self.settings.items() if k != "depth"}) for _ in range(depth)]
-        self.norm = layers.LayerNormalization(epsilon=epsilon)
-        self.pool = layers.GlobalAveragePooling1D()
+        block = {name: value for name, value in self.settings.items() if name != "depth"}
+        self.blocks = [EncoderBlock(**block, dtype=self.dtype_policy) for _ in range(depth)]
+        self.norm = layers.LayerNormalization(epsilon=epsilon, dtype=self.dtype_policy)
+        self.pool = layers.GlobalAveragePooling1D(dtype=self.dtype_policy)
 
     def call(self, steps, training=False):
-        x = steps
-        mask = self.front[0].compute_mask(steps)  # (batch, steps) bool
+        x, mask = steps, None  # mask: (batch, steps) bool, or None where all rows are of one length
         for layer in self.front:
+            mask = layer.compute_mask(x, mask)
             x = layer(x)
         x = x + ops.cast(positions(ops.shape(x)[1], x.shape[-1]), x.dtype)
         for block in self.blocks:
@@ -109,7 +111,7 @@ class TransformerEncoder(keras.Model):
 class EncoderBlock(layers.Layer):
     """Self-attention, then two dense layers, each behind a layer norm and beside a shortcut; shapes stay as they are.
 
-    mask: (batch, steps) bool, False where a step is padding: no other step attends to it.
+    mask: (batch, steps) bool, False where a step is padding: no other step attends to it. None where there is none.
     """
 
     def __init__(
@@ -127,12 +129,12 @@ class EncoderBlock(layers.Layer):
 
     def build(self, shape):
         width = shape[-1]
-        self.attention_norm = layers.LayerNormalization(epsilon=self.epsilon)
-        self.attention = layers.MultiHeadAttention(self.heads, width // self.heads, **self._initializers())
-        self.dense_norm = layers.LayerNormalization(epsilon=self.epsilon)
-        self.expand = layers.Dense(self.feed_forward, self.activation, **self._initializers())
-        self.contract = layers.Dense(width, **self._initializers())
-        self.dropout = layers.Dropout(self.dropout_rate)
+        self.attention_norm = layers.LayerNormalization(epsilon=self.epsilon, dtype=self.dtype_policy)
+        self.attention = layers.MultiHeadAttention(self.heads, width // self.heads, **self._common())
+        self.dense_norm = layers.LayerNormalization(epsilon=self.epsilon, dtype=self.dtype_policy)
+        self.expand = layers.Dense(self.feed_forward, self.activation, **self._common())
+        self.contract = layers.Dense(width, **self._common())
+        self.dropout = layers.Dropout(self.dropout_rate, dtype=self.dtype_policy)
         self.attention_norm.build(shape)
         self.attention.build(shape, shape)
         self.dense_norm.build(shape)
@@ -141,7 +143,7 @@ class EncoderBlock(layers.Layer):
 
     def call(self, x, mask=None, training=False):
         y = self.attention_norm(x)
-        y = self.attention(y, y, attention_mask=mask[:, None, :], training=training)
+        y = self.attention(y, y, attention_mask=None if mask is None else mask[:, None, :], training=training)
         x = x + self.dropout(y, training=training)
         y = self.contract(self.expand(self.dense_norm(x)))
         return x + self.dropout(y, training=training)
@@ -160,8 +162,9 @@ class EncoderBlock(layers.Layer):
             "bias_initializer": self.bias_initializer,
         }
 
-    def _initializers(self):
+    def _common(self):
         return {
+            "dtype": self.dtype_policy,  # the block's own: a loaded model keeps the precision it was trained in
             "kernel_initializer": named.initializer("model.kernel_initializer", self.kernel_initializer),
             "bias_initializer": named.initializer("model.bias_initializer", self.bias_initializer),
         }

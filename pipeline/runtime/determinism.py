@@ -20,12 +20,14 @@ def prepare(mode, seed, threads):
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
     except RuntimeError:
-        found = tf.config.threading.get_intra_op_parallelism_threads()
-        if found != threads:
-            raise EnvironmentMismatch(
-                f"hardware.threads: expected {threads}; TensorFlow already runs with {found} in this process. "
-                "Start a process of its own."
-            ) from None
+        found = (
+            tf.config.threading.get_intra_op_parallelism_threads(),
+            tf.config.threading.get_inter_op_parallelism_threads(),
+        )
+        raise EnvironmentMismatch(
+            f"hardware.threads: expected {threads}; TensorFlow already runs with {found[0]} in an operation and "
+            f"{found[1]} between operations in this process. Start a process of its own."
+        ) from None
     if mode == STRICT:
         tf.config.experimental.enable_op_determinism()
         # folding rounds a schedule's constants in another place in each engine's graph

@@ -13,7 +13,7 @@ def select(device, hardware):
     """
     found = tf.config.list_physical_devices("GPU")
     wanted = range(len(found)) if hardware.gpus is None else hardware.gpus
-    missing = [index for index in wanted if index >= len(found)]
+    missing = [index for index in wanted if not 0 <= index < len(found)]
     if device != "cpu" and missing:
         raise EnvironmentMismatch(f"hardware.gpus: expected GPUs {missing}; TensorFlow sees {len(found)} in all.")
     if device == "gpu" and not found:
@@ -22,6 +22,8 @@ def select(device, hardware):
             f"{'yes' if tf.test.is_built_with_cuda() else 'no'}. Check the driver (nvidia-smi) and, in a container, "
             "that it was started with the GPUs; or take device=cpu."
         )
+    if device == "gpu" and not wanted:
+        raise EnvironmentMismatch("hardware.gpus: expected indices of GPUs for device=gpu; found none.")
     chosen = [] if device == "cpu" else [found[index] for index in wanted]
     tf.config.set_visible_devices(chosen, "GPU")
     for gpu in chosen:

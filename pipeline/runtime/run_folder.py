@@ -23,6 +23,9 @@ def identity(config):
     """What makes two runs the same: every value of the config that decides the weights, and the code's digest."""
     values = {"choices": chosen(config)} | asdict(config)
     flat = {key: value for key, value in _flatten(values) if not key.startswith(FREE)}
+    rate = config.optimizer.config.get("learning_rate")
+    if isinstance(rate, dict) and "decay_steps" not in rate.get("config", {}):
+        flat["training.epochs"] = config.training.epochs  # a schedule that is not told its length takes the run's
     return {"config": flat, "code": code_digest()}
 
 

@@ -66,22 +66,19 @@ class Checkpointer(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         self.step = min(self.first_step + batch + 1, self.steps)
         if self.stop.received and self.step < self.steps:
-            self._write(self.epoch, self.step, False)
+            self.state = checkpoints.capture(self.model, self.others, self.epoch, self.step, False)
+            checkpoints.write(self.folder, self.state, self.config.keep)
             raise self._stopped(f"epoch {self.epoch + 1}, step {self.step} of {self.steps}")
 
     def on_epoch_end(self, epoch, logs=None):
         self.first_step = self.step = 0
         done = epoch + 1
-        finished = bool(self.model.stop_training) or done == self.epochs
-        self.state = checkpoints.capture(self.model, self.others, done, 0, finished)
-        if finished or self.stop.received or done % self.config.epochs == 0:
+        last = bool(self.model.stop_training) or done == self.epochs
+        self.state = checkpoints.capture(self.model, self.others, done, 0, bool(self.model.stop_training))
+        if last or self.stop.received or done % self.config.epochs == 0:
             checkpoints.write(self.folder, self.state, self.config.keep)
-        if self.stop.received and not finished:
+        if self.stop.received and not last:
             raise self._stopped(f"epoch {done} of {self.epochs}")
-
-    def _write(self, epoch, step, finished):
-        self.state = checkpoints.capture(self.model, self.others, epoch, step, finished)
-        checkpoints.write(self.folder, self.state, self.config.keep)
 
     def _stopped(self, place):
         return Stopped(f"{self.stop.received}: stopped after {place}, checkpoint saved. The same command goes on.")

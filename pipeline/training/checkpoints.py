@@ -29,8 +29,8 @@ CALLBACK_STATE = {
 class State:
     """A moment of a run.
 
-    epoch, step: the next to do, both counted from 0. finished: whether training has ended by itself. arrays: every
-    variable by name. callbacks: class name -> attribute -> value.
+    epoch, step: the next to do, both counted from 0. finished: whether training has ended before its last epoch by
+    itself. arrays: every variable by name. callbacks: class name -> attribute -> value.
     """
 
     epoch: int = 0
@@ -64,6 +64,11 @@ def restore(state, model, callbacks):
             f"checkpoint: expected the model's {len(known)} variables; {len(other)} differ, first {other[0]}."
         )
     for name, variable in known.items():
+        if variable.shape != state.arrays[name].shape:
+            raise RunError(
+                f"checkpoint: expected {name} of shape {tuple(variable.shape)}; found {state.arrays[name].shape}. "
+                "The data is not what the run began with."
+            )
         variable.assign(state.arrays[name])
     for callback in callbacks:
         for name, value in state.callbacks.get(type(callback).__name__, {}).items():
@@ -77,13 +82,18 @@ def variables(model):
 
 
 def write(folder, state, keep):
-    """Write a checkpoint into a folder and remove all but the newest `keep`. Returns its path."""
+    """Write a checkpoint into a folder and remove all older ones but the newest `keep`, itself among them.
+
+    What is newer is damaged and was passed over, and will be written again. Returns the checkpoint's path.
+    """
     path = folder / f"epoch-{state.epoch:05d}-step-{state.step:07d}{SUFFIX}"
     body = _encode(state)
     with whole_file(path) as file:
         file.write(hashlib.sha256(body).hexdigest().encode() + b"\n")
         file.write(body)
-    for old in sorted(folder.glob(f"*{SUFFIX}"))[:-keep]:
+    so_far = [other for other in sorted(folder.glob(f"*{SUFFIX}")) if other <= path]
+    abandoned = folder.glob(f".*{SUFFIX}.*.partial")  # by a process that was killed while it wrote
+    for old in [*so_far[:-keep], *abandoned]:
         old.unlink()
     return path
 
@@ -130,10 +140,15 @@ def _encode(state):
     np.savez(
         buffer,
         header=np.frombuffer(json.dumps(header).encode(), np.uint8),
-        **{f"variable:{name}": array for name, array in state.arrays.items()},
-        **{f"callback:{name}": array for name, array in lists.items()},
+        **{f"variable:{name}": _as_stored(array) for name, array in state.arrays.items()},
+        **{f"callback:{name}": _as_stored(array) for name, array in lists.items()},
     )
     return buffer.getvalue()
+
+
+def _as_stored(array):
+    """The array in a dtype that .npz files hold: bfloat16 becomes float32, which has all of its values."""
+    return array.astype(np.float32) if array.dtype.kind == "V" else array
 
 
 def _read(path: Path):

@@ -8,12 +8,14 @@ from pipeline.models import named
 
 
 def build(config, total_steps):
-    """A new Keras optimizer. config: a config.Optimizer. total_steps: of the whole run, the length of a schedule whose
-    `decay_steps` is left out. Raises ConfigError for what Keras does not have."""
+    """A new Keras optimizer. config: a config.Optimizer. total_steps: of the whole run, where a schedule whose
+    `decay_steps` is left out ends, its warm-up included. Raises ConfigError for what Keras does not have."""
     arguments = dict(config.config)
     match arguments.get("learning_rate"):
         case {"class_name": name, **rest} if _decays(name):
-            spelled = {"decay_steps": total_steps, **rest.get("config", {})}
+            given = rest.get("config", {})
+            warmup = given.get("warmup_steps", 0) if given.get("warmup_target") is not None else 0
+            spelled = {"decay_steps": max(total_steps - warmup, 1), **given}
             arguments["learning_rate"] = {"class_name": name, "config": spelled}
     return named.optimizer("optimizer", {"class_name": config.class_name, "config": arguments})
 

@@ -15,7 +15,8 @@ def run(objective, feed, validation, epochs, callbacks, checkpointer, verbose):
     """Train an objective's model, from the checkpointer's state to the end. Arguments as for fit.run."""
     model = objective.model
     epoch_now = epoch_variable()
-    execute = make_execution(objective, feed.batches(epoch_now).element_spec)
+    whole_epoch = feed.batches(epoch_now)
+    execute = make_execution(objective, whole_epoch.element_spec)
     callbacks = keras.callbacks.CallbackList(
         [EpochClock(epoch_now), *callbacks, checkpointer],
         add_progbar=verbose != 0,
@@ -32,7 +33,8 @@ def run(objective, feed, validation, epochs, callbacks, checkpointer, verbose):
         model.reset_metrics()
         callbacks.on_epoch_begin(epoch)
         first = start.step if epoch == start.epoch else 0
-        logs = train_epoch(execute, iter(feed.batches(epoch_now, first)), feed.steps - first, model, callbacks)
+        batches = iter(feed.batches(epoch_now, first) if first else whole_epoch)
+        logs = train_epoch(execute, batches, feed.steps - first, model, callbacks)
         if validation is not None:
             scores = model.evaluate(validation, callbacks=callbacks, verbose=0, return_dict=True)
             logs |= {f"val_{name}": value for name, value in scores.items()}

@@ -1,0 +1,38 @@
+"""What every test shares: one deterministic TensorFlow, and Keras as a new process finds it."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import pytest
+
+from pipeline import config
+from pipeline.data import splits
+from pipeline.runtime import determinism
+
+SEED, THREADS = 0, 2
+
+
+@pytest.fixture(scope="session", autouse=True)
+def strict():
+    """Fix threads and kernels before any test makes TensorFlow start; both hold for the whole process."""
+    determinism.prepare("strict", SEED, THREADS)
+
+
+@pytest.fixture(autouse=True)
+def fresh_keras(strict):
+    """No names counted up, no precision and no random state left from the test before."""
+    keras.backend.clear_session(free_memory=False)
+    keras.config.set_dtype_policy("float32")
+    keras.utils.set_random_seed(SEED)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    return splits.load(config.Digits())
+
+
+@pytest.fixture(scope="session")
+def vowels():
+    return splits.load(config.JapaneseVowels())
