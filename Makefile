@@ -49,7 +49,7 @@ lint: ## Style, and that imports go down only
 	@scripts/setup dev
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .
-	.venv/bin/lint-imports
+	.venv/bin/lint-imports --no-logo
 
 lock: ## Solve requirements*.in into the locks again; UPGRADE=1 or PACKAGE=NAME for newer versions
 	@scripts/setup dev

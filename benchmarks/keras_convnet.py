@@ -2,14 +2,11 @@
 
     python benchmarks/keras_convnet.py FOLDER EPOCHS
 
-It takes nothing from the pipeline. The last line printed is JSON: the test accuracy, and the moment each epoch ended
-in seconds on the wall clock.
+It takes nothing from the pipeline.
 """
 
 import gzip
-import json
 import sys
-import time
 from pathlib import Path
 
 import keras
@@ -51,8 +48,6 @@ model = keras.Sequential(
 )
 model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 
-ends = []
-clock = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ends.append(time.time()))
-model.fit(x_train, y_train, batch_size=128, epochs=epochs, validation_split=0.1, verbose=2, callbacks=[clock])
+model.fit(x_train, y_train, batch_size=128, epochs=epochs, validation_split=0.1, verbose=2)
 _, accuracy = model.evaluate(x_test, y_test, batch_size=128, verbose=0)
-print(json.dumps({"accuracy": accuracy, "epoch_ends": ends}))
+print(f"test accuracy {accuracy:.4f}")

@@ -3,27 +3,42 @@
 import importlib
 import os
 import shlex
+import signal
 import sys
 import tempfile
 from contextlib import contextmanager
 
 from pipeline import composition, reference
-from pipeline.errors import ConfigError, PipelineError, RunError, nearest
+from pipeline.errors import ConfigError, PipelineError, RunError, Stopped, nearest
 
 COMMANDS = {
     "train": "Train a model, evaluate it on the test split and write the report.",
     "evaluate": "Evaluate a stored run again (run.name=NAME), on the same data or other data (data=...).",
-    "runs": "List the runs under run.root.",
+    "runs": "List the runs under run.root; compare two of them; or write registry.html, a page of all.",
+    "registry": "Bring the registry's tables up to date, take journals in, check them against it, or export it.",
     "shards": "Write a data set as TFRecord shards (data=... shards.path=FOLDER).",
     "reference": "Print the config reference as Markdown.",
 }
-STORED = ("evaluate",)  # commands whose config is that of a run
+STORED = (["evaluate"], ["drift"])  # commands whose config is that of a run
+# what may stand between a command and its KEY=VALUE words: what it does with how many names, and options
+WORDS = {
+    "runs": {"compare": 2, "page": 0},
+    "registry": {"upgrade": 0, "ingest": 0, "verify": 0, "export": 0},
+    "drift": {"series": 0},
+}
+OPTIONS = {"runs": ("--json",), "drift": ("--json",)}
 
 
 def main(arguments):
     """Run one command line. Returns the exit status; a defect of this program stays a traceback, status 1."""
     try:
         return run(arguments)
+    except Stopped as note:
+        print(note, file=sys.stderr)
+        return note.status
+    except KeyboardInterrupt:
+        print("stopped at once", file=sys.stderr)
+        return 128 + signal.SIGINT
     except PipelineError as error:
         print(f"{in_red('error')}: {error}", file=sys.stderr)
         return error.status
@@ -42,23 +57,49 @@ def run(arguments):
     if command not in COMMANDS:
         raise ConfigError(f"{command}: there is no such command. {nearest(command, COMMANDS)}")
     asks_help = {"-h", "--help"} & set(overrides)
-    overrides = [override for override in overrides if override not in ("-h", "--help")]
+    options = {option: option in overrides for option in OPTIONS.get(command, ())}
+    overrides = [override for override in overrides if override not in ("-h", "--help", *options)]
+    words, overrides = split_words(command, overrides)
     for override in overrides:
         if override in ("-m", "--multirun"):
             raise ConfigError(f"{override}: sweeps are not built. Start one run for each setting instead.")
         if override.startswith("-"):
             raise ConfigError(f"{override}: there is no such option. Expected KEY=VALUE, or --help.")
     if asks_help:
-        print(reference.command_page(command, COMMANDS[command], *composition.draft(overrides)))
+        print(reference.command_page(usage(command), COMMANDS[command], *composition.draft(overrides)))
         return 0
     if command == "reference":
         print(reference.markdown(), end="")
         return 0
-    config = stored_config(overrides) if command in STORED else composition.compose(overrides)
+    config = stored_config(overrides) if [command, *words] in STORED else composition.compose(overrides)
     # only now, with the config known to be good, is the command imported, and TensorFlow with it
     with quiet_start():
         module = importlib.import_module(f"pipeline.commands.{command}")
-    return module.run(config, composition.to_yaml(config), shlex.join(["python", "-m", "pipeline", *arguments]))
+    command_line = shlex.join(["python", "-m", "pipeline", *arguments])
+    extra = [words] if command in WORDS else []
+    chosen = {option.strip("-"): given for option, given in options.items()}
+    return module.run(config, composition.to_yaml(config), command_line, *extra, **chosen)
+
+
+def split_words(command, arguments):
+    """The words that tell a command what to do, and the rest: (["compare", "A", "B"], ["run.root=runs"])."""
+    known = WORDS.get(command)
+    if not known or not arguments or "=" in arguments[0] or arguments[0].startswith("-"):
+        return [], arguments
+    word, *rest = arguments
+    if word not in known:
+        raise ConfigError(f"{command} {word}: there is no such word. {nearest(word, known)}")
+    names = [argument for argument in rest[: known[word]] if "=" not in argument]
+    if len(names) < known[word]:
+        raise ConfigError(f"{command} {word}: expected the names of {known[word]} runs; found {len(names)}.")
+    return [word, *names], rest[len(names) :]
+
+
+def usage(command):
+    """A command and the words that may come after it."""
+    words = " | ".join([word + " NAME" * count for word, count in WORDS.get(command, {}).items()])
+    options = "".join(f" [{option}]" for option in OPTIONS.get(command, ()))
+    return f"{command} [{words}]{options}" if words else command
 
 
 @contextmanager

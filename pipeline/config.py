@@ -580,6 +580,78 @@ class ShardsOutput:
 
 
 @dataclass
+class Registry:
+    """Where every run is recorded: a SQLite file, or a PostgreSQL server that several machines share."""
+
+    url: str | None = knob(
+        None,
+        "null: the SQLite file registry.db under run.root; else sqlite:///FILE on a local disk, "
+        "postgresql://USER@HOST:PORT/DATABASE without a password, or none: the run's own journal only",
+    )
+    password_file: str = knob(
+        "", "file whose first line is PostgreSQL's password; '' takes PGPASSWORD from the environment, or ~/.pgpass"
+    )
+    patience: float = knob(10.0, "seconds that the end of a run waits for a registry that is slow; 0 never waits")
+
+    def __post_init__(self):
+        at_least("registry.patience", self.patience, 0)
+        scheme, _, rest = (self.url or "sqlite://").partition("://")
+        if self.url != "none" and scheme not in ("sqlite", "postgresql"):
+            raise ConfigError(
+                "registry.url: expected null, none, sqlite:///FILE or postgresql://USER@HOST:PORT/DATABASE; "
+                f"found one that begins with {scheme.split(':')[0]!r}."
+            )
+        if ":" in rest.rpartition("@")[0] or "password" in rest.partition("?")[2].lower():
+            raise ConfigError(
+                "registry.url: expected no password in it, since config.yaml and the shell's history keep it; found "
+                "one. Give it as PGPASSWORD in the environment, or in a file: registry.password_file=FILE."
+            )
+
+
+@dataclass
+class RunsTable:
+    """What `runs` shows."""
+
+    name: str = knob("", "`runs` only: a pattern of names, such as digits-*; '' for all")
+    status: str = knob("", "`runs` only: finished, running, interrupted, failed or damaged; '' for all")
+    data: str = knob("", "`runs` only: a choice of data, such as digits; '' for all")
+    model: str = knob("", "`runs` only: a choice of model, such as cnn; '' for all")
+    sort: str = knob("started", "`runs` only: a column or a score, such as accuracy; -accuracy for the largest first")
+    limit: int = knob(0, "`runs` only: most lines shown; 0 for all")
+
+    def __post_init__(self):
+        at_least("runs.limit", self.limit, 0)
+
+
+@dataclass
+class Drift:
+    """When a difference counts as drift: it must be larger than chance makes it, and large enough to matter."""
+
+    rate: float = knob(0.01, "false discoveries allowed among all that is called drift, over all columns of a check")
+    psi: float = knob(0.02, "least population stability index that counts, whatever the number of rows")
+    distance: float = knob(0.05, "least Kolmogorov-Smirnov distance that counts")
+    effect: float = knob(0.1, "least effect size of a chi-square test that counts, Cohen's w")
+    difference: float = knob(0.005, "least difference of a metric that counts")
+    against: str = knob("", "`drift` only: a second run, judged on the same rows; '' for none")
+    split: str = knob("all", "`drift` only: the rows of the data that are looked at: all, train, validation or test")
+    metric: str = knob("accuracy", "`drift series` only: the score of each run that makes the series")
+    label: str = knob("", "`drift series` only: whose score; '' where the runs have a single label")
+    delta: float = knob(0.002, "`drift series` only: chance that ADWIN calls out a change at a cut where there is none")
+    threshold: float = knob(8.0, "`drift series` only: Page-Hinkley's, in standard deviations of the first runs")
+    rows: int = knob(10, "`drift series` only: runs below which nothing is said")
+
+    def __post_init__(self):
+        for key in ("rate", "delta"):
+            if not 0 < getattr(self, key) < 1:
+                raise ConfigError(f"drift.{key}: expected a number between 0 and 1; found {getattr(self, key)}.")
+        for key in ("psi", "distance", "effect", "difference"):
+            at_least(f"drift.{key}", getattr(self, key), 0)
+        one_of("drift.split", self.split, ("all", "train", "validation", "test"))
+        at_least("drift.threshold", self.threshold, 0)
+        at_least("drift.rows", self.rows, 5)
+
+
+@dataclass
 class Hardware:
     gpus: list[int] | None = knob(None, "indices of the GPUs to use; null for all that there are")
     memory_growth: bool = knob(True, "take GPU memory as it is needed, not all of it at the start")
@@ -618,6 +690,9 @@ class Config:
     hardware: Hardware = knob(Hardware, "what the device is allowed")
     environment: Environment = knob(Environment, "what to do when it is not the locked one")
     shards: ShardsOutput = knob(ShardsOutput, "where `python -m pipeline shards` writes")
+    registry: Registry = knob(Registry, "where every run is recorded")
+    runs: RunsTable = knob(RunsTable, "which runs `python -m pipeline runs` shows")
+    drift: Drift = knob(Drift, "what `python -m pipeline drift` calls drift")
 
     def __post_init__(self):
         one_of("device", self.device, DEVICES)
@@ -649,6 +724,7 @@ GROUPS = {
     "optimizer": {"optimizer": Optimizer},
     "objective": {"supervised": Supervised},
     "training": {"fit": Fit, "tape": Tape},
+    "registry": {"registry": Registry},
 }
 
 

@@ -32,6 +32,12 @@ class RunError(PipelineError):
     status = 2
 
 
+class RegistryError(PipelineError):
+    """The registry of runs is not there, is another program's, or is of another revision than this program's."""
+
+    status = 2
+
+
 class EnvironmentMismatch(PipelineError):
     """The environment differs from the lock, or the device asked for is not there."""
 

@@ -7,6 +7,8 @@ from pipeline.errors import ConfigError, nearest
 from pipeline.models import named
 from pipeline.training import optimizers
 
+ROWS = 97  # of a made-up batch whose shapes are known in full, so that more of what does not fit shows
+
 
 def check_names(config):
     """Look up every name in the config that Keras owns, before any data is read.
@@ -70,8 +72,8 @@ def check_outputs(spec, model):
 
 def check_scores(spec, objective, outputs):
     """The loss and the metrics must take these labels and outputs, and each metric be one number."""
-    labels = {name: tf.TensorSpec((None, *label.shape), label.dtype) for name, label in spec.labels.items()}
-    outputs = {name: tf.TensorSpec(outputs[name].shape, outputs[name].dtype) for name in labels}
+    labels = {name: tf.TensorSpec((ROWS, *label.shape), label.dtype) for name, label in spec.labels.items()}
+    outputs = {name: tf.TensorSpec((ROWS, *outputs[name].shape[1:]), outputs[name].dtype) for name in labels}
     if len(labels) == 1:
         labels, outputs = next(iter(labels.values())), next(iter(outputs.values()))
 

@@ -367,13 +367,17 @@ def test_data_inside_the_tree_or_missing_needs_no_mount(tree):
     assert mounts(tree.asked("run")).keys() == {str(tree.root), str(tree.root / "runs")}
 
 
-def test_a_stored_run_brings_the_paths_of_its_data_along(tree, tmp_path):
+def test_a_stored_run_brings_its_paths_and_its_registry_along(tree, tmp_path):
     tree.engine()
     (tmp_path / "rows.csv").touch()
     (tree.root / "runs/first").mkdir(parents=True)
-    (tree.root / "runs/first/config.yaml").write_text(f"data:\n  path: {tmp_path}/rows.csv\n  test_path: ''\n")
+    (tree.root / "runs/first/config.yaml").write_text(
+        f"data:\n  path: {tmp_path}/rows.csv\n  test_path: ''\nregistry:\n  url: postgresql://me@db/runs\n"
+    )
     tree.make("evaluate", "run.name=first")
-    assert mounts(tree.asked("run"))[f"{tmp_path}/rows.csv"] is True
+    words = tree.asked("run")
+    assert mounts(words)[f"{tmp_path}/rows.csv"] is True
+    assert words[words.index("--network") + 1] == "host"
 
 
 def test_the_folder_around_new_shards_is_writable(tree, tmp_path):
@@ -387,6 +391,24 @@ def test_data_that_keras_downloads_gets_the_network_and_keras_own_cache(tree):
     tree.make("train", "data=keras")
     assert "--network" not in tree.asked("run")
     assert mounts(tree.asked("run"))[tree.environment["HOME"] + "/.keras"] is False
+
+
+@pytest.mark.parametrize("word", ["registry=postgresql", "registry.url=postgresql://me@db/runs"])
+def test_a_registry_on_a_server_gets_the_network_and_the_callers_password(tree, word):
+    tree.engine()
+    passwords = Path(tree.environment["HOME"], ".pgpass")
+    passwords.touch()
+    tree.make("train", word)
+    words = tree.asked("run")
+    assert words[words.index("--network") + 1] == "host"
+    assert "PGPASSWORD" in words and f"PGPASSFILE={passwords}" in words
+    assert mounts(words)[str(passwords)] is True
+
+
+def test_the_folder_of_a_registry_elsewhere_is_writable(tree, tmp_path):
+    tree.engine()
+    tree.make("train", f"registry.url=sqlite:///{tmp_path}/home/runs.db")
+    assert mounts(tree.asked("run"))[f"{tmp_path}/home"] is False
 
 
 def test_the_containers_network_can_be_chosen(tree):

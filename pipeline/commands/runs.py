@@ -1,36 +1,183 @@
-"""`runs`: what lies under run.root, a line a run."""
+"""`runs`: what has been trained, a line a run; two runs side by side; or all of them on one page."""
 
-from pipeline.errors import RunError
+import json as json_format
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from pipeline.errors import ConfigError, RegistryError, RunError, nearest
+from pipeline.evaluation.tables import number
+from pipeline.registry import page, queries, store
+from pipeline.registry.courier import warn
 from pipeline.runtime import run_folder
 
-COLUMNS = ("run", "status", "started", "epochs", "scores", "weights")
+COLUMNS = ("run", "status", "started", "data", "model", "epochs", "scores", "weights")
 SCORES = ("accuracy", "macro_f1", "r2")  # the first that a label has is shown
+SORTED = ("name", "status", "started", "seconds", "data", "model", "epochs", "seed", "parameters")
 
 
-def run(config, config_yaml, command_line):
-    """Print the table of runs. Returns the exit status."""
-    folders = run_folder.list_runs(config.run.root)
-    if not folders:
+def run(config, config_yaml, command_line, words=(), json=False):
+    """Print the table of runs, two runs compared, or the path of the page. Returns the exit status."""
+    match list(words):
+        case ["compare", first, second]:
+            return compare(config, first, second, json)
+        case ["page"]:
+            return write_page(config)
+    found = chosen(config.runs, rows(config))
+    if json:
+        print(json_format.dumps(found, indent=1))
+    elif found:
+        print_table([COLUMNS, *(cells(row) for row in found)])
+    else:
         print(f"No runs under {config.run.root}/ yet. `make train` makes the first.")
-        return 0
-    rows = [COLUMNS, *(row(folder) for folder in folders)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for cells in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
     return 0
 
 
-def row(folder):
-    """The cells of one run; a damaged one is shown as such and hides no other."""
+# ---- the list -------------------------------------------------------------------------------------------------------
+
+
+def rows(config):
+    """Every run that the registry or a folder under run.root knows of, as queries.runs gives them."""
+    root = Path(config.run.root)
+    known = {row["folder"]: row for row in recorded(config)}
+    folders = {str(path.parent.absolute()): path.parent for path in root.glob("*/result.json")}
+    for path, row in known.items():
+        if row["status"] == run_folder.RUNNING and path in folders:  # its process may be gone
+            row["status"] = status(folders[path])
+    return [*(from_folder(folder) for path, folder in folders.items() if path not in known), *known.values()]
+
+
+def recorded(config):
+    """The runs in the registry; none, with a warning, where it cannot be asked."""
+    root = Path(config.run.root)
+    if config.registry.url == "none" or (config.registry.url is None and not (root / "registry.db").exists()):
+        return []  # and a list makes no database
+    try:
+        with store.opened(config.registry, config.run.root) as engine:
+            take_in(engine, config.run.root)
+            with store.reading(engine) as connection:
+                return queries.runs(connection)
+    except RegistryError as error:
+        warn(f"{error} Shown is what lies under {config.run.root}/.")
+        return []
+
+
+def take_in(engine, root):
+    for problem in store.take_in_all(engine, root)[1]:
+        warn(problem)
+
+
+def from_folder(folder):
+    """The row of a run that the registry does not know; a damaged one is shown as such and hides no other."""
+    row = dict.fromkeys(column.key for column in queries.LISTED) | {"name": folder.name, "folder": str(folder)}
     try:
         result = run_folder.read(folder, "result.json")
-        scores = [
-            f"{label} {name} {found[name]['value']:.4f}"
+        scores = {
+            label: {name: score["value"] for name, score in found.items()}
             for label, found in result.get("metrics", {}).items()
-            for name in [next((name for name in SCORES if name in found), None)]
-            if name
-        ]
-        cells = (run_folder.status(folder), result["started"][:19], str(result.get("epochs", "")), ", ".join(scores))
-        return folder.name, *cells, result.get("weights_digest", "")[:12]
+        }
+        known = {key: result[key] for key in ("epochs", "weights_digest", "fingerprint", "seconds") if key in result}
+        return row | known | {"status": run_folder.status(folder), "started": result["started"], "scores": scores}
     except (RunError, KeyError, TypeError, AttributeError):
-        return folder.name, "damaged", "", "", "", ""
+        return row | {"status": "damaged", "scores": {}}
+
+
+def status(folder):
+    try:
+        return run_folder.status(folder)
+    except (RunError, KeyError, TypeError):
+        return "damaged"
+
+
+def chosen(wanted, found):
+    """The rows that a config.RunsTable asks for, in its order."""
+    equal = {key: getattr(wanted, key) for key in ("status", "data", "model") if getattr(wanted, key)}
+    found = [
+        row
+        for row in found
+        if fnmatchcase(row["name"], wanted.name or "*") and all(row[key] == value for key, value in equal.items())
+    ]
+    column = wanted.sort.removeprefix("-")
+    metrics = {metric for row in found for scores in row["scores"].values() for metric in scores}
+    if column not in SORTED and column not in metrics and found:
+        raise ConfigError(f"runs.sort: there is no column {column!r}. {nearest(column, {*SORTED, *metrics})}")
+    there = [row for row in found if value(row, column) is not None]
+    missing = [row for row in found if value(row, column) is None]
+    there.sort(key=lambda row: value(row, column), reverse=wanted.sort.startswith("-"))
+    return [*there, *missing][: wanted.limit or None]
+
+
+def value(row, column):
+    """A row's value in a column, or the first label's score of that name."""
+    if column in SORTED:
+        return row[column]
+    return next((scores[column] for scores in row["scores"].values() if column in scores), None)
+
+
+def cells(row):
+    scores = [
+        f"{label} {name} {number(found[name])}"
+        for label, found in row["scores"].items()
+        for name in [next((name for name in SCORES if found.get(name) is not None), None)]
+        if name
+    ]
+    started = (row["started"] or "")[:19]
+    shown = (row["name"], row["status"], started, row["data"], row["model"], row["epochs"])
+    return [
+        *("" if cell is None else str(cell) for cell in shown),
+        ", ".join(scores),
+        (row["weights_digest"] or "")[:12],
+    ]
+
+
+def print_table(lines):
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+# ---- two runs -------------------------------------------------------------------------------------------------------
+
+WIDEST = 60  # characters of a value that the table shows
+
+
+def compare(config, first, second, json):
+    """Print what differs between two runs, section by section."""
+    with store.opened(config.registry, config.run.root) as engine:
+        take_in(engine, config.run.root)
+        with store.reading(engine) as connection:
+            one, other = queries.made_of(connection, first), queries.made_of(connection, second)
+    differing = {section: differences(one[section], other[section]) for section in one}
+    if json:
+        print(json_format.dumps({key: {name: list(pair) for name, pair in rows} for key, rows in differing.items()}))
+        return 0
+    for section, found in differing.items():
+        if found:
+            print(f"{section}:")
+            print_table([["  ", first, second], *(["  " + key, short(a), short(b)] for key, (a, b) in found)])
+        else:
+            print(f"{section}: the same")
+    return 0
+
+
+def differences(one, other):
+    """[(key, (value, value))] of the keys whose values differ; None where a side has no such key."""
+    keys = list(dict.fromkeys([*one, *other]))
+    return [(key, (one.get(key), other.get(key))) for key in keys if one.get(key) != other.get(key)]
+
+
+def short(value):
+    text = "-" if value is None else number(value) if isinstance(value, float) else str(value)
+    return text if len(text) <= WIDEST else text[: WIDEST - 3] + "..."
+
+
+# ---- the page -------------------------------------------------------------------------------------------------------
+
+
+def write_page(config):
+    path = Path(config.run.root) / "registry.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found = chosen(config.runs, rows(config))
+    page.write(path, found, f"{datetime.now(UTC):%Y-%m-%d %H:%M}")
+    print(f"{path}: {len(found):,} runs")
+    return 0

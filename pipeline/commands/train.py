@@ -11,13 +11,14 @@ import keras
 
 from pipeline import config as c
 from pipeline import preflight
-from pipeline.commands import judging
+from pipeline.commands import judging, recording
 from pipeline.data import feed, splits
-from pipeline.errors import PipelineError, Stopped
+from pipeline.errors import Stopped
 from pipeline.evaluation import report
 from pipeline.evaluation.tables import table
 from pipeline.files import whole_file
 from pipeline.models.build import build
+from pipeline.registry.callback import EpochRecorder
 from pipeline.runtime import determinism, devices, environment, run_folder
 from pipeline.runtime.signals import stop_request
 from pipeline.training import callbacks, checkpoints, fit, optimizers, tape
@@ -57,17 +58,20 @@ def run(config, config_yaml, command_line):
     preflight.check(config.training, data.spec, objective, data.validation is not None)
 
     with run_folder.held(folder), stop_request() as stop:
+        run_folder.refuse_other(folder, data.fingerprint, record["device"])
         start(folder, config, config_yaml, command_line, record, drift, data, model)
-        try:
-            history, best_epoch = learn(folder, config, objective, training_feed, data, stop)
-            evaluations = judging.judge(config, data.spec, model, data.test, folder / "predictions.csv.gz")
-            finish(folder, config, config_yaml, data, model, history, best_epoch, evaluations, time.monotonic() - began)
-        except Stopped as error:
-            run_folder.update(folder, status=run_folder.INTERRUPTED, why=str(error))
-            raise
-        except (PipelineError, Exception) as error:
-            run_folder.update(folder, status=run_folder.FAILED, why=str(error))
-            raise
+        with recording.recorded(config, folder) as tell:
+            try:
+                history, best_epoch = learn(folder, config, objective, training_feed, data, stop, tell)
+                judged = judging.judge(config, data.spec, model, data.test, folder / "predictions.csv.gz")
+                seconds = time.monotonic() - began
+                finish(folder, config, config_yaml, data, model, history, best_epoch, judged, seconds)
+            except Stopped as error:
+                run_folder.update(folder, status=run_folder.INTERRUPTED, why=str(error))
+                raise
+            except Exception as error:
+                run_folder.update(folder, status=run_folder.FAILED, why=str(error))
+                raise
     return 0
 
 
@@ -108,12 +112,17 @@ def start(folder, config, config_yaml, command_line, record, drift, data, model)
             "status": run_folder.RUNNING,
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "fingerprint": data.fingerprint,
+            "rows": data.rows,
+            "parameters": model.count_params(),
         },
     )
 
 
-def learn(folder, config, objective, training_feed, data, stop):
-    """Train from the newest whole checkpoint to the end. Returns the epochs' logs and the epoch that was kept."""
+def learn(folder, config, objective, training_feed, data, stop, tell):
+    """Train from the newest whole checkpoint to the end. Returns the epochs' logs and the epoch that was kept.
+
+    tell: a recording.Recorder.
+    """
     state, damaged = checkpoints.newest(folder / "checkpoints")
     for path in damaged:
         print(f"warning: {path} is damaged and was passed over", file=sys.stderr)
@@ -121,7 +130,8 @@ def learn(folder, config, objective, training_feed, data, stop):
     print(f"run: {folder}, {at if state.arrays else 'new'}", flush=True)
 
     journal = callbacks.Journal(folder / "metrics.jsonl")
-    others = [*callbacks.of_config(config.training, str(folder / "tensorboard")), journal]
+    # the registry before the journal, which ends a run that diverges: that epoch is to be seen too
+    others = [*callbacks.of_config(config.training, str(folder / "tensorboard")), EpochRecorder(tell), journal]
     checkpointer = callbacks.Checkpointer(
         folder / "checkpoints",
         config.training.checkpoints,

@@ -142,7 +142,7 @@ def _records(part, config, key):
     files = tf.gather(tf.constant(part.files), tf.random.experimental.stateless_shuffle(tf.range(len(part.files)), key))
     return (
         tf.data.Dataset.from_tensor_slices(files)
-        .interleave(tf.data.TFRecordDataset, cycle_length=SHARDS_AT_ONCE, deterministic=True)
+        .interleave(tf.data.TFRecordDataset, cycle_length=SHARDS_AT_ONCE)
         .batch(config.shuffle_buffer)
         .enumerate()
         .flat_map(lambda number, buffer: tf.data.Dataset.from_tensor_slices(shuffled(number, buffer)))

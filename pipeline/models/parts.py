@@ -1,6 +1,9 @@
 """The parts every model is made of: its inputs, the layers in front that take raw data, and its heads."""
 
+import re
+
 import keras
+from keras import ops
 
 from pipeline.errors import ConfigError
 from pipeline.models import named
@@ -54,8 +57,15 @@ def _preprocessing(config, feature, values):
 def heads(config, spec):
     """One dense output layer a label, by label name: softmax over classes, sigmoid for multi-label, linear for real.
 
-    float32 whatever the precision of the run, so that small probabilities survive. Named after their labels.
+    float32 whatever the precision of the run, so that small probabilities survive. Named after their labels. Raises
+    ConfigError where there are several, and Keras could not name the loss of one after it.
     """
+    unnameable = [name for name in spec.labels if not re.fullmatch(r"[\w.-]+", name, re.ASCII)]
+    if unnameable and len(spec.labels) > 1:
+        raise ConfigError(
+            "data.labels: expected names of letters, digits and _ . - where there are several; found "
+            f"{unnameable[0]!r}. Rename it in the data."
+        )
     return {
         name: keras.layers.Dense(
             label.width,
@@ -91,12 +101,22 @@ def are_tokens(feature):
     return feature.dtype.startswith("int") and len(feature.shape) == 1
 
 
-def embedding(config, feature, width):
-    """Vectors for a sequence of integers; padding is masked. Raises ConfigError where the vocabulary is not given."""
+def embedding(config, feature, width, values):
+    """Vectors for a sequence of integers; padding is masked.
+
+    values: tf.data.Dataset of batches of the training rows. Raises ConfigError where the vocabulary is not given, or
+    does not hold all of them.
+    """
     if not config.vocabulary:
         raise ConfigError(
             f"model.vocabulary: the data is a sequence of {feature.dtype}; expected the number of words it may hold, "
             "found null."
+        )
+    largest = int(values.reduce(0, lambda most, batch: ops.maximum(most, ops.max(batch))))
+    if largest >= config.vocabulary:
+        raise ConfigError(
+            f"model.vocabulary: expected more than {largest}, the largest number in the training rows; found "
+            f"{config.vocabulary}."
         )
     return keras.layers.Embedding(
         config.vocabulary, width, mask_zero=True, embeddings_initializer=keras.initializers.RandomUniform(-0.05, 0.05)

@@ -5,14 +5,17 @@ import math
 import keras
 from keras import layers, ops
 
+from pipeline.errors import ConfigError
 from pipeline.models import named, parts
 
 
 def transformer(config, spec, values_of):
     """A TransformerEncoder for the data, built on its input so that it can be summarised and saved at once."""
     name, feature = parts.only_feature(spec, config)
+    if not parts.are_tokens(feature) and len(feature.shape) != 2:
+        raise ConfigError(f"model=transformer: expected sequences (steps, values); found {name} {feature.shape}.")
     if parts.are_tokens(feature):
-        front = [parts.embedding(config, feature, config.width)]
+        front = [parts.embedding(config, feature, config.width, values_of(name))]
     else:
         front = [
             *parts.preprocessing(config, feature, values_of(name)),

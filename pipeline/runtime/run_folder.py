@@ -16,13 +16,14 @@ from pipeline.files import whole_file
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
 # what may differ when a run is continued: it does not change the weights, or says how long to go on
 FREE = ("run.", "evaluation.", "environment.", "shards.", "training.epochs", "training.tensorboard",
+        "registry.", "choices.registry", "runs.", "drift.",
         "training.checkpoints.", "data.path", "device", "hardware.gpus", "hardware.memory_growth")  # fmt: skip
 
 
 def identity(config):
     """What makes two runs the same: every value of the config that decides the weights, and the code's digest."""
     values = {"choices": chosen(config)} | asdict(config)
-    flat = {key: value for key, value in _flatten(values) if not key.startswith(FREE)}
+    flat = {key: value for key, value in flatten(values) if not key.startswith(FREE)}
     rate = config.optimizer.config.get("learning_rate")
     if isinstance(rate, dict) and "decay_steps" not in rate.get("config", {}):
         flat["training.epochs"] = config.training.epochs  # a schedule that is not told its length takes the run's
@@ -65,6 +66,22 @@ def choose(config):
     if _begun(newest) and status(newest) != FINISHED and read(newest, "environment.json")["identity"] == same:
         return newest, False
     return root / f"{prefix}-{max(numbers, default=0) + 1}", False
+
+
+def refuse_other(folder, fingerprint, device):
+    """Raise RunError where a run was begun on other data than is there now, or on another kind of device.
+
+    fingerprint: of the data. device: "cpu" or "gpu". Half a run on each would be the result of neither.
+    """
+    if not _begun(folder):
+        return
+    begun = read(folder, "result.json")["fingerprint"], read(folder, "environment.json")["hardware"]["device"]
+    for what, then, now in zip(("data", "device"), begun, (fingerprint, device), strict=True):
+        if then != now:
+            raise RunError(
+                f"{folder}: expected the {what} this run began with, {then}; found {now}. "
+                "Take another run.name, or what it began with."
+            )
 
 
 def differing(before, now):
@@ -147,9 +164,10 @@ def _is_held(folder):
     return False
 
 
-def _flatten(values, prefix=""):
+def flatten(values, prefix=""):
+    """Yield (dotted key, value) of nested dicts."""
     for name, value in values.items():
         if isinstance(value, dict) and value:
-            yield from _flatten(value, f"{prefix}{name}.")
+            yield from flatten(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value

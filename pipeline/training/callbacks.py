@@ -95,6 +95,13 @@ class EpochClock(keras.callbacks.Callback):
         self.epoch_variable.assign(epoch)
 
 
+class EpochTensorBoard(keras.callbacks.TensorBoard):
+    """Keras's, less the summaries of each step: with one write an epoch no writer takes them, yet each costs time."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        super().on_train_batch_end(batch)
+
+
 def of_config(training, tensorboard_folder):
     """Keras's own callbacks that a config.Training asks for."""
     early, plateau = training.early_stopping, training.plateau
@@ -116,7 +123,7 @@ def of_config(training, tensorboard_folder):
             )
         )
     if training.tensorboard:
-        chosen.append(keras.callbacks.TensorBoard(tensorboard_folder, write_graph=False))
+        chosen.append(EpochTensorBoard(tensorboard_folder, write_graph=False))
     return chosen
 
 

@@ -131,7 +131,7 @@ def _encode(state):
     lists, callbacks = {}, {}
     for owner, attributes in state.callbacks.items():
         for name, value in attributes.items():
-            if isinstance(value, list) and value and isinstance(value[0], np.ndarray):
+            if isinstance(value, list) and value and isinstance(value[0], np.ndarray | np.generic):
                 lists |= {f"{owner}/{name}/{place:04d}": array for place, array in enumerate(value)}
             else:
                 callbacks.setdefault(owner, {})[name] = value

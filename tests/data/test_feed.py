@@ -38,7 +38,13 @@ def as_shards(folder, spec, table, per_file=17, **options):
     return source.spec, source.parts["train"], data
 
 
-@pytest.fixture(params=["table", "sequences", "shards", "sharded sequences"])
+@pytest.fixture(
+    params=[
+        "table",
+        "sharded sequences",
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("sequences", "shards")),
+    ]
+)
 def numbered(request, tmp_path):
     """(spec, part, config) of each kind of data, whose label is the number of the row."""
     spec, table = numbered_sequences() if "sequences" in request.param else numbered_table()
@@ -99,7 +105,7 @@ def test_without_shuffling_rows_come_in_their_own_order():
 
 def test_rows_move_between_shards_farther_than_the_shuffle_buffer(tmp_path):
     numbered = as_shards(tmp_path / "shards", *numbered_table(), per_file=5, shuffle_buffer=4)
-    places = np.array([labels(training(numbered).batches(epoch)).index(0) for epoch in range(12)])
+    places = np.array([labels(training(numbered).batches(epoch)).index(0) for epoch in range(6)])
     assert places.max() - places.min() > ROWS / 2
 
 
@@ -113,8 +119,8 @@ def test_as_many_batches_come_as_are_announced(numbered):
         assert int(batches.cardinality()) == whole.steps - first_step == len(list(batches))
 
 
-@pytest.mark.parametrize("buckets", [[], [5], [5, 12, 100], [1, 2, 3]])
-@pytest.mark.parametrize("batch_size", [1, 7, 1000])
+@pytest.mark.parametrize("buckets", [[], [5, 12, 100], [1, 2, 3]])
+@pytest.mark.parametrize("batch_size", [7, 1000])
 def test_the_count_of_batches_is_right_for_any_buckets(buckets, batch_size):
     spec, table = numbered_sequences()
     whole = feed.TrainingFeed(table, spec, config.Digits(buckets=buckets), batch_size, 0)
@@ -191,7 +197,9 @@ def test_evaluation_pads_to_the_longest_row_of_its_split(vowels):
 
 def test_statistics_are_taken_from_all_steps_and_no_padding(vowels):
     column = vowels.train.features["utterance"]
-    seen = np.concatenate([run[0] for run in feed.feature_batches(vowels.train, vowels.spec, "utterance").as_numpy_iterator()])
+    seen = np.concatenate(
+        [run[0] for run in feed.feature_batches(vowels.train, vowels.spec, "utterance").as_numpy_iterator()]
+    )
     np.testing.assert_array_equal(seen, column.values)
 
 

@@ -57,7 +57,9 @@ def test_the_shipped_digits_lie_where_they_always_lay(digits):
     assert digits.rows == {"train": 1258, "validation": 179, "test": 360}
 
 
-@pytest.mark.parametrize("source, split", [(numbered(label=real_label()), config.Split()), (numbered(), config.Split(stratify=False))])
+@pytest.mark.parametrize(
+    "source, split", [(numbered(label=real_label()), config.Split()), (numbered(), config.Split(stratify=False))]
+)
 def test_shares_hold_over_all_rows_where_there_is_nothing_to_stratify_by(source, split):
     sizes = {name: len(part) for name, part in splits.cut(source, split).items()}
     assert sizes == {"train": 72, "validation": 10, "test": 21}
@@ -71,7 +73,7 @@ def test_a_given_split_is_kept_and_only_the_missing_one_cut(vowels):
 
 def test_splits_that_are_all_given_are_kept_whole():
     source = numbered()
-    given = {name: source.parts["train"] for name in ("train", "validation", "test")}
+    given = dict.fromkeys(("train", "validation", "test"), source.parts["train"])
     assert splits.cut(replace(source, parts=given), config.Split()) == given
 
 
@@ -139,7 +141,9 @@ def test_a_label_of_another_kind_is_refused(tmp_path):
 
 def test_a_split_that_the_data_does_not_have_is_refused():
     with pytest.raises(DataError, match="expected a validation split"):
-        splits.load_part(config.Digits(split=config.Split(validation=0)), "validation", splits.load(config.Digits()).spec)
+        splits.load_part(
+            config.Digits(split=config.Split(validation=0)), "validation", splits.load(config.Digits()).spec
+        )
 
 
 def test_all_rows_of_data_with_given_splits_are_refused(vowels):

@@ -1,0 +1,45 @@
+"""What the presets score on their test splits: the mean of three seeds, and each.
+
+python -m benchmarks.accuracy digits japanese_vowels_gru mnist_convnet data.path=FOLDER
+"""
+
+import json
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.measuring import PIPELINE, measure
+
+PRESETS = {
+    "digits": [],
+    "japanese_vowels_gru": ["experiment=japanese_vowels_gru"],
+    "mnist_convnet": ["experiment=mnist_convnet"],
+}
+SEEDS = (0, 1, 2)
+
+
+def run(folder, names=tuple(PRESETS)):
+    for name in names:
+        overrides = PRESETS[name]
+        if name == "mnist_convnet":
+            if folder is None:
+                print(f"{name}: left out, since no data.path=FOLDER of MNIST was given")
+                continue
+            overrides = [*overrides, f"data.path={folder}"]
+        scores = [accuracy(*overrides, f"seed={seed}") for seed in SEEDS]
+        each = ", ".join(f"{100 * score:.2f}" for score in scores)
+        print(f"{name}: test accuracy {100 * statistics.mean(scores):.2f} % (seeds 0, 1, 2: {each})", flush=True)
+
+
+def accuracy(*overrides):
+    """The test accuracy that one training ends with."""
+    with tempfile.TemporaryDirectory() as root:
+        measure([*PIPELINE, "train", f"run.root={root}", "run.name=measured", *overrides])
+        (label,) = json.loads(Path(root, "measured", "result.json").read_text())["metrics"].values()
+    return label["accuracy"]["value"]
+
+
+if __name__ == "__main__":
+    folders = [word.removeprefix("data.path=") for word in sys.argv[1:] if word.startswith("data.path=")]
+    run(folders[-1] if folders else None, [word for word in sys.argv[1:] if "=" not in word] or PRESETS)

@@ -1,0 +1,103 @@
+"""`registry`: bring the tables up to date, take journals in, hold them against each other, and export."""
+
+import csv
+import json
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from pipeline.errors import RegistryError
+from pipeline.files import whole_file
+from pipeline.registry import store, tables
+
+FETCH = 10_000  # rows in memory at a time
+
+
+def run(config, config_yaml, command_line, words):
+    """Do what the word says. Returns the exit status: 2 where a journal and the tables differ."""
+    root = config.run.root
+    if words == ["upgrade"]:
+        return upgrade(config.registry, root)
+    with store.opened(config.registry, root) as engine:
+        match words:
+            case ["ingest"]:
+                return ingest(engine, root)
+            case ["verify"]:
+                return verify(engine, root)
+            case ["export"]:
+                return export(engine, Path(root) / "registry.export")
+        return show(engine)
+
+
+def upgrade(config, root):
+    with store.answering(store.connect(config, root)) as engine:
+        before = store.revision(engine)
+        after = store.upgrade(engine)
+        came_from = "as before" if before == after else f"from {before}" if before else "made now"
+        print(f"{store.shown(engine)}: revision {after}, {came_from}")
+        store.require_revision(engine)
+    return 0
+
+
+def ingest(engine, root):
+    lines, problems = store.take_in_all(engine, root)
+    print(f"{store.shown(engine)}: {lines:,} new lines from the journals under {root}/")
+    if problems:
+        raise RegistryError("\n".join(problems))
+    return 0
+
+
+def verify(engine, root):
+    agreeing, differences = store.verify(engine, root)
+    print(f"{store.shown(engine)}: {agreeing:,} runs agree with their journals under {root}/")
+    if differences:
+        raise RegistryError("\n".join(differences))
+    return 0
+
+
+def export(engine, folder):
+    """Write every table as TABLE.csv and TABLE.json."""
+    folder.mkdir(exist_ok=True)
+    with store.reading(engine) as connection:
+        for table in tables.metadata.sorted_tables:
+            query = sa.select(table).order_by(*table.primary_key.columns)
+            with whole_file(folder / f"{table.name}.csv") as file:
+                write_csv(file, table, connection.execution_options(yield_per=FETCH).execute(query))
+            with whole_file(folder / f"{table.name}.json") as file:
+                write_json(file, connection.execution_options(yield_per=FETCH).execute(query).mappings())
+    print(f"{folder}: {len(tables.metadata.sorted_tables)} tables as CSV and JSON")
+    return 0
+
+
+def write_csv(file, table, rows):
+    lines = csv.writer(Encoded(file), lineterminator="\n")
+    lines.writerow([column.name for column in table.columns])
+    lines.writerows(rows)
+
+
+def write_json(file, rows):
+    """A list of objects, a line each."""
+    between = b"[\n"
+    for row in rows:
+        file.write(between + json.dumps(dict(row)).encode())
+        between = b",\n"
+    file.write(b"\n]\n" if between == b",\n" else b"[]\n")
+
+
+class Encoded:
+    """A binary file that takes text, as csv.writer writes it."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def write(self, text):
+        return self.file.write(text.encode())
+
+
+def show(engine):
+    """Say where the registry is, its revision, and how many rows each table holds."""
+    print(f"{store.shown(engine)}: revision {tables.REVISION}")
+    with store.reading(engine) as connection:
+        for table in tables.metadata.sorted_tables:
+            print(f"  {table.name:<20}{connection.scalar(sa.select(sa.func.count()).select_from(table)):>12,}")
+    return 0

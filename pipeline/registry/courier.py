@@ -1,0 +1,83 @@
+"""Carries a run's journal into the registry behind the training's back, which waits for it nowhere but at its end."""
+
+import sys
+import threading
+
+RETRY_SECONDS = (1, 2, 5, 10, 30)  # between two attempts at a registry that is not there; the last one stays
+
+
+class Courier:
+    """A thread that takes a run's journal in whenever there is news, and at its start what other runs have left.
+
+    config: a config.Registry. The registry may be slow, full or away: the run goes on, one line says so, and the
+    journal is taken in by the next run or by `registry ingest`.
+    """
+
+    def __init__(self, config, root, journal):
+        self.config = config
+        self.root = root
+        self.journal = journal
+        self.news = threading.Event()
+        self.closing = threading.Event()
+        self.problem = None
+        self.thread = threading.Thread(target=self._work, name="registry", daemon=True)
+        self.thread.start()
+
+    def tell(self):
+        """There is a new line. Returns at once."""
+        self.news.set()
+
+    def close(self):
+        """Wait for the last lines to be taken in, config.patience seconds at most, and say so if they are not."""
+        self.closing.set()
+        self.news.set()
+        self.thread.join(self.config.patience)
+        late = self.thread.is_alive() and f"not done within registry.patience={self.config.patience:g} seconds"
+        if late or self.problem:
+            warn(f"{late or self.problem}; left for the next run, or for `python -m pipeline registry ingest`")
+
+    def _work(self):
+        engine, failures = None, 0
+        while True:
+            self.news.wait()
+            self.news.clear()
+            last = self.closing.is_set()
+            try:
+                if engine is None:
+                    engine = self._open()
+                self._carry(engine)
+                failures, self.problem = 0, None
+            except Exception as error:  # whatever it is, the run goes on without
+                if self.problem is None and not last:
+                    warn(f"{one_line(error)}; the run goes on, its journal is kept")
+                self.problem = one_line(error)
+                self.closing.wait(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
+                self.news.set()
+                failures += 1
+            if last:
+                return
+
+    def _open(self):
+        from pipeline.registry import store  # SQLAlchemy takes a while to import, and not every run's own time
+
+        engine = store.connect(self.config, self.root)
+        store.require_revision(engine)
+        _, problems = store.take_in_all(engine, self.root)
+        for problem in problems:
+            warn(problem)
+        return engine
+
+    def _carry(self, engine):
+        from pipeline.registry import store
+
+        store.take_in(engine, self.journal)
+
+
+def warn(message):
+    print(f"warning: registry: {message}", file=sys.stderr, flush=True)
+
+
+def one_line(error):
+    """An error of the database without the statement it was found in."""
+    text = str(getattr(error, "orig", None) or error)
+    return " ".join(text.split()) or type(error).__name__

@@ -1,0 +1,101 @@
+"""The journal of one run: a line of JSON for everything that the registry will know of it, written before the registry.
+
+The first line holds the run's own id. A line that a kill or a full disk cut short is taken away by the next writer,
+and no reader looks at it.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline.errors import RegistryError
+
+NAME = "registry.jsonl"
+# what a line tells, in its "event"
+BEGIN, EPOCH, EVALUATION, ARTIFACT, PREDICTIONS, DRIFT, END = (
+    *("begin", "epoch", "evaluation", "artifact", "predictions", "drift", "end"),
+)
+
+
+class Journal:
+    """The journal at one path, to be added to by any number of processes.
+
+    What cannot be written, on a full disk, is kept and written with the next line.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.unwritten = []
+
+    def add(self, event, **content):
+        """Put a line at the end, on disk. Raises OSError where that cannot be done; the line is then tried again."""
+        line = {"event": event, "at": datetime.now(UTC).isoformat(timespec="milliseconds"), **content}
+        self.unwritten.append(json.dumps(line, default=str).encode() + b"\n")
+        with self.path.open("a+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            size = whole_size(file)
+            file.truncate(size)
+            head = json.dumps({"run": uuid.uuid4().hex}).encode() + b"\n" if size == 0 else b""
+            file.write(head + b"".join(self.unwritten))
+            file.flush()
+            os.fsync(file.fileno())
+        self.unwritten.clear()
+
+
+def whole_size(file):
+    """Bytes up to the end of the last whole line of an open file."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - 65_536)
+        file.seek(start)
+        cut = file.read(end - start).rfind(b"\n")
+        if cut >= 0:
+            return start + cut + 1
+        end = start
+    return 0
+
+
+def read(path):
+    """(id of the run, bytes of the first line, bytes of all whole lines) of a journal.
+
+    Raises RegistryError where there is none, or its first line is not ours.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise RegistryError(f"{path}: expected the journal of a run; {error.strerror}.") from None
+    content = content[: content.rfind(b"\n") + 1]
+    first = content[: content.find(b"\n") + 1]
+    try:
+        return uuid.UUID(json.loads(first)["run"]).hex, len(first), content
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise RegistryError(f"{path}: expected the journal of a run; its first line names none.") from None
+
+
+def lines(path, content, start):
+    """Yield (offset, line as a dict) of the whole lines from byte `start` on. Raises RegistryError for what is none."""
+    offset = start
+    for line in content[start:].splitlines(keepends=True):
+        try:
+            found = json.loads(line)
+            if not isinstance(found["event"], str) or not isinstance(found["at"], str):
+                raise TypeError
+        except (ValueError, KeyError, TypeError):
+            raise RegistryError(f"{path}, byte {offset}: expected a line of JSON; the journal is damaged.") from None
+        yield offset, found
+        offset += len(line)
+
+
+def starts(path, size, sha256):
+    """Whether the first `size` bytes of a journal have this sha256."""
+    with Path(path).open("rb") as file:
+        return hashlib.sha256(file.read(size)).hexdigest() == sha256
+
+
+def under(root):
+    """The journals of all runs under a root, by name."""
+    return sorted(Path(root).glob(f"*/{NAME}"))

@@ -1,0 +1,1 @@
+"""The registry's revisions, for Alembic; `python -m pipeline registry upgrade` applies them."""

@@ -1,0 +1,120 @@
+"""Registries to test on: a file, and a PostgreSQL server of the tests' own where Debian's is installed."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import Registry
+from pipeline.registry import store
+
+sys.path.insert(0, str(Path(__file__).parent))  # runs.py, for the tests and the processes that they start
+
+PASSWORD = "a passw0rd: ü'\\ %s"
+
+
+class Server:
+    """A PostgreSQL cluster on the loopback interface, run by a user without privileges."""
+
+    def __init__(self, programs, folder, user):
+        self.programs, self.folder, self.user = programs, folder, user
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.databases = 0
+        secret = folder / "password"
+        secret.write_text(PASSWORD)
+        if user:
+            for path in (folder, secret):
+                shutil.chown(path, user)
+        initial = ("-U", "pipeline", "--auth=scram-sha-256", f"--pwfile={secret}", "-E", "UTF8", "--locale=C")
+        self.call("initdb", "-D", folder / "data", *initial, "--no-sync")
+
+    def call(self, program, *arguments):
+        by = ["runuser", "-u", self.user, "--"] if self.user else []
+        command = [*by, self.programs / program, *map(str, arguments)]
+        # to a file: the server would hold a pipe open
+        with (self.folder.parent / f"{self.folder.name}.log").open("w+") as log:
+            answer = subprocess.run(command, stdout=log, stderr=log, cwd="/", timeout=120)
+            log.seek(0)
+            assert answer.returncode == 0, log.read()
+
+    def start(self):
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder}"
+        options += " -c max_connections=200 -c fsync=off"
+        self.call("pg_ctl", "-D", self.folder / "data", "-w", "-o", options, "start")
+
+    def stop(self):
+        self.call("pg_ctl", "-D", self.folder / "data", "-w", "-m", "immediate", "stop")
+
+    def url(self, database):
+        return f"postgresql://pipeline@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self):
+        """The URL of a new, empty database."""
+        self.databases += 1
+        name = f"registry_{self.databases}"
+        engine = store.connect(Registry(url=self.url("postgres")), "")
+        with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        engine.dispose()
+        return self.url(name)
+
+
+@pytest.fixture(scope="session")
+def server():
+    """A running Server, whose password is in the environment."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not programs:
+        pytest.skip("PostgreSQL's server is not installed (Debian: postgresql)")
+    user = None
+    if os.geteuid() == 0:
+        user = "postgres"
+        if shutil.which("runuser") is None or user not in {entry.pw_name for entry in pwd.getpwall()}:
+            pytest.skip("PostgreSQL's server refuses root, and there is no user postgres to run it as")
+    before = os.environ.get("PGPASSWORD")
+    with tempfile.TemporaryDirectory() as outside:  # pytest's own folders are closed to other users
+        Path(outside).chmod(0o755)
+        folder = Path(outside) / "postgresql"
+        folder.mkdir()
+        server = Server(programs[-1].parent, folder, user)
+        os.environ["PGPASSWORD"] = PASSWORD
+        server.start()
+        yield server
+        server.stop()
+        if before is None:
+            del os.environ["PGPASSWORD"]
+        else:
+            os.environ["PGPASSWORD"] = before
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def registry(request, tmp_path):
+    """The config of an empty registry of either kind."""
+    if request.param == "sqlite":
+        return Registry(url=f"sqlite:///{tmp_path}/registry.db")
+    return Registry(url=request.getfixturevalue("server").new_database())
+
+
+@pytest.fixture
+def engine(registry, tmp_path):
+    """An Engine on an empty registry with its tables."""
+    engine = store.connect(registry, tmp_path)
+    store.upgrade(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def sqlite(tmp_path):
+    """An Engine on a SQLite registry under tmp_path/runs, where a run would have it."""
+    engine = store.connect(Registry(), tmp_path / "runs")
+    store.upgrade(engine)
+    yield engine
+    engine.dispose()

@@ -1,0 +1,58 @@
+"""Journals as runs write them, made without training. Imports no TensorFlow, so that a process starts quickly."""
+
+import os
+from pathlib import Path
+
+from pipeline.registry.journal import ARTIFACT, BEGIN, END, EPOCH, EVALUATION, NAME, Journal
+
+FINGERPRINT = "f" * 64
+PROJECT = Path(__file__).parents[2]
+
+
+def environment():
+    """Of a process that a test starts; the server's password is in it once there is one."""
+    return os.environ | {"PYTHONPATH": str(PROJECT)}
+
+
+def beginning(folder, **changes):
+    """The content of a BEGIN line. changes: keys of it, or `units` of the model, `lock` digest, `drifted` packages."""
+    units, lock, drifted = changes.pop("units", 10), changes.pop("lock", "l" * 64), changes.pop("drifted", 0)
+    return {
+        **{"name": folder.name, "folder": str(folder.absolute()), "command": "train", "host": "here", "seed": 0},
+        **{"git_commit": "c" * 40, "git_dirty": False, "data": "digits", "model": "mlp", "training": "fit"},
+        "config": {"seed": 0, "choices": {"data": "digits"}},
+        "architecture": {"config": {"units": units}, "parameters": units * 65, "summary": f"Dense {units}"},
+        "environment": {
+            **{"lock_name": "requirements-cpu.txt", "lock_digest": lock, "drifted": drifted, "driver": None},
+            **{"packages": {"numpy": "2.5.5"}, "image_digest": None, "python": "3.12", "platform": "Linux"},
+            "hardware": {"cpu": {"count": 2}},
+        },
+        "dataset": {"fingerprint": FINGERPRINT, "rows": {"train": 100, "test": 20}, "spec": {}, "profile": None},
+        **changes,
+    }
+
+
+def score(value, low=None, high=None):
+    return {"value": value, "low": low, "high": high}
+
+
+def write_run(root, name, epochs=3, accuracy=0.9, status="finished", **changes):
+    """Write the journal of a run that has ended. Returns its path."""
+    folder = Path(root) / name
+    folder.mkdir(parents=True, exist_ok=True)
+    journal = Journal(folder / NAME)
+    journal.add(BEGIN, **beginning(folder, **changes))
+    for epoch in range(1, epochs + 1):
+        journal.add(EPOCH, epoch=epoch, metrics={"loss": 1 / epoch, "accuracy": 1 - 1 / epoch})
+    judge(journal, accuracy)
+    journal.add(ARTIFACT, files=[{"path": "model.keras", "sha256": "a" * 64, "bytes": 7}])
+    journal.add(END, status=status, seconds=1.5, epochs=epochs, best_epoch=None, weights_digest="w" * 64)
+    return journal.path
+
+
+def judge(journal, accuracy, split="test", **changes):
+    journal.add(
+        EVALUATION,
+        **{"split": split, "fingerprint": FINGERPRINT, "data": "digits", "rows": 20, "confidence": 0.95},
+        **{"metrics": {"digit": {"accuracy": score(accuracy, accuracy - 0.05, accuracy + 0.05)}}, **changes},
+    )

@@ -1,0 +1,46 @@
+"""Devices: what the config allows is taken, and what is not there is never replaced in silence."""
+
+import pytest
+import tensorflow as tf
+
+from pipeline.config import Hardware
+from pipeline.errors import EnvironmentMismatch
+from pipeline.runtime import devices
+
+without_gpu = pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="this machine has a GPU")
+
+
+@without_gpu
+def test_a_gpu_that_is_not_there_is_an_error_of_its_own_status():
+    with pytest.raises(EnvironmentMismatch, match="device=gpu") as raised:
+        devices.select("gpu", Hardware())
+    assert raised.value.status == 3
+
+
+@without_gpu
+@pytest.mark.parametrize("device", ["auto", "gpu"])
+@pytest.mark.parametrize("index", [0, 7, -1])
+def test_an_index_that_no_gpu_has_is_refused(device, index):
+    with pytest.raises(EnvironmentMismatch, match=r"hardware\.gpus"):
+        devices.select(device, Hardware(gpus=[index]))
+
+
+@pytest.mark.parametrize("gpus", [[], None])
+def test_insisting_on_a_gpu_is_never_answered_with_a_cpu(gpus):
+    if gpus is None and tf.config.list_physical_devices("GPU"):
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(EnvironmentMismatch):
+        devices.select("gpu", Hardware(gpus=gpus))
+
+
+@without_gpu
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_without_a_gpu_the_record_says_cpu(device):
+    record = devices.select(device, Hardware())
+    assert record == {"device": "cpu", "gpus": [], "memory_growth": True, "tf32": False}
+
+
+@pytest.mark.parametrize("tf32", [True, False])
+def test_the_rounding_of_matrix_products_is_as_the_config_says(tf32):
+    devices.select("cpu", Hardware(tf32=tf32))
+    assert tf.config.experimental.tensor_float_32_execution_enabled() == tf32

@@ -1,0 +1,46 @@
+"""Signals: noted, and left to the training loop; a second Ctrl-C ends at once."""
+
+import os
+import signal
+
+import pytest
+
+from pipeline.runtime.signals import ASKING, stop_request
+
+
+def handlers():
+    return [signal.getsignal(number) for number in ASKING]
+
+
+@pytest.mark.parametrize("number", ASKING)
+def test_a_signal_that_asks_to_stop_is_noted_by_name(number):
+    with stop_request() as stop:
+        assert stop.received is None
+        os.kill(os.getpid(), number)
+        assert stop.received == signal.Signals(number).name
+
+
+def test_a_second_ctrl_c_ends_at_once():
+    with pytest.raises(KeyboardInterrupt), stop_request():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_scheduler_may_ask_twice():
+    with stop_request() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.received == "SIGTERM"
+
+
+@pytest.mark.parametrize("error", [None, ValueError])
+def test_handlers_are_put_back_however_the_block_ends(error):
+    before = handlers()
+    try:
+        with stop_request():
+            assert handlers() != before
+            if error:
+                raise error
+    except ValueError:
+        pass
+    assert handlers() == before

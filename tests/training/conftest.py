@@ -1,0 +1,129 @@
+"""Training as `train` does it, without the folder's other files: parts put together, one engine run to its end."""
+
+import signal
+from dataclasses import dataclass, replace
+
+import keras
+import pytest
+
+from pipeline import config as c
+from pipeline import preflight
+from pipeline.data import feed, splits
+from pipeline.errors import Stopped
+from pipeline.models.build import build
+from pipeline.runtime.signals import StopRequest
+from pipeline.training import callbacks, checkpoints, fit, optimizers, tape
+from pipeline.training.objectives.supervised import Supervised, class_weights
+
+ENGINES = {c.Fit: fit, c.Tape: tape}
+ADAM = c.Optimizer("Adam", {"learning_rate": 0.01, "epsilon": 1e-7})
+
+
+@dataclass
+class Result:
+    """What a training left behind. journal: the bytes of metrics.jsonl. steps: that the optimizer counted."""
+
+    model: keras.Model
+    digest: str
+    history: list
+    journal: bytes
+    steps: int
+    per_epoch: int
+    kept_epoch: int | None
+
+
+class AskToStop(keras.callbacks.Callback):
+    """Sends a StopRequest a signal once a step of an epoch, both counted from 1, is done."""
+
+    def __init__(self, stop, epoch, step):
+        super().__init__()
+        self.stop, self.epoch, self.step = stop, epoch, step
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.now = epoch + 1
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.now, batch + 1) == (self.epoch, self.step):
+            self.stop.note(signal.SIGTERM, None)
+
+
+def run(folder, config, stop_at=None):
+    """Train a config in a folder from its newest checkpoint to the end, or to the (epoch, step) to stop at."""
+    keras.backend.clear_session()
+    keras.config.set_dtype_policy(config.training.precision)
+    data = splits.load(config.data)
+    keras.utils.set_random_seed(config.seed)
+    model = build(config.model, data.spec, lambda name: feed.feature_batches(data.train, data.spec, name))
+    objective = Supervised(config.objective, data.spec, model)
+    weights = class_weights(config.objective, data.spec, data.train.labels)
+    batch_size = config.training.batch_size
+    training_feed = feed.TrainingFeed(data.train, data.spec, config.data, batch_size, config.seed, weights)
+    total = config.training.epochs * training_feed.steps
+    objective.compile(optimizers.build(config.optimizer, total), config.training)
+    preflight.check(config.training, data.spec, objective, data.validation is not None)
+
+    folder.mkdir(exist_ok=True)
+    state, _ = checkpoints.newest(folder)
+    stop = StopRequest()
+    journal = callbacks.Journal(folder / "metrics.jsonl")
+    others = [*callbacks.of_config(config.training, str(folder / "tensorboard")), journal]
+    checkpointer = callbacks.Checkpointer(
+        folder, config.training.checkpoints, config.training.epochs, training_feed.steps, stop, others, state
+    )
+    validation = data.validation and feed.ordered_batches(data.validation, data.spec, config.data, batch_size)
+    used = [AskToStop(stop, *stop_at), *others] if stop_at else others
+    ENGINES[type(config.training)].run(
+        objective, training_feed, validation, config.training.epochs, used, checkpointer, verbose=0
+    )
+    return Result(
+        model,
+        checkpoints.weights_digest(model),
+        journal.history,
+        (folder / "metrics.jsonl").read_bytes(),
+        steps_of(model.optimizer),
+        training_feed.steps,
+        callbacks.kept_epoch(others),
+    )
+
+
+def steps_of(optimizer):
+    """Batches that an optimizer was given, whether or not it adds some up; the scaler of a loss counts none itself."""
+    return max(int(variable) for variable in optimizer.variables if variable.name == "iteration")
+
+
+@pytest.fixture
+def training_run():
+    """The function that trains a config in a folder of the test's own, to go on there."""
+    return run
+
+
+@pytest.fixture
+def train(tmp_path):
+    """A function that trains a config in a new folder, once or, where `stop_at` is given, in two goes."""
+    numbers = iter(range(100))
+
+    def in_new_folder(config, stop_at=None):
+        folder = tmp_path / f"training-{next(numbers)}"
+        if stop_at is not None:
+            with pytest.raises(Stopped, match="SIGTERM"):
+                run(folder, config, stop_at)
+        return run(folder, config)
+
+    return in_new_folder
+
+
+@pytest.fixture
+def configured():
+    """A function from what matters to a test to a whole Config, for either engine."""
+
+    def config(engine, data=None, model=None, optimizer=ADAM, objective=None, seed=0, **training):
+        return c.Config(
+            data=data or c.Digits(),
+            model=model or c.Mlp(hidden=[16], dropout=0.2),
+            optimizer=replace(optimizer, config=dict(optimizer.config)),
+            objective=objective or c.Supervised(),
+            training=engine(**{"epochs": 3, "batch_size": 100, "tensorboard": False, **training}),
+            seed=seed,
+        )
+
+    return config

@@ -1,0 +1,150 @@
+"""Checkpoint files: whole or passed over, never deleted for another that is worse."""
+
+import os
+
+import keras
+import numpy as np
+import pytest
+
+from pipeline.errors import RunError
+from pipeline.training import checkpoints
+from pipeline.training.checkpoints import State
+
+
+def state(epoch, step=0):
+    return State(
+        epoch,
+        step,
+        False,
+        {"0000/kernel": np.arange(6, dtype=np.float32).reshape(2, 3) + epoch, "0001/seed": np.uint32([epoch, step])},
+        {
+            "EarlyStopping": {"wait": 1, "best": 0.25, "best_weights": [np.float32(1.5), np.ones((2, 2), np.float32)]},
+            "ReduceLROnPlateau": {"best": None},
+            "Journal": {"history": [{"epoch": 1, "loss": 0.5}]},
+        },
+    )
+
+
+def same(one, other):
+    assert (one.epoch, one.step, one.finished) == (other.epoch, other.step, other.finished)
+    assert one.arrays.keys() == other.arrays.keys()
+    for name, array in one.arrays.items():
+        assert array.dtype == other.arrays[name].dtype
+        np.testing.assert_array_equal(array, other.arrays[name])
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+DAMAGE = {
+    "one flipped bit": lambda content: content[:300] + bytes([content[300] ^ 1]) + content[301:],
+    "a flipped bit in the digest": lambda content: bytes([content[0] ^ 1]) + content[1:],
+    "cut short": lambda content: content[:-1],
+    "cut to its digest": lambda content: content[:64],
+    "empty": lambda content: b"",
+    "zeros of its length": lambda content: bytes(len(content)),
+}
+DAMAGED = pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+
+
+def test_what_was_written_is_read_back(tmp_path):
+    checkpoints.write(tmp_path, state(3, 7), keep=2)
+    found, damaged = checkpoints.newest(tmp_path)
+    same(found, state(3, 7))
+    assert damaged == []
+    assert found.callbacks["Journal"] == state(3).callbacks["Journal"]
+    early = found.callbacks["EarlyStopping"]
+    assert (early["wait"], early["best"]) == (1, 0.25) and found.callbacks["ReduceLROnPlateau"] == {"best": None}
+    for kept, array in zip(early["best_weights"], state(3).callbacks["EarlyStopping"]["best_weights"], strict=True):
+        np.testing.assert_array_equal(kept, array)
+
+
+def test_numbers_of_16_bits_are_kept_in_full(tmp_path):
+    values = keras.ops.convert_to_numpy(keras.ops.cast([0.1, -3e38, 1e-40], "bfloat16"))
+    checkpoints.write(tmp_path, State(1, 0, False, {"x": values}), keep=1)
+    np.testing.assert_array_equal(checkpoints.newest(tmp_path)[0].arrays["x"], values.astype(np.float32))
+
+
+def test_a_folder_without_checkpoints_is_a_beginning(tmp_path):
+    found, damaged = checkpoints.newest(tmp_path)
+    assert (found.epoch, found.step, found.arrays, damaged) == (0, 0, {}, [])
+
+
+def test_the_newest_is_that_of_the_latest_step(tmp_path):
+    for moment in (state(2), state(10), state(9, 99), state(10, 3)):
+        checkpoints.write(tmp_path, moment, keep=9)
+    found, _ = checkpoints.newest(tmp_path)
+    assert (found.epoch, found.step) == (10, 3)
+
+
+@DAMAGED
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path, damage):
+    checkpoints.write(tmp_path, state(1), keep=2)
+    path = checkpoints.write(tmp_path, state(2), keep=2)
+    path.write_bytes(damage(path.read_bytes()))
+    found, damaged = checkpoints.newest(tmp_path)
+    same(found, state(1))
+    assert damaged == [path]
+
+
+@DAMAGED
+def test_checkpoints_that_are_all_damaged_are_refused_and_none_is_deleted(tmp_path, damage):
+    for epoch in (1, 2):
+        path = checkpoints.write(tmp_path, state(epoch), keep=2)
+        path.write_bytes(damage(path.read_bytes()))
+    before = names(tmp_path)
+    with pytest.raises(RunError, match="2, all damaged"):
+        checkpoints.newest(tmp_path)
+    assert names(tmp_path) == before and len(before) == 2
+
+
+def test_only_the_newest_are_kept(tmp_path):
+    for epoch in range(1, 6):
+        checkpoints.write(tmp_path, state(epoch), keep=2)
+    assert names(tmp_path) == ["epoch-00004-step-0000000.ckpt", "epoch-00005-step-0000000.ckpt"]
+
+
+def test_a_checkpoint_never_makes_room_for_a_later_damaged_one(tmp_path):
+    for epoch in (1, 2):
+        path = checkpoints.write(tmp_path, state(epoch), keep=1)
+    path.write_bytes(b"")  # what follows was trained from epoch 1
+    checkpoints.write(tmp_path, state(1, 5), keep=1)
+    found, damaged = checkpoints.newest(tmp_path)
+    same(found, state(1, 5))
+    assert damaged == [path]
+
+
+def test_what_a_killed_process_left_half_written_is_no_checkpoint_and_is_cleared_away(tmp_path):
+    checkpoints.write(tmp_path, state(1), keep=2)
+    draft = tmp_path / ".epoch-00002-step-0000000.ckpt.123.partial"
+    draft.write_bytes(b"half")
+    same(checkpoints.newest(tmp_path)[0], state(1))
+    checkpoints.write(tmp_path, state(2), keep=2)
+    assert not draft.exists()
+
+
+def test_a_failure_while_writing_leaves_the_checkpoint_before(tmp_path, monkeypatch):
+    checkpoints.write(tmp_path, state(1), keep=1)
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError):
+        checkpoints.write(tmp_path, state(2), keep=1)
+    monkeypatch.undo()
+    assert names(tmp_path) == ["epoch-00001-step-0000000.ckpt"]
+    same(checkpoints.newest(tmp_path)[0], state(1))
+
+
+def test_the_digest_of_weights_changes_with_any_bit_of_them():
+    def digest(value):
+        keras.backend.clear_session()
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, kernel_initializer="zeros")])
+        model.layers[0].bias.assign([0.0, value])
+        return checkpoints.weights_digest(model)
+
+    one = np.float32(1)
+    assert digest(one) == digest(one)
+    assert len({digest(one), digest(np.nextafter(one, np.float32(2))), digest(0.0), digest(-0.0)}) == 4

@@ -1,0 +1,149 @@
+"""Real processes: killed, asked to stop, started again; in the end the weights are those of a run left in peace."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from pipeline.__main__ import main
+
+# epochs enough that a signal sent after the first meets the run at work
+QUICK = ["training.epochs=40", "training.batch_size=32", "model.dropout=0.3", "training.tensorboard=false"]
+GRU = ["experiment=japanese_vowels_gru", "training.epochs=6", "model.units=[16]", "training.tensorboard=false"]
+WAIT = 120  # seconds a process may take to come to an epoch
+
+
+def start(root, *overrides):
+    command = [sys.executable, "-m", "pipeline", "train", f"run.root={root}", *overrides]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process):
+    out, err = process.communicate(timeout=WAIT)
+    return process.returncode, out, err
+
+
+def after_an_epoch(process, folder):
+    """Wait until a process has written a checkpoint that was not there."""
+    before = set(folder.glob("checkpoints/*.ckpt"))
+    until = time.monotonic() + WAIT
+    while not set(folder.glob("checkpoints/*.ckpt")) - before:
+        assert process.poll() is None, finish(process)
+        assert time.monotonic() < until
+        time.sleep(0.005)
+
+
+def digest(folder):
+    return json.loads((folder / "result.json").read_text())["weights_digest"]
+
+
+def disturbed(root, overrides, signals):
+    """Run a training under the name `disturbed`, sending one signal to each process that takes it up but the last."""
+    folder = root / "disturbed"
+    for number in signals:
+        process = start(root, "run.name=disturbed", *overrides)
+        after_an_epoch(process, folder)
+        process.send_signal(number)
+        status, _, err = finish(process)
+        assert status == (-signal.SIGKILL if number == signal.SIGKILL else 75), err
+        if number != signal.SIGKILL:
+            assert "checkpoint saved. The same command goes on." in err and "Traceback" not in err
+            assert json.loads((folder / "result.json").read_text())["status"] == "interrupted"
+    status, out, err = finish(start(root, "run.name=disturbed", *overrides))
+    assert status == 0, err
+    assert "going on after epoch" in out
+    return folder
+
+
+def same_end(root, overrides, signals):
+    folder = disturbed(root, overrides, signals)
+    assert main(["train", f"run.root={root}", "run.name=peaceful", *overrides]) == 0
+    assert digest(folder) == digest(root / "peaceful")
+    assert (folder / "metrics.jsonl").read_bytes() == (root / "peaceful" / "metrics.jsonl").read_bytes()
+    assert (folder / "predictions.csv.gz").read_bytes() == (root / "peaceful" / "predictions.csv.gz").read_bytes()
+
+
+def test_a_run_that_was_killed_and_then_asked_to_stop_comes_to_the_same_end(tmp_path):
+    same_end(tmp_path, QUICK, [signal.SIGKILL, signal.SIGTERM])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "overrides", [[*QUICK, "training=tape"], GRU, [*GRU, "training=tape"]], ids=["tape", "gru", "gru, tape"]
+)
+def test_a_run_of_any_kind_that_was_disturbed_comes_to_the_same_end(tmp_path, overrides):
+    same_end(tmp_path, overrides, [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
+
+
+@pytest.mark.slow
+def test_a_second_process_is_refused_while_the_first_works(tmp_path):
+    long = ["run.name=mine", "training.epochs=100000", "training.tensorboard=false"]
+    first = start(tmp_path, *long)
+    try:
+        after_an_epoch(first, tmp_path / "mine")
+        status, _, err = finish(start(tmp_path, *long))
+        assert status == 2 and f"process {first.pid}" in err and "Traceback" not in err
+    finally:
+        first.terminate()
+        assert finish(first)[0] == 75
+
+
+@pytest.mark.slow
+def test_a_gpu_that_is_not_there_is_exit_status_3(tmp_path):
+    import tensorflow as tf
+
+    if tf.config.list_physical_devices("GPU"):
+        pytest.skip("this machine has a GPU")
+    status, _, err = finish(start(tmp_path, "device=gpu"))
+    assert status == 3 and "device=gpu" in err and "Traceback" not in err
+
+
+# ---- in this process -------------------------------------------------------------------------------------------------
+
+
+def train(root, *overrides):
+    return main(["train", f"run.root={root}", "training.epochs=1", "training.tensorboard=false", *overrides])
+
+
+def test_a_finished_run_says_so_and_another_config_of_its_name_is_refused(tmp_path, capsys):
+    assert train(tmp_path, "run.name=mine") == 0
+    files = {path: path.read_bytes() for path in (tmp_path / "mine").rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert train(tmp_path, "run.name=mine") == 0
+    assert "finished already" in capsys.readouterr().out
+    assert train(tmp_path, "run.name=mine", "model.hidden=[5]") == 2
+    assert "model.hidden: [64, 32] then, [5] now" in capsys.readouterr().err
+    assert files == {path: path.read_bytes() for path in (tmp_path / "mine").rglob("*") if path.is_file()}
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_what_to_do(tmp_path, capsys):
+    assert train(tmp_path, "run.name=wild", "optimizer=sgd", "optimizer.config.learning_rate=1e30") == 2
+    assert "the loss became nan in epoch 1" in capsys.readouterr().err
+    result = json.loads((tmp_path / "wild" / "result.json").read_text())
+    assert result["status"] == "failed" and "loss" in result["why"]
+    assert not (tmp_path / "wild" / "model.keras").exists()
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["data.split.test=0", "objective.loss=categorical_crossentropy", "+optimizer.config.clip=1", "model=gru"],
+)
+def test_what_cannot_work_is_exit_status_2_and_leaves_no_run_behind(tmp_path, override):
+    assert train(tmp_path, override) == 2
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_checkpoints_that_are_all_damaged_end_the_run_and_are_kept(tmp_path, capsys):
+    train(tmp_path, "run.name=mine")
+    folder = tmp_path / "mine"
+    result = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").write_text(json.dumps(result | {"status": "interrupted"}))
+    damaged = list(folder.glob("checkpoints/*.ckpt"))
+    for path in damaged:
+        path.write_bytes(b"")
+    assert train(tmp_path, "run.name=mine") == 2
+    assert "all damaged" in capsys.readouterr().err
+    assert damaged == list(folder.glob("checkpoints/*.ckpt"))

@@ -1,0 +1,59 @@
+"""Supervised learning: every kind of label has its loss and metric, and learns under both engines alike."""
+
+import numpy as np
+import pytest
+
+from pipeline import config as c
+from pipeline.data import splits
+from pipeline.errors import ConfigError
+from pipeline.training.objectives import supervised
+
+LOGGED = {
+    "class": "accuracy",
+    "one_hot": "accuracy",
+    "multi_label": "accuracy",
+    "real": "mean_absolute_error",
+}
+
+
+def data_of(folder, kind, width=3, rows=60):
+    """An npz data set whose labels, of one kind, are a rule of its features."""
+    x = np.random.default_rng(0).normal(size=(rows, width)).astype(np.float32)
+    y = {
+        "class": x.argmax(axis=1),
+        "one_hot": np.eye(width, dtype=np.float32)[x.argmax(axis=1)],
+        "multi_label": (x > 0).astype(np.float32),
+        "real": x.sum(axis=1),
+    }[kind]
+    np.savez(folder / "rows.npz", x=x, y=y)
+    return c.Npz(path=str(folder / "rows.npz"), label_kind=kind, split=c.Split(stratify=False))
+
+
+@pytest.mark.parametrize(
+    "kind", ["real", *(pytest.param(kind, marks=pytest.mark.slow) for kind in LOGGED if kind != "real")]
+)
+def test_every_kind_of_label_is_learned_alike_by_both_engines(train, configured, tmp_path, kind):
+    data = data_of(tmp_path, kind)
+    fit, tape = (train(configured(engine, data=data, batch_size=20, epochs=2)) for engine in (c.Fit, c.Tape))
+    assert fit.digest == tape.digest and fit.history == tape.history
+    assert fit.history[-1].keys() >= {"loss", LOGGED[kind], "val_loss", f"val_{LOGGED[kind]}"}
+    assert fit.history[-1]["loss"] < fit.history[0]["loss"]
+
+
+def test_an_accuracy_of_real_numbers_is_refused(tmp_path):
+    spec = splits.load(data_of(tmp_path, "real")).spec
+    with pytest.raises(ConfigError, match="mean_absolute_error"):
+        supervised.label_metrics(c.Supervised(metrics=["accuracy"]), spec.labels["y"])
+
+
+@pytest.mark.parametrize("kind", ["one_hot", "multi_label", "real"])
+def test_weights_of_classes_are_refused_where_a_row_has_no_class(tmp_path, kind):
+    data = splits.load(data_of(tmp_path, kind))
+    with pytest.raises(ConfigError, match=kind):
+        supervised.class_weights(c.Supervised(class_weight="balanced"), data.spec, data.train.labels)
+
+
+def test_a_loss_has_a_value_for_every_row(digits):
+    loss = supervised.loss(c.Supervised(), digits.spec.labels["digit"])
+    outputs = np.full((4, 10), 0.1, np.float32)
+    np.testing.assert_allclose(loss.call(np.arange(4), outputs), np.full(4, np.log(10)), rtol=1e-6)
