@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-BLOCK = re.compile(r"^```(?:python|yaml)\n# (\S+?)(?:, (before|after): ([^\n]*))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"^```(?:python|yaml)\n# (\S+?)(?:, (before|after): ([^\n]*))?\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
 
 
 def apply(copy, path, where, anchor, text):
@@ -70,5 +72,6 @@ def test_the_readme_names_only_files_and_targets_that_exist():
     for link in re.findall(r"\]\((?!http)([^)#]+)\)", text):
         assert (PROJECT / link).exists(), link
     targets = set(re.findall(r"^([a-z-]+):.*## ", (PROJECT / "Makefile").read_text(), re.MULTILINE))
-    used = set(re.findall(r"\bmake ([a-z]+)\b(?! it| them)", " ".join(re.findall(r"`[^`]+`|^(?:RUNTIME\S+ )?make .*$", text, re.MULTILINE))))
+    commands = re.findall(r"`[^`]+`|^(?:RUNTIME\S+ )?make .*$", text, re.MULTILINE)
+    used = set(re.findall(r"\bmake ([a-z-]+)\b(?! it| them)", " ".join(commands)))
     assert used <= targets, used - targets

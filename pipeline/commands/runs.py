@@ -138,7 +138,7 @@ def print_table(lines):
 
 # ---- two runs -------------------------------------------------------------------------------------------------------
 
-WIDEST = 60  # characters of a value that the table shows
+WIDEST = 64  # characters of a value that the table shows
 
 
 def compare(config, first, second, json):

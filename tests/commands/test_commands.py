@@ -57,7 +57,13 @@ def test_no_half_written_file_stays_behind(finished):
 def test_train_ends_with_scores_paths_and_the_next_command(workplace):
     folder, said = workplace
     tail = said.splitlines()[-10:]
-    for word in ("accuracy", "weights  ", "report   runs/first/report.html", "model    runs/first/model.keras", "next "):
+    for word in (
+        "accuracy",
+        "weights  ",
+        "report   runs/first/report.html",
+        "model    runs/first/model.keras",
+        "next ",
+    ):
         assert any(word in line for line in tail), word
     assert (folder / "runs/first/report.html").exists()
 

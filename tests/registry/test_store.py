@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from runs import FINGERPRINT, beginning, environment, judge, score, write_run
 
 from pipeline.errors import RegistryError
 from pipeline.registry import journal, store, tables
+from runs import FINGERPRINT, beginning, environment, judge, score, write_run
 
 HERE = Path(__file__).parent
 
@@ -34,7 +34,9 @@ def count(engine, table):
 
 def test_a_journal_becomes_the_rows_of_a_run(engine, tmp_path):
     store.take_in(engine, write_run(tmp_path, "a", epochs=2, accuracy=0.75))
-    assert rows(engine, tables.run, "name", "status", "model", "epochs", "git_dirty") == [("a", "finished", "mlp", 2, 0)]
+    assert rows(engine, tables.run, "name", "status", "model", "epochs", "git_dirty") == [
+        ("a", "finished", "mlp", 2, 0)
+    ]
     assert rows(engine, tables.epoch_metric, "epoch", "metric", "value") == [
         *[(1, "accuracy", 0.0), (1, "loss", 1.0)],
         *[(2, "accuracy", 0.5), (2, "loss", 0.5)],

@@ -1,0 +1,113 @@
+"""`registry`, as typed, on journals that no training had to make."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.__main__ import main
+from pipeline.config import Registry
+from pipeline.registry import journal, store
+
+PROJECT = Path(__file__).parents[2]
+sys.path.insert(0, str(PROJECT / "tests" / "registry"))
+
+from runs import write_run  # noqa: E402
+
+
+@pytest.fixture
+def root(tmp_path):
+    write_run(tmp_path, "a", accuracy=0.8)
+    write_run(tmp_path, "b", accuracy=0.9)
+    return tmp_path
+
+
+def test_ingest_takes_journals_in_once(root, capsys):
+    assert main(["registry", "ingest", f"run.root={root}"]) == 0
+    assert "14 new lines" in capsys.readouterr().out
+    assert main(["registry", "ingest", f"run.root={root}"]) == 0
+    assert "0 new lines" in capsys.readouterr().out
+
+
+def test_verify_agrees_after_ingest_and_not_before(root, capsys):
+    assert main(["registry", "verify", f"run.root={root}"]) == 2
+    assert "has not been taken in" in capsys.readouterr().err
+    main(["registry", "ingest", f"run.root={root}"])
+    assert main(["registry", "verify", f"run.root={root}"]) == 0
+    assert "2 runs agree" in capsys.readouterr().out
+
+
+def test_a_damaged_journal_is_named_and_keeps_no_other_out(root, capsys):
+    path = root / "a" / journal.NAME
+    path.write_bytes(path.read_bytes()[:-5] + b"\n")
+    assert main(["registry", "ingest", f"run.root={root}"]) == 2
+    said = capsys.readouterr()
+    assert "7 new lines" in said.out and f"{path}, byte" in said.err
+
+
+def test_upgrade_says_what_it_found(tmp_path, capsys):
+    store.upgrade(store.connect(Registry(), tmp_path), "0001")
+    assert main(["registry", "ingest", f"run.root={tmp_path}"]) == 2
+    assert "python -m pipeline registry upgrade" in capsys.readouterr().err
+    assert main(["registry", "upgrade", f"run.root={tmp_path}"]) == 0
+    assert "revision 0002, from 0001" in capsys.readouterr().out
+    assert main(["registry", "upgrade", f"run.root={tmp_path}"]) == 0
+    assert "as before" in capsys.readouterr().out
+
+
+def test_export_writes_every_table_as_csv_and_json(root):
+    main(["registry", "ingest", f"run.root={root}"])
+    assert main(["registry", "export", f"run.root={root}"]) == 0
+    with (root / "registry.export" / "evaluation.csv").open(newline="") as file:
+        of_csv = [(row["metric"], float(row["value"])) for row in csv.DictReader(file)]
+    of_json = json.loads((root / "registry.export" / "evaluation.json").read_text())
+    assert of_csv == [(row["metric"], row["value"]) for row in of_json] == [("accuracy", 0.8), ("accuracy", 0.9)]
+    names = {path.stem for path in (root / "registry.export").glob("*.csv")}
+    assert names == {path.stem for path in (root / "registry.export").glob("*.json")}
+    assert {"run", "architecture", "environment", "dataset", "epoch_metric", "drift_result"} <= names
+
+
+def test_an_empty_table_exports_as_an_empty_list(root):
+    assert main(["registry", "export", f"run.root={root}"]) == 0
+    assert json.loads((root / "registry.export" / "drift_result.json").read_text()) == []
+
+
+WRONG = {
+    "no registry": (["registry", "ingest", "registry.url=none"], "found none"),
+    "an unknown word": (["registry", "ingset"], "Did you mean ingest?"),
+    "a password in the address": (["registry", "registry.url=postgresql://me:t0ps3cret@host/db"], "no password in it"),
+    "another kind of database": (["registry", "registry.url=mysql://host/db"], "begins with 'mysql'"),
+    "a server that is not there": (["registry", "registry.url=postgresql://me@127.0.0.1:1/db"], "that answers"),
+}
+
+
+@pytest.mark.parametrize("arguments, said", WRONG.values(), ids=WRONG.keys())
+def test_a_mistake_is_one_message_and_status_2(arguments, said, tmp_path, capsys):
+    assert main([*arguments, f"run.root={tmp_path}"]) == 2
+    message = capsys.readouterr().err
+    assert said in message and "t0ps3cret" not in message and len(message.splitlines()) <= 3
+
+
+def trained(folder, name, *more):
+    arguments = ["train", f"run.name={name}", "training.epochs=2", "model.dropout=0.2", *more]
+    answer = subprocess.run(
+        [sys.executable, "-m", "pipeline", *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stderr
+    return json.loads((folder / "runs" / name / "result.json").read_text())["weights_digest"]
+
+
+@pytest.mark.slow
+def test_the_registry_changes_no_bit_of_the_weights(tmp_path):
+    assert trained(tmp_path, "with") == trained(tmp_path, "without", "registry.url=none")
+    engine = store.connect(Registry(), tmp_path / "runs")
+    assert store.take_in_all(engine, tmp_path / "runs")[0] > 0  # the other run's journal
+    assert store.verify(engine, tmp_path / "runs") == (2, [])

@@ -1,0 +1,199 @@
+"""`runs`, as typed: the list, two runs side by side, and the page in a real browser."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.__main__ import main
+from pipeline.config import Registry
+from pipeline.registry import page, store
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "registry"))
+
+from runs import write_run  # noqa: E402
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Three runs; between the second and the third, lock and architecture changed."""
+    for name, accuracy, changes in (
+        ("digits-1", 0.8, {}),
+        ("digits-2", 0.9, {"seed": 1}),
+        ("wide", 0.7, {"units": 99, "lock": "2" * 64, "model": "cnn"}),
+    ):
+        write_run(tmp_path, name, accuracy=accuracy, **changes)
+    main(["registry", "ingest", f"run.root={tmp_path}"])
+    return tmp_path
+
+
+def listed(capsys, root, *words):
+    capsys.readouterr()
+    assert main(["runs", "--json", f"run.root={root}", *words]) == 0
+    return [row["name"] for row in json.loads(capsys.readouterr().out)]
+
+
+def test_runs_are_listed_oldest_first(root, capsys):
+    assert listed(capsys, root) == ["digits-1", "digits-2", "wide"]
+
+
+@pytest.mark.parametrize(
+    "words, names",
+    [
+        (["runs.sort=-accuracy"], ["digits-2", "digits-1", "wide"]),
+        (["runs.sort=accuracy", "runs.limit=1"], ["wide"]),
+        (["runs.name=digits-*"], ["digits-1", "digits-2"]),
+        (["runs.model=cnn"], ["wide"]),
+        (["runs.status=failed"], []),
+        (["runs.sort=name", "runs.data=digits"], ["digits-1", "digits-2", "wide"]),
+    ],
+)
+def test_runs_are_filtered_and_sorted(root, capsys, words, names):
+    assert listed(capsys, root, *words) == names
+
+
+def test_the_table_shows_scores(root, capsys):
+    capsys.readouterr()
+    assert main(["runs", f"run.root={root}"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["run", "status", "started", "data", "model", "epochs", "scores", "weights"]
+    assert "digit accuracy 0.9000" in lines[2]
+
+
+def test_a_column_that_is_not_there_is_answered_with_the_nearest(root, capsys):
+    assert main(["runs", f"run.root={root}", "runs.sort=acuracy"]) == 2
+    assert "Did you mean accuracy?" in capsys.readouterr().err
+
+
+def test_a_registry_that_cannot_be_asked_costs_a_warning_and_hides_no_folder(root, capsys):
+    (root / "here").mkdir()
+    (root / "here" / "result.json").write_text("{")
+    assert main(["runs", f"run.root={root}", "registry.url=postgresql://me@127.0.0.1:1/none"]) == 0
+    said = capsys.readouterr()
+    assert "warning: registry:" in said.err and "damaged" in said.out
+
+
+def test_a_list_makes_no_database(tmp_path):
+    assert main(["runs", f"run.root={tmp_path}"]) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_compare_shows_what_differs_and_nothing_else(root, capsys):
+    capsys.readouterr()
+    assert main(["runs", "compare", "digits-1", "wide", f"run.root={root}"]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"units +10 +99\n", said)
+    assert re.search(r"lock_digest +l+ +2+\n", said)
+    assert re.search(r"accuracy, test rows of digits +0\.8000 +0\.7000\n", said)
+    assert "data: the same" in said and "packages" not in said and "numpy" not in said
+
+
+def test_compare_for_programs_is_json(root, capsys):
+    capsys.readouterr()
+    assert main(["runs", "compare", "digits-1", "wide", f"run.root={root}", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["architecture"]["units"] == [10, 99] and found["data"] == {}
+
+
+def test_compare_of_a_run_that_is_not_there_names_the_nearest(root, capsys):
+    assert main(["runs", "compare", "digits-1", "digits-3", f"run.root={root}"]) == 2
+    assert "Did you mean digits-" in capsys.readouterr().err
+
+
+def test_compare_needs_two_names(root, capsys):
+    assert main(["runs", "compare", "digits-1", f"run.root={root}"]) == 2
+    assert "expected the names of 2 runs; found 1" in capsys.readouterr().err
+
+
+# ---- the page -------------------------------------------------------------------------------------------------------
+
+browsers = [found for found in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if found]
+in_a_browser = pytest.mark.skipif(not browsers, reason="there is no Chromium to look at the page with")
+
+
+def seen(path, folder, place=""):
+    """The page as a browser has it after its script has run; what it says to the console is an error."""
+    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    flags += " --disable-component-update --disable-sync --enable-logging=stderr --v=0 --virtual-time-budget=20000"
+    answer = subprocess.run(
+        [browsers[0], *flags.split(), f"--user-data-dir={folder}/browser", "--dump-dom", f"file://{path}{place}"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "CONSOLE" not in answer.stderr, answer.stderr
+    return answer.stdout
+
+
+def names_in(dom):
+    return [html.unescape(name) for name in re.findall(r"<tr><td[^>]*>(.*?)</td>", dom)]
+
+
+@in_a_browser
+def test_the_page_shows_every_run_and_marks_what_changed(root, tmp_path_factory):
+    write_run(root, "narrow", accuracy=0.6, units=5, lock="2" * 64, model="cnn")
+    assert main(["runs", "page", f"run.root={root}"]) == 0
+    dom = seen(root / "registry.html", tmp_path_factory.mktemp("browser"))
+    assert names_in(dom) == ["narrow", "wide", "digits-2", "digits-1"]  # the newest first
+    marks = re.findall(r'class="marktext"[^>]*>(.*?)</text>', dom)
+    assert marks == ["architecture"]  # of the newest model, cnn: wide and narrow share their lock
+    assert dom.count('class="dots"') == 1
+
+
+@in_a_browser
+def test_the_page_sorts_and_searches(root, tmp_path_factory):
+    main(["runs", "page", f"run.root={root}"])
+    folder = tmp_path_factory.mktemp("browser")
+    dom = seen(root / "registry.html", folder, "#sort=digit+accuracy&search=digits-")
+    assert names_in(dom) == ["digits-1", "digits-2"]
+    assert "2 of 3" in dom
+
+
+HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=document.title='owned'>&amp;"
+
+
+@in_a_browser
+def test_a_name_that_is_html_stays_text(tmp_path, tmp_path_factory):
+    write_run(tmp_path, "a", command="x", model=HOSTILE)
+    main(["registry", "ingest", f"run.root={tmp_path}"])
+    main(["runs", "page", f"run.root={tmp_path}"])
+    dom = seen(tmp_path / "registry.html", tmp_path_factory.mktemp("browser"))
+    assert "<title>Runs</title>" in dom
+    assert HOSTILE in [html.unescape(cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", dom)]
+
+
+def test_the_page_fetches_nothing(root):
+    main(["runs", "page", f"run.root={root}"])
+    text = (root / "registry.html").read_text()
+    assert "default-src 'none'" in text
+    assert re.findall(r"(?:src|href|action)\s*=|fetch\(|import\b|url\(|XMLHttp|WebSocket", text) == []
+
+
+@in_a_browser
+def test_a_page_of_10_000_runs_shows_the_newest_and_counts_all(tmp_path, tmp_path_factory):
+    columns = dict.fromkeys(page.SHOWN) | {"status": "finished", "data": "digits", "model": "mlp", "lock": "l" * 64}
+    many = [
+        columns
+        | {"name": f"run-{n:05}", "started": f"2026-01-{1 + n // 400:02}T{n % 24:02}:00:00", "architecture": "a"}
+        for n in range(10_000)
+    ]
+    for place, row in enumerate(many):
+        row["scores"] = {"digit": {"accuracy": place / 10_000}}
+    page.write(tmp_path / "registry.html", many, "now")
+    dom = seen(tmp_path / "registry.html", tmp_path_factory.mktemp("browser"), "#sort=-digit+accuracy")
+    assert names_in(dom) == [f"run-{n:05}" for n in range(9_999, 9_799, -1)]
+    assert "10,000 of 10,000" in dom
+
+
+def test_a_run_whose_process_is_gone_is_shown_as_interrupted(tmp_path, capsys):
+    write_run(tmp_path, "gone", status="running")
+    (tmp_path / "gone" / "result.json").write_text('{"status": "running"}')
+    store.upgrade(store.connect(Registry(), tmp_path))
+    assert main(["runs", f"run.root={tmp_path}"]) == 0
+    assert "interrupted" in capsys.readouterr().out
