@@ -16,6 +16,7 @@ COMMANDS = {
     "evaluate": "Evaluate a stored run again (run.name=NAME), on the same data or other data (data=...).",
     "runs": "List the runs under run.root; compare two of them; or write registry.html, a page of all.",
     "registry": "Bring the registry's tables up to date, take journals in, check them against it, or export it.",
+    "drift": "Look for drift in data and predictions (run.name=NAME data=...), or in a metric over runs (series).",
     "shards": "Write a data set as TFRecord shards (data=... shards.path=FOLDER).",
     "reference": "Print the config reference as Markdown.",
 }

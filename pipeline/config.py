@@ -499,12 +499,22 @@ class Plateau:
 
 @dataclass
 class Checkpoints:
-    epochs: int = knob(1, "epochs between two checkpoints")
-    keep: int = knob(2, "how many of the newest stay")
+    """When one is written, whichever comes first; at the end and on a request to stop there is always one."""
+
+    epochs: int | None = knob(1, "epochs between two checkpoints; null for none by epochs")
+    steps: int | None = knob(None, "steps between two checkpoints, counted over the whole run; null for none by steps")
+    minutes: float | None = knob(None, "minutes between two checkpoints; null for none by the clock")
+    keep: int = knob(2, "how many of the newest stay, beside the best epoch's among those written")
+    on_error: str = knob("stop", "one that cannot be written, on a full disk: stop ends the run, continue trains on")
 
     def __post_init__(self):
-        at_least("training.checkpoints.epochs", self.epochs, 1)
+        for key in ("epochs", "steps"):
+            if getattr(self, key) is not None:
+                at_least(f"training.checkpoints.{key}", getattr(self, key), 1)
+        if self.minutes is not None:
+            at_least("training.checkpoints.minutes", self.minutes, 0)
         at_least("training.checkpoints.keep", self.keep, 1)
+        one_of("training.checkpoints.on_error", self.on_error, ("stop", "continue"))
 
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
@@ -563,8 +573,10 @@ class Evaluation:
 class Run:
     name: str | None = knob(None, "the folder under run.root; null continues the newest alike, or counts on")
     root: str = knob("runs", "where runs lie, from the working directory")
+    grace: float = knob(30.0, "seconds a run that is asked to stop has for the step at hand and its checkpoint")
 
     def __post_init__(self):
+        at_least("run.grace", self.grace, 0)
         # the name is a folder: letters, digits and . _ - only, so that it can't leave run.root
         if self.name is not None and not all(c.isalnum() or c in "._-" for c in self.name.lstrip(".") or "/"):
             raise ConfigError(f"run.name: expected letters, digits and . _ - ; found {self.name!r}.")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import keras
 
-from pipeline.commands import judging
+from pipeline.commands import judging, recording
 from pipeline.data import splits
 from pipeline.errors import RunError
 from pipeline.evaluation import report
@@ -76,6 +76,9 @@ def run(config, config_yaml, command_line):
             "calibration": judging.calibration_as_json(evaluations),
         },
     )
+    with recording.added(config, folder) as tell:
+        judged = run_folder.read(target, "result.json")
+        recording.record_result(tell, config, target, judged, config.evaluation.split)
     print(f"{table(evaluations)}\n\nreport   {page}")
     return 0
 

@@ -1,29 +1,67 @@
-"""What `train` and `evaluate` share: predict one split, score it, keep the predictions."""
+"""What `train`, `evaluate` and `drift` share: predict one split, score it, keep what was said and how it looks."""
 
+import json
 import math
 
 import keras
 import numpy as np
 
-from pipeline.data import feed
-from pipeline.evaluation import metrics, predictions
+from pipeline.data import blocks, feed
+from pipeline.evaluation import metrics, predictions, profile
+from pipeline.files import whole_file
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT
 from pipeline.training.objectives import supervised
 
+PREDICTION_PROFILE = "prediction_profile.json"  # beside predictions.csv.gz
+
 
 def judge(config, spec, model, part, path):
-    """Score a model on a split and write its predictions to `path`. Returns a LabelEvaluation a label."""
-    batches = feed.ordered_batches(part, spec, config.data, config.training.batch_size)
-    outputs = model.predict(batches, verbose=0)
-    outputs = outputs if isinstance(outputs, dict) else {next(iter(spec.labels)): outputs}
+    """Score a model on a split and write its predictions to `path`, what they look like as a whole beside it.
+
+    Returns a LabelEvaluation a label.
+    """
+    outputs = outputs_of(config, spec, model, part)
     losses = {name: supervised.loss(config.objective, label) for name, label in spec.labels.items()}
     per_row = {name: row_losses(losses[name], part.labels[name], outputs[name]) for name in spec.labels}
-    judged = {name: as_probabilities(label, losses[name], outputs[name]) for name, label in spec.labels.items()}
+    judged = probabilities(config, spec, part, outputs)
     predictions.write(path, spec.labels, part.labels, judged)
+    found = {
+        name: profile.predictions_as_json(profile.predictions(label, part.labels[name], judged[name]))
+        for name, label in spec.labels.items()
+    }
+    with whole_file(path.with_name(PREDICTION_PROFILE)) as file:
+        file.write(json.dumps(found).encode() + b"\n")
     return [
         metrics.evaluate(name, label, part.labels[name], judged[name], per_row[name], config.evaluation, config.seed)
         for name, label in spec.labels.items()
     ]
+
+
+def outputs_of(config, spec, model, part):
+    """What a model says of every row of a split: label name -> (rows, ...)."""
+    batches = feed.ordered_batches(part, spec, config.data, config.training.batch_size)
+    outputs = model.predict(batches, verbose=0)
+    return outputs if isinstance(outputs, dict) else {next(iter(spec.labels)): outputs}
+
+
+def probabilities(config, spec, part, outputs):
+    """The outputs as metrics.evaluate takes them, checked, with logits turned into probabilities."""
+    found = {}
+    for name, label in spec.labels.items():
+        judged = as_probabilities(label, supervised.loss(config.objective, label), outputs[name])
+        found[name] = metrics.checked_outputs(name, label, len(part), judged)
+    return found
+
+
+def data_profile(spec, part):
+    """The Profile of a split's columns."""
+    return profile.profile(data_blocks(spec, part))
+
+
+def data_blocks(spec, part):
+    """The columns of a split, block by block."""
+    for features, labels in blocks.blocks(part, spec):
+        yield profile.data_columns(spec, features, labels)
 
 
 def row_losses(loss, targets, outputs):

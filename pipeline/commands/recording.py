@@ -4,12 +4,14 @@ import hashlib
 from contextlib import contextmanager
 from dataclasses import asdict
 
+from pipeline.commands.judging import PREDICTION_PROFILE
 from pipeline.config import chosen
 from pipeline.registry import journal
 from pipeline.registry.courier import Courier, warn
 from pipeline.runtime import environment, run_folder
 
 FILES = ("config.yaml", "environment.json", "architecture.json", "spec.json", "summary.txt", "profile.json")
+FILES = (*FILES, PREDICTION_PROFILE)
 
 
 class Recorder:
@@ -89,6 +91,9 @@ def record_result(record, config, folder, result, split):
         metrics=result["metrics"] | calibration_scores(result),
     )
     home = record.journal.path.parent
+    if (folder / PREDICTION_PROFILE).exists():
+        found = run_folder.read(folder, PREDICTION_PROFILE)
+        record(journal.PREDICTIONS, split=split, fingerprint=result["fingerprint"], profiles=found)
     names = [*FILES, *result.get("files", {}).values()] if folder == home else ["predictions.csv.gz", "report.html"]
     paths = [folder / name for name in dict.fromkeys(names) if (folder / name).exists()]
     record(journal.ARTIFACT, files=[described(path, home) for path in paths])

@@ -2,10 +2,13 @@
 
 import hashlib
 import json
+import os
 import sys
 import time
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 
 import keras
 
@@ -13,8 +16,8 @@ from pipeline import config as c
 from pipeline import preflight
 from pipeline.commands import judging, recording
 from pipeline.data import feed, splits
-from pipeline.errors import Stopped
-from pipeline.evaluation import report
+from pipeline.errors import RunError, Stopped
+from pipeline.evaluation import profile, report
 from pipeline.evaluation.tables import table
 from pipeline.files import whole_file
 from pipeline.models.build import build
@@ -56,8 +59,10 @@ def run(config, config_yaml, command_line):
     )
     objective.compile(optimizers.build(config.optimizer, config.training.epochs * training_feed.steps), config.training)
     preflight.check(config.training, data.spec, objective, data.validation is not None)
+    record |= {"jit": model.jit_compile, "precision": config.training.precision}
 
-    with run_folder.held(folder), stop_request() as stop:
+    asked = stop_request(config.run.grace, partial(abandon, folder))
+    with writing_in(folder), run_folder.held(folder), asked as stop:
         run_folder.refuse_other(folder, data.fingerprint, record["device"])
         start(folder, config, config_yaml, command_line, record, drift, data, model)
         with recording.recorded(config, folder) as tell:
@@ -67,12 +72,40 @@ def run(config, config_yaml, command_line):
                 seconds = time.monotonic() - began
                 finish(folder, config, config_yaml, data, model, history, best_epoch, judged, seconds)
             except Stopped as error:
-                run_folder.update(folder, status=run_folder.INTERRUPTED, why=str(error))
+                note_end(folder, run_folder.INTERRUPTED, error)
                 raise
             except Exception as error:
-                run_folder.update(folder, status=run_folder.FAILED, why=str(error))
+                note_end(folder, run_folder.FAILED, error)
                 raise
     return 0
+
+
+@contextmanager
+def writing_in(folder):
+    """Turns what the file system refuses while the block runs into a RunError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"{folder}: expected a folder that can be written to; {error}. Mend it, and the same command goes on from "
+            "the last checkpoint."
+        ) from error
+
+
+def note_end(folder, status, why):
+    """Write down how a run ended early. Where that cannot be written, the folder tells by itself that nobody works."""
+    with suppress(OSError, RunError):
+        run_folder.update(folder, status=status, why=str(why))
+
+
+def abandon(folder, signal_name):
+    """End the process at once: a step, or the evaluation, took longer than the grace. It goes on like a killed one."""
+    if run_folder.read(folder, "result.json")["status"] != run_folder.RUNNING:
+        return  # what takes its time is the registry's, which has a limit of its own
+    why = f"{signal_name}: run.grace was over first; the same command goes on from the last checkpoint."
+    note_end(folder, run_folder.INTERRUPTED, why)
+    print(why, file=sys.stderr, flush=True)
+    os._exit(Stopped.status)
 
 
 def show_data(config, data):
@@ -96,6 +129,7 @@ def start(folder, config, config_yaml, command_line, record, drift, data, model)
         ("summary.txt", "\n".join(lines) + "\n"),
         ("architecture.json", json.dumps(keras.saving.serialize_keras_object(model), indent=1, sort_keys=True) + "\n"),
         ("spec.json", json.dumps(asdict(data.spec), indent=1) + "\n"),
+        ("profile.json", json.dumps(profile.as_json(judging.data_profile(data.spec, data.train))) + "\n"),
     ):
         with whole_file(folder / name) as file:
             file.write(text.encode())
@@ -153,6 +187,7 @@ def learn(folder, config, objective, training_feed, data, stop, tell):
 def finish(folder, config, config_yaml, data, model, history, best_epoch, evaluations, seconds):
     """Save the model, write the report and the result, and say where they are."""
     digest = checkpoints.weights_digest(model)
+    run_folder.write(folder, "weights.json", checkpoints.digest_of_each(model))
     save(model, folder / "model.keras")
     recorded = run_folder.read(folder, "environment.json")
     files = {

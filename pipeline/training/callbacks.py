@@ -2,11 +2,13 @@
 
 import json
 import math
+import sys
+import time
 
 import keras
 import tensorflow as tf
 
-from pipeline.errors import ConfigError, Stopped
+from pipeline.errors import ConfigError, RunError, Stopped
 from pipeline.files import whole_file
 from pipeline.training import checkpoints
 
@@ -14,26 +16,46 @@ from pipeline.training import checkpoints
 class Journal(keras.callbacks.Callback):
     """Keeps every epoch's logs, in `history` and as lines of metrics.jsonl. Stops the run at a loss that is no number.
 
-    history: list of {"epoch": counted from 1, name: value, ...}.
+    history: list of {"epoch": counted from 1, name: value, ...}, which checkpoints hold too. So the file is written
+    whole at its first epoch here and at the end, and has a line added in between, without waiting for the disk.
     """
 
     def __init__(self, path):
         super().__init__()
         self.path = path
         self.history = []
+        self.added_to = False
 
     def on_epoch_end(self, epoch, logs=None):
         row = {name: float(value) for name, value in (logs or {}).items()}
         row.setdefault("learning_rate", float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)))
         self.history = [*self.history, {"epoch": epoch + 1, **row}]
-        with whole_file(self.path) as file:
-            for line in self.history:
-                file.write(json.dumps(line).encode() + b"\n")
+        self._keep(self._add if self.added_to else self._write)
         if not math.isfinite(row["loss"]):
             raise ConfigError(
                 f"training: the loss became {row['loss']} in epoch {epoch + 1}. Expected a finite number. Lower "
                 "optimizer.config.learning_rate, or clip gradients: +optimizer.config.global_clipnorm=1.0."
             )
+
+    def on_train_end(self, logs=None):
+        if self.history:
+            self._keep(self._write)
+
+    def _keep(self, how):
+        try:
+            how()
+            self.added_to = True
+        except OSError as error:  # whether the run goes on without is for its checkpoints to say
+            self.added_to = False
+            warn(f"{self.path}: {error.strerror}; the epochs are written again, whole, when the next is done")
+
+    def _add(self):
+        with self.path.open("ab") as file:
+            file.write(json.dumps(self.history[-1]).encode() + b"\n")
+
+    def _write(self):
+        with whole_file(self.path) as file:
+            file.writelines(json.dumps(line).encode() + b"\n" for line in self.history)
 
 
 class Checkpointer(keras.callbacks.Callback):
@@ -41,6 +63,9 @@ class Checkpointer(keras.callbacks.Callback):
 
     Comes last in the list: what it writes holds what the others made of the epoch, and what it restores is not reset
     by them. state: a checkpoints.State to start from. stop: a runtime.signals.StopRequest.
+
+    A run that is asked to stop while it validates does not wait for that: its checkpoint is that of the epoch's last
+    step, with the metrics of training, and the validation is done again, whole.
     """
 
     def __init__(self, folder, config, epochs, steps, stop, others, state):
@@ -55,6 +80,10 @@ class Checkpointer(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.step = self.first_step = self.state.step
+        self.best = self.state.best
+        self.looked_at = self.state.epoch * self.steps + self.state.step
+        self.saved_at = time.monotonic()
+        self.trained = None
         if self.state.arrays:
             checkpoints.restore(self.state, self.model, self.others)
 
@@ -65,23 +94,86 @@ class Checkpointer(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.step = min(self.first_step + batch + 1, self.steps)
-        if self.stop.received and self.step < self.steps:
-            self.state = checkpoints.capture(self.model, self.others, self.epoch, self.step, False)
-            checkpoints.write(self.folder, self.state, self.config.keep)
-            raise self._stopped(f"epoch {self.epoch + 1}, step {self.step} of {self.steps}")
+        if self.step == self.steps:
+            return  # what comes next decides: a validation, or the epoch's end
+        if self.stop.received:
+            self._stop_here()
+        if self._is_due(self.epoch, self.step):
+            self._save(self.epoch, self.step)
+
+    def on_test_begin(self, logs=None):
+        if self.stop.received:
+            self._stop_here()
+        self.trained = checkpoints.metrics_of(self.model)
+
+    def on_test_batch_end(self, batch, logs=None):
+        if self.stop.received:
+            self._stop_here()
 
     def on_epoch_end(self, epoch, logs=None):
+        began_inside = self.first_step > 0
         self.first_step = self.step = 0
+        self.trained = None
         done = epoch + 1
-        last = bool(self.model.stop_training) or done == self.epochs
-        self.state = checkpoints.capture(self.model, self.others, done, 0, bool(self.model.stop_training))
-        if last or self.stop.received or done % self.config.epochs == 0:
-            checkpoints.write(self.folder, self.state, self.config.keep)
-        if self.stop.received and not last:
-            raise self._stopped(f"epoch {done} of {self.epochs}")
+        ended = bool(self.model.stop_training)
+        last = ended or done == self.epochs
+        due = self._is_due(done, 0) or (self.config.epochs is not None and done % self.config.epochs == 0)
+        if due or last or self.stop.received:
+            score = self._score(logs)
+            if self.best is None or score < self.best[0]:
+                self.best = score, done
+            saved = self._save(done, 0, ended)
+            if self.stop.received and not last:
+                raise self._stopped(f"epoch {done} of {self.epochs}", saved)
+        elif began_inside:  # the call of fit that follows starts from here
+            self.state = self._capture(done, 0, ended)
 
-    def _stopped(self, place):
-        return Stopped(f"{self.stop.received}: stopped after {place}, checkpoint saved. The same command goes on.")
+    def _is_due(self, epoch, step):
+        """Whether a checkpoint is to be written here for the steps or the minutes since the last."""
+        before, self.looked_at = self.looked_at, epoch * self.steps + step
+        every, minutes = self.config.steps, self.config.minutes
+        return (every is not None and self.looked_at // every > before // every) or (
+            minutes is not None and time.monotonic() - self.saved_at >= 60 * minutes
+        )
+
+    def _score(self, logs):
+        """What tells the best epoch, the smaller the better: early stopping's monitor, else the validation's loss."""
+        for callback in self.others:
+            if isinstance(callback, keras.callbacks.EarlyStopping):
+                return float(logs[callback.monitor]) * (1 if callback.monitor_op == keras.ops.less else -1)
+        return float(logs.get("val_loss", logs["loss"]))
+
+    def _capture(self, epoch, step, ended):
+        return checkpoints.capture(self.model, self.others, epoch, step, ended, self.best, self.trained)
+
+    def _save(self, epoch, step, ended=False):
+        """Write a checkpoint. Returns whether that was possible; raises RunError where it was not and was to be."""
+        self.state = self._capture(epoch, step, ended)
+        try:
+            checkpoints.write(self.folder, self.state, self.config.keep)
+        except OSError as error:
+            found = f"{self.folder}: expected to write a checkpoint; {error.strerror}"
+            if self.config.on_error == "stop":
+                raise RunError(
+                    f"{found}. Those before it are as they were: mend it, and the same command goes on from the last. "
+                    "To train on without: training.checkpoints.on_error=continue."
+                ) from None
+            warn(f"{found}; the run goes on")
+            return False
+        self.saved_at = time.monotonic()
+        return True
+
+    def _stop_here(self):
+        saved = self._save(self.epoch, self.step)
+        raise self._stopped(f"epoch {self.epoch + 1}, step {self.step} of {self.steps}", saved)
+
+    def _stopped(self, place, saved):
+        how = "checkpoint saved. The same command goes on" if saved else "the same command goes on from the last one"
+        return Stopped(f"{self.stop.received}: stopped after {place}, {how}.")
+
+
+def warn(message):
+    print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
 class EpochClock(keras.callbacks.Callback):

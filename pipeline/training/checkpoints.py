@@ -30,7 +30,8 @@ class State:
     """A moment of a run.
 
     epoch, step: the next to do, both counted from 0. finished: whether training has ended before its last epoch by
-    itself. arrays: every variable by name. callbacks: class name -> attribute -> value.
+    itself. arrays: every variable by name. callbacks: class name -> attribute -> value. best: (score, epoch) of the
+    best checkpoint so far, the smaller score the better, or None.
     """
 
     epoch: int = 0
@@ -38,21 +39,36 @@ class State:
     finished: bool = False
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     callbacks: dict[str, dict] = field(default_factory=dict)
+    best: tuple[float, int] | None = None
 
 
-def capture(model, callbacks, epoch, step, finished):
-    """The State of a model in training and of its callbacks."""
+def capture(model, callbacks, epoch, step, finished, best=None, metrics=None):
+    """The State of a model in training and of its callbacks.
+
+    metrics: values of metrics to keep in place of those the model has now, as from `metrics_of`.
+    """
     return State(
         epoch,
         step,
         finished,
-        {name: keras.ops.convert_to_numpy(variable) for name, variable in variables(model).items()},
+        {name: keras.ops.convert_to_numpy(variable) for name, variable in variables(model).items()} | (metrics or {}),
         {
             type(callback).__name__: {name: getattr(callback, name) for name in CALLBACK_STATE[type(callback).__name__]}
             for callback in callbacks
             if type(callback).__name__ in CALLBACK_STATE
         },
+        best,
     )
+
+
+def metrics_of(model):
+    """The metrics inside an epoch, by the names of `variables`."""
+    of_metrics = {id(variable) for variable in model.metrics_variables}
+    return {
+        name: keras.ops.convert_to_numpy(variable)
+        for name, variable in variables(model).items()
+        if id(variable) in of_metrics
+    }
 
 
 def restore(state, model, callbacks):
@@ -82,19 +98,23 @@ def variables(model):
 
 
 def write(folder, state, keep):
-    """Write a checkpoint into a folder and remove all older ones but the newest `keep`, itself among them.
+    """Write a checkpoint into a folder and remove older ones, but the newest `keep`, itself among them, and the best.
 
     What is newer is damaged and was passed over, and will be written again. Returns the checkpoint's path.
+    Raises OSError where it cannot be written; the others then stay as they are.
     """
-    path = folder / f"epoch-{state.epoch:05d}-step-{state.step:07d}{SUFFIX}"
+    path = _path(folder, state.epoch, state.step)
+    for abandoned in folder.glob(f".*{SUFFIX}.*.partial"):  # by a process that was killed while it wrote
+        abandoned.unlink()
     body = _encode(state)
     with whole_file(path) as file:
         file.write(hashlib.sha256(body).hexdigest().encode() + b"\n")
         file.write(body)
     so_far = [other for other in sorted(folder.glob(f"*{SUFFIX}")) if other <= path]
-    abandoned = folder.glob(f".*{SUFFIX}.*.partial")  # by a process that was killed while it wrote
-    for old in [*so_far[:-keep], *abandoned]:
-        old.unlink()
+    best = state.best and _path(folder, state.best[1], 0)
+    for old in so_far[:-keep]:
+        if old != best:
+            old.unlink()
     return path
 
 
@@ -121,10 +141,26 @@ def weights_digest(model):
     """sha256 over the names, shapes, dtypes and bytes of a model's weights, whatever file they are kept in."""
     digest = hashlib.sha256()
     for weight in model.weights:
-        array = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
-        digest.update(json.dumps([weight.path, array.shape, str(array.dtype)]).encode())
-        digest.update(array.tobytes())
+        for piece in _as_bytes(weight):
+            digest.update(piece)
     return digest.hexdigest()
+
+
+def digest_of_each(model):
+    """What weights_digest takes together, a weight each: [{"path", "sha256"}], in the model's order."""
+    return [
+        {"path": weight.path, "sha256": hashlib.sha256(b"".join(_as_bytes(weight))).hexdigest()}
+        for weight in model.weights
+    ]
+
+
+def _as_bytes(weight):
+    array = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
+    return json.dumps([weight.path, array.shape, str(array.dtype)]).encode(), array.tobytes()
+
+
+def _path(folder, epoch, step):
+    return folder / f"epoch-{epoch:05d}-step-{step:07d}{SUFFIX}"
 
 
 def _encode(state):
@@ -135,7 +171,8 @@ def _encode(state):
                 lists |= {f"{owner}/{name}/{place:04d}": array for place, array in enumerate(value)}
             else:
                 callbacks.setdefault(owner, {})[name] = value
-    header = {"epoch": state.epoch, "step": state.step, "finished": state.finished, "callbacks": callbacks}
+    places = {"epoch": state.epoch, "step": state.step, "finished": state.finished, "best": state.best}
+    header = places | {"callbacks": callbacks}
     buffer = io.BytesIO()
     np.savez(
         buffer,
@@ -164,4 +201,5 @@ def _read(path: Path):
                 owner, attribute, _ = name.removeprefix("callback:").split("/")
                 header["callbacks"].setdefault(owner, {}).setdefault(attribute, []).append(stored[name])
         arrays = {name.removeprefix("variable:"): stored[name] for name in stored.files if name.startswith("variable:")}
-    return State(header["epoch"], header["step"], header["finished"], arrays, header["callbacks"])
+    best = header.get("best")
+    return State(header["epoch"], header["step"], header["finished"], arrays, header["callbacks"], best and tuple(best))

@@ -1,6 +1,9 @@
 """The `fit` engine: Keras's own compiled loop."""
 
+import keras
+
 from pipeline.training.callbacks import EpochClock, epoch_variable
+from pipeline.training.tape import end_epoch
 
 
 def run(objective, feed, validation, epochs, callbacks, checkpointer, verbose):
@@ -12,8 +15,10 @@ def run(objective, feed, validation, epochs, callbacks, checkpointer, verbose):
     model = objective.model
     common = {"validation_data": validation, "verbose": verbose, "shuffle": False}  # the feed has its own order
     start = checkpointer.state
-    if start.step:
-        # fit cannot begin inside an epoch: what is left of it is a call of its own, whose end the next starts from
+    # fit cannot begin inside an epoch: what is left of it is a call of its own, whose end the next starts from
+    if start.step == feed.steps:
+        validate(start.epoch, model, validation, [*callbacks, checkpointer])
+    elif start.step:
         rest = feed.batches(start.epoch, start.step)
         model.fit(
             rest, initial_epoch=start.epoch, epochs=start.epoch + 1, callbacks=[*callbacks, checkpointer], **common
@@ -27,3 +32,13 @@ def run(objective, feed, validation, epochs, callbacks, checkpointer, verbose):
         callbacks=[EpochClock(epoch), *callbacks, checkpointer],
         **common,
     )
+
+
+def validate(epoch, model, validation, callbacks):
+    """What fit does of an epoch once its steps are done: the run was stopped before or in its validation."""
+    callbacks = keras.callbacks.CallbackList(callbacks, model=model)
+    model.stop_training = False
+    callbacks.on_train_begin()
+    model.reset_metrics()
+    callbacks.on_epoch_begin(epoch)
+    callbacks.on_train_end(end_epoch(epoch, model, validation, callbacks))

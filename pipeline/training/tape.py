@@ -34,11 +34,8 @@ def run(objective, feed, validation, epochs, callbacks, checkpointer, verbose):
         callbacks.on_epoch_begin(epoch)
         first = start.step if epoch == start.epoch else 0
         batches = iter(feed.batches(epoch_now, first) if first else whole_epoch)
-        logs = train_epoch(execute, batches, feed.steps - first, model, callbacks)
-        if validation is not None:
-            scores = model.evaluate(validation, callbacks=callbacks, verbose=0, return_dict=True)
-            logs |= {f"val_{name}": value for name, value in scores.items()}
-        callbacks.on_epoch_end(epoch, logs)
+        train_epoch(execute, batches, feed.steps - first, model, callbacks)
+        logs = end_epoch(epoch, model, validation, callbacks)
         if model.stop_training:
             break
     model.optimizer.finalize_variable_values(model.trainable_variables)
@@ -46,14 +43,23 @@ def run(objective, feed, validation, epochs, callbacks, checkpointer, verbose):
 
 
 def train_epoch(execute, batches, steps, model, callbacks):
-    """Run the steps of one epoch, `steps_per_execution` inside each call. Returns the epoch's metrics."""
+    """Run the steps of one epoch, `steps_per_execution` inside each call."""
     stride = model.steps_per_execution
     for begin in range(0, steps, stride):
         end = min(begin + stride, steps)
         callbacks.on_train_batch_begin(begin)
         execute(batches, tf.constant(end - begin))
         callbacks.on_train_batch_end(end - 1, metrics(model) if (begin // stride) % LOOK_EVERY == 0 else None)
-    return metrics(model)
+
+
+def end_epoch(epoch, model, validation, callbacks):
+    """Validate an epoch whose steps are done, and tell the callbacks of it. Returns its logs."""
+    logs = metrics(model)
+    if validation is not None:
+        scores = model.evaluate(validation, callbacks=callbacks, verbose=0, return_dict=True)
+        logs |= {f"val_{name}": value for name, value in scores.items()}
+    callbacks.on_epoch_end(epoch, logs)
+    return logs
 
 
 def metrics(model):

@@ -16,7 +16,7 @@ from pipeline.registry import page, store
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "registry"))
 
-from runs import write_run  # noqa: E402
+from runs import write_run
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def test_the_revisions_make_the_tables_that_the_program_uses(engine):
 def test_an_old_revision_is_told_with_the_command_and_brought_up_without_losing_rows(registry, tmp_path):
     engine = store.connect(registry, tmp_path)
     store.upgrade(engine, "0001")
-    with pytest.raises(RegistryError, match="found 0001.*registry upgrade"):
+    with pytest.raises(RegistryError, match=r"found 0001.*registry upgrade"):
         store.require_revision(engine)
     store.take_in(engine, write_run(tmp_path, "a"))
     assert store.upgrade(engine) == tables.REVISION
@@ -51,7 +51,7 @@ def test_a_newer_revision_is_left_as_it_is(engine):
 
 def test_a_server_without_tables_is_told_with_the_command(server):
     engine = store.connect(Registry(url=server.new_database()), "")
-    with pytest.raises(RegistryError, match="found none.*registry upgrade"):
+    with pytest.raises(RegistryError, match=r"found none.*registry upgrade"):
         store.require_revision(engine)
     with engine.connect() as connection:
         assert sa.inspect(connection).get_table_names() == []
@@ -142,5 +142,5 @@ def test_a_wrong_password_is_not_repeated(server, tmp_path):
 
 
 def test_a_password_file_that_is_not_there_is_told():
-    with pytest.raises(RegistryError, match="registry.password_file"):
+    with pytest.raises(RegistryError, match=r"registry\.password_file"):
         store.connect(Registry(url="postgresql://a@b/c", password_file="/no/such/file"), "")

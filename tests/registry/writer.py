@@ -1,4 +1,4 @@
-"""One process that writes a run and has it carried into the registry, as training does: writer.py URL ROOT NAME EPOCHS."""
+"""One process that writes a run and has it carried into the registry, as training does: URL ROOT NAME EPOCHS."""
 
 import sys
 from pathlib import Path

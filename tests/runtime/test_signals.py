@@ -1,7 +1,9 @@
 """Signals: noted, and left to the training loop; a second Ctrl-C ends at once."""
 
 import os
+import queue
 import signal
+import threading
 
 import pytest
 
@@ -44,3 +46,25 @@ def test_handlers_are_put_back_however_the_block_ends(error):
     except ValueError:
         pass
     assert handlers() == before
+
+
+def test_what_takes_longer_than_the_grace_is_told_so_once():
+    late = queue.Queue()
+    with stop_request(0.01, late.put) as stop:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert late.get(timeout=60) == "SIGUSR1" == stop.received
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert late.empty()
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_what_ends_within_the_grace_is_left_alone(asked):
+    late = queue.Queue()
+    with stop_request(3600, late.put):
+        if asked:
+            os.kill(os.getpid(), signal.SIGUSR1)
+    (watcher,) = [thread for thread in threading.enumerate() if thread.name == "grace"] or [None]
+    if watcher is not None:
+        watcher.join(60)
+        assert not watcher.is_alive()
+    assert late.empty()

@@ -33,7 +33,7 @@ class Result:
 
 
 class AskToStop(keras.callbacks.Callback):
-    """Sends a StopRequest a signal once a step of an epoch, both counted from 1, is done."""
+    """Sends a StopRequest a signal once a step of an epoch, both counted from 1, or of its "validation" is done."""
 
     def __init__(self, stop, epoch, step):
         super().__init__()
@@ -46,8 +46,12 @@ class AskToStop(keras.callbacks.Callback):
         if (self.now, batch + 1) == (self.epoch, self.step):
             self.stop.note(signal.SIGTERM, None)
 
+    def on_test_batch_end(self, batch, logs=None):
+        if (self.now, "validation") == (self.epoch, self.step):
+            self.stop.note(signal.SIGTERM, None)
 
-def run(folder, config, stop_at=None):
+
+def run(folder, config, stop_at=None, watchers=()):
     """Train a config in a folder from its newest checkpoint to the end, or to the (epoch, step) to stop at."""
     keras.backend.clear_session()
     keras.config.set_dtype_policy(config.training.precision)
@@ -71,7 +75,7 @@ def run(folder, config, stop_at=None):
         folder, config.training.checkpoints, config.training.epochs, training_feed.steps, stop, others, state
     )
     validation = data.validation and feed.ordered_batches(data.validation, data.spec, config.data, batch_size)
-    used = [AskToStop(stop, *stop_at), *others] if stop_at else others
+    used = [*watchers, *([AskToStop(stop, *stop_at)] if stop_at else []), *others]
     ENGINES[type(config.training)].run(
         objective, training_feed, validation, config.training.epochs, used, checkpointer, verbose=0
     )

@@ -1,5 +1,6 @@
 """Going on: a training that was stopped and continued is, bit for bit, one that never was."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -18,12 +19,18 @@ WATCHED = {
     "early_stopping": c.EarlyStopping(patience=3),
     "plateau": c.Plateau(patience=1, factor=0.5),
 }
+VOWELS_CUT = {**VOWELS, "batch_size": 16}
 AVERAGED = c.Optimizer("Adam", {"learning_rate": 0.01, "use_ema": True, "gradient_accumulation_steps": 2})
 CASES = {
     "inside an epoch": ({}, (2, 7)),
+    "while it validates": ({}, (2, "validation")),
 }
 SLOW = {
     "while early stopping and a plateau wait": (WATCHED, (5, 4)),
+    "while the last epoch validates": ({}, (3, "validation")),
+    "while early stopping's last epoch validates": (WATCHED, "last validation"),
+    "while it validates, recurrent layers": (VOWELS_CUT, (2, "validation")),
+    "while it validates, averaged and accumulated gradients": ({"optimizer": AVERAGED}, (2, "validation")),
     "at the first step": ({}, (1, 1)),
     "at the last step of an epoch": ({}, (2, 13)),
     "inside the last epoch": ({}, (3, 5)),
@@ -44,8 +51,8 @@ ENGINES = pytest.mark.parametrize("engine", [c.Fit, c.Tape])
 def continued(train, configured, engine, case, stop_at):
     config = configured(engine, **case)
     whole = train(config)
-    if stop_at == "last":
-        stop_at = (len(whole.history), 4)
+    if stop_at in ("last", "last validation"):
+        stop_at = (len(whole.history), 4 if stop_at == "last" else "validation")
     again = train(config, stop_at)
     assert again.history == whole.history
     assert again.journal == whole.journal
@@ -120,3 +127,77 @@ def test_weights_that_are_not_numbers_any_more_are_not_kept(training_run, config
         training_run(tmp_path / "run", diverging)
     assert not list((tmp_path / "run").glob("*.ckpt"))
     assert not np.isfinite(float((tmp_path / "run" / "metrics.jsonl").read_text().split('"loss": ')[1].split(",")[0]))
+
+
+# ---- when checkpoints are written ------------------------------------------------------------------------------------
+
+
+class Count(keras.callbacks.Callback):
+    """Counts the steps that are done."""
+
+    steps = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps += 1
+
+
+def written(folder):
+    """(epoch, step) of the checkpoints in a folder."""
+    names = (path.stem.split("-") for path in sorted(folder.glob("*.ckpt")))
+    return [(int(epoch), int(step)) for _, epoch, _, step in names]
+
+
+@ENGINES
+@pytest.mark.parametrize("stop_at", [(2, 7), (2, "validation")], ids=str)
+def test_no_step_is_done_twice_after_a_request_to_stop(training_run, configured, tmp_path, engine, stop_at):
+    config, count = configured(engine, checkpoints=c.Checkpoints(steps=4)), Count()
+    with pytest.raises(Stopped):
+        training_run(tmp_path / "run", config, stop_at, [count])
+    assert training_run(tmp_path / "run", config, watchers=[count]).steps == count.steps
+
+
+@ENGINES
+def test_checkpoints_by_steps_are_counted_over_the_whole_run(training_run, configured, tmp_path, engine):
+    rhythm = c.Checkpoints(epochs=None, steps=5, keep=99)
+    result = training_run(tmp_path / "run", configured(engine, epochs=2, checkpoints=rhythm))
+    places = range(5, 2 * result.per_epoch, 5)
+    assert written(tmp_path / "run") == [*(divmod(place, result.per_epoch) for place in places), (2, 0)]
+
+
+def test_a_training_goes_on_from_the_newest_checkpoint_by_steps(training_run, train, configured, tmp_path):
+    config = configured(c.Tape, epochs=2, checkpoints=c.Checkpoints(epochs=None, steps=5, keep=99))
+    training_run(tmp_path / "run", config)
+    while written(tmp_path / "run")[-1] > (1, 2):
+        max((tmp_path / "run").glob("*.ckpt")).unlink()  # as if killed before it was written
+    assert written(tmp_path / "run")[-1] == (1, 2)
+    assert training_run(tmp_path / "run", config).digest == train(config).digest
+
+
+def test_checkpoints_by_epochs_leave_the_epochs_between_them_out(training_run, configured, tmp_path):
+    rhythm = c.Checkpoints(epochs=2, keep=99)
+    training_run(tmp_path / "run", configured(c.Tape, epochs=5, checkpoints=rhythm))
+    assert written(tmp_path / "run") == [(2, 0), (4, 0), (5, 0)]
+
+
+def test_checkpoints_by_the_clock_come_at_the_next_step_once_it_is_time(training_run, configured, tmp_path):
+    always = c.Checkpoints(epochs=None, minutes=0.0, keep=99)
+    result = training_run(tmp_path / "run", configured(c.Tape, epochs=1, checkpoints=always))
+    assert written(tmp_path / "run") == [*((0, step) for step in range(1, result.per_epoch)), (1, 0)]
+
+
+@ENGINES
+def test_the_checkpoint_of_the_best_epoch_stays(training_run, configured, tmp_path, engine):
+    case = {**WATCHED, "early_stopping": c.EarlyStopping(patience=4, monitor="val_accuracy")}
+    result = training_run(tmp_path / "run", configured(engine, **case, checkpoints=c.Checkpoints(keep=2)))
+    last = len(result.history)
+    assert result.kept_epoch < last - 1
+    assert written(tmp_path / "run") == [(result.kept_epoch, 0), (last - 1, 0), (last, 0)]
+
+
+def test_the_best_is_still_known_after_a_stop(training_run, configured, tmp_path):
+    config = configured(c.Tape, **WATCHED)
+    whole = training_run(tmp_path / "whole", config)
+    with pytest.raises(Stopped):
+        training_run(tmp_path / "run", config, (whole.kept_epoch + 1, 3))
+    training_run(tmp_path / "run", config)
+    assert written(tmp_path / "run") == written(tmp_path / "whole")

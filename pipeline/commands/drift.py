@@ -1,0 +1,197 @@
+"""`drift`: whether other data, and what a model says of it, look like those of training; or a score over runs."""
+
+import json as json_format
+from dataclasses import asdict
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.commands import evaluate, judging, recording
+from pipeline.config import chosen
+from pipeline.data import splits
+from pipeline.errors import ConfigError, DataError, RunError, nearest
+from pipeline.evaluation import drift, drift_page, profile, series
+from pipeline.evaluation.tables import number
+from pipeline.files import whole_file
+from pipeline.registry import journal, queries, store
+from pipeline.registry.courier import warn
+from pipeline.runtime import determinism, devices, environment, run_folder
+from pipeline.spec import spec_from
+
+DRIFTED, CANNOT_TELL = 4, 5  # exit statuses
+SHOWN = 20  # lines of the table; the page and the registry hold them all
+NEAR = 2  # runs between a change of level and a change of what it is made of that count as together
+MADE_OF = {"lock": "lock", "architecture": "architecture", "fingerprint": "data", "git_commit": "code"}
+
+
+def run(config, config_yaml, command_line, words=(), json=False):
+    """Look for drift, print a table and write drift.html. Returns 0 for none, 4 for drift, 5 where it cannot tell."""
+    results, page = over_runs(config) if list(words) == ["series"] else of_data(config)
+    if json:
+        print(json_format.dumps([asdict(result) for result in results], indent=1))
+    else:
+        print(f"{table(results)}\n\npage     {page}")
+    return status(results)
+
+
+def status(results):
+    verdicts = {result.verdict for result in results}
+    return DRIFTED if drift.DRIFT in verdicts else CANNOT_TELL if drift.FEW in verdicts or not results else 0
+
+
+def table(results):
+    """Totals by kind, and the results that say most, a line each."""
+    lines = []
+    for kind in dict.fromkeys(result.kind for result in results):
+        verdicts = [result.verdict for result in results if result.kind == kind]
+        counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))
+        lines.append(f"{kind}: {len(verdicts)} comparisons: {counts}")
+    rows = [("kind", "subject", "method", "effect", "threshold", "p", "verdict", "")]
+    for result in drift_page.telling(results)[:SHOWN]:
+        figures = (number(result.effect), number(result.threshold), number(result.p_value))
+        rows.append((result.kind, result.subject, result.method, *figures, result.verdict, result.detail))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join(lines)
+
+
+# ---- one run and other data -----------------------------------------------------------------------------------------
+
+
+def of_data(config):
+    """(results, path of the page) of a run's data, predictions and, against another run, scores."""
+    environment.require_lock(config.environment.allow_drift)
+    folder = Path(config.run.root) / config.run.name
+    spec = spec_from(run_folder.read(folder, "spec.json"))
+    reference = profile.from_json(run_folder.read(folder, "profile.json"))
+    said = run_folder.read(folder, judging.PREDICTION_PROFILE)
+    said = {name: profile.predictions_from_json(found) for name, found in said.items()}
+    devices.select(config.device, config.hardware)
+    determinism.prepare(config.determinism, config.seed, config.hardware.threads)
+    part, fingerprint = splits.load_part(config.data, config.drift.split, spec)
+
+    new = profile.count(reference.columns, judging.data_blocks(spec, part))
+    results = drift.compare(drift.INPUT, reference, new, config.drift)
+
+    def predicted(of_run):
+        model = evaluate.load_model(of_run / "model.keras")
+        return judging.probabilities(config, spec, part, judging.outputs_of(config, spec, model, part))
+
+    outputs = predicted(folder)
+    says = {
+        name: profile.predictions(label, part.labels[name], outputs[name], said[name].profile.columns)
+        for name, label in spec.labels.items()
+    }
+    results += drift.compare_predictions(said, says, config.drift)
+    if config.drift.against:
+        other = Path(config.run.root) / config.drift.against
+        if spec_from(run_folder.read(other, "spec.json")) != spec:
+            raise DataError(f"{other}: expected a run on data of the same form as {folder}; found another.")
+        judged = predicted(other)
+        for name, label in spec.labels.items():
+            models = (judged[name], outputs[name])
+            results += drift.paired_difference(
+                name, label, part.labels[name], *models, config.evaluation, config.drift, config.seed
+            )
+
+    target = folder / "drift" / f"{config.drift.split}-{fingerprint[:12]}"
+    target.mkdir(parents=True, exist_ok=True)
+    pictures = drift_page.histograms(results, reference, new)
+    for name in spec.labels:
+        pictures += drift_page.histograms(results, said[name].profile, says[name].profile)
+    title = f"{folder.name} and {len(part):,} rows of {chosen(config)['data']}"
+    page = write(target, title, results, pictures)
+    with recording.added(config, folder) as tell:
+        tell(journal.DRIFT, data=fingerprint, results=[asdict(result) for result in results])
+    return results, page
+
+
+def write(folder, title, results, pictures):
+    """Write drift.html and drift.json. Returns the page's path."""
+    drift_page.write(folder / "drift.html", title, results, pictures)
+    with whole_file(folder / "drift.json") as file:
+        file.write(json_format.dumps([asdict(result) for result in results], indent=1).encode() + b"\n")
+    return folder / "drift.html"
+
+
+# ---- a score over runs ----------------------------------------------------------------------------------------------
+
+
+def over_runs(config):
+    """(results, path of the page) of one score of successive runs on one choice of data."""
+    data, wanted = chosen(config)["data"], config.drift
+    with store.opened(config.registry, config.run.root) as engine:
+        for problem in store.take_in_all(engine, config.run.root)[1]:
+            warn(problem)
+        with store.reading(engine) as connection:
+            found = queries.series(connection, data, wanted.metric, wanted.label)
+    found = [
+        row
+        for row in found
+        if fnmatchcase(row["name"], config.runs.name or "*") and config.runs.model in ("", row["model"])
+    ]
+    if not found:
+        raise RunError(
+            f"drift.metric={wanted.metric}: expected runs on data={data} that have this score; the registry knows none."
+        )
+    labels = sorted({row["label"] for row in found})
+    if len(labels) > 1:
+        raise ConfigError(f"drift.label: expected the label whose {wanted.metric} is meant. {nearest('', labels)}")
+    values = np.array([row["value"] for row in found])
+    changes = detected(values, wanted)
+    results = [level(method, found, values, place, wanted) for method, place in changes]
+    root = Path(config.run.root)
+    title = f"{wanted.metric} of {len(found):,} runs on {data}"
+    marks = [
+        (place, f"{method}: {together(found, place) or 'nothing else changed'}") for method, place in changes if place
+    ]
+    drift_page.write(root / "drift.html", title, results, [drift_page.line(title, values, marks)])
+    record(config, found, data, results)
+    return results, root / "drift.html"
+
+
+def detected(values, wanted):
+    """[(method, place where a new level begins)]; the place is None where a method finds no change."""
+    unit = series.noise(values)
+    scaled = (values - values[0]) / (unit or 1.0)
+    found = {
+        "ADWIN": series.adwin(scaled, wanted.delta),
+        "Page-Hinkley": series.page_hinkley(scaled, wanted.threshold, series.SLACK, wanted.rows),
+    }
+    return [(method, place) for method, changes in found.items() for place in [c.place for c in changes] or [None]]
+
+
+def level(method, found, values, place, wanted):
+    """The Result of a change of level at a place, or of none."""
+    n = len(found)
+    subject = f"{found[0]['label']} {wanted.metric}"
+    if place is None:
+        verdict = drift.FEW if n < wanted.rows else drift.NONE
+        return drift.Result(drift.SERIES, subject, method, n, n, 0.0, 1.0, wanted.difference, verdict)
+    effect, p_value = series.level_shift(values, place)
+    verdict = drift.FEW if n < wanted.rows else drift.DRIFT if abs(effect) >= wanted.difference else drift.NONE
+    detail = f"from run {found[place]['name']} on; {together(found, place) or 'nothing else changed'}"
+    counts = (place, n - place)
+    return drift.Result(drift.SERIES, subject, method, *counts, effect, p_value, wanted.difference, verdict, detail)
+
+
+def together(found, place):
+    """What else changed between the runs around a place: "lock changed with run NAME"."""
+    near = range(max(1, place - NEAR), min(len(found), place + NEAR + 1))
+    return ", ".join(
+        f"{name} changed with run {found[here]['name']}"
+        for key, name in MADE_OF.items()
+        for here in near
+        if found[here][key] != found[here - 1][key]
+    )
+
+
+def record(config, found, data, results):
+    """Put the results into the journal of the series' newest run, where its folder is here."""
+    folder = Path(config.run.root) / found[-1]["name"]
+    if not (folder / journal.NAME).exists():
+        warn(f"{folder} is not here: what was found is shown, and not kept")
+        return
+    with recording.added(config, folder) as tell:
+        tell(journal.DRIFT, data=data, results=[asdict(result) for result in results])
