@@ -14,7 +14,7 @@ import pytest
 from pipeline.config import Registry
 from pipeline.registry import store
 
-sys.path.insert(0, str(Path(__file__).parent))  # runs.py, for the tests and the processes that they start
+sys.path.insert(0, str(Path(__file__).parent))  # written_runs.py, for the tests and the processes that they start
 
 PASSWORD = "a passw0rd: ü'\\ %s"
 

@@ -8,11 +8,11 @@ from contextlib import closing
 
 import pytest
 import sqlalchemy as sa
+from written_runs import beginning, write_run
 
 from pipeline.commands.recording import Recorder
 from pipeline.config import Config, Registry, Run
 from pipeline.registry import courier, journal, store, tables
-from runs import beginning, write_run
 
 
 def recorder(registry, root, name="a", patience=60.0):

@@ -5,10 +5,10 @@ import subprocess
 import sys
 
 import pytest
+from written_runs import environment, write_run
 
 from pipeline.errors import RegistryError
 from pipeline.registry import journal
-from runs import environment, write_run
 
 
 def events(path):

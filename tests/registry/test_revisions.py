@@ -11,11 +11,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from written_runs import write_run
 
 from pipeline.config import Registry
 from pipeline.errors import RegistryError
 from pipeline.registry import store, tables
-from runs import write_run
 
 
 def test_the_newest_revision_is_the_one_that_jobs_hold_to():

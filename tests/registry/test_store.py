@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from written_runs import FINGERPRINT, beginning, environment, judge, score, write_run
 
 from pipeline.errors import RegistryError
 from pipeline.registry import journal, store, tables
-from runs import FINGERPRINT, beginning, environment, judge, score, write_run
 
 HERE = Path(__file__).parent
 
