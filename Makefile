@@ -3,7 +3,8 @@
 .DEFAULT_GOAL := help
 
 # Words that the Makefile and its scripts read themselves. All others that the command line sets are the pipeline's.
-settings := ARGS BASE_IMAGE BUILD_NETWORK CA_BUNDLE PACKAGE PIP_CONF PORT PYTHON RUN_NETWORK RUNTIME UPGRADE
+settings := ARGS BASE_IMAGE BUILD_NETWORK CA_BUNDLE PACKAGE PIP_CONF PORT PYTHON RUN_NETWORK RUNTIME SBATCH UPGRADE
+export SBATCH
 given = $(foreach name,$(sort $(.VARIABLES)),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 quote = '$(subst ','\'',$(1))'
 # $(value) gives what was typed; $(MAKEOVERRIDES) would give it with make's own escapes of blanks, \ and $$
@@ -14,7 +15,7 @@ pipeline = @set -f; exec scripts/run pipeline $@ $(overrides) $(ARGS)
 PORT ?= 6006
 python := .venv/bin/python
 
-.PHONY: help train evaluate runs shards tensorboard test test-all lint lock image bench docs clean
+.PHONY: help train submit evaluate reproduce runs shards tensorboard test test-all test-release lint lock image bench docs clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -25,7 +26,13 @@ help: ## This list
 train: ## Train, evaluate and report; on the digits that come along, unless told otherwise
 	$(pipeline)
 
+submit: ## Train as a Slurm job, with the words of train; SBATCH='--time=8:00:00 --gres=gpu:1' for sbatch
+	@set -f; exec scripts/submit $(overrides) $(ARGS)
+
 evaluate: ## Evaluate a stored run again: run.name=NAME, with data=... on other data
+	$(pipeline)
+
+reproduce: ## Train a stored run anew and say whether it is the same, bit for bit: run.name=NAME
 	$(pipeline)
 
 runs: ## List the runs under runs/
@@ -43,7 +50,11 @@ test: ## The quick tests; ARGS go to pytest
 
 test-all: ## All tests, those that take minutes too, and what they cover
 	@scripts/setup dev
-	@set -f; exec $(python) -m pytest -m '' --cov $(ARGS)
+	@set -f; exec $(python) -m pytest -m 'not release' --cov $(ARGS)
+
+test-release: ## What a release is held to, an hour: runs killed more than a hundred times
+	@scripts/setup dev
+	@set -f; exec $(python) -m pytest -m release -rs $(ARGS)
 
 lint: ## Style, and that imports go down only
 	@scripts/setup dev

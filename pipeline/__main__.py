@@ -14,13 +14,14 @@ from pipeline.errors import ConfigError, PipelineError, RunError, Stopped, neare
 COMMANDS = {
     "train": "Train a model, evaluate it on the test split and write the report.",
     "evaluate": "Evaluate a stored run again (run.name=NAME), on the same data or other data (data=...).",
+    "reproduce": "Train a stored run anew (run.name=NAME) and say whether it comes out the same, bit for bit.",
     "runs": "List the runs under run.root; compare two of them; or write registry.html, a page of all.",
     "registry": "Bring the registry's tables up to date, take journals in, check them against it, or export it.",
     "drift": "Look for drift in data and predictions (run.name=NAME data=...), or in a metric over runs (series).",
     "shards": "Write a data set as TFRecord shards (data=... shards.path=FOLDER).",
     "reference": "Print the config reference as Markdown.",
 }
-STORED = (["evaluate"], ["drift"])  # commands whose config is that of a run
+STORED = (["evaluate"], ["reproduce"], ["drift"])  # commands whose config is that of a run
 # what may stand between a command and its KEY=VALUE words: what it does with how many names, and options
 WORDS = {
     "runs": {"compare": 2, "page": 0},

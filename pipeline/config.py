@@ -649,7 +649,7 @@ class Drift:
     metric: str = knob("accuracy", "`drift series` only: the score of each run that makes the series")
     label: str = knob("", "`drift series` only: whose score; '' where the runs have a single label")
     delta: float = knob(0.002, "`drift series` only: chance that ADWIN calls out a change at a cut where there is none")
-    threshold: float = knob(8.0, "`drift series` only: Page-Hinkley's, in standard deviations of the first runs")
+    threshold: float = knob(8.0, "`drift series` only: Page-Hinkley's, in standard deviations of a run's noise")
     rows: int = knob(10, "`drift series` only: runs below which nothing is said")
 
     def __post_init__(self):

@@ -20,7 +20,8 @@ def command_list(commands):
         "A KEY is a knob (training.epochs=5) or a choice (model=cnn); `python -m pipeline COMMAND --help` lists them.",
         "",
         "exit status: 0 done, 1 a defect of this program, 2 config, data or run is wrong, 3 the environment differs",
-        "from the lock or the device is not there, 75 stopped on request with a checkpoint saved: the same goes on.",
+        "from the lock or the device is not there, 4 a comparison found a difference, 5 it cannot tell (too few rows),",
+        "75 stopped on request with a checkpoint saved: the same goes on.",
     ]
     return "\n".join(lines)
 

@@ -14,7 +14,10 @@ from pipeline.runtime import determinism, devices, environment, run_folder
 
 DIFFERENT = 4  # exit status of a comparison that found a difference
 # what of an environment.json changes the bits, the likeliest first; identity holds the whole config
-CAUSES = ("lock.sha256", "drift", "hardware.", "cpu.model", "nvidia_driver", "image.id", "python", "identity.")
+CAUSES = (
+    *("identity.config.", "lock.sha256", "drift", "hardware.device", "hardware.gpus", "hardware.jit"),
+    *("cpu.model", "nvidia_driver", "image.id", "python", "identity.code"),
+)
 
 
 def run(config, config_yaml, command_line):
@@ -97,10 +100,10 @@ def next_name(folder, config):
     """The number of the newest reproduction if it is unfinished and the same, else the next."""
     begun = {int(path.parent.name): path.parent for path in folder.glob("reproductions/*/result.json")}
     newest = max(begun, default=0)
-    if newest and run_folder.status(begun[newest]) != run_folder.FINISHED:
-        if run_folder.read(begun[newest], "environment.json")["identity"] == run_folder.identity(config):
-            return str(newest)
-    return str(newest + 1)
+    if not newest or run_folder.status(begun[newest]) == run_folder.FINISHED:
+        return str(newest + 1)
+    same = run_folder.read(begun[newest], "environment.json")["identity"] == run_folder.identity(config)
+    return str(newest if same else newest + 1)
 
 
 # ---- what came out ---------------------------------------------------------------------------------------------------

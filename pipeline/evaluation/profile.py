@@ -199,7 +199,7 @@ def step_columns(sequences):
 
 def image_columns(images):
     """images: (rows, height, width, channels)."""
-    grey = images.mean(axis=3, dtype=np.float32)
+    grey = images[..., 0].astype(np.float32) if images.shape[3] == 1 else images.mean(axis=3, dtype=np.float32)
     yield " brightness", grey.mean(axis=(1, 2))
     yield " contrast", grey.std(axis=(1, 2))
     yield " edges", np.abs(np.diff(grey, axis=1)).mean(axis=(1, 2)) + np.abs(np.diff(grey, axis=2)).mean(axis=(1, 2))

@@ -1,0 +1,175 @@
+"""`drift`, as typed: its exit statuses are for a nightly job, its results for the registry, its page for people."""
+
+import html
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from pipeline.__main__ import main
+from pipeline.config import Registry
+from pipeline.registry import store, tables
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "registry"))
+
+from runs import write_run
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory, digits):
+    """A working directory with two finished runs, and digits as they are and as they are not."""
+    folder = tmp_path_factory.mktemp("drift")
+    for name, epochs in (("good", 12), ("short", 2)):
+        arguments = ["train", f"run.name={name}", f"run.root={folder}/runs", f"training.epochs={epochs}"]
+        assert main([*arguments, "training.tensorboard=false"]) == 0
+    rng = np.random.default_rng(0)
+    images, labels = digits.test.features["image"], digits.test.labels["digit"]
+    noisy = np.clip(images + rng.normal(0, 4, images.shape), 0, 16).astype(np.uint8)
+    np.savez(folder / "noisy.npz", image=noisy, digit=labels)
+    np.savez(folder / "few.npz", image=images[:60], digit=labels[:60])
+    np.savez(folder / "narrow.npz", image=images[:, :7], digit=labels)
+    return folder
+
+
+def of_file(folder, name):
+    return [
+        "data=npz",
+        f"data.path={folder}/{name}.npz",
+        "data.features=[image]",
+        "data.labels=[digit]",
+        "data.classes=10",
+    ]
+
+
+@pytest.fixture
+def drifting(workplace, capsys):
+    """A function of the words that come after `drift`: (exit status, what it said)."""
+
+    def call(*words, run="good"):
+        capsys.readouterr()
+        status = main(["drift", f"run.name={run}", f"run.root={workplace}/runs", *words])
+        said = capsys.readouterr()
+        return status, said.out or said.err
+
+    return call
+
+
+def test_the_same_data_is_no_drift_and_status_0(drifting):
+    status, said = drifting()
+    assert status == 0, said
+    assert "input: 40 comparisons: 40 none" in said
+
+
+def test_noise_is_drift_and_status_4_kept_in_the_registry_and_shown_on_a_page(workplace, drifting):
+    status, said = drifting(*of_file(workplace, "noisy"), "--json")
+    assert status == 4, said
+    results = json.loads(said)
+    assert {result["kind"] for result in results if result["verdict"] == "drift"} == {"input", "prediction"}
+    with store.reading(store.connect(Registry(), workplace / "runs")) as connection:
+        query = sa.select(tables.drift_result.c.subject, tables.drift_result.c.method, tables.drift_result.c.verdict)
+        kept = [tuple(row) for row in connection.execute(query.where(tables.drift_result.c.verdict == "drift"))]
+    assert kept == [
+        (result["subject"], result["method"], result["verdict"]) for result in results if result["verdict"] == "drift"
+    ]
+    pages = [path.read_text() for path in (workplace / "runs/good/drift").glob("*/drift.html")]
+    (page,) = [text for text in pages if '<span class="drift">drift</span>' in text]
+    assert page.count("<rect") > 50 and "default-src 'none'" in page
+    assert {result["subject"] for result in results} <= set(map(html.unescape, re.findall(r"<td>(.*?)</td>", page)))
+
+
+def test_too_few_rows_are_status_5(workplace, drifting):
+    status, said = drifting(*of_file(workplace, "few"))
+    assert status == 5 and "too few rows" in said
+
+
+@pytest.mark.parametrize("data", ["narrow", "japanese_vowels"])
+def test_other_columns_are_status_2(workplace, drifting, data):
+    other = ["data=japanese_vowels", "drift.split=test"] if data == "japanese_vowels" else of_file(workplace, data)
+    status, said = drifting(*other)
+    assert status == 2 and "expected the features" in said
+
+
+def test_a_run_is_compared_with_another_on_the_same_rows(workplace, drifting):
+    status, said = drifting("drift.split=test", "drift.against=good", "--json", run="short")
+    assert status == 4, said
+    (accuracy,) = [result for result in json.loads(said) if result["subject"] == "digit accuracy"]
+    assert (accuracy["kind"], accuracy["method"], accuracy["verdict"]) == ("performance", "paired bootstrap", "drift")
+    scores = [json.loads((workplace / "runs" / name / "result.json").read_text()) for name in ("short", "good")]
+    scores = [score["metrics"]["digit"]["accuracy"]["value"] for score in scores]
+    assert accuracy["effect"] == pytest.approx(scores[0] - scores[1])
+
+
+def test_evaluating_other_data_is_in_the_registry_too(workplace):
+    words = [f"run.root={workplace}/runs", "run.name=good", "evaluation.split=all"]
+    assert main(["evaluate", *words, *of_file(workplace, "noisy")]) == 0
+    engine = store.connect(Registry(), workplace / "runs")
+    with store.reading(engine) as connection:
+        query = sa.select(tables.evaluation.c.data, tables.evaluation.c.split).distinct()
+        assert set(map(tuple, connection.execute(query))) == {("digits", "test"), ("npz", "all")}
+        profiles = sa.select(sa.func.count()).select_from(tables.prediction_profile)
+        assert connection.scalar(profiles) == 3
+    assert store.verify(engine, workplace / "runs") == (2, [])
+
+
+# ---- series ---------------------------------------------------------------------------------------------------------
+
+
+def release(root, accuracies, **changes):
+    for accuracy in accuracies:
+        write_run(root, f"run-{len(list(root.glob('run-*'))):03}", epochs=1, accuracy=accuracy, **changes)
+
+
+def around(rng, level, runs):
+    return (level + rng.normal(0, 0.004, runs)).tolist()
+
+
+def series(root, capsys, *words):
+    capsys.readouterr()
+    status = main(["drift", "series", f"run.root={root}", *words, "--json"])
+    return status, json.loads(capsys.readouterr().out)
+
+
+def test_a_fall_with_a_new_lock_is_drift_and_names_it(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    release(tmp_path, around(rng, 0.97, 25))
+    release(tmp_path, around(rng, 0.95, 25), lock="2" * 64)
+    status, results = series(tmp_path, capsys)
+    assert status == 4
+    assert [result["method"] for result in results] == ["ADWIN", "Page-Hinkley"]
+    for result in results:
+        assert result["verdict"] == "drift" and result["effect"] == pytest.approx(-0.02, abs=0.005)
+        assert "from run run-025 on; lock changed with run run-025" in result["detail"]
+    page = (tmp_path / "drift.html").read_text()
+    assert "lock changed with run run-025" in page and "<polyline" in page
+    with store.reading(store.connect(Registry(), tmp_path)) as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(tables.drift_result)) == 2
+
+
+def test_a_fall_with_nothing_changed_says_so(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    release(tmp_path, [*around(rng, 0.97, 25), *around(rng, 0.95, 25)])
+    status, results = series(tmp_path, capsys)
+    assert status == 4 and all("nothing else changed" in result["detail"] for result in results)
+
+
+def test_a_level_series_is_status_0_although_the_lock_changed(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    release(tmp_path, around(rng, 0.97, 20))
+    release(tmp_path, around(rng, 0.97, 20), lock="2" * 64)
+    assert series(tmp_path, capsys)[0] == 0
+
+
+def test_a_short_series_is_status_5(tmp_path, capsys):
+    release(tmp_path, [0.97] * 5 + [0.5] * 4)
+    status, results = series(tmp_path, capsys)
+    assert status == 5 and {result["verdict"] for result in results} == {"too few rows"}
+
+
+def test_a_score_that_no_run_has_is_status_2(tmp_path, capsys):
+    release(tmp_path, [0.97])
+    assert main(["drift", "series", f"run.root={tmp_path}", "drift.metric=accuracyy"]) == 2
+    assert "drift.metric=accuracyy" in capsys.readouterr().err

@@ -1,0 +1,293 @@
+"""Drift of two samples: what the statistics are under no drift, and what they find when there is some."""
+
+import numpy as np
+import pytest
+from scipy.stats import binom, chi2, chi2_contingency, ks_2samp, norm
+
+from pipeline.config import Drift, Evaluation
+from pipeline.data.blocks import blocks
+from pipeline.evaluation import drift, profile
+from pipeline.spec import class_label, real_label
+
+SIMULATIONS = 100_000
+
+
+def compared(reference, new, config=None):
+    """The results of comparing two blocks: column name -> values."""
+    before = profile.profile([reference])
+    return drift.compare(drift.INPUT, before, profile.count(before.columns, [new]), config or Drift())
+
+
+def verdicts(results):
+    return {result.verdict for result in results}
+
+
+# ---- the population stability index ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n, m, bins", [(1_000, 1_000, 20), (1_000, 1_000, 10), (5_000, 1_000, 20)])
+def test_the_index_has_the_null_mean_and_critical_values_it_is_said_to_have(n, m, bins):
+    rng, shares = np.random.default_rng(0), np.full(bins, 1 / bins)
+    one = rng.multinomial(n, shares, SIMULATIONS).astype(float)
+    other = rng.multinomial(m, shares, SIMULATIONS).astype(float)
+    p, q = one / n, other / m
+    values = ((p - q) * np.log(p / q)).sum(axis=1)
+    assert drift.stability_index(one[0], other[0]) == pytest.approx(values[0])
+    scale, freedom = drift.index_null(one[0], other[0])
+    assert values.mean() == pytest.approx(scale * freedom, rel=0.02)
+    for rate in (0.05, 0.01):
+        assert np.quantile(values, 1 - rate) == pytest.approx(scale * chi2.isf(rate, freedom), rel=0.05)
+
+
+@pytest.mark.parametrize("bins", [20, 30, 100])
+def test_the_index_of_two_normals_is_their_j_divergence(bins):
+    edges = norm.ppf(np.arange(1, bins) / bins)
+    one, other = (np.diff([0, *norm.cdf(edges - shift), 1]) * 1e9 for shift in (0, 0.5))
+    assert drift.stability_index(one, other) == pytest.approx(0.25, rel=0.05)
+
+
+def test_an_empty_bin_gives_a_finite_index():
+    assert np.isfinite(drift.stability_index(np.array([100.0, 0.0]), np.array([50.0, 50.0])))
+
+
+# ---- the tests against SciPy's --------------------------------------------------------------------------------------
+
+
+def test_chi_square_is_scipys():
+    one, other = np.array([30.0, 50, 20]), np.array([100.0, 70, 60])
+    effect, p_value, _ = drift.chi_square_test(one, other, 0.01, 0.1)
+    expected = chi2_contingency(np.stack([one, other]), correction=False)
+    assert p_value == pytest.approx(expected.pvalue)
+    assert effect == pytest.approx(np.sqrt(expected.statistic * (1 / 100 + 1 / 230)))
+
+
+def test_the_binned_distance_comes_near_scipys_and_never_exceeds_it():
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(size=5_000), rng.normal(0.3, size=2_000)
+    before = profile.profile([{"x": one}])
+    after = profile.count(before.columns, [{"x": other}])
+    counts = (np.array(found.columns["x"].counts, float) for found in (before, after))
+    effect, p_value, _ = drift.distance_test(*counts, 0.01, 0.05)
+    expected = ks_2samp(one, other)
+    assert 0.95 * expected.statistic <= effect <= expected.statistic
+    assert p_value >= expected.pvalue
+
+
+def test_neighbouring_bins_are_joined_until_enough_rows_can_be_expected():
+    one, other = np.array([1.0, 1, 1, 1, 96, 0, 0, 900]), np.array([0.0, 0, 0, 0, 10, 0, 0, 90])
+    p, q = drift.pooled(one, other)
+    assert p.sum() == one.sum() and q.sum() == other.sum()
+    assert ((p + q) * min(one.sum(), other.sum()) / (p + q).sum() >= drift.LEAST_EXPECTED).all()
+
+
+# ---- verdicts -------------------------------------------------------------------------------------------------------
+
+
+def test_a_shift_that_matters_to_nobody_is_no_drift_however_many_rows_show_it():
+    rng = np.random.default_rng(0)
+    results = compared({"x": rng.normal(size=500_000)}, {"x": rng.normal(0.02, size=500_000)})
+    assert min(result.p_value for result in results) < 1e-6  # and yet
+    assert verdicts(results) == {drift.NONE}
+
+
+def test_a_shift_of_half_a_standard_deviation_is_drift():
+    rng = np.random.default_rng(0)
+    assert verdicts(compared({"x": rng.normal(size=5_000)}, {"x": rng.normal(0.5, size=1_000)})) == {drift.DRIFT}
+
+
+def test_a_hundred_undrifted_columns_are_none_although_some_p_values_are_small():
+    rng = np.random.default_rng(0)
+    blocks_ = [{str(column): rng.normal(size=rows) for column in range(100)} for rows in (5_000, 1_000)]
+    assert verdicts(compared(*blocks_)) == {drift.NONE}
+
+
+def test_too_few_rows_are_told_as_such():
+    rng = np.random.default_rng(0)
+    assert verdicts(compared({"x": rng.normal(size=5_000)}, {"x": rng.normal(9, size=99)})) == {drift.FEW}
+    assert verdicts(compared({"x": rng.normal(size=5_000)}, {"x": rng.normal(9, size=100)})) == {drift.DRIFT}
+
+
+def test_a_column_that_was_constant_and_no_longer_is_is_drift():
+    assert drift.DRIFT in verdicts(compared({"x": np.zeros(1_000)}, {"x": np.r_[np.zeros(500), np.ones(500)]}))
+    assert verdicts(compared({"x": np.zeros(1_000)}, {"x": np.zeros(1_000)})) == {drift.NONE}
+
+
+def test_values_gone_missing_are_drift():
+    rng = np.random.default_rng(0)
+    new = rng.normal(size=1_000)
+    new[:200] = np.nan
+    assert drift.DRIFT in verdicts(compared({"x": rng.normal(size=5_000)}, {"x": new}))
+    assert drift.DRIFT in verdicts(compared({"x": rng.normal(size=5_000)}, {"x": np.full(1_000, np.nan)}))
+
+
+def test_a_category_never_seen_before_is_drift():
+    rng = np.random.default_rng(0)
+    names = [rng.choice(np.array(known, dtype=object), 1_000) for known in (["a", "b"], ["a", "b", "new"])]
+    assert drift.DRIFT in verdicts(compared({"x": names[0]}, {"x": names[1]}))
+
+
+# ---- digits: false alarms, and shifts of the kinds of Rabanser et al. 2019, "Failing Loudly" -------------------------
+
+
+@pytest.fixture(scope="module")
+def all_digits(digits):
+    """(images, labels) of all 1,797 rows, and their spec."""
+    parts = (digits.train, digits.validation, digits.test)
+    images = np.concatenate([part.features["image"] for part in parts])
+    return images, np.concatenate([part.labels["digit"] for part in parts]), digits.spec
+
+
+def columns(spec, images, labels):
+    return profile.data_columns(spec, {"image": images}, {"digit": labels})
+
+
+def test_undrifted_digits_raise_no_more_false_alarms_than_the_stated_rate(all_digits):
+    images, labels, spec = all_digits
+    rng, block, alarms = np.random.default_rng(0), columns(spec, images, labels), 0
+    config = Drift(rate=0.05, psi=0, distance=0, effect=0)  # chance alone
+    for _ in range(500):
+        order = rng.permutation(len(labels))
+        halves = [{name: values[half] for name, values in block.items()} for half in np.array_split(order, 2)]
+        alarms += drift.DRIFT in verdicts(compared(*halves, config))
+    assert alarms <= binom.ppf(0.99, 500, config.rate)
+
+
+def noisy(rng, images, labels, hit):
+    changed = images.astype(float)
+    changed[hit] += rng.normal(0, 4, changed[hit].shape)
+    return np.clip(changed, 0, 16).astype(images.dtype), labels
+
+
+def rotated(rng, images, labels, hit):
+    from scipy.ndimage import rotate
+
+    changed = images.copy()
+    angles = rng.uniform(20, 40, len(hit)) * rng.choice([-1, 1], len(hit))
+    for row, angle in zip(hit, angles, strict=True):
+        changed[row] = np.clip(rotate(images[row], angle, reshape=False, order=1), 0, 16)
+    return changed, labels
+
+
+def knocked_out(rng, images, labels, hit):
+    gone = hit[labels[hit] == 0]
+    keep = np.setdiff1d(np.arange(len(labels)), gone)
+    return images[keep], labels[keep]
+
+
+SHIFTS = [
+    (noisy, 0.5, True),
+    (noisy, 1.0, True),
+    (rotated, 0.5, True),
+    (rotated, 1.0, True),
+    (knocked_out, 0.1, False),  # a tenth of a tenth of the rows: nothing sees that in 1,000
+    (knocked_out, 1.0, True),
+]
+
+
+@pytest.mark.parametrize("shift, share, seen", SHIFTS, ids=[f"{shift.__name__}-{share}" for shift, share, _ in SHIFTS])
+def test_shifts_of_digits_are_seen_from_a_thousand_rows(all_digits, shift, share, seen):
+    images, labels, spec = all_digits
+    rng = np.random.default_rng(0)
+    order = rng.permutation(len(labels))
+    before, after = order[:797], order[797:]
+    hit = rng.permutation(len(after))[: int(share * len(after))]
+    changed = shift(rng, images[after], labels[after], hit)
+    results = compared(columns(spec, images[before], labels[before]), columns(spec, *changed))
+    assert (drift.DRIFT in verdicts(results)) == seen
+
+
+# ---- predictions and performance ------------------------------------------------------------------------------------
+
+
+def made_up(rng, rows, sharpness=1.0, wrong=0.0):
+    """(targets, probabilities) of a calibrated model of three classes; `wrong` of the targets are then drawn anew."""
+    scores = rng.normal(size=(rows, 3)) * 2
+    truth = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    targets = (truth.cumsum(axis=1) < rng.random((rows, 1))).sum(axis=1).clip(0, 2)
+    targets = np.where(rng.random(rows) < wrong, rng.integers(0, 3, rows), targets)
+    said = np.exp(scores * sharpness)
+    return targets, said / said.sum(axis=1, keepdims=True)
+
+
+LABEL = class_label(["a", "b", "c"])
+
+
+def said(one, other):
+    before = profile.predictions(LABEL, *one)
+    after = profile.predictions(LABEL, *other, before.profile.columns)
+    results = drift.compare_predictions({"y": before}, {"y": after}, Drift())
+    return {result.subject for result in results if result.verdict == drift.DRIFT}
+
+
+def test_the_same_model_on_like_rows_has_no_drift():
+    rng = np.random.default_rng(0)
+    assert said(made_up(rng, 5_000), made_up(rng, 2_000)) == set()
+
+
+def test_an_overconfident_model_is_seen_in_its_confidence_and_calibration():
+    rng = np.random.default_rng(0)
+    found = said(made_up(rng, 5_000), made_up(rng, 2_000, sharpness=3))
+    assert {"confidence", "calibration"} <= found
+    assert not {"predicted class", "right or wrong"} & found  # what it predicts is the same
+
+
+def test_labels_that_no_longer_fit_are_seen_in_calibration_and_errors_alone():
+    rng = np.random.default_rng(0)
+    assert said(made_up(rng, 5_000), made_up(rng, 2_000, wrong=0.4)) == {"calibration", "right or wrong"}
+
+
+def calibration_alarms():
+    rng, alarms = np.random.default_rng(0), 0
+    for _ in range(300):
+        before, after = (profile.calibration(LABEL, *made_up(rng, rows)) for rows in (3_000, 1_000))
+        alarms += drift.calibration_test(before, after, 0.05, 0)[1] <= 0.05
+    return alarms
+
+
+def test_calibration_of_the_same_model_raises_no_more_false_alarms_than_its_rate():
+    assert calibration_alarms() <= binom.ppf(0.99, 300, 0.05)
+
+
+def performance(targets, one, other, label=LABEL, **changes):
+    config = Evaluation(resamples=500)
+    results = drift.paired_difference("y", label, targets, one, other, config, Drift(**changes), seed=0)
+    return {result.subject: result for result in results}
+
+
+def test_a_model_compared_with_itself_differs_by_nothing():
+    targets, outputs = made_up(np.random.default_rng(0), 1_000)
+    assert {(result.effect, result.verdict) for result in performance(targets, outputs, outputs).values()} == {
+        (0.0, drift.NONE)
+    }
+
+
+def test_a_worse_model_is_seen_with_the_sign_and_size_of_the_difference():
+    rng = np.random.default_rng(0)
+    targets, outputs = made_up(rng, 2_000)
+    worse = outputs.copy()
+    worse[:200] = np.roll(worse[:200], 1, axis=1)
+    found = performance(targets, outputs, worse)["y accuracy"]
+    right = (outputs.argmax(axis=1) == targets).mean() - (worse.argmax(axis=1) == targets).mean()
+    assert found.effect == pytest.approx(-right) and found.effect < 0
+    assert found.verdict == drift.DRIFT and "95" not in found.verdict and "0.95 interval" in found.detail
+
+
+def test_pairing_sees_what_two_intervals_would_not():
+    targets, outputs = made_up(np.random.default_rng(0), 1_000)
+    worse = outputs.copy()
+    right = np.flatnonzero(outputs.argmax(axis=1) == targets)[:15]
+    worse[right] = np.roll(worse[right], 1, axis=1)  # 1.5 points, where either interval is about 5 wide
+    assert performance(targets, outputs, worse)["y accuracy"].verdict == drift.DRIFT
+
+
+def test_scores_of_real_labels_are_compared_too():
+    rng = np.random.default_rng(0)
+    targets = rng.normal(size=(500, 1))
+    one, other = targets + rng.normal(0, 0.1, (500, 1)), targets + rng.normal(0, 0.3, (500, 1))
+    found = performance(targets, one, other, real_label())
+    assert found["y rmse"].verdict == drift.DRIFT and found["y rmse"].effect > 0
+
+
+def test_blocks_of_a_split_are_its_rows(digits):
+    parts = list(blocks(digits.train, digits.spec))
+    assert np.array_equal(np.concatenate([features["image"] for features, _ in parts]), digits.train.features["image"])
