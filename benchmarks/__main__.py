@@ -4,8 +4,8 @@ import importlib
 import os
 import sys
 
-USUAL = ("startup", "engines", "convnet")
-BENCHMARKS = (*USUAL, "accuracy")
+USUAL = ("startup", "engines", "convnet", "checkpoints")
+BENCHMARKS = (*USUAL, "registry", "drift", "accuracy")
 
 
 def main(arguments):

@@ -33,7 +33,7 @@ class Recorder:
             self.warned = True
             return
         if self.courier is None and self.config.url != "none":
-            self.courier = Courier(self.config, self.root, self.journal.path)
+            self.courier = Courier(self.config, self.root, self.journal)
         if self.courier is not None:
             self.courier.tell()
 

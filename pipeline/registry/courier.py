@@ -9,8 +9,9 @@ RETRY_SECONDS = (1, 2, 5, 10, 30)  # between two attempts at a registry that is 
 class Courier:
     """A thread that takes a run's journal in whenever there is news, and at its start what other runs have left.
 
-    config: a config.Registry. The registry may be slow, full or away: the run goes on, one line says so, and the
-    journal is taken in by the next run or by `registry ingest`.
+    config: a config.Registry. root: run.root. journal: the run's journal.Journal, which this thread puts on disk too.
+    The registry may be slow, full or away: the run goes on, one line says so, and the journal is taken in by the next
+    run or by `registry ingest`.
     """
 
     def __init__(self, config, root, journal):
@@ -43,6 +44,7 @@ class Courier:
             self.news.clear()
             last = self.closing.is_set()
             try:
+                self.journal.sync()  # the journal comes before the registry
                 if engine is None:
                     engine = self._open()
                 self._carry(engine)
@@ -70,7 +72,7 @@ class Courier:
     def _carry(self, engine):
         from pipeline.registry import store
 
-        store.take_in(engine, self.journal)
+        store.take_in(engine, self.journal.path)
 
 
 def warn(message):

@@ -9,6 +9,7 @@ import hashlib
 import json
 import sqlite3
 from contextlib import closing, contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -221,6 +222,14 @@ def shown(engine):
 # ---- taking journals in ---------------------------------------------------------------------------------------------
 
 
+# how far a run's journal has been taken in; holds the row, so that nobody else takes the same lines in
+TAKEN = (
+    sa.select(tables.run.c.id, tables.run.c.journal_bytes, tables.run.c.journal_sha256)
+    .where(tables.run.c.uuid == sa.bindparam("run"))
+    .with_for_update()
+)
+
+
 def take_in(engine, path):
     """Take in what is new in a journal, in one transaction. Returns how many lines that was.
 
@@ -232,9 +241,12 @@ def take_in(engine, path):
 
 def take_in_content(connection, path, uuid, head, content):
     """The part of take_in inside the transaction. uuid, head, content: what journal.read(path) gives."""
-    put(connection, tables.run, [{"uuid": uuid, "journal_bytes": 0, "journal_sha256": EMPTY}], keep=True)
-    columns = tables.run.c.id, tables.run.c.journal_bytes, tables.run.c.journal_sha256
-    taken = connection.execute(sa.select(*columns).where(tables.run.c.uuid == uuid).with_for_update()).one()
+    if uuid is None:
+        return 0
+    taken = connection.execute(TAKEN, {"run": uuid}).one_or_none()
+    if taken is None:
+        put(connection, tables.run, [{"uuid": uuid, "journal_bytes": 0, "journal_sha256": EMPTY}], keep=True)
+        taken = connection.execute(TAKEN, {"run": uuid}).one()
     digest = hashlib.sha256(content[: taken.journal_bytes])
     if digest.hexdigest() != taken.journal_sha256:
         # another process may have taken in what was written after this one had read: nothing is new then
@@ -378,21 +390,27 @@ def drift_rows(run_id, place, line):
 def put(connection, table, rows, keep=False):
     """Insert rows; those whose key is there already replace what stands there, or `keep` it."""
     rows = list(rows)
-    if not rows:
-        return
-    statement = INSERT[connection.dialect.name](table)
+    if rows:
+        connection.execute(insertion(connection.dialect.name, table, tuple(rows[0]), keep), rows)
+
+
+@cache  # to build it takes longer than to run it
+def insertion(dialect, table, columns, keep):
+    """The statement of `put` for rows of these columns."""
+    statement = INSERT[dialect](table)
     unique = [item for item in table.constraints if isinstance(item, sa.UniqueConstraint)]
     keys = [column.name for column in (unique[0].columns if unique else table.primary_key.columns)]
-    others = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    others = {name: statement.excluded[name] for name in columns if name not in keys}
     if keep or not others:
-        statement = statement.on_conflict_do_nothing(index_elements=keys)
-    else:
-        statement = statement.on_conflict_do_update(index_elements=keys, set_=others)
-    connection.execute(statement, rows)
+        return statement.on_conflict_do_nothing(index_elements=keys)
+    return statement.on_conflict_do_update(index_elements=keys, set_=others)
+
+
+CHANGE = sa.update(tables.run).where(tables.run.c.id == sa.bindparam("changed"))
 
 
 def change_run(connection, run_id, **values):
-    connection.execute(sa.update(tables.run).where(tables.run.c.id == run_id), values)
+    connection.execute(CHANGE, values | {"changed": run_id})
 
 
 def canonical(value):
@@ -442,6 +460,8 @@ def verify(engine, root):
         for path in journal.under(root):
             try:
                 uuid, head, content = journal.read(path)
+                if uuid is None:
+                    continue
                 found = snapshot(connection, uuid)
                 take_in_content(empty, path, uuid, head, content[: taken_bytes(connection, uuid) or None])
                 expected = snapshot(empty, uuid)

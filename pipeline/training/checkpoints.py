@@ -1,12 +1,13 @@
 """Checkpoints: everything that advances during training, written whole or not at all, and read only if undamaged.
 
 One file holds the variables (weights, seed generators, optimizer slots and step, metrics inside an epoch), the state
-of the callbacks that have one, the history and the place in the data. It begins with the sha256 of what follows.
+of the callbacks that have one, the history and the place in the data. Its first line is the sha256 of what follows: a
+line of JSON, and the bytes of the arrays that it lists.
 """
 
 import hashlib
-import io
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -171,20 +172,19 @@ def _encode(state):
                 lists |= {f"{owner}/{name}/{place:04d}": array for place, array in enumerate(value)}
             else:
                 callbacks.setdefault(owner, {})[name] = value
-    places = {"epoch": state.epoch, "step": state.step, "finished": state.finished, "best": state.best}
-    header = places | {"callbacks": callbacks}
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        header=np.frombuffer(json.dumps(header).encode(), np.uint8),
-        **{f"variable:{name}": _as_stored(array) for name, array in state.arrays.items()},
-        **{f"callback:{name}": _as_stored(array) for name, array in lists.items()},
-    )
-    return buffer.getvalue()
+    arrays = {f"variable:{name}": array for name, array in state.arrays.items()}
+    arrays |= {f"callback:{name}": array for name, array in lists.items()}
+    arrays = {name: _as_stored(array) for name, array in arrays.items()}
+    header = {
+        **{"epoch": state.epoch, "step": state.step, "finished": state.finished, "best": state.best},
+        "callbacks": callbacks,
+        "arrays": [(name, array.dtype.str, array.shape) for name, array in arrays.items()],
+    }
+    return b"".join([json.dumps(header).encode(), b"\n", *(array.tobytes() for array in arrays.values())])
 
 
 def _as_stored(array):
-    """The array in a dtype that .npz files hold: bfloat16 becomes float32, which has all of its values."""
+    """The array in a dtype that NumPy has a name for: bfloat16 becomes float32, which has all of its values."""
     return array.astype(np.float32) if array.dtype.kind == "V" else array
 
 
@@ -194,12 +194,20 @@ def _read(path: Path):
     digest, _, body = content.partition(b"\n")
     if hashlib.sha256(body).hexdigest().encode() != digest:
         return None
-    with np.load(io.BytesIO(body), allow_pickle=False) as stored:
-        header = json.loads(stored["header"].tobytes())
-        for name in sorted(stored.files):
-            if name.startswith("callback:"):
-                owner, attribute, _ = name.removeprefix("callback:").split("/")
-                header["callbacks"].setdefault(owner, {}).setdefault(attribute, []).append(stored[name])
-        arrays = {name.removeprefix("variable:"): stored[name] for name in stored.files if name.startswith("variable:")}
-    best = header.get("best")
-    return State(header["epoch"], header["step"], header["finished"], arrays, header["callbacks"], best and tuple(best))
+    head, _, values = body.partition(b"\n")
+    try:
+        header = json.loads(head)
+    except ValueError:  # whole, but of another form than this program writes
+        return None
+    arrays, callbacks, offset = {}, header["callbacks"], 0
+    for name, dtype, shape in header["arrays"]:
+        array = np.frombuffer(values, dtype, math.prod(shape), offset).reshape(shape).copy()
+        offset += array.nbytes
+        whose, _, name = name.partition(":")
+        if whose == "variable":
+            arrays[name] = array
+        else:
+            owner, attribute, _ = name.split("/")
+            callbacks.setdefault(owner, {}).setdefault(attribute, []).append(array)
+    best = header["best"] and tuple(header["best"])
+    return State(header["epoch"], header["step"], header["finished"], arrays, callbacks, best)

@@ -3,20 +3,15 @@
 import html
 import json
 import re
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from written_runs import write_run
 
 from pipeline.__main__ import main
 from pipeline.config import Registry
 from pipeline.registry import store, tables
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "registry"))
-
-from runs import write_run
 
 
 @pytest.fixture(scope="module")

@@ -8,15 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from written_runs import write_run
 
 from pipeline.__main__ import main
 from pipeline.config import Registry
 from pipeline.registry import journal, store
 
 PROJECT = Path(__file__).parents[2]
-sys.path.insert(0, str(PROJECT / "tests" / "registry"))
-
-from runs import write_run  # noqa: E402
 
 
 @pytest.fixture

@@ -76,6 +76,7 @@ def test_a_difference_is_told_by_epoch_variable_amount_and_cause(root, capsys):
     assert found["variable"]["by"] > 0 and found["identical"] is False
 
 
+@pytest.mark.slow
 def test_a_difference_from_one_epoch_on_names_that_epoch(root, capsys):
     lines = [json.loads(line) for line in (root / "mine" / "metrics.jsonl").read_text().splitlines()]
     lines[1]["loss"] += 0.5
@@ -85,11 +86,13 @@ def test_a_difference_from_one_epoch_on_names_that_epoch(root, capsys):
     assert "nothing that was recorded differs" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_each_reproduction_has_a_folder_of_its_own(root):
     assert [reproduce(root), reproduce(root)] == [0, 0]
     assert comparison(root, 1) == comparison(root, 2)
 
 
+@pytest.mark.slow
 def test_a_model_that_is_gone_leaves_the_amount_untold(root, capsys):
     (root / "mine" / "model.keras").unlink()
     assert reproduce(root, "seed=1") == 4
@@ -119,7 +122,6 @@ def test_another_lock_than_the_run_was_trained_with_is_exit_status_3(root, capsy
     path = root / "mine" / "environment.json"
     change(path, lock=json.loads(path.read_text())["lock"] | {"sha256": "f" * 64})
     refused(root, capsys, 3, "the lock it was trained with", "f" * 16, "environment.allow_drift=true")
-    assert reproduce(root, "environment.allow_drift=true") == 0
 
 
 def test_another_device_than_the_run_was_trained_on_is_exit_status_3(root, capsys):
@@ -145,3 +147,18 @@ def test_the_digests_of_the_variables_are_those_of_the_saved_model(root):
     for weight, found in zip(kept, model.get_weights(), strict=True):
         head = json.dumps([weight["path"], found.shape, str(found.dtype)]).encode()
         assert weight["sha256"] == hashlib.sha256(head + found.tobytes()).hexdigest()
+
+
+@pytest.mark.slow
+def test_a_reproduction_that_was_stopped_is_gone_on_with(root):
+    assert reproduce(root) == 0
+    change(root / "mine" / "reproductions" / "1" / "result.json", status="interrupted")
+    assert reproduce(root) == 0
+    assert [path.name for path in (root / "mine" / "reproductions").iterdir()] == ["1"]
+
+
+@pytest.mark.slow
+def test_another_lock_may_be_compared_all_the_same(root):
+    path = root / "mine" / "environment.json"
+    change(path, lock=json.loads(path.read_text())["lock"] | {"sha256": "f" * 64})
+    assert reproduce(root, "environment.allow_drift=true") == 0

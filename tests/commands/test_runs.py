@@ -5,18 +5,13 @@ import json
 import re
 import shutil
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from written_runs import write_run
 
 from pipeline.__main__ import main
 from pipeline.config import Registry
 from pipeline.registry import page, store
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "registry"))
-
-from runs import write_run
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ import gzip
 import numpy as np
 import pytest
 
+from pipeline import files
 from pipeline.errors import DataError
-from pipeline.evaluation import files, predictions
+from pipeline.evaluation import predictions
 from pipeline.spec import MULTI_LABEL, ONE_HOT, class_label, real_label, row_label
 
 

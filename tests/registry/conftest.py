@@ -5,7 +5,6 @@ import pwd
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -13,8 +12,6 @@ import pytest
 
 from pipeline.config import Registry
 from pipeline.registry import store
-
-sys.path.insert(0, str(Path(__file__).parent))  # written_runs.py, for the tests and the processes that they start
 
 PASSWORD = "a passw0rd: ü'\\ %s"
 
@@ -79,7 +76,8 @@ def server():
         if shutil.which("runuser") is None or user not in {entry.pw_name for entry in pwd.getpwall()}:
             pytest.skip("PostgreSQL's server refuses root, and there is no user postgres to run it as")
     before = os.environ.get("PGPASSWORD")
-    with tempfile.TemporaryDirectory() as outside:  # pytest's own folders are closed to other users
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # each database is some 7 MB in 300 files
+    with tempfile.TemporaryDirectory(dir=memory) as outside:  # pytest's own folders are closed to other users
         Path(outside).chmod(0o755)
         folder = Path(outside) / "postgresql"
         folder.mkdir()

@@ -74,11 +74,17 @@ def test_a_damaged_line_is_refused_naming_its_byte(tmp_path):
         events(path)
 
 
-@pytest.mark.parametrize("first", [b"", b"\n", b"{}\n", b'{"run": 1}\n', b'{"run": "xyz"}\n', b"[]\n", b"\xff\n"])
+@pytest.mark.parametrize("first", [b"\n", b"{}\n", b'{"run": 1}\n', b'{"run": "xyz"}\n', b"[]\n", b"\xff\n"])
 def test_a_file_that_is_no_journal_is_refused(tmp_path, first):
     (tmp_path / journal.NAME).write_bytes(first)
     with pytest.raises(RegistryError, match="expected the journal"):
         journal.read(tmp_path / journal.NAME)
+
+
+@pytest.mark.parametrize("begun", [b"", b'{"run": "0123'])
+def test_a_journal_without_a_whole_line_holds_nothing_yet(tmp_path, begun):
+    (tmp_path / journal.NAME).write_bytes(begun)
+    assert journal.read(tmp_path / journal.NAME) == (None, 0, b"")
 
 
 def test_words_that_are_no_utf8_come_back(tmp_path):

@@ -185,6 +185,14 @@ def test_a_damaged_journal_keeps_no_other_out(engine, tmp_path):
     assert whole.exists()
 
 
+def test_a_journal_that_another_process_has_just_opened_is_passed_over(engine, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / journal.NAME).touch()
+    assert store.take_in_all(engine, tmp_path) == (0, [])
+    assert store.verify(engine, tmp_path) == (0, [])
+    assert count(engine, tables.run) == 0
+
+
 def test_a_row_changed_by_hand_is_found_by_verify(engine, tmp_path):
     store.take_in(engine, write_run(tmp_path, "a"))
     store.take_in(engine, write_run(tmp_path, "b"))

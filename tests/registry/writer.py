@@ -17,7 +17,7 @@ folder.mkdir()
 journal = Journal(folder / NAME)
 if config.url:
     store.upgrade(store.connect(config, root))  # a job makes no tables on a server; here all of them try at once
-courier = Courier(config, root, journal.path)
+courier = Courier(config, root, journal)
 journal.add(BEGIN, **beginning(folder, command=name))
 for epoch in range(1, int(epochs) + 1):
     journal.add(EPOCH, epoch=epoch, metrics={"loss": float(epoch), name: 0.5})

@@ -79,6 +79,18 @@ def test_a_run_of_any_kind_that_was_disturbed_comes_to_the_same_end(tmp_path, ov
 
 
 @pytest.mark.slow
+def test_a_run_without_the_time_to_finish_its_step_ends_and_goes_on_from_the_checkpoint_before(tmp_path):
+    process = start(tmp_path, "run.name=mine", *QUICK, "run.grace=0")
+    after_an_epoch(process, tmp_path / "mine")
+    process.send_signal(signal.SIGUSR1)
+    status, _, err = finish(process)
+    assert status == 75 and "Traceback" not in err
+    assert json.loads((tmp_path / "mine" / "result.json").read_text())["status"] == "interrupted"
+    status, out, err = finish(start(tmp_path, "run.name=mine", *QUICK))
+    assert status == 0 and "going on after epoch" in out, err
+
+
+@pytest.mark.slow
 def test_a_second_process_is_refused_while_the_first_works(tmp_path):
     long = ["run.name=mine", "training.epochs=100000", "training.tensorboard=false"]
     first = start(tmp_path, *long)

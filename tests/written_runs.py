@@ -6,12 +6,12 @@ from pathlib import Path
 from pipeline.registry.journal import ARTIFACT, BEGIN, END, EPOCH, EVALUATION, NAME, Journal
 
 FINGERPRINT = "f" * 64
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[1]
 
 
 def environment():
     """Of a process that a test starts; the server's password is in it once there is one."""
-    return os.environ | {"PYTHONPATH": str(PROJECT)}
+    return os.environ | {"PYTHONPATH": f"{PROJECT}{os.pathsep}{PROJECT / 'tests'}"}
 
 
 def beginning(folder, **changes):
