@@ -13,6 +13,7 @@ from pipeline.errors import ConfigError, PipelineError, RunError, Stopped, neare
 
 COMMANDS = {
     "train": "Train a model, evaluate it on the test split and write the report.",
+    "check": "Look at a set-up for what would go wrong, and train nothing.",
     "evaluate": "Evaluate a stored run again (run.name=NAME), on the same data or other data (data=...).",
     "reproduce": "Train a stored run anew (run.name=NAME) and say whether it comes out the same, bit for bit.",
     "runs": "List the runs under run.root; compare two of them; or write registry.html, a page of all.",
@@ -32,7 +33,9 @@ OPTIONS = {"runs": ("--json",), "drift": ("--json",)}
 
 
 def main(arguments):
-    """Run one command line. Returns the exit status; a defect of this program stays a traceback, status 1."""
+    """Run one command line and tell what went wrong in a few lines. Returns the exit status; a defect of this program stays a traceback, status 1."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a locale without the signs of a table shall not end a run
     try:
         return run(arguments)
     except Stopped as note:

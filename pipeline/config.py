@@ -2,7 +2,7 @@
 
 The command line and the files under configs/ can only set what stands here. Group members (one data set, one model)
 are subclasses, so code picks an implementation by `match` on the class. `__post_init__` validates and never
-transforms; rules that need two parts at once live in preflight.py.
+transforms; rules that need two parts at once live in preflight/.
 """
 
 from dataclasses import dataclass, field, fields
@@ -142,6 +142,9 @@ class Npz(Data):
         given("data.features", self.features)
         given("data.labels", self.labels)
         one_of("data.label_kind", self.label_kind, LABEL_KINDS)
+        names = self.features + self.labels
+        if len(set(names)) < len(names):
+            raise ConfigError(f"data: an array is named more than once in {names}. An array has one role.")
 
 
 @dataclass
@@ -195,6 +198,9 @@ class ImageFolder(Data):
     def __post_init__(self):
         super().__post_init__()
         given("data.path", self.path)
+        for key in ("height", "width"):
+            if getattr(self, key) is not None:
+                at_least(f"data.{key}", getattr(self, key), 1)
         if self.channels not in (1, 3):
             raise ConfigError(f"data.channels: expected 1 or 3; found {self.channels}.")
         if (self.height is None) != (self.width is None):
@@ -248,7 +254,7 @@ class Synthetic(Data):
         at_least("data.rows", self.rows, 1)
         at_least("data.classes", self.classes, 0)
         at_least("data.noise", self.noise, 0)
-        if any(size < 1 for size in self.shape):
+        if not self.shape or any(size < 1 for size in self.shape):
             raise ConfigError(f"data.shape: expected sizes of at least 1; found {self.shape}.")
         if self.lengths and not (len(self.lengths) == 2 and 1 <= self.lengths[0] <= self.lengths[1]):
             raise ConfigError(f"data.lengths: expected [shortest, longest]; found {self.lengths}.")
@@ -457,8 +463,11 @@ class Supervised(Objective):
         for metric in self.metrics or []:
             keras_object("objective.metrics", metric)
         if isinstance(self.class_weight, list):
-            if any(not isinstance(weight, (int, float)) or weight < 0 for weight in self.class_weight):
-                raise ConfigError(f"objective.class_weight: expected weights from 0 on; found {self.class_weight}.")
+            numbers = all(isinstance(weight, (int, float)) and weight >= 0 for weight in self.class_weight)
+            if not numbers or not sum(self.class_weight):
+                raise ConfigError(
+                    f"objective.class_weight: expected weights from 0 on, not all 0; found {self.class_weight}."
+                )
         elif self.class_weight not in (None, "balanced"):
             raise ConfigError(
                 f"objective.class_weight: expected null, balanced or a list; found {self.class_weight!r}."
@@ -577,6 +586,12 @@ class Run:
 
     def __post_init__(self):
         at_least("run.grace", self.grace, 0)
+        given("run.root", self.root)
+        if self.name is not None and (self.name.startswith(("registry.", "-")) or len(self.name) > 100):
+            raise ConfigError(
+                "run.name: expected at most 100 characters that begin neither with - nor with registry., which is the "
+                f"registry's; found {self.name!r}."
+            )
         # the name is a folder: letters, digits and . _ - only, so that it can't leave run.root
         if self.name is not None and not all(c.isalnum() or c in "._-" for c in self.name.lstrip(".") or "/"):
             raise ConfigError(f"run.name: expected letters, digits and . _ - ; found {self.name!r}.")
@@ -681,6 +696,11 @@ class Environment:
     )
 
 
+@dataclass
+class Preflight:
+    ignore: list[str] = knob([], "codes of findings that are meant to be so; the run's record names them")
+
+
 DEVICES = ("auto", "cpu", "gpu")
 DETERMINISM = ("strict", "relaxed")
 
@@ -701,6 +721,7 @@ class Config:
     determinism: str = knob("strict", "strict: the same bits every time; relaxed: faster on a GPU")
     hardware: Hardware = knob(Hardware, "what the device is allowed")
     environment: Environment = knob(Environment, "what to do when it is not the locked one")
+    preflight: Preflight = knob(Preflight, "what is looked at before the first step")
     shards: ShardsOutput = knob(ShardsOutput, "where `python -m pipeline shards` writes")
     registry: Registry = knob(Registry, "where every run is recorded")
     runs: RunsTable = knob(RunsTable, "which runs `python -m pipeline runs` shows")

@@ -9,10 +9,22 @@ import numpy as np
 from pipeline.data import blocks, feed
 from pipeline.evaluation import metrics, predictions, profile
 from pipeline.files import whole_file
-from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT
+from pipeline.spec import MULTI_LABEL, REAL
 from pipeline.training.objectives import supervised
 
 PREDICTION_PROFILE = "prediction_profile.json"  # beside predictions.csv.gz
+
+# losses whose outputs are on the scale of the labels, though they may leave 0 to 1
+DISTANCES = (
+    keras.losses.MeanSquaredError,
+    keras.losses.MeanAbsoluteError,
+    keras.losses.MeanAbsolutePercentageError,
+    keras.losses.MeanSquaredLogarithmicError,
+    keras.losses.CosineSimilarity,
+    keras.losses.Huber,
+    keras.losses.LogCosh,
+    keras.losses.Poisson,
+)
 
 
 def judge(config, spec, model, part, path):
@@ -74,11 +86,19 @@ def row_losses(loss, targets, outputs):
 
 
 def as_probabilities(label, loss, outputs):
-    """The outputs with logits turned into probabilities, where the loss says that it takes logits."""
-    if not loss.get_config().get("from_logits"):
+    """The outputs as the evaluation takes them: logits, where the loss says that it takes them, and a hinge loss's
+    scores turned into probabilities, whose order and sides of the threshold stay; a distance's cut to 0 to 1."""
+    if label.kind == REAL:
         return outputs
-    activation = {CLASS: keras.ops.softmax, ONE_HOT: keras.ops.softmax, MULTI_LABEL: keras.ops.sigmoid}.get(label.kind)
-    return keras.ops.convert_to_numpy(activation(keras.ops.convert_to_tensor(outputs))) if activation else outputs
+    values = keras.ops.convert_to_tensor(outputs)
+    one_of_them = label.kind != MULTI_LABEL and values.shape[-1] > 1  # a lone unit is the second class's
+    if loss.get_config().get("from_logits") or isinstance(loss, keras.losses.CategoricalHinge):
+        values = keras.ops.softmax(values) if one_of_them else keras.ops.sigmoid(values)
+    elif isinstance(loss, (keras.losses.Hinge, keras.losses.SquaredHinge)):
+        values = keras.ops.sigmoid(values)
+    elif isinstance(loss, DISTANCES):
+        values = keras.ops.clip(values, 0.0, 1.0)
+    return keras.ops.convert_to_numpy(values)
 
 
 def as_json(evaluations):

@@ -13,19 +13,19 @@ from functools import partial
 import keras
 
 from pipeline import config as c
-from pipeline import preflight
 from pipeline.commands import judging, recording
-from pipeline.data import feed, splits
+from pipeline.commands.assembly import assemble
+from pipeline.data import feed
 from pipeline.errors import RunError, Stopped
 from pipeline.evaluation import profile, report
 from pipeline.evaluation.tables import table
 from pipeline.files import whole_file
-from pipeline.models.build import build
+from pipeline.preflight import inspection
+from pipeline.preflight.findings import as_json
 from pipeline.registry.callback import EpochRecorder
-from pipeline.runtime import determinism, devices, environment, run_folder
+from pipeline.runtime import environment, run_folder
 from pipeline.runtime.signals import stop_request
-from pipeline.training import callbacks, checkpoints, fit, optimizers, tape
-from pipeline.training.objectives.supervised import Supervised, class_weights
+from pipeline.training import callbacks, checkpoints, fit, tape
 
 
 def run(config, config_yaml, command_line):
@@ -37,37 +37,19 @@ def run(config, config_yaml, command_line):
         print(f"{folder}: finished already. Its report: {folder / 'report.html'}")
         return 0
 
-    # the order matters: devices and threads before TensorFlow starts work, names before data, data before a folder
-    record = devices.select(config.device, config.hardware)
-    record |= determinism.prepare(config.determinism, config.seed, config.hardware.threads)
-    preflight.check_names(config)
-    keras.config.set_dtype_policy(config.training.precision)
-    data = splits.load(config.data)
-    show_data(config, data)
-
-    keras.utils.set_random_seed(config.seed)  # whatever was made before, the weights start from the seed
-    model = build(config.model, data.spec, lambda name: feed.feature_batches(data.train, data.spec, name))
-    model.summary()
-    objective = Supervised(config.objective, data.spec, model)
-    training_feed = feed.TrainingFeed(
-        data.train,
-        data.spec,
-        config.data,
-        config.training.batch_size,
-        config.seed,
-        class_weights(config.objective, data.spec, data.train.labels),
-    )
-    objective.compile(optimizers.build(config.optimizer, config.training.epochs * training_feed.steps), config.training)
-    preflight.check(config.training, data.spec, objective, data.validation is not None)
+    parts = assemble(config)
+    record, data, objective, model = parts.device, parts.data, parts.objective, parts.objective.model
+    verdict = inspection.check(config, data, objective, parts.feed)
     record |= {"jit": model.jit_compile, "precision": config.training.precision}
 
     asked = stop_request(config.run.grace, partial(abandon, folder))
     with writing_in(folder), run_folder.held(folder), asked as stop:
+        run_folder.confirm(folder, config)
         run_folder.refuse_other(folder, data.fingerprint, record["device"])
-        start(folder, config, config_yaml, command_line, record, drift, data, model)
+        start(folder, config, config_yaml, command_line, record, drift, verdict, data, model)
         with recording.recorded(config, folder) as tell:
             try:
-                history, best_epoch = learn(folder, config, objective, training_feed, data, stop, tell)
+                history, best_epoch = learn(folder, config, objective, parts.feed, data, stop, tell)
                 judged = judging.judge(config, data.spec, model, data.test, folder / "predictions.csv.gz")
                 seconds = time.monotonic() - began
                 finish(folder, config, config_yaml, data, model, history, best_epoch, judged, seconds)
@@ -108,18 +90,7 @@ def abandon(folder, signal_name):
     os._exit(Stopped.status)
 
 
-def show_data(config, data):
-    """Say what will be learned from."""
-    rows = ", ".join(f"{count:,} {name}" for name, count in data.rows.items())
-    inputs = ", ".join(f"{name} {feature.shape} {feature.dtype}" for name, feature in data.spec.features.items())
-    labels = ", ".join(
-        f"{name} ({len(label.classes)} classes)" if label.classes else f"{name} ({label.kind})"
-        for name, label in data.spec.labels.items()
-    )
-    print(f"data: {c.chosen(config)['data']}, {rows} rows: {inputs} -> {labels}")
-
-
-def start(folder, config, config_yaml, command_line, record, drift, data, model):
+def start(folder, config, config_yaml, command_line, record, drift, verdict, data, model):
     """Write down what the run is made of, before its first step."""
     lines = []
     model.summary(print_fn=lines.append, line_length=100)
@@ -137,7 +108,13 @@ def start(folder, config, config_yaml, command_line, record, drift, data, model)
         folder,
         "environment.json",
         environment.describe()
-        | {"hardware": record, "drift": drift, "command": command_line, "identity": run_folder.identity(config)},
+        | {
+            "hardware": record,
+            "drift": drift,
+            "preflight": {"warnings": as_json(verdict.warnings), "ignored": as_json(verdict.ignored)},
+            "command": command_line,
+            "identity": run_folder.identity(config),
+        },
     )
     run_folder.write(
         folder,
@@ -146,6 +123,7 @@ def start(folder, config, config_yaml, command_line, record, drift, data, model)
             "status": run_folder.RUNNING,
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "fingerprint": data.fingerprint,
+            "asked_epochs": config.training.epochs,
             "rows": data.rows,
             "parameters": model.count_params(),
         },
@@ -160,6 +138,11 @@ def learn(folder, config, objective, training_feed, data, stop, tell):
     state, damaged = checkpoints.newest(folder / "checkpoints")
     for path in damaged:
         print(f"warning: {path} is damaged and was passed over", file=sys.stderr)
+    if (state.epoch, state.step) > (config.training.epochs, 0):
+        raise RunError(
+            f"{folder}: expected training.epochs of at least {state.epoch + bool(state.step)}, since so many are "
+            f"trained or begun; found {config.training.epochs}."
+        )
     at = f"going on after epoch {state.epoch}" + (f", step {state.step}" if state.step else "")
     print(f"run: {folder}, {at if state.arrays else 'new'}", flush=True)
 
@@ -243,6 +226,8 @@ def notes(recorded):
     found = []
     if recorded["drift"]:
         found.append(f"Trained although {len(recorded['drift'])} packages differed from the lock.")
+    for finding in recorded.get("preflight", {}).get("ignored", []):
+        found.append(f"Trained although preflight found {finding['code']}, {finding['place']}: {finding['found']}")
     return found
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.errors import DataError
 
 DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+RANK = 4  # rows, height, width and channels are the most that is read
 CHUNK = 1 << 16  # bytes decompressed at a time
 
 
@@ -27,8 +28,6 @@ def read(path):
         file.seek(0)
         dtype, shape, start = read_header(file, path)
     check_size(path, dtype, shape, start, path.stat().st_size)
-    if prod(shape) == 0:
-        return np.empty(shape, dtype)  # nothing to map
     return np.memmap(path, dtype, "r", start, shape)
 
 
@@ -54,6 +53,10 @@ def read_header(stream, path):
         found = magic.hex(" ") or "an empty file"
         raise DataError(f"{path}, byte 0: expected an idx file, which begins with 00 00; found {found}.")
     code, rank = magic[2:]
+    if rank > RANK:
+        raise DataError(
+            f"{path}, byte 3: expected at most {RANK} dimensions; found {rank}. It is no file of this kind."
+        )
     if code not in DTYPES:
         known = ", ".join(f"{known:02x}" for known in DTYPES)
         raise DataError(f"{path}, byte 2: expected the code of an idx dtype ({known}); found {code:02x}.")
@@ -62,7 +65,10 @@ def read_header(stream, path):
         raise DataError(
             f"{path}, byte {4 + len(sizes)}: expected the sizes of {rank} dimensions; found the file's end."
         )
-    return np.dtype(DTYPES[code]), struct.unpack(f">{rank}I", sizes), 4 + 4 * rank
+    shape = struct.unpack(f">{rank}I", sizes)
+    if 0 in shape:
+        raise DataError(f"{path}, byte 4: expected sizes of at least 1; found {' x '.join(map(str, shape))}.")
+    return np.dtype(DTYPES[code]), shape, 4 + 4 * rank
 
 
 def check_size(path, dtype, shape, start, found):

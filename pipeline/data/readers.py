@@ -21,6 +21,7 @@ from pipeline.spec import CLASS, REAL, DataSpec, Feature, class_label, real_labe
 
 SHIPPED = Path(__file__).parents[2] / "datasets"
 SPLITS = ("train", "validation", "test")
+LONGEST_NUMBER = 100  # digits of a class name that is still ordered as a number
 DOWNLOAD_TIMEOUT = 10  # seconds without an answer
 
 KERAS_CLASSES = {
@@ -433,7 +434,7 @@ def end_to_end(values, lengths):
 def class_names(values):
     """The distinct values in order: of number where all are whole numbers, else of text."""
     names = set(values)
-    if all(name.removeprefix("-").isdecimal() for name in names):
+    if all(name.removeprefix("-").isdecimal() and len(name) < LONGEST_NUMBER for name in names):
         return sorted(names, key=lambda name: (int(name), name))
     return sorted(names)
 

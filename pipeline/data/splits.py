@@ -10,6 +10,8 @@ from pipeline.data.fingerprint import fingerprint
 from pipeline.errors import ConfigError, DataError
 from pipeline.spec import CLASS, DataSpec
 
+KEPT, MERGED = -2, -1  # no class has these numbers
+
 
 @dataclass(frozen=True)
 class Data:
@@ -121,17 +123,34 @@ def strata(spec, table, split):
     return np.zeros(len(table), np.int64)
 
 
+def merge_small(strata, share):
+    """Strata where those with less than a row for `share` are one stratum, and the first row of each is kept apart.
+
+    Returns ((rows,) int64, rows kept apart), which are marked KEPT.
+    """
+    _, first, inverse, counts = np.unique(strata, return_index=True, return_inverse=True, return_counts=True)
+    small = counts * share < 1
+    kept = first[small]
+    merged = np.where(small[inverse], MERGED, strata)
+    merged[kept] = KEPT
+    return merged, kept
+
+
 def assign(strata, shares, seed):
     """Share out rows, stratum by stratum, in an order that only the seed decides.
 
     strata: (rows,) int64. shares: split -> share of all rows; the rest is "train". Each split gets its share of each
-    stratum to within one row. Returns split -> sorted row indices.
+    stratum to within one row; strata too small for that share it out together, each with a row in "train".
+    Returns split -> sorted row indices.
     """
     generator = np.random.Generator(np.random.Philox(seed))
     rows = {name: [] for name in ["train", *shares]}
-    for stratum in np.unique(strata):
+    strata, kept = merge_small(strata, min(shares.values()))
+    rows["train"].append(kept)
+    for stratum in np.setdiff1d(strata, KEPT):
         members = generator.permutation(np.flatnonzero(strata == stratum))
-        ends = np.rint(np.cumsum([0.0, *shares.values()]) * len(members)).astype(int)
+        count = len(members) + (len(kept) if stratum == MERGED else 0)
+        ends = np.minimum(np.rint(np.cumsum([0.0, *shares.values()]) * count).astype(int), len(members))
         for name, start, end in zip(shares, ends, ends[1:]):
             rows[name].append(members[start:end])
         rows["train"].append(members[ends[-1] :])

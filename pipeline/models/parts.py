@@ -34,6 +34,8 @@ def preprocessing(config, feature, values):
     Variable lengths are masked first, where a step is all padding. They work in float32 whatever the precision of the
     run, since raw values may be too large, or their statistics too fine, for 16 bits.
     """
+    if feature.dtype == "string":
+        raise ConfigError("model: expected numbers; the data holds text. model=tabular encodes text and categories.")
     precision = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:

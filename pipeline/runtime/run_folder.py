@@ -15,7 +15,7 @@ from pipeline.files import whole_file
 
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
 # what may differ when a run is continued: it does not change the weights, or says how long to go on
-FREE = ("run.", "evaluation.", "environment.", "shards.", "training.epochs", "training.tensorboard",
+FREE = ("run.", "evaluation.", "environment.", "preflight.", "shards.", "training.epochs", "training.tensorboard",
         "registry.", "choices.registry", "runs.", "drift.",
         "training.checkpoints.", "data.path", "device", "hardware.gpus", "hardware.memory_growth")  # fmt: skip
 
@@ -57,15 +57,30 @@ def choose(config):
                 + "\n".join(f"  {line}" for line in differences)
                 + "\nA run is never overwritten: take another run.name, or the values it began with."
             )
-        return folder, status(folder) == FINISHED
+        finished = status(folder) == FINISHED
+        asked = read(folder, "result.json")["asked_epochs"]
+        if finished and asked != config.training.epochs:
+            raise RunError(
+                f"{folder}: expected training.epochs={asked}, which this run finished with; found "
+                f"{config.training.epochs}. A finished run is not trained further: take another run.name."
+            )
+        return folder, finished
     prefix = "-".join([chosen(config)["data"], chosen(config)["model"]])
     numbers = [
         int(path.name[len(prefix) + 1 :]) for path in root.glob(f"{prefix}-*") if path.name[len(prefix) + 1 :].isdigit()
     ]
     newest = root / f"{prefix}-{max(numbers, default=0)}"
+    if newest.is_dir() and not _begun(newest):
+        return newest, False  # made by a process that ended, or is about to, before it began
     if _begun(newest) and status(newest) != FINISHED and read(newest, "environment.json")["identity"] == same:
         return newest, False
     return root / f"{prefix}-{max(numbers, default=0) + 1}", False
+
+
+def confirm(folder, config):
+    """Raise RunError where, until the folder was held, another process began or finished it as another run."""
+    if choose(config) != (folder, False):
+        raise RunError(f"{folder}: another process took this run meanwhile. The same command looks again.")
 
 
 def refuse_other(folder, fingerprint, device):

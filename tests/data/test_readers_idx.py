@@ -192,13 +192,13 @@ def test_labels_that_are_not_whole_numbers_are_refused(folder):
 
 def test_test_images_of_another_size_are_refused(folder):
     (folder / "t10k-images-idx3-ubyte").write_bytes(idx_bytes(IMAGES[:4, :3]))
-    refused(folder, "test split", "(3, 5, 1)")
+    refused(folder, "sizes of at least 1", "(3, 5, 1)")
 
 
 def test_files_without_rows_are_refused(folder):
     (folder / "t10k-images-idx3-ubyte").write_bytes(idx_bytes(IMAGES[:0]))
     (folder / "t10k-labels-idx1-ubyte").write_bytes(idx_bytes(LABELS[:0]))
-    refused(folder, "test split", "found none")
+    refused(folder, "sizes of at least 1", "found none")
 
 
 def test_images_of_no_pixels_are_refused(folder):

@@ -155,3 +155,10 @@ def test_a_split_loaded_alone_is_the_one_that_training_held_out(digits):
     part, fingerprint = splits.load_part(config.Digits(), "test", digits.spec)
     np.testing.assert_array_equal(part.features["image"], digits.test.features["image"])
     assert fingerprint == digits.fingerprint
+
+
+def test_classes_too_small_for_every_split_share_it_out_together():
+    strata = np.repeat(np.arange(100), 4)
+    rows = splits.assign(strata, {"validation": 0.1, "test": 0.2}, seed=0)
+    assert {name: len(part) for name, part in rows.items()} == {"train": 280, "validation": 40, "test": 80}
+    assert set(strata[rows["train"]]) == set(range(100))

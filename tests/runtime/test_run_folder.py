@@ -218,3 +218,24 @@ def test_a_run_is_not_continued_on_other_data_or_another_device(tmp_path):
         run_folder.refuse_other(tmp_path, "xyz", "cpu")
     with pytest.raises(RunError, match="expected the device this run began with, cpu; found gpu"):
         run_folder.refuse_other(tmp_path, "abc", "gpu")
+
+
+def test_a_run_that_another_process_finished_meanwhile_is_not_gone_on_with(tmp_path):
+    config = configured(tmp_path, "x")
+    folder, _ = run_folder.choose(config)
+    folder.mkdir()
+    run_folder.confirm(folder, config)
+    run_folder.write(folder, "environment.json", {"identity": run_folder.identity(config)})
+    run_folder.write(folder, "result.json", {"status": "finished", "asked_epochs": config.training.epochs})
+    with pytest.raises(RunError, match="another process took this run"):
+        run_folder.confirm(folder, config)
+
+
+def test_a_finished_run_is_not_said_to_be_finished_for_other_epochs(tmp_path):
+    config = configured(tmp_path, "x")
+    folder, _ = run_folder.choose(config)
+    folder.mkdir()
+    run_folder.write(folder, "environment.json", {"identity": run_folder.identity(config)})
+    run_folder.write(folder, "result.json", {"status": "finished", "asked_epochs": config.training.epochs + 1})
+    with pytest.raises(RunError, match=f"expected training.epochs={config.training.epochs + 1}"):
+        run_folder.choose(config)

@@ -7,7 +7,6 @@ import keras
 import pytest
 
 from pipeline import config as c
-from pipeline import preflight
 from pipeline.data import feed, splits
 from pipeline.errors import Stopped
 from pipeline.models.build import build
@@ -64,7 +63,6 @@ def run(folder, config, stop_at=None, watchers=()):
     training_feed = feed.TrainingFeed(data.train, data.spec, config.data, batch_size, config.seed, weights)
     total = config.training.epochs * training_feed.steps
     objective.compile(optimizers.build(config.optimizer, total), config.training)
-    preflight.check(config.training, data.spec, objective, data.validation is not None)
 
     folder.mkdir(exist_ok=True)
     state, _ = checkpoints.newest(folder)

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.errors import ConfigError
-from pipeline.models import named
+from pipeline.models import architecture, named
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL
 
 LOSSES = {
@@ -42,6 +42,7 @@ class Supervised:
             jit_compile=training.jit == "always",
         )
         self.model.optimizer.build(self.model.trainable_variables)  # before a checkpoint is restored into it
+        self.architecture = architecture.digest(self.model)  # preflight holds what is trained against it
 
     def log_names(self):
         """What every epoch logs, apart from the val_ twins: losses and metrics, by label where there are several."""

@@ -1,14 +1,16 @@
 """Preflight: what can be known to be wrong is told before the first step, naming the key."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 
 from pipeline import config as c
-from pipeline import preflight
 from pipeline.data import feed, splits
 from pipeline.errors import ConfigError
 from pipeline.models.build import build
+from pipeline.preflight import inspection, names
 from pipeline.training import optimizers
 from pipeline.training.objectives.supervised import Supervised, class_weights
 
@@ -16,14 +18,21 @@ ADAM = c.Optimizer("Adam", {"learning_rate": 0.01})
 COSINE = c.Optimizer("Adam", {"learning_rate": {"class_name": "CosineDecay", "config": {"initial_learning_rate": 0.1}}})
 
 
-def checked(data, model=None, objective=None, optimizer=ADAM, has_validation=True, **training):
+def checked(data, model=None, objective=None, optimizer=ADAM, **training):
     """Build, compile and check, as `train` does before its first step. Returns the objective."""
-    model = build(model or c.Mlp(hidden=[4]), data.spec, lambda name: feed.feature_batches(data.train, data.spec, name))
-    objective = Supervised(objective or c.Supervised(), data.spec, model)
-    training = c.Fit(**training)
-    objective.compile(optimizers.build(optimizer, 10), training)
-    preflight.check(training, data.spec, objective, has_validation)
+    config = c.Config(c.Digits(), model or c.Mlp(hidden=[4]), optimizer, objective or c.Supervised(), c.Fit(**training))
+    model = build(config.model, data.spec, lambda name: feed.feature_batches(data.train, data.spec, name))
+    objective = Supervised(config.objective, data.spec, model)
+    batches = feed.TrainingFeed(data.train, data.spec, config.data, config.training.batch_size, 0)
+    objective.compile(optimizers.build(optimizer, 10), config.training)
+    inspection.check(config, data, objective, batches)
     return objective
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """What is kept of the data goes where run.root is, from the working directory."""
+    monkeypatch.chdir(tmp_path)
 
 
 def refused(words, data, **options):
@@ -77,7 +86,7 @@ def test_a_misspelt_monitor_is_answered_with_the_nearest(digits, key, callback):
 
 
 def test_watching_validation_without_validation_rows_is_refused(digits):
-    refused(["val_loss"], digits, early_stopping=c.EarlyStopping(patience=2), has_validation=False)
+    refused(["val_loss"], replace(digits, validation=None), early_stopping=c.EarlyStopping(patience=2))
 
 
 def test_a_monitor_that_nobody_watches_is_not_looked_at(digits):
@@ -100,11 +109,13 @@ def test_a_plateau_cannot_lower_what_a_schedule_sets(digits):
 @pytest.mark.parametrize("units", [9, 11])
 def test_an_output_of_another_width_than_the_label_is_refused(digits, units):
     layers = c.Layers(layers=["Flatten", {"class_name": "Dense", "config": {"units": units}}])
-    refused(["10", f"{units}", "'digit'", "units: 10"], digits, model=layers)
+    refused(["10", f"{units}", "digit", "units: 10"], digits, model=layers)
 
 
 def test_an_output_that_keeps_the_shape_of_the_input_is_refused(digits):
-    refused(["(batch, 10)"], digits, model=c.Layers(layers=[{"class_name": "Dense", "config": {"units": 10}}]))
+    refused(
+        ["(8, 8, 10)", "units: 10"], digits, model=c.Layers(layers=[{"class_name": "Dense", "config": {"units": 10}}])
+    )
 
 
 @pytest.mark.parametrize("loss", ["categorical_crossentropy", "BinaryCrossentropy"])
@@ -121,7 +132,7 @@ def test_a_metric_of_several_numbers_is_refused(tmp_path):
     rows = {"x": np.ones((20, 2), np.float32), "y": np.eye(2, dtype=np.float32)[np.arange(20) % 2]}
     np.savez(tmp_path / "one_hot.npz", **rows)
     data = splits.load(c.Npz(path=str(tmp_path / "one_hot.npz"), label_kind="one_hot"))
-    refused(["f1_score", "average"], data, objective=c.Supervised(metrics=["F1Score"]))
+    refused(["F1Score", "average"], data, objective=c.Supervised(metrics=["F1Score"]))
     checked(data, objective=c.Supervised(metrics=[{"class_name": "F1Score", "config": {"average": "macro"}}]))
 
 
@@ -161,13 +172,17 @@ def test_balanced_weights_give_every_class_the_same_part(digits):
 def test_a_name_that_keras_does_not_have_is_answered_with_the_nearest(part, words):
     config = c.Config(**{"data": c.Digits(), "model": c.Mlp(), "optimizer": ADAM, "objective": c.Supervised(), **part})
     with pytest.raises(ConfigError) as raised:
-        preflight.check_names(config)
+        names.check(config)
     for word in words:
         assert word in str(raised.value)
 
 
+def test_a_finding_to_be_ignored_must_be_one_there_is():
+    config = c.Config(c.Digits(), c.Mlp(), ADAM, c.Supervised(), c.Fit(), preflight=c.Preflight(["unscaled-input"]))
+    with pytest.raises(ConfigError, match="unscaled-inputs"):
+        names.check(config)
+
+
 def test_looking_names_up_leaves_no_trace_in_the_names_of_layers():
-    preflight.check_names(
-        c.Config(data=c.Digits(), model=c.Layers(layers=["Flatten"]), optimizer=ADAM, objective=c.Supervised())
-    )
+    names.check(c.Config(data=c.Digits(), model=c.Layers(layers=["Flatten"]), optimizer=ADAM, objective=c.Supervised()))
     assert keras.layers.Flatten().name == "flatten"

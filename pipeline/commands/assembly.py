@@ -1,0 +1,60 @@
+"""What `train` and `check` share: from a config to a built and compiled model beside the data it will learn."""
+
+from dataclasses import dataclass
+
+import keras
+
+from pipeline import config as c
+from pipeline.data import feed, splits
+from pipeline.models.build import build
+from pipeline.preflight import names
+from pipeline.runtime import determinism, devices
+from pipeline.training import optimizers
+from pipeline.training.objectives.supervised import Supervised, class_weights
+
+
+@dataclass(frozen=True)
+class Parts:
+    """device: the record of what was set before TensorFlow started work."""
+
+    device: dict
+    data: splits.Data
+    objective: Supervised
+    feed: feed.TrainingFeed
+
+
+def assemble(config):
+    """The parts of a run, made in the order that matters: devices and threads before TensorFlow starts work, names
+    before data, and the weights from the seed, whatever was made before. Says what will be learned from."""
+    device = devices.select(config.device, config.hardware)
+    device |= determinism.prepare(config.determinism, config.seed, config.hardware.threads)
+    names.check(config)
+    keras.config.set_dtype_policy(config.training.precision)
+    data = splits.load(config.data)
+    show_data(config, data)
+
+    keras.utils.set_random_seed(config.seed)
+    model = build(config.model, data.spec, lambda name: feed.feature_batches(data.train, data.spec, name))
+    model.summary()
+    objective = Supervised(config.objective, data.spec, model)
+    training_feed = feed.TrainingFeed(
+        data.train,
+        data.spec,
+        config.data,
+        config.training.batch_size,
+        config.seed,
+        class_weights(config.objective, data.spec, data.train.labels),
+    )
+    objective.compile(optimizers.build(config.optimizer, config.training.epochs * training_feed.steps), config.training)
+    return Parts(device, data, objective, training_feed)
+
+
+def show_data(config, data):
+    """Say what will be learned from."""
+    rows = ", ".join(f"{count:,} {name}" for name, count in data.rows.items())
+    inputs = ", ".join(f"{name} {feature.shape} {feature.dtype}" for name, feature in data.spec.features.items())
+    labels = ", ".join(
+        f"{name} ({len(label.classes)} classes)" if label.classes else f"{name} ({label.kind})"
+        for name, label in data.spec.labels.items()
+    )
+    print(f"data: {c.chosen(config)['data']}, {rows} rows: {inputs} -> {labels}")

@@ -1,0 +1,20 @@
+"""`check`: look at a set-up as `train` does before its first step, and train nothing."""
+
+from pipeline.commands.assembly import assemble
+from pipeline.preflight import inspection
+from pipeline.preflight.catalogue import CATALOGUE
+from pipeline.runtime import environment
+
+
+def run(config, config_yaml, command_line):
+    """Say what preflight finds. Returns the exit status; raises ConfigError where a run would not start."""
+    environment.require_lock(config.environment.allow_drift)
+    parts = assemble(config)
+    verdict = inspection.check(config, parts.data, parts.objective, parts.feed)
+    for finding in verdict.ignored:
+        print(f"ignored {finding}")
+    print(
+        f"preflight: no error among {len(CATALOGUE)} kinds of finding, {len(verdict.warnings)} warnings, "
+        f"{len(verdict.ignored)} ignored. Next: make train, with the same words"
+    )
+    return 0

@@ -1,0 +1,251 @@
+"""The data by itself: one pass over each split, and what it finds kept under the data's fingerprint.
+
+A training split is gone through once per content: the next run on the same data reads the findings from
+<run.root>/.cache/preflight/. Nothing here looks at the model.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from pipeline.data import feed
+from pipeline.data.checks import blocks, may_lack_values
+from pipeline.data.examples import Images, Sequences, Shards
+from pipeline.files import whole_file
+from pipeline.preflight.findings import Finding
+from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL
+
+COPIES = 0.01  # share of a split's rows found in training, below which they are only mentioned
+BEYOND_CHANCE = 5  # times the share of training rows that repeat within training
+MOST_COLUMNS = 4_096  # columns of a feature looked at one by one
+FEWEST = 50  # rows from which a column that tells the label is no accident
+REPEATED = 5  # rows a value, from which a value that always has one label is no accident
+CORRELATION = 0.99999
+UNSCALED = 20.0  # deviation, or distance of the mean from 0, of what meets weights first
+CHANNELS = (1, 3, 4)
+
+
+def check(setup):
+    """The findings on the data, from the cache where this content was looked at before."""
+    path = _cache_path(setup)
+    try:
+        return [Finding(**finding) for finding in json.loads(path.read_text())]
+    except (OSError, ValueError, TypeError, KeyError):
+        pass  # never looked at, or not ours: look
+    found = [*_look(setup)]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as file:
+            file.write(json.dumps([vars(finding) for finding in found]).encode())
+    except OSError:
+        pass  # a folder that cannot be written costs the next run a second look, no more
+    return found
+
+
+def check_scale(prediction):
+    """Yield the layers whose weights meet numbers far from 0 or far larger than 1. prediction: on a real batch."""
+    told = set()
+    for layer, mean, deviation, largest in prediction.first_inputs:
+        if layer not in told and max(abs(mean), deviation) > UNSCALED:
+            told.add(layer)
+            found = f"what reaches its weights has mean {mean:.3g}, deviation {deviation:.3g}, largest {largest:.3g}."
+            mend = "model.preprocessing=[{class_name: Normalization, config: {axis: -1}}]"
+            yield Finding("unscaled-inputs", layer, found, mend)
+
+
+def check_channels(setup):
+    """Yield image features whose channels lie in another axis than the convolutions take them from."""
+    orders = {
+        layer.data_format
+        for layer in setup.layers
+        if isinstance(getattr(layer, "kernel_size", None), tuple) and len(layer.kernel_size) == 2
+    }
+    for name, feature in setup.spec.features.items():
+        if len(feature.shape) != 3 or None in feature.shape:
+            continue
+        first, middle, last = feature.shape
+        looks = "channels_first" if first in CHANNELS and last not in CHANNELS and middle > 4 else None
+        looks = "channels_last" if last in CHANNELS and first not in CHANNELS and middle > 4 else looks
+        if looks and orders and looks not in orders:
+            found = f"images of shape {feature.shape} look like {looks}; the convolutions take {', '.join(orders)}."
+            yield Finding("channel-order", name, found, "Move the axis: images.transpose(0, 2, 3, 1).")
+
+
+def _cache_path(setup):
+    config = setup.config
+    key = [setup.data.fingerprint, asdict(config.data.split), type(config.data).__name__, setup.data.rows]
+    key.append(may_lack_values(config.data))
+    key.append(hashlib.sha256(Path(__file__).read_bytes()).hexdigest())  # other checks look again
+    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+    return Path(config.run.root) / ".cache" / "preflight" / f"{name}.json"
+
+
+def _look(setup):
+    spec, parts = setup.spec, setup.data.parts
+    for split, part in parts.items():
+        for name, label in spec.labels.items():
+            if label.kind != CLASS and not _all_finite(part.labels[name]):
+                yield Finding("not-finite", f"{name}, {split}", "a label is NaN or infinite.", "Remove its row.")
+        yield from _classes(spec, split, part)
+        yield from _not_finite(setup, split, part)
+    train = parts["train"]
+    for name, feature in spec.features.items():
+        columns = _columns(setup, train, name, feature)
+        if columns is not None:
+            yield from _constant(name, feature, columns)
+            if columns.ndim == 2 and columns.shape[1] <= MOST_COLUMNS and len(feature.shape) <= 1:
+                yield from _leaks(spec, name, columns, train.labels)
+    yield from _copies(setup)
+
+
+def _all_finite(values):
+    return values.dtype.kind not in "fc" or all(np.isfinite(block).all() for _, block in blocks(values))
+
+
+def _classes(spec, split, part):
+    for name, label in spec.labels.items():
+        values = part.labels[name]
+        if label.kind == CLASS and values.dtype.kind in "iu":
+            shown = set(np.unique(values).tolist())
+        elif label.kind in (ONE_HOT, MULTI_LABEL):
+            shown = set(np.flatnonzero((values > 0).any(axis=0)).tolist())
+        else:
+            continue
+        absent = [label.classes[index] for index in range(len(label.classes)) if index not in shown]
+        if absent:
+            found = f"{len(absent)} of {len(label.classes)} classes have no row: {', '.join(absent[:5])}."
+            code = "class-untrained" if split == "train" else "class-missing"
+            yield Finding(code, f"{name}, {split}", found, "data.split.stratify=true, or larger shares")
+
+
+def _not_finite(setup, split, part):
+    if isinstance(part, Shards):
+        return  # reading the shards has looked at every number
+    for name, column in part.features.items():
+        values = column.values if isinstance(column, Sequences) else column
+        if isinstance(values, Images) or values.dtype.kind not in "fc":
+            continue
+        for start, block in blocks(values):
+            wrong = np.isinf(block) if may_lack_values(setup.config.data) else ~np.isfinite(block)
+            if wrong.any():
+                row = start + int(np.argwhere(wrong)[0][0])
+                place = f"{name}, {split}" if isinstance(column, Sequences) else part.where(row)
+                found = f"{np.count_nonzero(wrong):,} numbers around row {row:,} are NaN or infinite."
+                yield Finding("not-finite", place, found, "Remove the rows; CSV: data.missing_values=impute")
+                break
+
+
+def _columns(setup, part, name, feature):
+    """(rows, columns) of a feature; steps and pixels count as rows. None where it is not held in memory as numbers."""
+    if isinstance(part, Shards):
+        return None
+    column = part.features[name]
+    values = column.values if isinstance(column, Sequences) else column
+    if isinstance(values, Images):
+        return None
+    if len(feature.shape) == 0:
+        return values.reshape(len(values), 1)
+    return values.reshape(-1, values.shape[-1])
+
+
+def _constant(name, feature, columns):
+    first = columns[0]
+    same = np.ones(columns.shape[1], bool)
+    for _, block in blocks(columns):
+        same &= (block == first).all(axis=0)
+        if not same.any():
+            return
+    constant = np.flatnonzero(same)
+    found = f"{len(constant)} of {columns.shape[1]} columns hold one value only: {constant[:5].tolist()}."
+    yield Finding("constant-feature", name, found, f"Leave the column out of {name!r}.")
+
+
+def _leaks(spec, name, columns, labels):
+    """Columns that tell a label by themselves."""
+    if len(columns) < FEWEST:
+        return
+    for label_name, label in spec.labels.items():
+        values = labels[label_name]
+        if label.kind == MULTI_LABEL or (label.kind == REAL and label.width > 1):
+            continue
+        targets = values.argmax(axis=1) if label.kind == ONE_HOT else values.reshape(-1)
+        tells = _correlated if label.kind == REAL else _separating
+        for column in range(columns.shape[1]):
+            how = tells(columns[:, column], targets)
+            if how:
+                place = f"{name}, column {column}" if columns.shape[1] > 1 else name
+                yield Finding("label-leak", place, f"{how} {label_name!r}.", f"Leave it out of {name!r}.")
+
+
+def _correlated(column, targets):
+    if column.dtype.kind not in "fiu" or np.ptp(column) == 0 or np.ptp(targets) == 0:
+        return None
+    share = np.corrcoef(column.astype(np.float64), targets.astype(np.float64))[0, 1]
+    return f"it has a correlation of {share:.6f} with" if abs(share) >= CORRELATION else None
+
+
+def _separating(column, targets):
+    """How a column tells a class label: each of its few values has one class, or thresholds tell all classes."""
+    classes = len(np.unique(targets))
+    if classes < 2:
+        return None
+    different, codes = np.unique(column.astype(str) if column.dtype == object else column, return_inverse=True)
+    if 1 < len(different) <= len(column) / REPEATED:
+        pairs = len(np.unique(codes.astype(np.int64) * (int(targets.max()) + 1) + targets))
+        if pairs == len(different):
+            return "each of its values has one class of"
+    if column.dtype.kind in "fiu":
+        ordered = targets[np.argsort(column, kind="stable")]
+        if np.count_nonzero(np.diff(ordered)) == classes - 1:
+            return "its order alone tells the class of"
+    return None
+
+
+def _copies(setup):
+    """Rows that are in training and in another split, held against how often rows repeat within training."""
+    parts = setup.data.parts
+    seen = {split: _row_digests(setup, part) for split, part in parts.items()}
+    train = seen["train"]
+    known = set(train)
+    chance = 1 - len(known) / len(train)
+    for split, digests in seen.items():
+        copies = sum(digest in known for digest in digests) if split != "train" else 0
+        share = copies / max(len(digests), 1)
+        if not copies:
+            continue
+        found = f"{copies:,} of {len(digests):,} rows ({share:.1%}) are in the training split too; within it "
+        found += f"{chance:.1%} repeat."
+        code = "rows-in-two-splits" if share > COPIES and share > BEYOND_CHANCE * chance else "repeated-rows"
+        yield Finding(code, f"the {split} split", found, "Remove the copies before splitting.")
+
+
+def _row_digests(setup, part):
+    """The digest of every row's features, in order."""
+    spec = setup.spec
+    if isinstance(part, Shards):
+        batches = feed.ordered_batches(part, spec, setup.config.data, feed.ADAPT_BATCH)
+        rows = (
+            b"".join(np.ascontiguousarray(column[row]).tobytes() for column in columns)
+            for x, *_ in batches.as_numpy_iterator()
+            for columns in [keras.tree.flatten(x)]
+            for row in range(len(columns[0]))
+        )
+    else:
+        columns = [_bytes_of_rows(column) for column in part.features.values()]
+        rows = (b"".join(of(row) for of in columns) for row in range(len(part)))
+    return [hashlib.blake2b(row, digest_size=16).digest() for row in rows]
+
+
+def _bytes_of_rows(column):
+    """A function from a row's index to its bytes."""
+    if isinstance(column, Images):
+        return lambda row: hashlib.sha256(Path(column.paths[row]).read_bytes()).digest()
+    if isinstance(column, Sequences):
+        return lambda row: np.ascontiguousarray(column.values[column.offsets[row] : column.offsets[row + 1]]).tobytes()
+    if column.dtype == object:
+        return lambda row: "\0".join(map(str, np.ravel(column[row]))).encode() + b"\0"
+    return lambda row: np.ascontiguousarray(column[row]).tobytes()

@@ -1,0 +1,244 @@
+"""Reads a model as the TensorFlow graph that it makes of a batch: what an output depends on, and its last activation.
+
+The graph is the same whether layers were stacked, nested, wrapped, subclassed or written as functions, so nothing here
+knows a layer by its class or name.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+INFINITY = math.inf
+CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+CONTROL = ("While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase")
+# hand every number on, in another shape, dtype or order
+SAME_NUMBERS = (
+    *("Identity", "IdentityN", "Cast", "Reshape", "Squeeze", "ExpandDims", "StopGradient", "PreventGradient"),
+    *("CheckNumerics", "EnsureShape", "Snapshot", "Transpose", "Tile", "BroadcastTo", "ReverseV2"),
+)
+# hand on some of the numbers, or means of them: still in the same range
+AMONG_NUMBERS = ("Slice", "StridedSlice", "GatherV2", "GatherNd", "Mean", "Max", "Min", "MaxPool", "AvgPool",
+                 "Split", "SplitV", "Unpack")  # fmt: skip
+RANGES = {
+    "Softmax": (0, 1),
+    "LogSoftmax": (-INFINITY, 0),
+    "Sigmoid": (0, 1),
+    "Tanh": (-1, 1),
+    "Softsign": (-1, 1),
+    "Relu6": (0, 6),
+    "Softplus": (0, INFINITY),
+    "Exp": (0, INFINITY),
+    "Elu": (-1, INFINITY),
+    "Selu": (-1.7580993, INFINITY),
+    "Abs": (0, INFINITY),
+    "Square": (0, INFINITY),
+    "Sqrt": (0, INFINITY),
+    "Rsqrt": (0, INFINITY),
+    "Sin": (-1, 1),
+    "Cos": (-1, 1),
+    "Erf": (-1, 1),
+}
+ONLY_THE_SHAPE = ("Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike")
+DEEPEST = 60  # operations followed back from an output; what lies beyond counts as unbounded
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What an output is made by.
+
+    operation: the type of the last operation that changes its numbers, such as "Softmax" or "BiasAdd". layer: the
+    layer that made it. low, high: what no number of it can leave, whatever the weights.
+    """
+
+    operation: str
+    layer: str
+    low: float
+    high: float
+
+
+def read(tensor, layers):
+    """The Reading of a tensor in a tf.function's graph. layers: the names of the model's layers."""
+    last, _ = _maker(tensor, ())
+    low, high = _range(tensor, (), DEEPEST)
+    return Reading(last.op.type, layer_of(last.op, layers), low, high)
+
+
+def layer_of(operation, layers):
+    """The innermost of these layers whose scope an operation was made in; the operation's name outside of all."""
+    for scope in reversed(operation.name.split("/")[:-1]):
+        for name in (scope, re.sub(r"_\d+$", "", scope)):  # a second visit to a scope counts it up
+            if name in layers:
+                return name
+    return operation.name
+
+
+def operations(graph):
+    """Yield every operation of a graph and of the functions, loops and branches in it."""
+    seen, todo = set(), [graph]
+    while todo:
+        graph = todo.pop()
+        if id(graph) in seen:
+            continue
+        seen.add(id(graph))
+        for operation in graph.get_operations():
+            yield operation
+            for name in _functions(operation):
+                inner = _function_graph(graph, name)
+                if inner is not None:
+                    todo.append(inner)
+
+
+def dependence(graph, sources):
+    """What each tensor of a graph is computed from.
+
+    sources: name -> tensors. Returns a function from a tensor to the set of names that its numbers depend on; a shape
+    is not a number.
+    """
+    origins = {}
+    for name, tensors in sources.items():
+        for tensor in tensors:
+            origins[tensor.ref()] = origins.get(tensor.ref(), frozenset()) | {name}
+    for operation in graph.get_operations():
+        if operation.type in ONLY_THE_SHAPE:
+            continue
+        found = frozenset().union(*(origins.get(tensor.ref(), frozenset()) for tensor in operation.inputs))
+        for tensor in operation.outputs if found else ():
+            origins[tensor.ref()] = origins.get(tensor.ref(), frozenset()) | found
+    return lambda tensor: origins.get(tensor.ref(), frozenset())
+
+
+def first_inputs(graph, origins, weights, data):
+    """The float tensors that meet weights first: computed from data and from no weight.
+
+    origins: of `dependence`. weights: the name of the trainable variables among the sources. data: those of features.
+    """
+    found = []
+    for operation in graph.get_operations():
+        if operation.type.startswith("Resource") or not any(weights in origins(tensor) for tensor in operation.inputs):
+            continue
+        for tensor in operation.inputs:
+            if origins(tensor) & data and weights not in origins(tensor):
+                tensor = _dense(tensor)
+                if tensor is not None and not any(tensor is other for other in found):
+                    found.append(tensor)
+    return found
+
+
+def _dense(tensor):
+    """The tensor, or what a list of tensors was made from; None where that is no batch of real numbers."""
+    while tensor.dtype == tf.variant and tensor.op.inputs:
+        tensor = tensor.op.inputs[0]
+    return tensor if tensor.dtype.is_floating and tensor.shape.rank != 0 else None
+
+
+def _maker(tensor, frames):
+    """The tensor behind all operations that hand the same numbers on, and the calls it lies in."""
+    while True:
+        tensor, frames = _through_calls(tensor, frames)
+        if tensor.op.type not in SAME_NUMBERS:
+            return tensor, frames
+        tensor = tensor.op.inputs[tensor.value_index if tensor.op.type == "IdentityN" else 0]
+
+
+def _through_calls(tensor, frames):
+    """Step into the function whose call made a tensor, and out of it where the tensor is its argument."""
+    while True:
+        operation = tensor.op
+        if operation.type in CALLS:
+            inner = _function_graph(operation.graph, _functions(operation)[0])
+            if inner is None:
+                return tensor, frames
+            tensor, frames = inner.outputs[tensor.value_index], (*frames, (operation, inner))
+        elif operation.type == "Placeholder" and frames:
+            call, inner = frames[-1]
+            place = next(index for index, argument in enumerate(inner.inputs) if argument is tensor)
+            tensor, frames = call.inputs[place], frames[:-1]
+        else:
+            return tensor, frames
+
+
+def _range(tensor, frames, depth):
+    """(low, high) of a tensor's numbers, by interval arithmetic over the operations that make it."""
+    tensor, frames = _maker(tensor, frames)
+    operation = tensor.op
+    if depth == 0:
+        return -INFINITY, INFINITY
+
+    def of(index):
+        return _range(operation.inputs[index], frames, depth - 1)
+
+    match operation.type:
+        case "Const":
+            value = tf.get_static_value(tensor)
+            return (float(value.min()), float(value.max())) if _is_number(value) else (-INFINITY, INFINITY)
+        case kind if kind in RANGES:
+            return RANGES[kind]
+        case "Relu":
+            low, high = of(0)
+            return max(low, 0), max(high, 0)
+        case "LeakyRelu" | "Neg":
+            low, high = of(0)
+            slope = operation.get_attr("alpha") if operation.type == "LeakyRelu" else None
+            return (-high, -low) if slope is None else (min(low, low * slope), high)
+        case kind if kind in AMONG_NUMBERS:
+            return of(1 if kind == "Split" else 0)
+        case "ConcatV2" | "Pack":
+            parts = [of(index) for index in range(len(operation.inputs) - (operation.type == "ConcatV2"))]
+            return min(low for low, _ in parts), max(high for _, high in parts)
+        case "AddV2" | "Add":
+            return tuple(a + b for a, b in zip(of(0), of(1)))
+        case "Sub":
+            (low, high), (other_low, other_high) = of(0), of(1)
+            return low - other_high, high - other_low
+        case "Mul":
+            return _of_corners(of(0), of(1), lambda a, b: 0.0 if 0 in (a, b) else a * b)
+        case "RealDiv":
+            over, under = of(0), of(1)
+            if under[0] < 0 < under[1]:
+                return -INFINITY, INFINITY
+            if under[0] >= 0 and over[0] >= 0 and not under[0] > 0:
+                return 0, INFINITY
+            return _of_corners(over, under, lambda a, b: 0.0 if a == 0 or math.isinf(b) else a / b if b else INFINITY)
+        case "Sum":
+            low, high = of(0)
+            return (0 if low >= 0 else -INFINITY), (0 if high <= 0 else INFINITY)
+        case "Select" | "SelectV2":
+            (low, high), (other_low, other_high) = of(1), of(2)
+            return min(low, other_low), max(high, other_high)
+        case "Maximum":
+            return tuple(max(a, b) for a, b in zip(of(0), of(1)))
+        case "Minimum":
+            return tuple(min(a, b) for a, b in zip(of(0), of(1)))
+        case "ClipByValue":
+            (low, high), (least, _), (_, most) = of(0), of(1), of(2)
+            return max(low, least), min(high, most)
+    return -INFINITY, INFINITY
+
+
+def _of_corners(one, other, operation):
+    values = [operation(a, b) for a in one for b in other]
+    return min(values), max(values)
+
+
+def _is_number(value):
+    return value is not None and value.dtype.kind in "fiu" and value.size > 0
+
+
+def _functions(operation):
+    """The names of the functions an operation calls."""
+    names = []
+    if operation.type not in CALLS + CONTROL:
+        return names
+    for attribute in ("f", "body", "cond", "then_branch", "else_branch"):
+        try:
+            names.append(operation.get_attr(attribute).name)
+        except (ValueError, AttributeError):
+            continue
+    return names
+
+
+def _function_graph(graph, name):
+    function = graph._get_function(name)  # TensorFlow has no public way from a call to what it calls
+    return getattr(function, "graph", None)

@@ -1,0 +1,101 @@
+"""Everything that can be known to be wrong before the first step, told at once."""
+
+import sys
+from dataclasses import dataclass
+
+from pipeline.errors import ConfigError
+from pipeline.preflight import (
+    architecture,
+    data_checks,
+    losses,
+    metrics,
+    shapes,
+    state,
+    training_checks,
+    trial,
+)
+from pipeline.preflight.findings import Finding, words_of
+from pipeline.preflight.prediction import predict
+from pipeline.preflight.setup import Setup
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found and does not stop the run: warnings, and what preflight.ignore names."""
+
+    warnings: list[Finding]
+    ignored: list[Finding]
+
+
+def check(config, data, objective, training_feed):
+    """Look at a set-up whose model is built and compiled. Returns a Verdict, its warnings printed to stderr.
+
+    config: a config.Config. data: a splits.Data. training_feed: a feed.TrainingFeed. The model's state and every
+    generator of random numbers are afterwards what they were before. Raises ConfigError listing all findings where one
+    of them is an error that preflight.ignore does not name.
+    """
+    found = inspect(Setup(config, data, objective, training_feed))
+    ignored = [finding for finding in found if finding.code in config.preflight.ignore]
+    told = [finding for finding in found if finding not in ignored]
+    errors = [finding for finding in told if finding.is_error]
+    warnings = [finding for finding in told if not finding.is_error]
+    if errors:
+        codes = ",".join(dict.fromkeys(finding.code for finding in errors))
+        raise ConfigError(
+            f"preflight found {_count(errors, 'error')}{f' and {_count(warnings, "warning")}' if warnings else ''}; "
+            "nothing was trained.\n"
+            + "\n".join(f"{finding.severity} {finding}" for finding in [*errors, *warnings])
+            + f"\nWhere one is meant to be so: 'preflight.ignore=[{codes}]'. Each is explained in docs/preflight.md."
+        )
+    for finding in warnings:
+        print(f"warning {finding}", file=sys.stderr)
+    return Verdict(warnings, ignored)
+
+
+def inspect(setup):
+    """Every Finding on a Setup, errors first."""
+    with state.generators_restored():
+        found = [
+            *data_checks.check(setup),
+            *data_checks.check_channels(setup),
+            *shapes.check_inputs(setup),
+            *shapes.check_batches(setup),
+            *architecture.check(setup),
+            *training_checks.check(setup),
+        ]
+        if not any(finding.code.startswith("input-") and finding.is_error for finding in found):
+            batch = next(iter(setup.feed.batches(0).take(1)))
+            found += _on_batch(setup, batch)
+    unique = list(dict.fromkeys(found))
+    return sorted(unique, key=lambda finding: not finding.is_error)
+
+
+def _on_batch(setup, batch):
+    """What a real batch shows: first in prediction, then in a training step."""
+    try:
+        prediction = predict(setup, batch[0])
+    except Exception as error:  # whatever a layer raises of data it was not made for
+        return [Finding("model-refuses-data", setup.model.name, words_of(error), "See what Keras says.")]
+    found = [
+        *losses.check(setup, prediction),
+        *metrics.check(setup, prediction, batch),
+        *shapes.check_masks(setup, prediction),
+        *architecture.check_connections(setup, prediction),
+        *data_checks.check_scale(prediction),
+    ]
+    if not setup.model.trainable_variables:
+        return found
+    tried = []
+    result = trial.attempt(setup, batch, tried)
+    if any(finding.is_error for finding in found):
+        # a loss that does not fit is refused by Keras too, in words that say less
+        tried = [finding for finding in tried if finding.code != "step-fails"]
+    if result is not None:
+        tried += architecture.check_training_flag(setup, result)
+        if not found:
+            tried += trial.initial_loss(setup, batch, prediction)
+    return found + tried
+
+
+def _count(findings, word):
+    return f"{len(findings)} {word}{'' if len(findings) == 1 else 's'}"

@@ -1,0 +1,164 @@
+"""One batch through the model as in prediction: what its outputs are, and what they depend on."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.preflight import graph, state
+from pipeline.spec import PADDING
+
+WEIGHTS = "trainable weights"
+MORE_STEPS = 3  # of padding, to see whether it changes what the model says
+DROPPED = "does not support masking"  # Keras's warning where a layer drops a mask
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output of the model on a batch.
+
+    reading: what it is made by. values: (rows, ...) on the batch. padding_shift: the largest change of a value, as a
+    share of the largest value, when rows are filled up further, or the shortest not at all; 0 where all rows are of
+    one length. features: the names of those it depends on.
+    """
+
+    reading: graph.Reading
+    values: np.ndarray
+    padding_shift: float
+    features: frozenset
+
+    @property
+    def shape(self):
+        return self.values.shape[1:]
+
+    @property
+    def width(self):
+        """Numbers a row."""
+        return int(np.prod(self.shape, dtype=int))
+
+    @property
+    def sums_to_one(self):
+        """Whether every row is a distribution over the last axis."""
+        values = self.values.astype(np.float64)
+        is_coarse = self.values.dtype.itemsize < 4 or self.reading.operation == "Softmax"  # perhaps of 16 bits
+        slack = 1e-2 if is_coarse else 1e-4
+        return bool(
+            values.ndim > 1
+            and np.isfinite(values).all()
+            and (values >= -slack).all()
+            and (np.abs(values.sum(-1) - 1) < slack).all()
+        )
+
+    @property
+    def is_distribution(self):
+        return self.sums_to_one and self.shape[-1] > 1
+
+    @property
+    def is_probability(self):
+        return self.sums_to_one or (self.reading.low >= 0 and self.reading.high <= 1)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """outputs: by label. first_inputs: (layer, mean, deviation, largest) of what meets weights first.
+    dropped: Keras's words on layers that drop a mask."""
+
+    outputs: dict[str, Output]
+    first_inputs: tuple
+    dropped: tuple
+
+
+def predict(setup, x):
+    """A Prediction of the batch x: a tensor, or tensors by feature. Raises what Keras raises of a wrong shape."""
+    names = {layer.name for layer in setup.layers}
+    readings, features_of, met = {}, {}, []
+
+    def forward(x):
+        features = x if isinstance(x, dict) else {next(iter(setup.spec.features)): x}
+        outputs = setup.by_label(setup.model(x, training=False))
+        here = tf.compat.v1.get_default_graph()
+        origins = graph.dependence(here, {name: [value] for name, value in features.items()} | _weights(setup, here))
+        for name, output in outputs.items():
+            readings[name] = graph.read(output, names)
+            features_of[name] = origins(output) & set(features)
+        first = graph.first_inputs(here, origins, WEIGHTS, set(features))
+        met.extend(graph.layer_of(tensor.consumers()[0], names) if tensor.consumers() else "" for tensor in first)
+        return outputs, [_summary(tensor) for tensor in first]
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        function = tf.function(forward, autograph=False)
+        concrete = function.get_concrete_function(_specs(setup))
+    with state.variables_restored(concrete.graph):
+        outputs, summaries = _numpy(concrete(x))
+        shifts = dict.fromkeys(outputs, 0.0)
+        if any(feature.variable_length for feature in setup.spec.features.values()):
+            shifts = _padding_shifts(setup, concrete, x, outputs)
+    return Prediction(
+        {name: Output(readings[name], outputs[name], shifts[name], features_of[name]) for name in outputs},
+        tuple((layer, *(float(number) for number in numbers)) for layer, numbers in zip(met, summaries)),
+        tuple(str(warning.message).splitlines()[0] for warning in said if DROPPED in str(warning.message)),
+    )
+
+
+def _specs(setup):
+    specs = {name: (feature.shape, feature.dtype) for name, feature in setup.spec.features.items()}
+    specs = {name: tf.TensorSpec((None, *shape), dtype) for name, (shape, dtype) in specs.items()}
+    return specs if len(specs) > 1 else next(iter(specs.values()))
+
+
+def _weights(setup, here):
+    """The reads of trainable variables in a graph, as a source of `dependence`."""
+    handles = {id(variable.value.handle) for variable in setup.model.trainable_variables}
+    return {WEIGHTS: [inner for outer, inner in here.captures if id(outer) in handles]}
+
+
+def _summary(tensor):
+    values = tf.cast(tensor, tf.float32)
+    return tf.stack([tf.reduce_mean(values), tf.math.reduce_std(values), tf.reduce_max(tf.abs(values))])
+
+
+def _padding_shifts(setup, concrete, x, outputs):
+    """Output name -> how far its values move with the padding."""
+    features = x if isinstance(x, dict) else {next(iter(setup.spec.features)): x}
+    variable = {name for name in features if setup.spec.features[name].variable_length}
+    steps = _steps(features[next(iter(variable))])
+    shortest = int(tf.argmin(steps))
+
+    def shifts(change, rows):
+        changed = {name: change(value, name in variable) for name, value in features.items()}
+        others, _ = _numpy(concrete(changed if isinstance(x, dict) else next(iter(changed.values()))))
+        return {name: _shift(outputs[name][rows], others[name]) for name in outputs}
+
+    def longer(value, is_variable):
+        more = [[0, 0], [0, MORE_STEPS]] + [[0, 0]] * (value.shape.rank - 2)
+        return tf.pad(value, more, constant_values=PADDING) if is_variable else value
+
+    def alone(value, is_variable):
+        row = value[shortest : shortest + 1]
+        return row[:, : steps[shortest]] if is_variable else row
+
+    found = shifts(longer, slice(None))
+    try:
+        bare = shifts(alone, slice(shortest, shortest + 1))
+    except tf.errors.OpError:  # too short for the model without padding, which is no leak
+        return found
+    return {name: max(found[name], bare[name]) for name in found}
+
+
+def _steps(value):
+    """(rows,) steps of each row before its padding."""
+    is_step = tf.reduce_any(tf.reshape(value != PADDING, (tf.shape(value)[0], tf.shape(value)[1], -1)), axis=-1)
+    return tf.reduce_max(tf.where(is_step, tf.range(tf.shape(value)[1]) + 1, 0), axis=-1)
+
+
+def _shift(values, others):
+    if values.shape != others.shape:  # an output for every step: its own steps are compared
+        others = others[tuple(slice(size) for size in values.shape)]
+    values, others = values.astype(np.float64), others.astype(np.float64)
+    return float(np.max(np.abs(values - others)) / max(np.max(np.abs(values)), 1e-6))
+
+
+def _numpy(structure):
+    return tf.nest.map_structure(lambda tensor: tensor.numpy(), structure)

@@ -1,0 +1,60 @@
+"""What preflight looks at: the parts of a run, put together and compiled, before its first step."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import keras
+
+from pipeline.config import Config
+from pipeline.data.feed import TrainingFeed
+from pipeline.data.splits import Data
+from pipeline.spec import CLASS
+from pipeline.training.objectives import supervised
+
+
+@dataclass(frozen=True)
+class Setup:
+    """objective: its model is built and compiled."""
+
+    config: Config
+    data: Data
+    objective: supervised.Supervised
+    feed: TrainingFeed
+
+    @property
+    def spec(self):
+        return self.data.spec
+
+    @property
+    def model(self):
+        return self.objective.model
+
+    @cached_property
+    def layers(self):
+        """Every layer of the model, those inside others too."""
+        return list(self.model._flatten_layers())  # keras.Model.layers stops at the first level
+
+    @cached_property
+    def losses(self):
+        """Label name -> the Loss object the model was compiled with."""
+        found = self.model.loss
+        return found if isinstance(found, dict) else {next(iter(self.spec.labels)): found}
+
+    @cached_property
+    def metrics(self):
+        """Label name -> new Metric objects of the kinds the model was compiled with."""
+        return {
+            name: supervised.label_metrics(self.config.objective, label) for name, label in self.spec.labels.items()
+        }
+
+    def by_label(self, outputs):
+        """Label name -> output, of what the model returned."""
+        if isinstance(outputs, dict):
+            return outputs
+        flat = keras.tree.flatten(outputs)
+        return dict(zip(self.spec.labels, flat)) if len(flat) > 1 else {next(iter(self.spec.labels)): flat[0]}
+
+
+def is_binary(label):
+    """Whether a label is one of two classes, so that a single unit, the probability of the second, can tell it."""
+    return label.kind == CLASS and label.width == 2

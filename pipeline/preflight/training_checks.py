@@ -1,0 +1,170 @@
+"""The training config against the objective's metrics, the optimizer and the data's size."""
+
+import keras
+import numpy as np
+
+from pipeline.errors import nearest
+from pipeline.preflight.findings import Finding
+
+FEW_STEPS = 10
+PROBES = 64  # moments of the run at which the schedule is looked at
+EARLY = 0.9  # share of the run before which a schedule that has ended was too short
+
+# Learning rates between which models are trained with each optimizer: about a hundredth of Keras's default to fifty
+# times it, wider where practice is (SGD up to 1; Adadelta, whose own scale makes 1 usual; Lion, whose authors advise a
+# third to a tenth of Adam's: Chen et al. 2023)
+RANGES = {
+    "SGD": (1e-5, 1.0),
+    "Adam": (1e-6, 3e-2),
+    "AdamW": (1e-6, 3e-2),
+    "Nadam": (1e-6, 3e-2),
+    "Adamax": (1e-6, 5e-2),
+    "RMSprop": (1e-6, 3e-2),
+    "Adagrad": (1e-4, 1.0),
+    "Adadelta": (1e-4, 10.0),
+    "Adafactor": (1e-5, 1e-1),
+    "Ftrl": (1e-4, 1.0),
+    "Lion": (1e-7, 3e-3),
+    "Lamb": (1e-5, 1e-1),
+    "Muon": (1e-5, 1e-1),
+}
+
+
+def check(setup):
+    """Yield what is wrong between the training config and everything else."""
+    yield from _monitors(setup)
+    yield from _schedule(setup)
+    yield from _jit(setup)
+    yield from _precision(setup)
+    yield from _sizes(setup)
+
+
+def _monitors(setup):
+    training = setup.config.training
+    names = setup.objective.log_names()
+    known = names + [f"val_{name}" for name in names if setup.data.validation is not None]
+    for key, callback in (("early_stopping", training.early_stopping), ("plateau", training.plateau)):
+        if callback.patience is None:
+            continue
+        place = f"training.{key}"
+        if callback.monitor not in known:
+            found = f"no epoch logs {callback.monitor!r}. {nearest(callback.monitor, known)}"
+            yield Finding("monitor-unknown", f"{place}.monitor", found, f"{place}.monitor={known[-1]}")
+            continue
+        best = _direction(setup, callback.monitor)
+        if callback.mode == "auto" and not _keras_knows(setup, callback.monitor):
+            found = f"mode auto for {callback.monitor!r}, whose better direction Keras does not know."
+            yield Finding("monitor-direction", f"{place}.mode", found, f"{place}.mode={best or 'min'}")
+        elif callback.mode != "auto" and best not in (None, callback.mode):
+            found = f"mode {callback.mode} for {callback.monitor!r}, whose best value is its {best}."
+            yield Finding("monitor-mode", f"{place}.mode", found, f"{place}.mode=auto")
+        if callback.patience >= training.epochs:
+            found = f"patience of {callback.patience} in a run of {training.epochs} epochs."
+            yield Finding("patience-too-long", f"{place}.patience", found, f"{place}.patience={training.epochs // 3}")
+    if training.plateau.patience is not None and _has_schedule(setup):
+        found = "the optimizer's learning rate is a schedule."
+        yield Finding("plateau-with-schedule", "training.plateau", found, "training.plateau.patience=null")
+
+
+def _keras_knows(setup, monitor):
+    """Whether Keras's callbacks tell the better direction by themselves: they look for a metric of just this name,
+    so that of several labels they know none."""
+    name = monitor.removeprefix("val_")
+    every = [metric for metrics in setup.metrics.values() for metric in metrics]
+    return name == "loss" or any(metric.name == name and hasattr(metric, "_direction") for metric in every)
+
+
+def _direction(setup, monitor):
+    """The better direction of what an epoch logs: min, max, or None where its metric does not say."""
+    name = monitor.removeprefix("val_")
+    if name == "loss":
+        return "min"
+    for label, metrics in setup.metrics.items():
+        if name == f"{label}_loss":
+            return "min"
+        for metric in metrics:
+            if name in (metric.name, f"{label}_{metric.name}"):
+                return {"up": "max", "down": "min"}.get(getattr(metric, "_direction", None))
+    return None
+
+
+def _has_schedule(setup):
+    return isinstance(_plain(setup)._learning_rate, keras.optimizers.schedules.LearningRateSchedule)
+
+
+def _plain(setup):
+    """The optimizer, without the loss scaling around it."""
+    return getattr(setup.model.optimizer, "inner_optimizer", setup.model.optimizer)
+
+
+def _schedule(setup):
+    optimizer = _plain(setup)
+    total = setup.config.training.epochs * setup.feed.steps
+    if _has_schedule(setup):
+        schedule = optimizer._learning_rate
+        moments = np.unique(np.linspace(0, max(total - 1, 0), PROBES).astype(int))
+        rates = np.array([float(schedule(int(step))) for step in moments])
+        yield from _length(schedule, rates, moments, total)
+    else:
+        rates = np.array([float(optimizer.learning_rate)])
+    key = "optimizer.config.learning_rate"
+    if rates.max() <= 0 or rates.min() < 0:
+        yield Finding("learning-rate-zero", key, f"from {rates.min():g} to {rates.max():g}.", f"{key}=0.001")
+        return
+    names = (kind.__name__ for kind in type(optimizer).__mro__)
+    low, high = next((RANGES[name] for name in names if name in RANGES), (0, np.inf))
+    if not low <= rates.max() <= high:
+        found = f"{type(optimizer).__name__} at {rates.max():g}; usual are {low:g} to {high:g}."
+        yield Finding("learning-rate-range", key, found, f"{key}={np.sqrt(low * high):.0e}")
+
+
+def _length(schedule, rates, moments, total):
+    """Whether a schedule that comes to an end does so when the run does."""
+    if hasattr(schedule, "decay_rate"):
+        return  # exponential and inverse-time decay have no end
+    far = 1_000 * total + 10**9
+    last, later = float(schedule(far)), float(schedule(2 * far))
+    if last != later or (np.isclose(rates, rates[0]).all() and np.isclose(last, rates[0])):
+        return  # constant, or without an end
+    span = max(abs(rates.max() - last), abs(float(schedule(0)) - last))
+    away = np.abs(rates - last) > 1e-3 * span
+    key, mend = "optimizer.config.learning_rate", "Leave decay_steps out of the schedule's config."
+    if not away.any() or (moments[away].max() + 1) / total < EARLY:
+        end = int(moments[away].max()) if away.any() else 0
+        found = f"the schedule has ended by step {end:,} of {total:,}, at {last:g}."
+        yield Finding("schedule-shorter", key, found, mend)
+    elif abs(rates[-1] - last) > 0.1 * span:
+        found = f"the run ends after {total:,} steps at {rates[-1]:g}; the schedule would come to {last:g}."
+        yield Finding("schedule-longer", key, found, mend)
+
+
+def _jit(setup):
+    if setup.config.training.jit == "always" and not setup.model.jit_compile:
+        found = f"training.jit=always with determinism={setup.config.determinism}, and Keras has dropped it."
+        yield Finding("jit-left-out", "training.jit", found, "determinism=relaxed, or training.jit=never")
+
+
+def _precision(setup):
+    half = [layer.name for layer in setup.layers if layer.compute_dtype == "float16" and layer.trainable_variables]
+    if half and not isinstance(setup.model.optimizer, keras.optimizers.LossScaleOptimizer):
+        found = f"{', '.join(half[:3])} compute in float16, and the optimizer does not scale the loss."
+        yield Finding("float16-without-loss-scale", "training.precision", found, "training.precision=mixed_float16")
+
+
+def _sizes(setup):
+    training, feed = setup.config.training, setup.feed
+    rows = len(setup.data.train)
+    if training.batch_size > rows:
+        found = f"{training.batch_size} rows a batch, of {rows:,} in all."
+        yield Finding("batch-exceeds-data", "training.batch_size", found, f"training.batch_size={max(rows // 8, 1)}")
+    total = training.epochs * feed.steps
+    if total < FEW_STEPS:
+        found = f"{training.epochs} epochs of {feed.steps} steps."
+        yield Finding("few-steps", "training.epochs", found, f"training.epochs={-(-10 * FEW_STEPS // feed.steps)}")
+    if training.steps_per_execution > feed.steps:
+        found = f"{training.steps_per_execution}, and an epoch has {feed.steps} steps."
+        yield Finding("steps-per-execution", "training.steps_per_execution", found,
+                      f"training.steps_per_execution={feed.steps}")  # fmt: skip
+    if not (rows <= feed.steps * feed.batch_size and len(feed.part) == rows):
+        found = f"{feed.steps} steps of {feed.batch_size} rows, for {rows:,} rows."
+        yield Finding("steps-against-rows", "training.batch_size", found, "Feed every row of the split once.")

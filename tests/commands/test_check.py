@@ -1,0 +1,69 @@
+"""`check`, and what `train` makes of preflight, as a user sees them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline import composition
+from pipeline.commands import check
+from pipeline.errors import ConfigError
+
+PROJECT = Path(__file__).parents[2]
+
+
+def pipeline(*arguments, cwd):
+    command = [sys.executable, "-m", "pipeline", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=300)
+
+
+def checked(folder, *overrides):
+    config = composition.compose([f"run.root={folder}/runs", *overrides])
+    return check.run(config, "", "")
+
+
+def test_a_sound_set_up_is_passed_and_trains_nothing(tmp_path, capsys):
+    assert checked(tmp_path) == 0
+    said = capsys.readouterr()
+    assert "no error" in said.out and "make train" in said.out and said.err == ""
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [".cache"]
+
+
+def test_every_finding_is_told_with_the_line_that_mends_it(tmp_path):
+    with pytest.raises(ConfigError) as raised:
+        checked(tmp_path, "objective.loss=categorical_crossentropy", "training.early_stopping.patience=99")
+    for words in ("[integer-labels]", "objective.loss=sparse_categorical_crossentropy", "[patience-too-long]",
+                  "training.early_stopping.patience=10", "docs/preflight.md"):  # fmt: skip
+        assert words in str(raised.value)
+
+
+def test_what_is_ignored_passes_and_is_said(tmp_path, capsys):
+    assert checked(tmp_path, "training.batch_size=1257", "preflight.ignore=[last-batch-of-one]") == 0
+    assert "ignored [last-batch-of-one]" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_wrong_set_up_ends_with_status_2_and_leaves_no_run(tmp_path):
+    answer = pipeline("train", "objective.loss=mean_squared_error", cwd=tmp_path)
+    assert answer.returncode == 2 and "[integer-labels]" in answer.stderr and "Traceback" not in answer.stderr
+    assert list((tmp_path / "runs").glob("*/result.json")) == []
+
+
+@pytest.mark.slow
+def test_a_run_records_what_was_ignored_and_ends_with_the_same_weights(tmp_path):
+    digests = []
+    for name, ignore in (("all", "[]"), ("some", "[last-batch-of-one]")):
+        words = (f"run.name={name}", "training.epochs=1", "training.batch_size=1257", f"preflight.ignore={ignore}")
+        answer = pipeline("train", *words, cwd=tmp_path)
+        assert answer.returncode == 0, answer.stderr
+        assert ("last-batch-of-one" in answer.stderr) is (name == "all")
+        recorded = json.loads((tmp_path / "runs" / name / "environment.json").read_text())["preflight"]
+        codes = [finding["code"] for finding in recorded["warnings" if name == "all" else "ignored"]]
+        assert "last-batch-of-one" in codes
+        digests.append(json.loads((tmp_path / "runs" / name / "result.json").read_text())["weights_digest"])
+    assert digests[0] == digests[1]
+    assert "last-batch-of-one" in (tmp_path / "runs/some/report.html").read_text()

@@ -1,0 +1,153 @@
+"""Set-ups for preflight to look at: a real, compiled Keras model on a few made-up rows."""
+
+import hashlib
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from pipeline import config as c
+from pipeline.data.examples import Sequences, Table
+from pipeline.data.feed import TrainingFeed
+from pipeline.data.splits import Data
+from pipeline.preflight.inspection import inspect
+from pipeline.preflight.setup import Setup
+from pipeline.spec import CLASS, DataSpec, Feature, class_label, real_label, row_label
+from pipeline.training import optimizers
+from pipeline.training.objectives.supervised import Supervised, class_weights
+
+ROWS, WIDTH = 60, 4
+QUICK = 5  # of a long table of cases every fifth is quick, the rest are for CI
+LONG = 10
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    tables = {}
+    for item in items:
+        if item.path.parent == Path(__file__).parent and hasattr(item, "callspec"):
+            tables.setdefault((item.path, item.originalname), []).append(item)
+    for cases in tables.values():
+        for place, item in enumerate(cases):
+            if len(cases) > LONG and place % QUICK:
+                item.add_marker(pytest.mark.slow)
+
+
+SGD = {"learning_rate": 0.01}
+
+
+def labels_of(kind, width, rows):
+    """(Label, values) of made-up labels: every class has rows, several labels of a row can hold at once."""
+    numbers = np.random.default_rng(1)
+    if kind == CLASS:
+        return class_label(range(width)), np.arange(rows) % width
+    if kind == "real":
+        shape = rows if width == 1 else (rows, width)
+        return real_label(width), numbers.normal(size=shape).astype(np.float32)
+    label = row_label(kind, range(width))
+    if kind == "one_hot":
+        return label, np.eye(width, dtype=np.float32)[np.arange(rows) % width]
+    return label, (np.arange(rows)[:, None] // 2 ** np.arange(width) % 2).astype(np.float32)
+
+
+def features_of(shape, rows, lengths):
+    numbers = np.random.default_rng(0)
+    if not lengths:
+        return numbers.normal(size=(rows, *shape)).astype(np.float32)
+    steps = numbers.integers(lengths[0], lengths[1] + 1, rows)
+    offsets = np.concatenate([[0], np.cumsum(steps)])
+    return Sequences(numbers.normal(size=(offsets[-1], *shape[1:])).astype(np.float32), offsets)
+
+
+def digest_of(spec, parts):
+    digest = hashlib.sha256(str(spec).encode())
+    for part in parts:
+        for column in [*part.features.values(), *part.labels.values()]:
+            values = column.values if isinstance(column, Sequences) else column
+            digest.update(str((values.dtype, values.shape)).encode() + np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture
+def prepared(root):
+    """A function that makes a Setup.
+
+    model: a list of layers behind an Input of `shape`, or a function from the Input to the outputs or to a Model.
+    kind, width: of the label "y"; labels: name -> (Label, values) instead. values, x: arrays instead of made-up ones.
+    built_for: name -> (shape, dtype) of inputs that differ from the data. change: called with the compiled model.
+    What is left over are fields of the training config.
+    """
+
+    def prepare(
+        model, kind=CLASS, width=3, loss=None, metrics=(), shape=(WIDTH,), lengths=None, labels=None, values=None,
+        x=None, rows=ROWS, features=None, optimizer=("SGD", SGD), class_weight=None, objective=None, change=None,
+        built_for=None, ignore=(), determinism="strict", device="auto", parts=None, validation=True,
+        precision="float32", **training,
+    ):  # fmt: skip
+        keras.config.set_dtype_policy(precision)
+        if labels is None:
+            label, made = labels_of(kind, width, rows)
+            labels = {"y": (label, made if values is None else values)}
+        if features is None:
+            x = features_of(shape, rows, lengths) if x is None else x
+            dtype = str((x.values if isinstance(x, Sequences) else x).dtype)
+            features = {"x": (Feature(shape, dtype), x)}
+        specs = {name: feature for name, (feature, _) in features.items()}
+        spec = DataSpec(specs, {name: label for name, (label, _) in labels.items()}, lengths)
+        whole = Table(
+            {name: column for name, (_, column) in features.items()},
+            {name: column for name, (_, column) in labels.items()},
+            lambda row: f"row {row}",
+        )
+        third = len(whole) // 6
+        split = {"test": whole.take(np.arange(third)), "train": whole.take(np.arange(third, len(whole)))}
+        split |= parts(whole) if parts else {}
+        keras.utils.set_random_seed(0)
+        taken = built_for or {name: (item.shape, item.dtype) for name, item in specs.items()}
+        inputs = {name: keras.Input(size, dtype=dtype, name=name) for name, (size, dtype) in taken.items()}
+        first = next(iter(inputs.values()))
+        if isinstance(model, list):
+            model = keras.Sequential([first, *model])
+        else:
+            model = model(first if len(inputs) == 1 else inputs)
+        if not isinstance(model, keras.Model):
+            model = keras.Model(first if len(inputs) == 1 else inputs, model)
+        config = c.Config(
+            data=c.Digits(),
+            model=c.Mlp(),
+            optimizer=c.Optimizer(optimizer[0], dict(optimizer[1])),
+            objective=c.Supervised(loss, None if metrics is None else list(metrics), class_weight),
+            training=c.Fit(**{"epochs": 5, "batch_size": 16, "tensorboard": False, **training}),
+            run=c.Run(root=str(root)),
+            preflight=c.Preflight(list(ignore)),
+            determinism=determinism,
+            device=device,
+        )
+        held_out = split.get("validation", split["test"]) if validation else None
+        data = Data(spec, split["train"], held_out, split["test"], digest_of(spec, split.values()))
+        built = (objective or Supervised)(config.objective, spec, model)
+        weights = None if class_weight is None else class_weights(config.objective, spec, data.train.labels)
+        feed = TrainingFeed(data.train, spec, config.data, config.training.batch_size, 0, weights)
+        built.compile(optimizers.build(config.optimizer, config.training.epochs * feed.steps), config.training)
+        if change:
+            change(model)
+        return Setup(config, data, built, feed)
+
+    yield prepare
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture
+def found(prepared):
+    """A function from a set-up's parts to the findings: code -> Finding."""
+
+    def find(*arguments, **options):
+        return {finding.code: finding for finding in inspect(prepared(*arguments, **options))}
+
+    return find

@@ -1,0 +1,168 @@
+"""The data by itself, and the numbers that reach the first weights."""
+
+import json
+
+import numpy as np
+import pytest
+from keras import layers
+
+from pipeline.data.examples import Table
+from pipeline.preflight import data_checks
+from pipeline.preflight.inspection import inspect
+from pipeline.spec import Feature
+
+
+def head():
+    return [layers.Dense(3, "softmax")]
+
+
+def normal(*shape):
+    return np.random.default_rng(5).normal(size=shape).astype(np.float32)
+
+
+def spoilt(value, row=40):
+    values = normal(60, 4)
+    values[row, 2] = value
+    return values
+
+
+def with_column(column):
+    values = normal(60, 4)
+    values[:, 1] = column
+    return values
+
+
+CLASS = np.arange(60) % 3
+WRONG = {
+    "NaN": ("not-finite", spoilt(np.nan)),
+    "infinity": ("not-finite", spoilt(np.inf)),
+    "NaN in the test split": ("not-finite", spoilt(np.nan, row=2)),
+    "a constant column": ("constant-feature", with_column(7.0)),
+    "the label as a column": ("label-leak", with_column(CLASS)),
+    "the label shifted and scaled": ("label-leak", with_column(CLASS * -5.0 + 3)),
+    "the label with noise": ("label-leak", with_column(CLASS + 0.1 * normal(60))),
+    "large numbers": ("unscaled-inputs", normal(60, 4) * 1000),
+    "numbers far from 0": ("unscaled-inputs", normal(60, 4) + 500),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_data_that_is_wrong_is_found_under_its_code(found, case):
+    code, x = WRONG[case]
+    assert code in found(head(), x=x)
+
+
+def test_sound_data_is_passed_without_a_word(found):
+    assert found(head()) == {}
+
+
+def test_real_labels_in_a_column_are_found(found):
+    x = normal(60, 4)
+    assert "label-leak" in found([layers.Dense(1)], "real", 1, x=x, values=2 * x[:, 3] + 1)
+
+
+def test_labels_that_are_not_finite_are_found(found):
+    values = normal(60)
+    values[30] = np.nan
+    assert "not-finite" in found([layers.Dense(1)], "real", 1, values=values)
+
+
+def test_a_normalisation_inside_the_model_scales_its_inputs(found):
+    x = normal(60, 4) * 1000 + 500
+    layer = layers.Normalization()
+    layer.adapt(x)
+    assert "unscaled-inputs" not in found([layer, *head()], x=x)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda: [layers.Dense(4, "relu"), layers.Dense(3, "softmax")],
+        lambda: [layers.Reshape((2, 2)), layers.GRU(4), layers.Dense(3, "softmax")],
+        lambda: [layers.Reshape((2, 2, 1)), layers.Conv2D(2, 2), layers.Flatten(), layers.Dense(3, "softmax")],
+    ],
+    ids=["dense", "recurrent", "convolution"],
+)
+def test_unscaled_inputs_are_seen_at_whatever_layer_meets_them_first(found, body):
+    assert "unscaled-inputs" in found(body(), x=normal(60, 4) * 1000)
+
+
+# ---- splits ----------------------------------------------------------------------------------------------------------
+
+
+def test_test_rows_copied_into_training_are_found(found):
+    def leaky(whole):
+        return {"train": whole.take(np.concatenate([np.arange(10, 60), np.arange(5)]))}
+
+    findings = found(head(), parts=leaky)
+    assert findings["rows-in-two-splits"].place in ("the test split", "the validation split")
+
+
+def test_rows_that_repeat_everywhere_are_only_mentioned(found):
+    coarse = np.random.default_rng(0).integers(0, 2, (240, 2)).astype(np.float32)
+    findings = found([layers.Dense(3, "softmax")], x=coarse, shape=(2,), rows=240)
+    assert "repeated-rows" in findings and "rows-in-two-splits" not in findings
+
+
+def test_a_class_that_a_split_misses_is_mentioned(found):
+    def without(whole):
+        rows = np.arange(10)
+        return {"test": whole.take(rows[whole.labels["y"][rows] != 2])}
+
+    findings = found(head(), parts=without)
+    assert findings["class-missing"].place in ("y, test", "y, validation")
+
+
+def test_images_with_their_channels_in_front_are_mentioned(found):
+    x = normal(60, 3, 12, 12)
+    model = [layers.Conv2D(2, 2), layers.Flatten(), layers.Dense(3, "softmax")]
+    assert "channel-order" in found(model, x=x, shape=(3, 12, 12))
+    assert "channel-order" not in found(
+        [layers.Conv2D(2, 2), layers.Flatten(), layers.Dense(3, "softmax")], x=normal(60, 12, 12, 3), shape=(12, 12, 3)
+    )
+
+
+# ---- the cache -------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_data_is_looked_at_once(prepared, root, monkeypatch):
+    x = with_column(3.25)
+    setup = prepared(head(), x=x)
+    first = data_checks.check(setup)
+    assert [finding.code for finding in first] == ["constant-feature"]
+    path = data_checks._cache_path(setup)
+    assert json.loads(path.read_text())[0]["code"] == "constant-feature"
+    path.write_text("[]")
+    assert data_checks.check(prepared(head(), x=x)) == []  # what is kept under the fingerprint is what is told
+    assert [finding.code for finding in data_checks.check(prepared(head(), x=with_column(3.5)))] == ["constant-feature"]
+    path.unlink()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '[{"code": "of-another-version"}]'])
+def test_a_damaged_cache_is_looked_through(prepared, content):
+    setup = prepared(head(), x=with_column(4.5))
+    data_checks.check(setup)
+    path = data_checks._cache_path(setup)
+    path.write_text(content)
+    assert [finding.code for finding in data_checks.check(setup)] == ["constant-feature"]
+
+
+def test_rows_of_text_are_compared_too(found):
+    words = np.array([["a"], ["b"], ["c"]], dtype=object)[np.arange(60) % 3]
+
+    def build(x):
+        codes = layers.StringLookup(vocabulary=["a", "b", "c"], output_mode="one_hot")(x)
+        return layers.Dense(3, "softmax")(layers.Flatten()(codes))
+
+    features = {"word": (Feature((1,), "string"), words)}
+    findings = found(build, features=features)
+    assert {"label-leak", "repeated-rows"} <= {*findings}
+
+
+def test_a_table_is_not_changed_by_being_looked_at(prepared):
+    setup = prepared(head())
+    before = [column.copy() for column in setup.data.train.features.values()]
+    inspect(setup)
+    assert isinstance(setup.data.train, Table)
+    for old, now in zip(before, setup.data.train.features.values(), strict=True):
+        np.testing.assert_array_equal(old, now)

@@ -1,0 +1,336 @@
+"""The loss, the last activation and the labels: what is wrong is found under its code, what is right is let through."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers, ops
+
+from pipeline.models import architecture
+from pipeline.preflight.catalogue import CATALOGUE, ERROR
+from pipeline.training.objectives.supervised import Supervised
+
+SCE, CCE, BCE = "SparseCategoricalCrossentropy", "CategoricalCrossentropy", "BinaryCrossentropy"
+KLD, MSE, MAE, MSLE, MAPE = (
+    "KLDivergence", "MeanSquaredError", "MeanAbsoluteError", "MeanSquaredLogarithmicError",
+    "MeanAbsolutePercentageError",
+)  # fmt: skip
+DISTANCES = (MSE, MAE, "Huber", "LogCosh", "CosineSimilarity")
+
+
+def logits(name):
+    return {"class_name": name, "config": {"from_logits": True}}
+
+
+class Own(layers.Layer):
+    """A layer of a user's own whose call is a compiled function."""
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], 3))
+
+    @tf.function
+    def compiled(self, x):
+        return tf.nn.softmax(tf.matmul(x, self.kernel))
+
+    def call(self, x):
+        return self.compiled(x)
+
+
+class Subclassed(keras.Model):
+    def __init__(self, activation):
+        super().__init__()
+        self.body, self.head = layers.Dense(5, "relu"), layers.Dense(3, activation)
+
+    def call(self, x, training=False):
+        return self.head(self.body(x))
+
+
+def subclassed(activation):
+    def build(x):
+        model = Subclassed(activation)
+        model(x)
+        return model
+
+    return build
+
+
+# the same softmax in every form that Keras lets one write it
+SOFTMAXES = {
+    "argument": [layers.Dense, (3, "softmax")],
+    "layer": lambda x: layers.Softmax()(layers.Dense(3)(x)),
+    "activation layer": lambda x: layers.Activation("softmax")(layers.Dense(3)(x)),
+    "nested model": lambda x: keras.Sequential([layers.Dense(3), layers.Softmax()])(layers.Dense(5, "relu")(x)),
+    "nested twice": lambda x: keras.Sequential([keras.Sequential([layers.Dense(3, "softmax")])])(x),
+    "lambda": lambda x: layers.Lambda(lambda z: ops.softmax(z))(layers.Dense(3)(x)),
+    "function": lambda x: ops.softmax(layers.Dense(3)(x)),
+    "written out": lambda x: written_out(layers.Dense(3)(x)),
+    "reshape behind": lambda x: layers.Reshape((3,))(layers.Reshape((3, 1))(layers.Dense(3, "softmax")(x))),
+    "cast behind": lambda x: ops.cast(layers.Dense(3, "softmax", dtype="bfloat16")(x), "float32"),
+    "dropout behind": lambda x: layers.Dropout(0.1)(layers.Dense(3, "softmax")(x)),
+    "wrapper": lambda x: layers.Flatten()(layers.TimeDistributed(layers.Dense(3, "softmax"))(x[:, None])),
+    "compiled layer": lambda x: Own()(x),
+    "subclassed": subclassed("softmax"),
+}
+
+
+def written_out(x):
+    odds = ops.exp(x)
+    return odds / ops.sum(odds, axis=-1, keepdims=True)
+
+
+def build(form):
+    return [form[0](*form[1])] if isinstance(form, list) else form
+
+
+@pytest.mark.parametrize("form", SOFTMAXES)
+def test_a_softmax_in_any_form_is_no_logits(found, form):
+    assert "probabilities-as-logits" in found(build(SOFTMAXES[form]), loss=logits(SCE))
+
+
+@pytest.mark.parametrize("form", SOFTMAXES)
+def test_a_softmax_in_any_form_goes_with_its_loss(found, form):
+    assert not errors(found(build(SOFTMAXES[form]), loss=SCE))
+
+
+def errors(findings):
+    return {code: str(finding) for code, finding in findings.items() if finding.is_error}
+
+
+# head: the activation of the last layer; loss; kind and width of the label; units where they are others
+MULTI, HOT, REAL = ("multi_label", 3), ("one_hot", 3), ("real", 3)
+CLASSES, TWO, ONE_REAL, ONE_LABEL = ("class", 3), ("class", 2), ("real", 1), ("multi_label", 1)
+COUNTS = np.random.default_rng(0).poisson(3.0, 60).astype(np.float32) + np.float32(0.5)
+WRONG = [
+    # logits taken for probabilities, and the reverse
+    *[("logits-as-probabilities", head, SCE, CLASSES) for head in ("linear", "relu", "tanh", "softplus", "gelu")],
+    *[("logits-as-probabilities", "linear", loss, HOT) for loss in (CCE, "CategoricalFocalCrossentropy", KLD, BCE)],
+    *[("logits-as-probabilities", head, BCE, MULTI) for head in ("linear", "relu", "tanh", "elu", "exponential")],
+    *[("logits-as-probabilities", "linear", loss, MULTI) for loss in ("Dice", "Tversky", "BinaryFocalCrossentropy")],
+    ("logits-as-probabilities", "linear", "CategoricalGeneralizedCrossEntropy", CLASSES),
+    ("logits-as-probabilities", "linear", BCE, TWO, 1),
+    *[("probabilities-as-logits", head, logits(SCE), CLASSES) for head in ("softmax", "sigmoid", "hard_sigmoid")],
+    *[("probabilities-as-logits", "softmax", logits(f"Categorical{name}"), HOT) for name in ("Crossentropy",
+      "FocalCrossentropy")],
+    *[("probabilities-as-logits", "sigmoid", logits(name), MULTI) for name in (BCE, "BinaryFocalCrossentropy")],
+    ("probabilities-as-logits", "sigmoid", logits(BCE), TWO, 1),
+    *[("log-probabilities", head, loss, kind) for head, loss, kind in (("log_softmax", SCE, CLASSES),
+      ("log_softmax", CCE, HOT), ("log_softmax", KLD, HOT), ("log_sigmoid", BCE, MULTI))],
+    *[("one-sided-logits", "relu", logits(loss), kind) for loss, kind in ((SCE, CLASSES), (CCE, HOT), (BCE, MULTI))],
+    ("one-sided-logits", "log_sigmoid", logits(BCE), MULTI),
+    *[("bounded-logits", "tanh", logits(loss), kind) for loss, kind in ((SCE, CLASSES), (CCE, HOT), (BCE, MULTI))],
+    *[("sigmoid-with-categorical", "sigmoid", loss, kind) for loss, kind in ((SCE, CLASSES), (CCE, HOT), (KLD, HOT),
+      ("CategoricalFocalCrossentropy", HOT), ("CategoricalGeneralizedCrossEntropy", CLASSES))],
+    *[("softmax-on-multi-label", "softmax", loss, MULTI) for loss in (BCE, "Dice", MSE)],
+    *[("softmax-of-one", "softmax", loss, kind, 1) for loss, kind in ((BCE, TWO), (BCE, ONE_LABEL), (MSE, ONE_REAL))],
+    *[("binary-loss-over-softmax", "softmax", loss, HOT) for loss in (BCE, "BinaryFocalCrossentropy")],
+    ("one-hot-with-sigmoid", "sigmoid", BCE, HOT),
+    # labels of another form than the loss's
+    *[("integer-labels", "softmax", loss, CLASSES) for loss in (CCE, KLD, "CategoricalFocalCrossentropy", MSE, "Hinge",
+      "CategoricalHinge", BCE, "Dice")],
+    *[("one-hot-labels", "softmax", loss, HOT) for loss in (SCE, "CategoricalGeneralizedCrossEntropy")],
+    *[("multi-label-with-categorical", "softmax", loss, MULTI) for loss in (SCE, CCE, KLD, "CategoricalHinge")],
+    *[("real-labels", "linear", loss, REAL) for loss in (SCE, CCE, BCE, KLD, "Dice", "CategoricalHinge")],
+    *[("one-unit-categorical", "sigmoid", loss, kind, 1) for loss, kind in ((SCE, CLASSES), (SCE, TWO), (CCE, HOT),
+      (CCE, ONE_LABEL))],
+    *[("two-units-binary", head, loss, TWO) for head, loss in (("sigmoid", BCE), ("softmax", BCE), ("tanh", "Hinge"))],
+    *[("classes-as-numbers", head, loss, CLASSES, 1) for head, loss in (("linear", MSE), ("sigmoid", BCE))],
+    # shapes
+    *[("broadcast", "linear", MSE, REAL, 1), ("broadcast", "linear", MAE, ONE_REAL, 3)],
+    *[("broadcast", "sigmoid", BCE, MULTI, 1), ("broadcast", "sigmoid", BCE, ONE_LABEL, 3)],
+    *[("output-width", "softmax", SCE, CLASSES, units) for units in (2, 4)],
+    *[("output-width", head, loss, kind, 4) for head, loss, kind in (("softmax", CCE, HOT), ("sigmoid", BCE, MULTI),
+      ("linear", MSE, REAL))],
+    # what a loss does with its numbers
+    *[("log-of-negative", head, "Poisson", ONE_REAL) for head in ("linear", "tanh", "elu")],
+    *[("clipped-outputs", head, MSLE, ONE_REAL) for head in ("linear", "elu")],
+    *[("hinge-one-sided", head, loss, MULTI) for head in ("sigmoid", "relu") for loss in ("Hinge", "SquaredHinge")],
+    ("labels-not-signs", "tanh", "Hinge", ONE_REAL),
+    *[("negative-labels", "softplus", loss, ONE_REAL) for loss in ("Poisson", MSLE)],
+    *[("unreachable-labels", head, MSE, ONE_REAL) for head in ("sigmoid", "relu", "tanh", "softplus", "log_sigmoid")],
+    ("unreachable-labels", "softmax", MAE, REAL),
+    ("cosine-of-one", "linear", "CosineSimilarity", ONE_REAL),
+    ("loss-needs-sequences", "linear", "CTC", CLASSES),
+    ("not-unit-length", "linear", "Circle", CLASSES),
+    *[("distance-on-classes", "softmax", loss, HOT) for loss in DISTANCES],
+    *[("scores-not-probabilities", "linear", loss, HOT) for loss in (MSE, "CategoricalHinge")],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG, ids=lambda case: f"{case[0]}-{case[1]}-{case[3]}")
+def test_what_does_not_go_together_is_found_under_its_code(found, case):
+    code, head, loss, (kind, width), *units = case
+    values = COUNTS if code in ("log-of-negative", "clipped-outputs") else None
+    model = [layers.Dense(5, "relu"), layers.Dense(*(units or [width]), head)]
+    findings = found(model, kind, width, loss, values=values)
+    assert code in findings, [*findings]
+    assert set(errors(findings)) <= {code, *CONSEQUENCES}, errors(findings)
+
+
+CONSEQUENCES = ("loss-not-finite", "gradient-not-finite", "unreachable-labels")
+
+RIGHT = [
+    ("softmax", SCE, CLASSES),
+    ("softmax", None, CLASSES),
+    ("linear", logits(SCE), CLASSES),
+    ("log_softmax", logits(SCE), CLASSES),
+    ("leaky_relu", logits(SCE), CLASSES),
+    ("gelu", logits(SCE), CLASSES),
+    ("softmax", "CategoricalGeneralizedCrossEntropy", CLASSES),
+    ("softmax", SCE, TWO),
+    *[("softmax", loss, HOT) for loss in (CCE, None, KLD, "CategoricalFocalCrossentropy", "Dice", "Tversky")],
+    ("softmax", {"class_name": CCE, "config": {"label_smoothing": 0.1}}, HOT),
+    ("linear", logits(CCE), HOT),
+    ("linear", logits("CategoricalFocalCrossentropy"), HOT),
+    *[("softmax", loss, HOT) for loss in DISTANCES],
+    *[("linear", loss, HOT) for loss in (MSE, "CategoricalHinge")],
+    ("sigmoid", BCE, HOT),
+    ("softmax", BCE, HOT),
+    *[("sigmoid", loss, MULTI) for loss in (BCE, None, "BinaryFocalCrossentropy", "Dice", "Tversky", MSE)],
+    ("hard_sigmoid", BCE, MULTI),
+    ("linear", logits(BCE), MULTI),
+    ("linear", logits("BinaryFocalCrossentropy"), MULTI),
+    *[(head, loss, MULTI) for head in ("tanh", "linear") for loss in ("Hinge", "SquaredHinge")],
+    ("sigmoid", BCE, ONE_LABEL),
+    ("sigmoid", BCE, TWO, 1),
+    ("linear", logits(BCE), TWO, 1),
+    ("tanh", "Hinge", TWO, 1),
+    *[("linear", loss, REAL) for loss in (*DISTANCES, None, MAPE)],
+    *[("linear", loss, ONE_REAL) for loss in (MSE, MAE, "Huber", "LogCosh", None)],
+    ("elu", MSE, ("real", 2)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", RIGHT, ids=lambda case: f"{case[0]}-{case[1]}-{case[2]}")
+def test_what_goes_together_is_not_refused(found, case):
+    head, loss, (kind, width), *units = case
+    values = None
+    if head == "elu":
+        values = np.abs(np.random.default_rng(0).normal(size=(60, 2))).astype(np.float32)
+    findings = found([layers.Dense(5, "relu"), layers.Dense(*(units or [width]), head)], kind, width, loss,
+                     values=values)  # fmt: skip
+    assert not errors(findings)
+
+
+@pytest.mark.parametrize(
+    "head, loss",
+    [("softplus", "Poisson"), ("exponential", "Poisson"), ("relu", "Poisson"), ("softplus", MSLE), ("relu", MSE),
+     ("softplus", MAPE), ("linear", MSLE)],
+)  # fmt: skip
+def test_counts_and_amounts_go_with_outputs_above_0(found, head, loss):
+    assert not errors(found([layers.Dense(1, head)], "real", 1, loss, values=COUNTS))
+
+
+def test_scaled_real_labels_go_with_a_sigmoid(found):
+    values = np.linspace(0, 1, 60, dtype=np.float32)
+    assert not errors(found([layers.Dense(1, "sigmoid")], "real", 1, MSE, values=values))
+
+
+def test_soft_labels_go_with_a_softmax(found):
+    soft = np.full((60, 3), 0.1, np.float32) + 0.7 * np.eye(3, dtype=np.float32)[np.arange(60) % 3]
+    assert not errors(found([layers.Dense(3, "softmax")], "one_hot", 3, CCE, values=soft))
+
+
+def test_unit_length_embeddings_go_with_the_circle_loss(found):
+    findings = found([layers.Dense(3), layers.UnitNormalization()], "class", 3, "Circle")
+    assert not {"not-unit-length", *errors(findings)} & {*findings}
+
+
+# ---- values of labels ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "code, kind, width, loss, head, values",
+    [
+        ("label-out-of-range", "class", 3, SCE, "softmax", np.arange(60) % 4),
+        ("label-out-of-range", "class", 3, SCE, "softmax", np.arange(60) % 3 - 1),
+        ("label-dtype", "class", 3, SCE, "softmax", (np.arange(60) % 3).astype(np.float32)),
+        ("label-dtype", "class", 3, SCE, "softmax", np.arange(60) % 3 + 0.5),
+        ("labels-not-distributions", "one_hot", 3, CCE, "softmax", np.ones((60, 3), np.float32)),
+        ("zero-labels", "real", 1, MAPE, "linear", np.arange(60, dtype=np.float32) % 30),
+        ("real-labels-look-like-classes", "real", 1, MSE, "linear", (np.arange(60) % 3).astype(np.float32)),
+        ("multi-label-looks-one-hot", "multi_label", 3, BCE, "sigmoid",
+         np.eye(3, dtype=np.float32)[np.arange(60) % 3]),
+        ("unreachable-labels", "real", 1, MSE, "sigmoid", np.linspace(0, 100, 60, dtype=np.float32)),
+    ],
+)  # fmt: skip
+def test_labels_that_cannot_be_right_are_found(found, code, kind, width, loss, head, values):
+    assert code in found([layers.Dense(width, head)], kind, width, loss, values=values)
+
+
+@pytest.mark.parametrize("weights, code", [([1.0, 0.0, 2.0], "class-weight-zero"), ([1.0, 1.0, 2.0], None)])
+def test_a_class_weight_of_0_is_mentioned(found, weights, code):
+    findings = found([layers.Dense(3, "softmax")], class_weight=weights)
+    assert (code in findings) if code else (errors(findings) == {})
+
+
+def test_a_weight_of_a_class_without_rows_is_found(found):
+    findings = found([layers.Dense(3, "softmax")], values=np.arange(60) % 2, class_weight=[1.0, 1.0, 5.0])
+    assert {"class-weight-absent", "class-untrained"} <= {*findings}
+
+
+# ---- shapes of outputs -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "code, model, kind, width",
+    [
+        ("output-rank", [layers.Reshape((2, 2)), layers.Dense(3, "softmax")], "class", 3),
+        ("softmax-axis", [layers.Dense(3), layers.Softmax(axis=0)], "class", 3),
+        ("broadcast", lambda x: layers.Reshape(())(layers.Dense(1)(x)), "real", 2),
+        ("output-without-label", lambda x: {"z": layers.Dense(3, "softmax")(x)}, "class", 3),
+    ],
+)
+def test_an_output_of_another_shape_is_found(prepared, code, model, kind, width):
+    from pipeline.preflight.inspection import inspect
+
+    if code == "output-without-label":
+        setup = prepared([layers.Dense(width, "softmax")], kind, width)
+        other = prepared(model, kind, width, objective=Anonymous)
+        setup = type(setup)(setup.config, setup.data, other.objective, setup.feed)
+    else:
+        setup = prepared(model, kind, width, loss=MSE if kind == "real" else None)
+    assert code in {finding.code for finding in inspect(setup)}
+
+
+class Anonymous(Supervised):
+    """Compiles with a loss by output name, as a user's own objective may."""
+
+    def compile(self, optimizer, training):
+        self.model.compile(optimizer, {"z": "sparse_categorical_crossentropy"})
+        optimizer.build(self.model.trainable_variables)
+        self.architecture = architecture.digest(self.model)
+
+
+class PairwiseError(keras.losses.Loss):
+    """A loss of one's own that forgets that labels are (rows,) and outputs (rows, 1)."""
+
+    def call(self, y_true, y_pred):
+        return ops.square(ops.cast(y_true, y_pred.dtype) - y_pred)
+
+
+class RowwiseError(keras.losses.Loss):
+    def call(self, y_true, y_pred):
+        return ops.square(ops.cast(y_true, y_pred.dtype) - ops.squeeze(y_pred, -1))
+
+
+class WithOwnLoss(Supervised):
+    loss_class = PairwiseError
+
+    def compile(self, optimizer, training):
+        super().compile(optimizer, training)
+        self.model.compile(optimizer, self.loss_class())
+
+
+class WithRowwiseLoss(WithOwnLoss):
+    loss_class = RowwiseError
+
+
+@pytest.mark.parametrize("objective, code", [(WithOwnLoss, "broadcast"), (WithRowwiseLoss, None)])
+def test_a_loss_of_ones_own_that_compares_every_row_with_every_other_is_found(found, objective, code):
+    findings = found([layers.Dense(1)], "real", 1, objective=objective)
+    assert {*errors(findings)} == ({code} if code else set())
+
+
+def test_every_finding_is_in_the_catalogue_with_a_reason_and_a_remedy():
+    for code, entry in CATALOGUE.items():
+        assert entry.severity in (ERROR, "warning") and entry.why.endswith(".") and entry.mend, code

@@ -1,0 +1,82 @@
+"""The metrics against labels and outputs."""
+
+import numpy as np
+import pytest
+from keras import layers
+
+HOT, MULTI, REAL, CLASSES, TWO = ("one_hot", 3), ("multi_label", 3), ("real", 1), ("class", 3), ("class", 2)
+
+
+def with_(name, **config):
+    return {"class_name": name, "config": config}
+
+
+WRONG = [
+    *[("accuracy-on-regression", "linear", None, metric, REAL) for metric in ("Accuracy", "BinaryAccuracy",
+      "CategoricalAccuracy", "SparseCategoricalAccuracy", "TopKCategoricalAccuracy")],
+    *[("metric-labels", "softmax", None, metric, HOT) for metric in ("SparseCategoricalAccuracy",
+      "SparseTopKCategoricalAccuracy", "SparseCategoricalCrossentropy", with_("MeanIoU", num_classes=3))],
+    *[("metric-labels", "softmax", None, metric, CLASSES) for metric in ("CategoricalAccuracy", "AUC", "Precision",
+      "Recall", "BinaryAccuracy", "CategoricalCrossentropy", "F1Score", "MeanSquaredError", "KLDivergence",
+      with_("OneHotIoU", num_classes=3, target_class_ids=[0]), with_("MeanIoU", num_classes=3))],
+    *[("metric-labels", "sigmoid", None, metric, MULTI) for metric in ("SparseCategoricalAccuracy",
+      "CategoricalAccuracy")],
+    *[("metric-labels", "linear", None, metric, REAL) for metric in ("AUC", "Recall", "F1Score")],
+    ("metric-labels", "sigmoid", "BinaryCrossentropy", "accuracy", TWO, 1),
+    *[("metric-on-logits", "linear", with_("BinaryCrossentropy", from_logits=True), metric, MULTI) for metric in (
+      "AUC", "Precision", "Recall", "BinaryAccuracy", "BinaryCrossentropy")],
+    ("metric-on-logits", "linear", with_("CategoricalCrossentropy", from_logits=True), "CategoricalCrossentropy", HOT),
+    *[("metric-on-logits", "sigmoid", None, with_(metric, from_logits=True), MULTI) for metric in ("AUC",
+      "BinaryCrossentropy")],
+    *[("metric-not-of-predictions", "softmax", None, metric, CLASSES) for metric in ("Mean", "Sum")],
+    ("exact-accuracy", "softmax", None, "Accuracy", CLASSES),
+    ("binary-accuracy-on-classes", "softmax", None, "BinaryAccuracy", HOT),
+    ("top-k-of-all", "softmax", None, with_("SparseTopKCategoricalAccuracy", k=3), CLASSES),
+    ("metric-of-several-numbers", "softmax", None, "F1Score", HOT),
+    ("metric-fails", "sigmoid", None, with_("AUC", multi_label=True, label_weights=[1.0, 1.0]), MULTI),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG, ids=lambda case: f"{case[0]}-{case[3]}-{case[4]}")
+def test_a_metric_that_does_not_fit_is_found_under_its_code(found, case):
+    code, head, loss, metric, (kind, width), *units = case
+    findings = found([layers.Dense(*(units or [width]), head)], kind, width, loss, metrics=[metric])
+    assert code in findings, [*findings]
+    assert {finding.code for finding in findings.values() if finding.is_error} <= {code}
+
+
+RIGHT = [
+    *[("softmax", None, metric, CLASSES) for metric in ("accuracy", "SparseCategoricalAccuracy",
+      "SparseCategoricalCrossentropy", with_("SparseTopKCategoricalAccuracy", k=2))],
+    *[("softmax", None, metric, HOT) for metric in ("accuracy", "CategoricalAccuracy", "AUC", "MeanSquaredError",
+      "Precision", "KLDivergence", with_("F1Score", average="macro"), with_("OneHotMeanIoU", num_classes=3))],
+    *[("sigmoid", None, metric, MULTI) for metric in ("accuracy", "AUC", "Recall", with_("AUC", multi_label=True),
+      with_("F1Score", average="micro", threshold=0.5))],
+    *[("linear", None, metric, REAL) for metric in ("MeanAbsoluteError", "RootMeanSquaredError", "R2Score",
+      "PearsonCorrelation")],
+    *[("linear", with_("BinaryCrossentropy", from_logits=True), metric, MULTI) for metric in (
+      with_("AUC", from_logits=True), with_("BinaryAccuracy", threshold=0.0), with_("Precision", thresholds=0))],
+    *[("sigmoid", "BinaryCrossentropy", metric, TWO, 1) for metric in ("BinaryAccuracy", "AUC")],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", RIGHT, ids=lambda case: f"{case[2]}-{case[3]}")
+def test_a_metric_that_fits_is_not_refused(found, case):
+    head, loss, metric, (kind, width), *units = case
+    findings = found([layers.Dense(*(units or [width]), head)], kind, width, loss, metrics=[metric])
+    assert [str(finding) for finding in findings.values() if finding.is_error] == []
+
+
+RARE = (np.arange(240) % 20 == 0).astype(int)
+
+
+@pytest.mark.parametrize(
+    "monitor, weights, is_told",
+    [("val_accuracy", None, True), ("val_loss", None, False), ("val_accuracy", "balanced", False)],
+)
+def test_plain_accuracy_is_not_to_be_watched_where_a_class_is_rare(found, monitor, weights, is_told):
+    from pipeline.config import EarlyStopping
+
+    findings = found([layers.Dense(2, "softmax")], width=2, values=RARE, rows=240, metrics=["accuracy"],
+                     class_weight=weights, early_stopping=EarlyStopping(2, monitor))  # fmt: skip
+    assert ("imbalance-accuracy" in findings) is is_told

@@ -1,0 +1,152 @@
+"""Shapes, masks and batches."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from pipeline.preflight.inspection import inspect
+from pipeline.spec import Feature
+
+SEQUENCES = {"shape": (None, 3), "lengths": (2, 9)}
+
+
+@pytest.mark.parametrize(
+    "code, place, built_for, shape",
+    [
+        ("input-shape", "x, axis 0", ((5,), "float32"), (4,)),
+        ("input-shape", "x, axis 2", ((8, 8, 3), "float32"), (8, 8, 1)),
+        ("input-shape", "x", ((4, 4), "float32"), (4,)),
+        ("input-shape", "x, axis 0", ((6, 3), "float32"), (None, 3)),
+        ("input-dtype", "x", ((4,), "string"), (4,)),
+    ],
+)
+def test_data_that_a_model_was_not_built_for_is_found_axis_by_axis(prepared, code, place, built_for, shape):
+    def body(x):
+        x = layers.StringLookup(vocabulary=["a"], output_mode="multi_hot")(x) if x.dtype == "string" else x
+        return layers.Dense(3, "softmax")(layers.Flatten()(x))
+
+    lengths = (2, 9) if shape[0] is None else None
+    setup = prepared(body, shape=shape, lengths=lengths, built_for={"x": built_for})
+    findings = [finding for finding in inspect(setup) if finding.code == code]
+    assert [finding.place for finding in findings] == [place]
+
+
+def test_an_input_named_after_no_feature_is_found(prepared):
+    values = np.random.default_rng(0).normal(size=(60, 2)).astype("float32")
+    two = {name: (Feature((2,), "float32"), values) for name in ("a", "b")}
+
+    def build(inputs):
+        return keras.Model(inputs, layers.Dense(3, "softmax")(layers.Concatenate()(list(inputs.values()))))
+
+    setup = prepared(build, features=two, built_for={"a": ((2,), "float32"), "c": ((2,), "float32")})
+    assert {finding.place for finding in inspect(setup) if finding.code == "input-names"} == {"b", "c"}
+
+
+def test_a_subclassed_model_that_cannot_take_the_data_is_found(prepared):
+    class Fixed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.head = layers.Dense(3, "softmax")
+
+        def call(self, x, training=False):
+            return self.head(keras.ops.reshape(x, (-1, 7)) if self.strict else x)
+
+        strict = False
+
+    def build(x):
+        model = Fixed()
+        model(x)
+        return model
+
+    setup = prepared(build)
+    setup.model.strict = True
+    assert "model-refuses-data" in {finding.code for finding in inspect(setup)}
+
+
+# ---- masks -----------------------------------------------------------------------------------------------------------
+
+
+class Dropping(layers.Layer):
+    """Hands its input on, and drops the mask."""
+
+    def call(self, x):
+        return x * 1.0
+
+
+MASKS = {
+    "recurrent without a mask": ("mask-missing", [layers.GRU, (4,)]),
+    "attention without a mask": ("mask-missing", lambda x: pooled(layers.MultiHeadAttention(2, 2)(x, x))),
+    "pooling without a mask": ("mask-missing", [layers.GlobalAveragePooling1D, ()]),
+    "wrapped without a mask": ("mask-missing", lambda x: layers.Bidirectional(layers.LSTM(3))(x)),
+    "dropped by a layer": ("mask-lost", lambda x: layers.GRU(4)(Dropping()(layers.Masking()(x)))),
+    "dropped by a convolution": ("mask-lost", lambda x: layers.LSTM(4)(layers.Conv1D(4, 3, padding="same")(
+        layers.Masking()(x)))),
+    "a function between": ("mask-lost", lambda x: layers.GlobalAveragePooling1D()(Dropping()(layers.Masking()(x)))),
+    "convolution and maximum": ("padding-leaks", lambda x: layers.GlobalMaxPooling1D()(
+        layers.Conv1D(4, 3, padding="same", bias_initializer="ones")(x))),
+}  # fmt: skip
+
+
+def pooled(x):
+    return layers.GlobalAveragePooling1D()(x)
+
+
+def headed(body):
+    def build(x):
+        x = body[0](*body[1])(x) if isinstance(body, list) else body(x)
+        return layers.Dense(3, "softmax")(x)
+
+    return build
+
+
+@pytest.mark.parametrize("case", MASKS)
+def test_padding_that_changes_what_the_model_says_is_found(found, case):
+    code, body = MASKS[case]
+    findings = found(headed(body), **SEQUENCES)
+    assert {"mask-missing", "mask-lost", "padding-leaks"} & {*findings} == {code}
+
+
+MASKED = {
+    "recurrent": lambda x: layers.GRU(4)(layers.Masking()(x)),
+    "two layers": lambda x: layers.LSTM(3)(layers.GRU(4, return_sequences=True)(layers.Masking()(x))),
+    "bidirectional": lambda x: layers.Bidirectional(layers.GRU(4))(layers.Masking()(x)),
+    "pooling": lambda x: layers.GlobalAveragePooling1D()(layers.Dense(4)(layers.Masking()(x))),
+    "attention": lambda x: pooled(layers.MultiHeadAttention(2, 2)(*[layers.Masking()(x)] * 2)),
+}
+
+
+@pytest.mark.parametrize("case", MASKED)
+def test_a_mask_that_arrives_is_enough(found, case):
+    findings = found(headed(MASKED[case]), **SEQUENCES)
+    assert not {"mask-missing", "mask-lost", "padding-leaks"} & {*findings}
+
+
+def test_rows_of_one_length_need_no_mask(found):
+    findings = found(headed([layers.GRU, (4,)]), shape=(6, 3))
+    assert not {"mask-missing", "mask-lost", "padding-leaks"} & {*findings}
+
+
+# ---- batches ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "code, batch_size, shape, rows",
+    [
+        ("batch-norm-of-one", 1, (4,), 60),
+        ("batch-norm-small", 4, (4,), 60),
+        (None, 16, (4,), 60),
+        (None, 1, (8, 8, 2), 60),
+        ("last-batch-of-one", 7, (4,), 60),
+    ],
+)
+def test_a_batch_normalisation_needs_enough_values(found, code, batch_size, shape, rows):
+    model = [layers.BatchNormalization(), layers.Flatten(), layers.Dense(3, "softmax")]
+    findings = found(model, shape=shape, rows=rows, batch_size=batch_size)
+    seen = {"batch-norm-of-one", "batch-norm-small", "last-batch-of-one"} & {*findings}
+    assert code in seen if code else not seen
+
+
+def test_the_batch_size_that_is_advised_leaves_no_batch_of_one(found):
+    advised = found([layers.Dense(3, "softmax")], batch_size=7)["last-batch-of-one"].mend
+    assert 50 % int(advised.rpartition("=")[2]) != 1

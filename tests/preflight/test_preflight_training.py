@@ -1,0 +1,104 @@
+"""The training config against metrics, optimizer and data."""
+
+import numpy as np
+import pytest
+from keras import layers
+
+from pipeline.config import EarlyStopping, Plateau
+from pipeline.spec import class_label
+
+
+def head():
+    return [layers.Dense(3, "softmax")]
+
+
+def cosine(steps, **config):
+    config = {"initial_learning_rate": 0.1, "decay_steps": steps, **config}
+    return ("SGD", {"learning_rate": {"class_name": "CosineDecay", "config": config}})
+
+
+def piecewise(*boundaries):
+    values = [0.1 / 10**step for step in range(len(boundaries) + 1)]
+    config = {"boundaries": list(boundaries), "values": values}
+    return ("SGD", {"learning_rate": {"class_name": "PiecewiseConstantDecay", "config": config}})
+
+
+# 50 training rows in batches of 16 are 4 steps an epoch, 20 in the 5 epochs
+WRONG = {
+    "a misspelt monitor": ("monitor-unknown", {"early_stopping": EarlyStopping(2, "val_los")}),
+    "a metric that is not there": ("monitor-unknown", {"plateau": Plateau(2, "val_accuracy")}),
+    "validation without rows": ("monitor-unknown", {"early_stopping": EarlyStopping(2), "validation": False}),
+    "max of a loss": ("monitor-mode", {"early_stopping": EarlyStopping(2, "val_loss", "max")}),
+    "min of an accuracy": ("monitor-mode", {"metrics": ["accuracy"],
+                                            "early_stopping": EarlyStopping(2, "val_accuracy", "min")}),
+    "max of the training loss": ("monitor-mode", {"plateau": Plateau(2, "loss", "max")}),
+    "patience of the whole run": ("patience-too-long", {"early_stopping": EarlyStopping(5)}),
+    "plateau's patience": ("patience-too-long", {"plateau": Plateau(50)}),
+    "plateau beside a schedule": ("plateau-with-schedule", {"plateau": Plateau(2), "optimizer": cosine(20)}),
+    "half a cosine": ("schedule-shorter", {"optimizer": cosine(10)}),
+    "a cosine of ten runs": ("schedule-longer", {"optimizer": cosine(200)}),
+    "a warm-up beyond the run": ("schedule-longer", {"optimizer": cosine(100, warmup_target=0.2, warmup_steps=50)}),
+    "steps down beyond the run": ("schedule-longer", {"optimizer": piecewise(100, 200)}),
+    "a rate of 0": ("learning-rate-zero", {"optimizer": ("SGD", {"learning_rate": 0.0})}),
+    "a rate for another optimizer": ("learning-rate-range", {"optimizer": ("Adam", {"learning_rate": 1.0})}),
+    "a tiny rate": ("learning-rate-range", {"optimizer": ("SGD", {"learning_rate": 1e-9})}),
+    "a rate of Adam's for Adadelta": ("learning-rate-range", {"optimizer": ("Adadelta", {"learning_rate": 1e-5})}),
+    "a batch of all rows and more": ("batch-exceeds-data", {"batch_size": 64}),
+    "one step in all": ("few-steps", {"batch_size": 50, "epochs": 1}),
+    "more steps a call than an epoch has": ("steps-per-execution", {"steps_per_execution": 32}),
+    "XLA under determinism": ("jit-left-out", {"jit": "always"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_training_that_cannot_be_meant_is_found_under_its_code(found, case):
+    code, options = WRONG[case]
+    assert code in found(head(), **options)
+
+
+RIGHT = {
+    "early stopping": {"early_stopping": EarlyStopping(2)},
+    "early stopping on accuracy": {"metrics": ["accuracy"], "early_stopping": EarlyStopping(2, "val_accuracy", "max")},
+    "mode auto of AUC": {"metrics": ["AUC"], "kind": "one_hot", "early_stopping": EarlyStopping(2, "val_auc")},
+    "plateau": {"plateau": Plateau(2)},
+    "a cosine over the run": {"optimizer": cosine(20)},
+    "a cosine of its own length": {"optimizer": ("SGD", {"learning_rate": {
+        "class_name": "CosineDecay", "config": {"initial_learning_rate": 0.1}}})},
+    "warm-up and cosine": {"optimizer": cosine(15, warmup_target=0.2, warmup_steps=5)},
+    "exponential decay": {"optimizer": ("SGD", {"learning_rate": {"class_name": "ExponentialDecay", "config": {
+        "initial_learning_rate": 0.1, "decay_steps": 5, "decay_rate": 0.9}}})},
+    "two steps down": {"optimizer": piecewise(8, 19)},
+    "Adam": {"optimizer": ("Adam", {"learning_rate": 0.001})},
+    "Lion": {"optimizer": ("Lion", {"learning_rate": 1e-4})},
+    "accumulated gradients": {"optimizer": ("SGD", {"learning_rate": 0.1, "gradient_accumulation_steps": 2})},
+    "averaged weights": {"optimizer": ("SGD", {"learning_rate": 0.1, "use_ema": True})},
+    "clipped gradients": {"optimizer": ("Adam", {"learning_rate": 0.001, "global_clipnorm": 1.0})},
+    "mixed float16": {"precision": "mixed_float16"},
+    "mixed bfloat16": {"precision": "mixed_bfloat16"},
+    "balanced weights": {"class_weight": "balanced"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", RIGHT)
+def test_a_training_that_makes_sense_is_passed_without_a_word(found, case):
+    findings = found([layers.Dense(4), layers.Dense(3, "softmax", dtype="float32")], **RIGHT[case])
+    assert {*findings} & {code for code, _ in WRONG.values()} == set()
+    assert [str(finding) for finding in findings.values() if finding.is_error] == []
+
+
+def test_float16_without_a_scaled_loss_is_found(found):
+    half = [layers.Dense(4, dtype="float16"), layers.Dense(3, "softmax", dtype="float32")]
+    assert found(half)["float16-without-loss-scale"].is_error
+
+
+def test_a_monitor_whose_direction_keras_does_not_know_needs_a_mode(found):
+    labels = {name: (class_label(range(size)), np.arange(60) % size) for name, size in
+              (("p", 2), ("q", 3))}  # fmt: skip
+
+    def build(x):
+        return {"p": layers.Dense(2, "softmax", name="p")(x), "q": layers.Dense(3, "softmax", name="q")(x)}
+
+    options = {"labels": labels, "metrics": ["accuracy"]}
+    assert "monitor-direction" in found(build, early_stopping=EarlyStopping(2, "val_p_accuracy"), **options)
+    assert "monitor-direction" not in found(build, early_stopping=EarlyStopping(2, "val_p_accuracy", "max"), **options)
+    assert "monitor-mode" in found(build, early_stopping=EarlyStopping(2, "val_p_accuracy", "min"), **options)

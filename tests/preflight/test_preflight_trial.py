@@ -1,0 +1,275 @@
+"""The step that is tried leaves nothing behind, what a GPU would refuse is named, and all is told at once."""
+
+import mmap
+import random
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from pipeline import config as c
+from pipeline.data import feed
+from pipeline.errors import ConfigError
+from pipeline.models.build import build
+from pipeline.preflight import catalogue, determinism, inspection, memory
+from pipeline.preflight.setup import Setup
+from pipeline.training import checkpoints, optimizers
+from pipeline.training.objectives.supervised import Supervised
+
+
+class Unseeded(layers.Layer):
+    """Draws from every generator there is that no layer owns."""
+
+    def call(self, x, training=False):
+        noise = keras.random.normal(keras.ops.shape(x)) + tf.random.normal(tf.shape(x)) + random.random()
+        return x + noise * np.random.rand()
+
+
+class Counting(layers.Layer):
+    """Keeps a TensorFlow variable of its own, which no list of Keras's names."""
+
+    def build(self, shape):
+        self.calls = tf.Variable(0, trainable=False)
+
+    def call(self, x):
+        self.calls.assign_add(1)
+        return x
+
+
+def state(setup):
+    model, optimizer = setup.model, setup.model.optimizer
+    every = [*model.variables, *optimizer.variables, *model.metrics_variables]
+    return {variable.path: keras.ops.convert_to_numpy(variable).tobytes() for variable in every}
+
+
+def draws():
+    return random.random(), np.random.rand(), float(tf.random.uniform(())), float(keras.random.uniform(()))
+
+
+STATEFUL = {
+    "dropout": lambda: [layers.Dense(4), layers.Dropout(0.5), layers.Dense(3, "softmax")],
+    "batch normalisation": lambda: [layers.BatchNormalization(), layers.Dense(3, "softmax")],
+    "random augmentation": lambda: [layers.Reshape((2, 2, 1)), layers.RandomRotation(0.2), layers.Flatten(),
+                                    layers.Dense(3, "softmax")],
+    "spectral normalisation": lambda: [layers.SpectralNormalization(layers.Dense(3)), layers.Softmax()],
+    "recurrent dropout": lambda: [layers.Reshape((2, 2)), layers.GRU(3, dropout=0.2), layers.Dense(3, "softmax")],
+}  # fmt: skip
+OPTIMIZERS = {
+    "SGD": ("SGD", {"learning_rate": 0.1, "momentum": 0.9}),
+    "Adam": ("Adam", {"learning_rate": 0.001, "amsgrad": True}),
+    "average": ("Adam", {"learning_rate": 0.001, "use_ema": True}),
+    "accumulation": ("SGD", {"learning_rate": 0.1, "gradient_accumulation_steps": 3}),
+}
+
+
+@pytest.mark.parametrize("model", STATEFUL)
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+def test_the_state_is_bit_for_bit_what_it_was(prepared, model, optimizer):
+    setup = prepared(STATEFUL[model](), optimizer=OPTIMIZERS[optimizer], metrics=["accuracy"])
+    before = state(setup)
+    assert not any(finding.is_error for finding in inspection.inspect(setup))
+    now = state(setup)
+    assert {path: now[path] for path in before} == before
+    assert all(not np.frombuffer(now[path], np.uint8).any() for path in now.keys() - before.keys())  # new metrics: 0
+
+
+@pytest.mark.parametrize("optimizer", ["average", "accumulation"])
+def test_slots_of_averages_and_sums_are_what_they_were(prepared, optimizer):
+    setup = prepared([layers.Dense(3, "softmax")], optimizer=OPTIMIZERS[optimizer])
+    before = state(setup)
+    inspection.inspect(setup)
+    assert state(setup) == before
+
+
+def test_loss_scales_are_what_they_were(prepared):
+    model = [layers.Dense(4), layers.Dense(3, "softmax", dtype="float32")]
+    setup = prepared(model, precision="mixed_float16")
+    before = state(setup)
+    inspection.inspect(setup)
+    assert "loss_scale" in " ".join(before) and state(setup) == before
+
+
+def test_a_variable_that_keras_does_not_know_is_what_it_was(prepared):
+    setup = prepared([Counting(), layers.Dense(3, "softmax")])
+    inspection.inspect(setup)
+    assert int(setup.model.layers[0].calls) == 0
+
+
+def test_every_generator_goes_on_as_if_nothing_had_been_drawn(prepared):
+    setup = prepared([Unseeded(), layers.Dense(3, "softmax")])
+    keras.utils.set_random_seed(7)
+    expected = draws()
+    setup = prepared([Unseeded(), layers.Dense(3, "softmax")])
+    keras.utils.set_random_seed(7)
+    inspection.inspect(setup)
+    assert draws() == expected
+
+
+def test_looking_twice_finds_the_same(prepared):
+    setup = prepared([layers.Dropout(0.5), layers.Dense(3)], loss="SparseCategoricalCrossentropy", batch_size=7)
+    assert inspection.inspect(setup) == inspection.inspect(setup) != []
+
+
+# ---- weights of a run ------------------------------------------------------------------------------------------------
+
+
+def trained(data, look, **model):
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(0)
+    built = build(c.Mlp(**model), data.spec, lambda name: feed.feature_batches(data.train, data.spec, name))
+    objective = Supervised(c.Supervised(), data.spec, built)
+    batches = feed.TrainingFeed(data.train, data.spec, c.Digits(), 64, 0)
+    training = c.Fit(epochs=2, tensorboard=False)
+    optimizer = c.Optimizer("Adam", {"learning_rate": 0.001})
+    objective.compile(optimizers.build(optimizer, 2 * batches.steps), training)
+    if look:
+        config = c.Config(data=c.Digits(), model=c.Mlp(), optimizer=optimizer, objective=c.Supervised(),
+                          training=training)  # fmt: skip
+        inspection.inspect(Setup(config, data, objective, batches))
+    built.fit(batches.batches(0), epochs=2, shuffle=False, verbose=0)
+    return checkpoints.weights_digest(built)
+
+
+def test_a_run_ends_with_the_same_weights_with_and_without_preflight(digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert trained(digits, True, dropout=0.3) == trained(digits, False, dropout=0.3)
+
+
+# ---- what a GPU would refuse -----------------------------------------------------------------------------------------
+
+
+def resized(x):
+    x = layers.Dense(4)(layers.Reshape((2, 2, 1))(x))
+    return layers.Lambda(lambda z: tf.image.resize(z, (4, 4), "nearest"))(x)
+
+
+REFUSED = {
+    "nearest neighbours": ("ResizeNearestNeighborGrad", resized),
+    "contrast": ("AdjustContrastv2", lambda x: layers.Lambda(lambda z: tf.image.adjust_contrast(z, 2.0))(
+        layers.Reshape((2, 2, 1))(x))),
+    "dilation": ("Dilation2DBackpropInput", lambda x: layers.Lambda(lambda z: tf.nn.dilation2d(
+        z, tf.ones((2, 2, 1)), (1, 1, 1, 1), "SAME", "NHWC", (1, 1, 1, 1)))(
+            layers.Reshape((2, 2, 1))(layers.Dense(4)(x)))),
+    "quantisation": ("FakeQuantWithMinMaxVarsGradient", lambda x: layers.Lambda(
+        lambda z: tf.quantization.fake_quant_with_min_max_vars(z, -1.0, 1.0))(layers.Dense(4)(x))),
+    "crops": ("CropAndResizeGradImage", lambda x: layers.Lambda(lambda z: tf.image.crop_and_resize(
+        z, [[0.0, 0.0, 1.0, 1.0]], [0], (2, 2))[:1] * 1.0 + z)(layers.Reshape((2, 2, 1))(layers.Dense(4)(x)))),
+}  # fmt: skip
+
+
+def classified(body):
+    return lambda x: layers.Dense(3, "softmax")(layers.Flatten()(body(x)))
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_an_operation_without_a_deterministic_kernel_is_named_with_its_layer(prepared, case):
+    operation, body = REFUSED[case]
+    findings = inspection.inspect(prepared(classified(body)))
+    told = [finding for finding in findings if finding.code == "determinism-unproved" and operation in finding.found]
+    assert [finding.place for finding in told] == ["lambda"] and "Take " in told[0].mend
+
+
+@pytest.mark.parametrize("options", [{"determinism": "relaxed"}, {"device": "cpu"}])
+def test_nothing_is_said_of_gpus_where_none_has_to_be_deterministic(found, options):
+    assert "determinism-unproved" not in found(classified(resized), **options)
+
+
+def test_a_refusal_by_a_gpu_is_an_error_that_names_an_alternative(prepared):
+    setup = prepared([layers.Dense(3, "softmax")])
+    words = f"{determinism.TABLE['AdjustContrastv2'].refusal}. [Op:AdjustContrastv2]"
+    finding = determinism.refused(setup, tf.errors.UnimplementedError(None, None, words))
+    assert finding.is_error and "RandomContrast" in finding.mend
+    assert determinism.refused(setup, tf.errors.UnimplementedError(None, None, "Cast is not supported")) is None
+
+
+def test_every_refusal_of_the_table_is_in_the_library_of_this_tensorflow():
+    library = Path(tf.sysconfig.get_lib()) / "libtensorflow_cc.so.2"
+    with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        absent = [name for name, entry in determinism.TABLE.items() if content.find(entry.refusal.encode()) < 0]
+    assert absent == []
+
+
+# ---- memory ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_peak_grows_with_the_batch_and_the_weights():
+    def step(rows, units):
+        weights = tf.Variable(tf.ones((units, units)))
+
+        def forward(x):
+            with tf.GradientTape() as tape:
+                y = tf.reduce_sum(tf.nn.relu(x @ weights) @ weights)
+            return tape.gradient(y, weights)
+
+        return memory.peak(tf.function(forward).get_concrete_function(tf.TensorSpec((rows, units))).graph)
+
+    assert step(2_000, 10) > 1.8 * step(1_000, 10)
+    assert step(1, 200) > 3.6 * step(1, 100)
+    assert step(1_000, 10) > 2 * 1_000 * 10 * 4  # both layers' outputs are kept for the gradient
+
+
+@pytest.mark.parametrize("need, code", [(10, None), (85, "memory-tight"), (101, "memory")])
+def test_a_need_is_held_against_what_there_is(need, code):
+    assert [finding.code for finding in memory.check(need * 2**30, 100 * 2**30)] == ([code] if code else [])
+
+
+def test_a_step_that_cannot_fit_is_not_run(prepared, monkeypatch):
+    setup = prepared([layers.Dense(3, "softmax")])
+    monkeypatch.setattr(memory, "available", lambda: 100)
+    assert {finding.code for finding in inspection.inspect(setup)} == {"memory"}
+
+
+# ---- the verdict -----------------------------------------------------------------------------------------------------
+
+
+def look(setup):
+    return inspection.check(setup.config, setup.data, setup.objective, setup.feed)
+
+
+def test_everything_is_told_at_once_as_one_config_error(prepared):
+    setup = prepared([layers.Dense(3)], loss="SparseCategoricalCrossentropy", batch_size=7,
+                     early_stopping=c.EarlyStopping(9, "val_los"))  # fmt: skip
+    with pytest.raises(ConfigError) as raised:
+        look(setup)
+    assert raised.value.status == 2
+    for words in ("2 errors and 1 warning", "[logits-as-probabilities] y", "[monitor-unknown]", "val_loss",
+                  "[last-batch-of-one]", "why: ", "mend: ", "preflight.ignore=["):  # fmt: skip
+        assert words in str(raised.value)
+
+
+def test_warnings_are_told_once_and_do_not_stop(prepared, capsys):
+    verdict = look(prepared([layers.Dense(3, "softmax")], batch_size=7))
+    assert [finding.code for finding in verdict.warnings] == ["last-batch-of-one"] and verdict.ignored == []
+    assert capsys.readouterr().err.count("last-batch-of-one") == 1
+
+
+def test_what_is_ignored_passes_and_is_handed_back_for_the_record(prepared, capsys):
+    verdict = look(
+        prepared([layers.Dense(3)], loss="SparseCategoricalCrossentropy", ignore=["logits-as-probabilities"])
+    )
+    assert [finding.code for finding in verdict.ignored] == ["logits-as-probabilities"]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_step_that_keras_refuses_is_told_in_its_words(found):
+    class Refusing(layers.Layer):
+        def call(self, x, training=False):
+            if training:
+                raise ValueError("not while training")
+            return x
+
+    assert "not while training" in found([Refusing(), layers.Dense(3, "softmax")])["step-fails"].found
+
+
+def test_the_page_of_findings_is_current():
+    page = Path(__file__).parents[2] / "docs" / "preflight.md"
+    assert page.read_text() == catalogue.markdown(), "python -m pipeline.preflight.catalogue > docs/preflight.md"
+
+
+def test_every_finding_has_a_code_of_its_own_and_a_reason_and_a_remedy():
+    assert len(catalogue.CATALOGUE) == sum(map(len, catalogue.SECTIONS.values()))
+    for code, entry in catalogue.CATALOGUE.items():
+        assert entry.severity in (catalogue.ERROR, catalogue.WARNING) and entry.why and entry.mend, code
