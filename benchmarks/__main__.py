@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 
-USUAL = ("startup", "engines", "convnet", "checkpoints")
+USUAL = ("startup", "preflight", "engines", "convnet", "checkpoints")
 BENCHMARKS = (*USUAL, "registry", "drift", "accuracy")
 
 

@@ -53,7 +53,7 @@ def measure(overrides):
         parts = assemble(config)
         built = time.process_time()
         setup = Setup(config, parts.data, parts.objective, parts.feed)
-        data_checks.check(setup)
+        data_checks.keep(setup, data_checks.check(setup))
         looked = time.process_time()
         data_checks.check(setup)
         again = time.process_time()

@@ -33,7 +33,10 @@ OPTIONS = {"runs": ("--json",), "drift": ("--json",)}
 
 
 def main(arguments):
-    """Run one command line and tell what went wrong in a few lines. Returns the exit status; a defect of this program stays a traceback, status 1."""
+    """Run one command line, and tell a mistake in a few lines; a defect of this program stays a traceback.
+
+    Returns the exit status.
+    """
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # a locale without the signs of a table shall not end a run
     try:

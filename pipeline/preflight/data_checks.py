@@ -1,6 +1,6 @@
 """The data by itself: one pass over each split, and what it finds kept under the data's fingerprint.
 
-A training split is gone through once per content: the next run on the same data reads the findings from
+Data is gone through once per content: the next run on the same data reads the findings from
 <run.root>/.cache/preflight/. Nothing here looks at the model.
 """
 
@@ -36,14 +36,18 @@ def check(setup):
         return [Finding(**finding) for finding in json.loads(path.read_text())]
     except (OSError, ValueError, TypeError, KeyError):
         pass  # never looked at, or not ours: look
-    found = [*_look(setup)]
+    return [*_look(setup)]
+
+
+def keep(setup, findings):
+    """Put the findings on the data where the next run on the same data reads them."""
+    path = _cache_path(setup)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as file:
-            file.write(json.dumps([vars(finding) for finding in found]).encode())
+            file.write(json.dumps([vars(finding) for finding in findings]).encode())
     except OSError:
         pass  # a folder that cannot be written costs the next run a second look, no more
-    return found
 
 
 def check_scale(prediction):

@@ -34,7 +34,9 @@ def check(config, data, objective, training_feed):
     generator of random numbers are afterwards what they were before. Raises ConfigError listing all findings where one
     of them is an error that preflight.ignore does not name.
     """
-    found = inspect(Setup(config, data, objective, training_feed))
+    setup = Setup(config, data, objective, training_feed)
+    of_data = data_checks.check(setup)
+    found = _in_order([*of_data, *_of_model(setup)])
     ignored = [finding for finding in found if finding.code in config.preflight.ignore]
     told = [finding for finding in found if finding not in ignored]
     errors = [finding for finding in told if finding.is_error]
@@ -47,6 +49,7 @@ def check(config, data, objective, training_feed):
             + "\n".join(f"{finding.severity} {finding}" for finding in [*errors, *warnings])
             + f"\nWhere one is meant to be so: 'preflight.ignore=[{codes}]'. Each is explained in docs/preflight.md."
         )
+    data_checks.keep(setup, of_data)  # only now: a set-up that is refused leaves nothing behind
     for finding in warnings:
         print(f"warning {finding}", file=sys.stderr)
     return Verdict(warnings, ignored)
@@ -54,9 +57,12 @@ def check(config, data, objective, training_feed):
 
 def inspect(setup):
     """Every Finding on a Setup, errors first."""
+    return _in_order([*data_checks.check(setup), *_of_model(setup)])
+
+
+def _of_model(setup):
     with state.generators_restored():
         found = [
-            *data_checks.check(setup),
             *data_checks.check_channels(setup),
             *shapes.check_inputs(setup),
             *shapes.check_batches(setup),
@@ -66,8 +72,12 @@ def inspect(setup):
         if not any(finding.code.startswith("input-") and finding.is_error for finding in found):
             batch = next(iter(setup.feed.batches(0).take(1)))
             found += _on_batch(setup, batch)
-    unique = list(dict.fromkeys(found))
-    return sorted(unique, key=lambda finding: not finding.is_error)
+    return found
+
+
+def _in_order(findings):
+    """Each finding once, errors first."""
+    return sorted(dict.fromkeys(findings), key=lambda finding: not finding.is_error)
 
 
 def _on_batch(setup, batch):

@@ -58,7 +58,7 @@ def choose(config):
                 + "\nA run is never overwritten: take another run.name, or the values it began with."
             )
         finished = status(folder) == FINISHED
-        asked = read(folder, "result.json")["asked_epochs"]
+        asked = read(folder, "result.json").get("asked_epochs", config.training.epochs)
         if finished and asked != config.training.epochs:
             raise RunError(
                 f"{folder}: expected training.epochs={asked}, which this run finished with; found "

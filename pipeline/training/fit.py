@@ -1,6 +1,7 @@
 """The `fit` engine: Keras's own compiled loop."""
 
 import keras
+import tensorflow as tf
 
 from pipeline.training.callbacks import EpochClock, epoch_variable
 from pipeline.training.tape import end_epoch
@@ -15,6 +16,8 @@ def run(objective, feed, validation, epochs, callbacks, checkpointer, verbose):
     model = objective.model
     common = {"validation_data": validation, "verbose": verbose, "shuffle": False}  # the feed has its own order
     start = checkpointer.state
+    if start.arrays:
+        make_metrics(objective, feed.batches(0).element_spec)
     # fit cannot begin inside an epoch: what is left of it is a call of its own, whose end the next starts from
     if start.step == feed.steps:
         validate(start.epoch, model, validation, [*callbacks, checkpointer])
@@ -32,6 +35,15 @@ def run(objective, feed, validation, epochs, callbacks, checkpointer, verbose):
         callbacks=[EpochClock(epoch), *callbacks, checkpointer],
         **common,
     )
+
+
+def make_metrics(objective, element_spec):
+    """Make the variables of the metrics, which Keras makes in the first step it traces: too late to restore them."""
+
+    def measured(batch):
+        objective.measure(batch, *objective.losses(batch))
+
+    tf.function(measured, autograph=False).get_concrete_function(element_spec)
 
 
 def validate(epoch, model, validation, callbacks):

@@ -192,15 +192,20 @@ def test_labels_that_are_not_whole_numbers_are_refused(folder):
 
 def test_test_images_of_another_size_are_refused(folder):
     (folder / "t10k-images-idx3-ubyte").write_bytes(idx_bytes(IMAGES[:4, :3]))
-    refused(folder, "sizes of at least 1", "(3, 5, 1)")
+    refused(folder, "test split", "(3, 5, 1)")
 
 
 def test_files_without_rows_are_refused(folder):
     (folder / "t10k-images-idx3-ubyte").write_bytes(idx_bytes(IMAGES[:0]))
     (folder / "t10k-labels-idx1-ubyte").write_bytes(idx_bytes(LABELS[:0]))
-    refused(folder, "sizes of at least 1", "found none")
+    refused(folder, "t10k-images-idx3-ubyte, byte 4", "sizes of at least 1", "found 0 x 4 x 5")
 
 
 def test_images_of_no_pixels_are_refused(folder):
     (folder / "train-images-idx3-ubyte").write_bytes(idx_bytes(IMAGES[:, :0]))
-    refused(folder, "at least one value")
+    refused(folder, "train-images-idx3-ubyte, byte 4", "sizes of at least 1", "found 6 x 0 x 5")
+
+
+def test_a_header_of_more_dimensions_than_an_array_may_have_is_refused(folder):
+    (folder / "train-images-idx3-ubyte").write_bytes(b"\0\0\x08\xff" + b"\0\0\0\1" * 255 + b"x")
+    refused(folder, "train-images-idx3-ubyte, byte 3", "at most 4 dimensions", "found 255")
