@@ -15,7 +15,7 @@ pipeline = @set -f; exec scripts/run pipeline $@ $(overrides) $(ARGS)
 PORT ?= 6006
 python := .venv/bin/python
 
-.PHONY: help train submit evaluate reproduce runs shards tensorboard test test-all test-release lint lock image bench docs clean
+.PHONY: help train submit evaluate reproduce runs registry drift shards tensorboard test test-all test-release lint lock image bench docs clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -35,7 +35,13 @@ evaluate: ## Evaluate a stored run again: run.name=NAME, with data=... on other 
 reproduce: ## Train a stored run anew and say whether it is the same, bit for bit: run.name=NAME
 	$(pipeline)
 
-runs: ## List the runs under runs/
+runs: ## List the runs under runs/; ARGS='compare A B' or ARGS=page
+	$(pipeline)
+
+registry: ## Where the registry of runs is; ARGS=upgrade, ingest, verify or export
+	$(pipeline)
+
+drift: ## Look for drift in other data: run.name=NAME data=...; ARGS=series over runs
 	$(pipeline)
 
 shards: ## Write a data set as TFRecord shards: data=... shards.path=FOLDER

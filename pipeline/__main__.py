@@ -90,17 +90,20 @@ def run(arguments):
 
 
 def split_words(command, arguments):
-    """The words that tell a command what to do, and the rest: (["compare", "A", "B"], ["run.root=runs"])."""
+    """The words that tell a command what to do, wherever they stand, and the rest.
+
+    compare A run.root=runs B -> (["compare", "A", "B"], ["run.root=runs"]).
+    """
     known = WORDS.get(command)
-    if not known or not arguments or "=" in arguments[0] or arguments[0].startswith("-"):
+    words = [argument for argument in arguments if "=" not in argument and not argument.startswith("-")]
+    if not known or not words:
         return [], arguments
-    word, *rest = arguments
+    word, *names = words
     if word not in known:
         raise ConfigError(f"{command} {word}: there is no such word. {nearest(word, known)}")
-    names = [argument for argument in rest[: known[word]] if "=" not in argument]
-    if len(names) < known[word]:
+    if len(names) != known[word]:
         raise ConfigError(f"{command} {word}: expected the names of {known[word]} runs; found {len(names)}.")
-    return [word, *names], rest[len(names) :]
+    return words, [argument for argument in arguments if argument not in words]
 
 
 def usage(command):

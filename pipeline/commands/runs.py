@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.errors import ConfigError, RegistryError, RunError, nearest
 from pipeline.evaluation.tables import number
-from pipeline.registry import page, queries, store
+from pipeline.registry import journal, page, queries, store
 from pipeline.registry.courier import warn
 from pipeline.runtime import run_folder
 
@@ -50,8 +50,9 @@ def rows(config):
 def recorded(config):
     """The runs in the registry; none, with a warning, where it cannot be asked."""
     root = Path(config.run.root)
-    if config.registry.url == "none" or (config.registry.url is None and not (root / "registry.db").exists()):
-        return []  # and a list makes no database
+    missing = config.registry.url is None and not (root / "registry.db").exists()
+    if config.registry.url == "none" or (missing and not journal.under(root)):
+        return []  # a list of nothing makes no database
     try:
         with store.opened(config.registry, config.run.root) as engine:
             take_in(engine, config.run.root)

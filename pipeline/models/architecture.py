@@ -14,4 +14,9 @@ def digest(model):
     except (NotImplementedError, TypeError):
         described = [type(layer).__name__ for layer in model._flatten_layers()]
     described = [described, [[variable.path, variable.shape, variable.trainable] for variable in model.variables]]
-    return hashlib.sha256(json.dumps(described, sort_keys=True, default=repr).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(described, sort_keys=True, default=_kind).encode()).hexdigest()
+
+
+def _kind(value):
+    """What stands for an object that JSON does not know: its repr may hold an address, and differ from call to call."""
+    return str(value) if isinstance(value, (bytes, set, complex)) else type(value).__name__

@@ -49,11 +49,11 @@ def check_training_flag(setup, trial):
     """Yield the layers that, in the step that was tried, did not do what they do only in training."""
     told = set()
     for layer in setup.layers:
-        if isinstance(layer, keras.Model) or layer.name in told:
+        if isinstance(layer, keras.Model) or not layer.trainable or layer.name in told:
             continue
         if isinstance(layer, keras.layers.BatchNormalization):
             moving = (layer.moving_mean, layer.moving_variance) if layer.built else ()
-            still = moving and layer.trainable and layer.momentum < 1
+            still = moving and layer.momentum < 1
             if still and not any(variable.path in trial.moved for variable in moving):
                 told.add(layer.name)
                 yield Finding("no-training-flag", layer.name, "neither its moving mean nor variance moved.",

@@ -349,10 +349,11 @@ ARCHITECTURE = {
         "Connect the output to the input.",
     ),
     "input-unused": warning("No path leads from this feature to any output.", "Leave the feature out, or connect it."),
-    "no-training-flag": error(
+    "no-training-flag": warning(
         "In a training step the layer behaved as in prediction: dropout drew no random numbers, or a moving mean "
-        "did not move. The model does not hand training=True on to it.",
-        "Pass `training` on in the model's own `call`, and do not call the layer with training=False.",
+        "did not move, since the layer was called with training=False. A pre-trained part is sometimes kept so on "
+        "purpose.",
+        "Pass `training` on in the model's own `call`; or set trainable: false in the part that is to stay as it is.",
     ),
     "changed-after-compile": error(
         "The architecture is not the one that was compiled: the optimizer moves the variables it was built for, the "

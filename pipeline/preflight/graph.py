@@ -29,7 +29,6 @@ RANGES = {
     "Softsign": (-1, 1),
     "Relu6": (0, 6),
     "Softplus": (0, INFINITY),
-    "Exp": (0, INFINITY),
     "Elu": (-1, INFINITY),
     "Selu": (-1.7580993, INFINITY),
     "Abs": (0, INFINITY),
@@ -173,6 +172,9 @@ def _range(tensor, frames, depth):
         case "Const":
             value = tf.get_static_value(tensor)
             return (float(value.min()), float(value.max())) if _is_number(value) else (-INFINITY, INFINITY)
+        case "Exp":
+            low, high = of(0)
+            return (math.exp(min(low, 700)), math.exp(high) if high < 700 else INFINITY)
         case kind if kind in RANGES:
             return RANGES[kind]
         case "Relu":

@@ -7,6 +7,7 @@ from pipeline.errors import ConfigError
 from pipeline.preflight import (
     architecture,
     data_checks,
+    determinism,
     losses,
     metrics,
     shapes,
@@ -85,7 +86,8 @@ def _on_batch(setup, batch):
     try:
         prediction = predict(setup, batch[0])
     except Exception as error:  # whatever a layer raises of data it was not made for
-        return [Finding("model-refuses-data", setup.model.name, words_of(error), "See what Keras says.")]
+        refused = determinism.refused(setup, error)
+        return [refused or Finding("model-refuses-data", setup.model.name, words_of(error), "See what Keras says.")]
     found = [
         *losses.check(setup, prediction),
         *metrics.check(setup, prediction, batch),

@@ -125,18 +125,28 @@ def _traced(setup, batch):
             total = tf.add_n(list(losses.values()))
         gradients = tape.gradient(total, variables)
         connected.extend(gradient is not None for gradient in gradients)
-        dense = [tf.convert_to_tensor(gradient) for gradient in gradients if gradient is not None]
-        summaries = [(tf.reduce_all(tf.math.is_finite(value)), tf.reduce_max(tf.abs(value))) for value in dense]
-        if dense:  # the loss was not scaled, so that its gradients are judged as they are; the update's must be
+        there = [(gradient, variable) for gradient, variable in zip(gradients, variables) if gradient is not None]
+        summaries = [_summary(gradient) for gradient, _ in there]
+        if there:  # the loss was not scaled, so that its gradients are judged as they are; the update's must be
             scale = optimizer.scale_loss(tf.ones([], total.dtype))
-            moved = [variable for variable, is_connected in zip(variables, connected) if is_connected]
-            optimizer.apply_gradients(
-                [(value * tf.cast(scale, value.dtype), variable) for value, variable in zip(dense, moved)]
-            )
+            optimizer.apply_gradients([(_times(gradient, scale), variable) for gradient, variable in there])
         return total, setup.by_label(outputs), summaries
 
     specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), batch)
     return tf.function(step, autograph=False).get_concrete_function(specs), connected
+
+
+def _summary(gradient):
+    """(finite, largest) of a gradient, which of an embedding is that of the rows it was asked for."""
+    values = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
+    return tf.reduce_all(tf.math.is_finite(values)), tf.reduce_max(tf.abs(values))
+
+
+def _times(gradient, scale):
+    scale = tf.cast(scale, gradient.dtype)
+    if isinstance(gradient, tf.IndexedSlices):  # kept sparse: a dense one is as large as the whole embedding
+        return tf.IndexedSlices(gradient.values * scale, gradient.indices, gradient.dense_shape)
+    return gradient * scale
 
 
 def _run(setup, function, connected, batch):

@@ -34,7 +34,7 @@ class Journal:
     def add(self, event, **content):
         """Put a line at the end, where a kill of the process cannot reach it. Raises OSError where that cannot be done;
         the line is then tried again."""
-        line = {"event": event, "at": datetime.now(UTC).isoformat(timespec="milliseconds"), **content}
+        line = {"event": event, "at": datetime.now(UTC).isoformat(timespec="microseconds"), **content}
         self.unwritten.append(json.dumps(line, default=str).encode() + b"\n")
         with self.path.open("a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)

@@ -100,6 +100,11 @@ def test_compare_of_a_run_that_is_not_there_names_the_nearest(root, capsys):
     assert "Did you mean digits-" in capsys.readouterr().err
 
 
+def test_words_may_stand_behind_the_knobs_as_make_puts_them(root, capsys):
+    assert main(["runs", f"run.root={root}", "compare", "digits-1", "digits-2"]) == 0
+    assert "architecture: the same" in capsys.readouterr().out
+
+
 def test_compare_needs_two_names(root, capsys):
     assert main(["runs", "compare", "digits-1", f"run.root={root}"]) == 2
     assert "expected the names of 2 runs; found 1" in capsys.readouterr().err

@@ -18,8 +18,8 @@ from pipeline.training import optimizers
 from pipeline.training.objectives.supervised import Supervised, class_weights
 
 ROWS, WIDTH = 60, 4
-QUICK = 5  # of a long table of cases every fifth is quick, the rest are for CI
-LONG = 10
+QUICK = 8  # of a long table of cases every eighth is quick, the rest are for CI
+LONG = 8
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -103,6 +103,8 @@ RIGHT = {
     "recurrent without dropout": lambda: [layers.Reshape((2, 2)), layers.GRU(4), HEAD(3, "softmax")],
     "recurrent with dropout": lambda: [layers.Reshape((2, 2)), layers.GRU(4, dropout=0.3), HEAD(3, "softmax")],
     "attention with dropout": lambda: lambda x: HEAD(3, "softmax")(layers.Flatten()(attended(x))),
+    "pre-trained part as in prediction": lambda: of(lambda: Unhanded(keras.Sequential(
+        frozen(layers.Dense(4), layers.Dropout(0.5), layers.BatchNormalization())))),
     "spectral norm": lambda: [layers.SpectralNormalization(HEAD(4)), HEAD(3, "softmax")],
     "group norm": lambda: [HEAD(4), layers.GroupNormalization(2), HEAD(3, "softmax")],
     "regularised": lambda: [HEAD(4, kernel_regularizer="l2"), HEAD(3, "softmax")],

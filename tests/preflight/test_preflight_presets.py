@@ -104,6 +104,7 @@ def test_a_preset_is_not_refused(root, overrides):
     assert [str(finding) for finding in found(overrides, root) if finding.is_error] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["data/digits", "model/gru", "model/transformer", "experiment/japanese_vowels_gru"])
 def test_presets_of_the_data_that_is_shipped_are_passed_without_a_word_on_model_or_loss(root, preset):
     told = {finding.code for finding in found(PRESETS[preset], root)}

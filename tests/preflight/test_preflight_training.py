@@ -1,10 +1,13 @@
 """The training config against metrics, optimizer and data."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from keras import layers
 
 from pipeline.config import EarlyStopping, Plateau
+from pipeline.preflight.inspection import inspect
 from pipeline.spec import class_label
 
 
@@ -84,6 +87,12 @@ def test_a_training_that_makes_sense_is_passed_without_a_word(found, case):
     findings = found([layers.Dense(4), layers.Dense(3, "softmax", dtype="float32")], **RIGHT[case])
     assert {*findings} & {code for code, _ in WRONG.values()} == set()
     assert [str(finding) for finding in findings.values() if finding.is_error] == []
+
+
+def test_a_feed_of_other_rows_than_the_training_split_is_found(prepared):
+    setup = prepared(head())
+    other = replace(setup.feed, part=setup.data.train.take(np.arange(40)))
+    assert "steps-against-rows" in {finding.code for finding in inspect(replace(setup, feed=other))}
 
 
 def test_float16_without_a_scaled_loss_is_found(found):

@@ -181,7 +181,7 @@ def test_a_refusal_by_a_gpu_is_an_error_that_names_an_alternative(prepared):
     setup = prepared([layers.Dense(3, "softmax")])
     words = f"{determinism.TABLE['AdjustContrastv2'].refusal}. [Op:AdjustContrastv2]"
     finding = determinism.refused(setup, tf.errors.UnimplementedError(None, None, words))
-    assert finding.is_error and "RandomContrast" in finding.mend
+    assert finding.code == "not-deterministic" and finding.is_error and "RandomContrast" in finding.mend
     assert determinism.refused(setup, tf.errors.UnimplementedError(None, None, "Cast is not supported")) is None
 
 
@@ -190,6 +190,25 @@ def test_every_refusal_of_the_table_is_in_the_library_of_this_tensorflow():
     with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         absent = [name for name, entry in determinism.TABLE.items() if content.find(entry.refusal.encode()) < 0]
     assert absent == []
+
+
+# ---- numbers ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_update_that_leaves_no_finite_number_is_found(found):
+    x = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32) * 1000
+    assert "update-not-finite" in found([layers.Dense(3, "softmax")], x=x, optimizer=("SGD", {"learning_rate": 3e38}))
+
+
+def test_the_sparse_gradient_of_an_embedding_is_judged_and_applied(prepared):
+    def build(x):
+        tokens = keras.ops.clip(keras.ops.cast(keras.ops.abs(x), "int32"), 0, 8)
+        return layers.Dense(3, "softmax")(layers.Flatten()(layers.Embedding(9, 2)(tokens)))
+
+    setup = prepared(build)
+    before = state(setup)
+    assert {finding.code for finding in inspection.inspect(setup)} == set()
+    assert state(setup) == before
 
 
 # ---- memory ----------------------------------------------------------------------------------------------------------

@@ -19,8 +19,10 @@ PASSWORD = "a passw0rd: ü'\\ %s"
 class Server:
     """A PostgreSQL cluster on the loopback interface, run by a user without privileges."""
 
+    password = PASSWORD
+
     def __init__(self, programs, folder, user):
-        self.programs, self.folder, self.user = programs, folder, user
+        self.programs, self.folder, self.user, self.password = programs, folder, user, PASSWORD
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]

@@ -123,14 +123,13 @@ def test_another_programs_server_is_refused_untouched(server):
 
 
 def test_a_password_comes_from_a_file(server, tmp_path, monkeypatch):
-    from conftest import PASSWORD
-
+    password = server.password
     monkeypatch.delenv("PGPASSWORD")
-    (tmp_path / "password").write_text(f"{PASSWORD}\n")
+    (tmp_path / "password").write_text(f"{password}\n")
     engine = store.connect(Registry(url=server.url("postgres"), password_file=str(tmp_path / "password")), "")
     with engine.connect() as connection:
         assert connection.scalar(sa.text("SELECT 1")) == 1
-    assert PASSWORD not in repr(engine) + store.shown(engine)
+    assert password not in repr(engine) + store.shown(engine)
 
 
 def test_a_wrong_password_is_not_repeated(server, tmp_path):
