@@ -3,7 +3,8 @@
 .DEFAULT_GOAL := help
 
 # Words that the Makefile and its scripts read themselves. All others that the command line sets are the pipeline's.
-settings := ARGS BASE_IMAGE BUILD_NETWORK CA_BUNDLE PACKAGE PIP_CONF PORT PYTHON RUN_NETWORK RUNTIME SBATCH UPGRADE
+settings := ARGS BASE_IMAGE BUILDER BUILD_NETWORK CA_BUNDLE IMAGE PACKAGE PIP_CONF PORT PYTHON RUN_NETWORK RUNTIME \
+  SBATCH TESTS UPGRADE VERSION
 export SBATCH
 given = $(foreach name,$(sort $(.VARIABLES)),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 quote = '$(subst ','\'',$(1))'
@@ -15,7 +16,7 @@ pipeline = @set -f; exec scripts/run pipeline $@ $(overrides) $(ARGS)
 PORT ?= 6006
 python := .venv/bin/python
 
-.PHONY: help train submit evaluate reproduce runs registry drift shards tensorboard test test-all test-release lint lock image bench docs clean
+.PHONY: help train submit evaluate reproduce runs registry drift golden qualify shards doctor tensorboard test test-all test-release lint lock audit image release verify-image bench docs clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,7 +45,17 @@ registry: ## Where the registry of runs is; ARGS=upgrade, ingest, verify or expo
 drift: ## Look for drift in other data: run.name=NAME data=...; ARGS=series over runs
 	$(pipeline)
 
+golden: ## Train the golden runs and keep their results anew; the diff shows what moved
+	@set -f; exec scripts/run pipeline golden record $(overrides) $(ARGS)
+
+qualify: ## Judge an upgrade by trainings in both environments: PACKAGE=NAME==VERSION or qualify.candidate=LOCK
+	@scripts/setup dev
+	@set -f; exec $(python) -m pipeline qualify $(if $(PACKAGE),$(call quote,qualify.package="$(PACKAGE)")) $(overrides) $(ARGS)
+
 shards: ## Write a data set as TFRecord shards: data=... shards.path=FOLDER
+	$(pipeline)
+
+doctor: ## Show all that a run would stand on, whether it is as it should be, and what to do
 	$(pipeline)
 
 tensorboard: ## Show the runs' curves in a browser; PORT=6006
@@ -52,7 +63,7 @@ tensorboard: ## Show the runs' curves in a browser; PORT=6006
 
 test: ## The quick tests; ARGS go to pytest
 	@scripts/setup dev
-	@set -f; exec $(python) -m pytest $(ARGS)
+	@set -f; exec $(python) -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-all: ## All tests, those that take minutes too, and what they cover
 	@scripts/setup dev
@@ -72,8 +83,19 @@ lock: ## Solve requirements*.in into the locks again; UPGRADE=1 or PACKAGE=NAME 
 	@scripts/setup dev
 	@scripts/lock
 
+audit: ## Look for known vulnerabilities of what the locks pin
+	@scripts/setup dev
+	@exec $(python) scripts/audit.py
+
 image: ## Build the project's image with the code as it is now
 	@engine=$$(scripts/runtime engine) && exec scripts/image build "$$engine"
+
+release: ## Build, test and tag a release from scratch, or leave nothing: VERSION=x.y.z
+	@scripts/setup dev
+	@exec $(python) scripts/release.py "$${VERSION-}"
+
+verify-image: ## Build the image twice from scratch and compare; BUILDER=buildah for equal digests too
+	@python=$$(scripts/python) && exec "$$python" scripts/verify_image.py
 
 bench: ## Measure, in ratios of one run
 	@set -f; exec scripts/run benchmarks $(overrides) $(ARGS)
@@ -82,5 +104,5 @@ docs: ## Write the config reference again
 	@mkdir -p docs && scripts/run pipeline reference >docs/config.md.new && mv docs/config.md.new docs/config.md
 
 clean: ## Remove .venv and caches; runs/ stays
-	@rm -rf .venv .setup .pytest_cache .ruff_cache .import_linter_cache .coverage .coverage.* htmlcov
+	@rm -rf .venv .setup .qualify .pytest_cache .ruff_cache .import_linter_cache .coverage .coverage.* htmlcov
 	@find pipeline tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

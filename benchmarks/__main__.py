@@ -5,7 +5,7 @@ import os
 import sys
 
 USUAL = ("startup", "preflight", "engines", "convnet", "checkpoints")
-BENCHMARKS = (*USUAL, "registry", "drift", "accuracy")
+BENCHMARKS = (*USUAL, "memory", "registry", "drift", "accuracy", "image")
 
 
 def main(arguments):

@@ -19,6 +19,9 @@ COMMANDS = {
     "runs": "List the runs under run.root; compare two of them; or write registry.html, a page of all.",
     "registry": "Bring the registry's tables up to date, take journals in, check them against it, or export it.",
     "drift": "Look for drift in data and predictions (run.name=NAME data=...), or in a metric over runs (series).",
+    "golden": "Train the golden runs and hold them against the results kept in the project; record keeps them anew.",
+    "qualify": "Train in the locked environment and in a candidate's (qualify.package=NAME==VERSION), and compare.",
+    "doctor": "Show all that a run would stand on, from the lock to the GPUs and the database, and what to mend.",
     "shards": "Write a data set as TFRecord shards (data=... shards.path=FOLDER).",
     "reference": "Print the config reference as Markdown.",
 }
@@ -28,8 +31,9 @@ WORDS = {
     "runs": {"compare": 2, "page": 0},
     "registry": {"upgrade": 0, "ingest": 0, "verify": 0, "export": 0},
     "drift": {"series": 0},
+    "golden": {"record": 0},
 }
-OPTIONS = {"runs": ("--json",), "drift": ("--json",)}
+OPTIONS = dict.fromkeys(("runs", "drift", "golden", "qualify", "doctor"), ("--json",))
 
 
 def main(arguments):

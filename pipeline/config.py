@@ -98,9 +98,24 @@ class Data:
             raise ConfigError(f"data.buckets: expected increasing lengths from 1 on; found {self.buckets}.")
 
 
+DIGITS_LABELS = ("digit", "parity", "ink")
+
+
 @dataclass
 class Digits(Data):
     """UCI handwritten digits: 1,797 images of 8 x 8, 10 classes. Shipped with the project."""
+
+    labels: list[str] = knob(
+        ["digit"], "what is to be predicted: digit (10 classes), parity (even or odd), ink (the mean pixel, a number)"
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        given("data.labels", self.labels)
+        for label in self.labels:
+            one_of("data.labels", label, DIGITS_LABELS)
+        if len(set(self.labels)) < len(self.labels):
+            raise ConfigError(f"data.labels: expected each label once; found {self.labels}.")
 
 
 @dataclass
@@ -423,6 +438,23 @@ class Transformer(Model):
             raise ConfigError(f"model.heads: expected a divisor of model.width={self.width}; found {self.heads}.")
 
 
+@dataclass
+class Gan(Model):
+    """Subclassed: a generator of images of a class, from random numbers, and its critic. For objective=adversarial."""
+
+    latent: int = knob(32, "random numbers behind an image")
+    generator: list[int] = knob([128, 128], "units of the generator's dense layers")
+    critic: list[int] = knob([128, 128], "units of the critic's dense layers")
+    slope: float = knob(0.2, "of the leaky ReLU of both, below 0")
+
+    def __post_init__(self):
+        super().__post_init__()
+        at_least("model.latent", self.latent, 1)
+        check_sizes("model.generator", self.generator)
+        check_sizes("model.critic", self.critic)
+        within("model.slope", self.slope, 0, 1)
+
+
 # ---- optimizer and objective ----------------------------------------------------------------------------------------
 
 
@@ -472,6 +504,70 @@ class Supervised(Objective):
             raise ConfigError(
                 f"objective.class_weight: expected null, balanced or a list; found {self.class_weight!r}."
             )
+
+
+@dataclass
+class MultiTask(Supervised):
+    """Several labels learned at once, a task each, their losses weighted."""
+
+    weighting: str = knob("fixed", "fixed: by `weights`; learned: by each task's uncertainty (Kendall et al. 2018)")
+    weights: dict[str, float] = knob({}, "fixed: label -> weight of its loss, at least 0; a label left out has 1")
+
+    def __post_init__(self):
+        super().__post_init__()
+        one_of("objective.weighting", self.weighting, ("fixed", "learned"))
+        for label, weight in self.weights.items():
+            within(f"objective.weights.{label}", weight, 0, float("inf"))
+        if self.weights and self.weighting == "learned":
+            raise ConfigError(
+                "objective.weights: expected none where objective.weighting=learned finds them; found weights of "
+                f"{', '.join(self.weights)}."
+            )
+
+
+ADVERSARIAL_LOSSES = ("non_saturating", "wgan_gp")
+
+
+@dataclass
+class Adversarial(Objective):
+    """A critic learns to tell real images from generated ones, and a generator to pass as real. For model=gan."""
+
+    loss: str = knob("non_saturating", ", ".join(ADVERSARIAL_LOSSES))
+    critic_steps: int = knob(1, "moves of the critic, each with new random numbers, before one of the generator")
+    gradient_penalty: float = knob(10.0, "wgan_gp: weight of the squared distance of the critic's gradient norm from 1")
+    critic_optimizer: Any = knob(
+        None, "class_name and config, as of `optimizer`, which moves the generator; null: another one like that"
+    )
+    sample_every: int = knob(10, "epochs between two grids of samples, as PNG files in the run's folder samples/")
+
+    def __post_init__(self):
+        one_of("objective.loss", self.loss, ADVERSARIAL_LOSSES)
+        at_least("objective.critic_steps", self.critic_steps, 1)
+        at_least("objective.gradient_penalty", self.gradient_penalty, 0)
+        keras_object("objective.critic_optimizer", self.critic_optimizer, optional=True)
+        at_least("objective.sample_every", self.sample_every, 1)
+
+
+@dataclass
+class Regularization:
+    """What is added to any objective's losses, or done to its batches. training=tape only; 0 and {} leave it out."""
+
+    mixup: float = knob(0.0, "alpha of the Beta distribution that rows are mixed by in pairs (Zhang et al. 2018)")
+    gradient_penalty: float = knob(
+        0.0, "weight of the squared gradient of the loss by the float inputs (Drucker and Le Cun 1992)"
+    )
+    weight_decay: dict[str, float] = knob(
+        {}, "layer's name or pattern (dense*) -> rate of the squared weights of its matrices"
+    )
+
+    def __post_init__(self):
+        within("regularization.mixup", self.mixup, 0, float("inf"))
+        within("regularization.gradient_penalty", self.gradient_penalty, 0, float("inf"))
+        for pattern, rate in self.weight_decay.items():
+            within(f"regularization.weight_decay.{pattern}", rate, 0, float("inf"))
+
+    def __bool__(self):
+        return bool(self.mixup or self.gradient_penalty or self.weight_decay)
 
 
 # ---- training -------------------------------------------------------------------------------------------------------
@@ -537,7 +633,10 @@ class Training:
     batch_size: int = knob(64, "examples a step")
     steps_per_execution: int = knob(1, "steps inside one call of the compiled graph")
     precision: str = knob("float32", ", ".join(PRECISIONS))
-    jit: str = knob("never", "compile the step with XLA: never or always; changes the bits")
+    jit: str = knob(
+        "never",
+        "compile the step with XLA, which changes the bits: never, always, or auto: where device and layers gain by it",
+    )
     early_stopping: EarlyStopping = knob(EarlyStopping, "keras.callbacks.EarlyStopping")
     plateau: Plateau = knob(Plateau, "keras.callbacks.ReduceLROnPlateau")
     checkpoints: Checkpoints = knob(Checkpoints, "what a stopped run goes on from")
@@ -548,7 +647,7 @@ class Training:
         at_least("training.batch_size", self.batch_size, 1)
         at_least("training.steps_per_execution", self.steps_per_execution, 1)
         one_of("training.precision", self.precision, PRECISIONS)
-        one_of("training.jit", self.jit, ("never", "always"))
+        one_of("training.jit", self.jit, ("never", "always", "auto"))
 
 
 @dataclass
@@ -557,8 +656,22 @@ class Fit(Training):
 
 
 @dataclass
+class Gradients:
+    """What is written down of gradients: norms a layer, moves against weights, and whether losses pull apart."""
+
+    every: int | None = knob(None, "steps between two looks, kept in gradients.jsonl and the report; null never looks")
+    histograms: bool = knob(True, "write each look's gradients as histograms for TensorBoard too")
+
+    def __post_init__(self):
+        if self.every is not None:
+            at_least("training.gradients.every", self.every, 1)
+
+
+@dataclass
 class Tape(Training):
     """This project's loop: GradientTape inside one tf.function, for what `fit` cannot express."""
+
+    gradients: Gradients = knob(Gradients, "what is looked at beside the losses")
 
 
 # ---- the rest -------------------------------------------------------------------------------------------------------
@@ -679,6 +792,45 @@ class Drift:
 
 
 @dataclass
+class Golden:
+    """Small trainings whose results are kept in the project."""
+
+    experiments: list[str] = knob(
+        ["golden_mlp", "golden_mlp_tape", "golden_cnn", "golden_gru", "golden_defaults"],
+        "presets of configs/experiment/ that are trained, by `golden` and `qualify`",
+    )
+    file: str = knob("golden/results.json", "where their results are kept, from the working directory")
+    tolerance: float = knob(0.02, "how far an accuracy may lie from the one kept, on any hardware; 0.02: 2 points")
+
+    def __post_init__(self):
+        given("golden.experiments", self.experiments)
+        given("golden.file", self.file)
+        at_least("golden.tolerance", self.tolerance, 0)
+
+
+@dataclass
+class Qualify:
+    """A candidate for the lock, trained beside the lock in use."""
+
+    candidate: str = knob("", "`qualify` only: the lock to judge; '' where qualify.package is given")
+    package: str = knob("", "`qualify` only: NAME==VERSION, from which the candidate is solved; '' where it is given")
+    baseline: str = knob("", "`qualify` only: the lock to compare with; '' for the one in use")
+    seeds: int = knob(10, "`qualify` only: trainings of each experiment in each environment; seeds 0 to seeds - 1")
+    metric: str = knob("accuracy", "`qualify` only: the score of the test split that is compared")
+    margin: float = knob(0.005, "`qualify` only: the least difference of the score that matters; 0.005: half a point")
+    confidence: float = knob(0.95, "`qualify` only: 1 - the chance of calling different or equivalent what is not")
+    overrides: list[str] = knob([], "`qualify` only: KEY=VALUE words for every training, such as training.epochs=5")
+    root: str = knob(".qualify", "`qualify` only: where environments, trainings and reports are kept")
+
+    def __post_init__(self):
+        at_least("qualify.seeds", self.seeds, 1)
+        if not self.margin > 0:
+            raise ConfigError(f"qualify.margin: expected a number above 0; found {self.margin}.")
+        within("qualify.confidence", self.confidence, 0.5, 1)
+        given("qualify.root", self.root)
+
+
+@dataclass
 class Hardware:
     gpus: list[int] | None = knob(None, "indices of the GPUs to use; null for all that there are")
     memory_growth: bool = knob(True, "take GPU memory as it is needed, not all of it at the start")
@@ -714,6 +866,7 @@ class Config:
     optimizer: Optimizer = knob(Optimizer, "how weights move")
     objective: Objective = knob(Objective, "what one batch teaches")
     training: Training = knob(Training, "the engine and its length")
+    regularization: Regularization = knob(Regularization, "what is added to the objective")
     evaluation: Evaluation = knob(Evaluation, "how the result is judged")
     run: Run = knob(Run, "where it is kept")
     seed: int = knob(0, "of initial weights, data order and dropout; 0 is a seed like any other")
@@ -726,6 +879,8 @@ class Config:
     registry: Registry = knob(Registry, "where every run is recorded")
     runs: RunsTable = knob(RunsTable, "which runs `python -m pipeline runs` shows")
     drift: Drift = knob(Drift, "what `python -m pipeline drift` calls drift")
+    golden: Golden = knob(Golden, "small trainings whose results are kept in the project")
+    qualify: Qualify = knob(Qualify, "how `python -m pipeline qualify` judges a candidate for the lock")
 
     def __post_init__(self):
         one_of("device", self.device, DEVICES)
@@ -753,9 +908,14 @@ GROUPS = {
         "tabular": Tabular,
         "gru": Gru,
         "transformer": Transformer,
+        "gan": Gan,
     },
     "optimizer": {"optimizer": Optimizer},
-    "objective": {"supervised": Supervised},
+    "objective": {
+        "supervised": Supervised,
+        "multi_task": MultiTask,
+        "adversarial": Adversarial,
+    },
     "training": {"fit": Fit, "tape": Tape},
     "registry": {"registry": Registry},
 }

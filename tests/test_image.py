@@ -1,9 +1,13 @@
-"""The project's image, built by the engine that answers here. BASE_IMAGE and BUILD_NETWORK are handed to the build."""
+"""The project's image, built by the engine that answers here. BASE_IMAGE and BUILD_NETWORK are handed to the build.
+
+TESTED_IMAGE names one that is there already, which a release is about to be.
+"""
 
 import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,7 +49,9 @@ def revision():
 
 
 @pytest.fixture(scope="module")
-def image(engine, revision):
+def image(engine):
+    if "TESTED_IMAGE" in os.environ:
+        return os.environ["TESTED_IMAGE"]
     built = call("scripts/image", "build", engine)
     assert built.returncode == 0, built.stderr[-3000:]
     return call("scripts/image", "name").stdout.strip()
@@ -110,7 +116,7 @@ def test_what_is_installed_is_what_the_lock_names_and_nothing_else(python):
     code = """
 import importlib.metadata, json
 from pipeline.runtime import environment
-installed = {environment._normalised(item.name) for item in importlib.metadata.distributions(path=["PLACE"])}
+installed = {environment.normalised(item.name) for item in importlib.metadata.distributions(path=["PLACE"])}
 print(json.dumps([environment.lock_differences(environment.GPU_LOCK),
                   sorted(installed ^ environment.locked(environment.GPU_LOCK).keys())]))
 """.replace("PLACE", "/opt/venv/lib/python3.12/site-packages")
@@ -148,6 +154,69 @@ def test_its_labels_tell_commit_and_lock(engine, image, revision):
     assert labels["org.opencontainers.image.revision"] == revision
 
 
+def test_it_holds_what_is_said_of_it(engine, image):
+    if engine != "docker":
+        pytest.skip("container-structure-test speaks to docker only")
+    tool = Path(sys.executable).parent / "container-structure-test"
+    asked = call(tool, "test", "--image", image, "--config", "docker/structure.yaml")
+    assert asked.returncode == 0, asked.stdout + asked.stderr
+
+
+def test_capabilities_and_new_privileges_are_not_needed(run):
+    asked = run("runs", options=["--security-opt", "no-new-privileges", "--tmpfs", "/app/runs:mode=1777"])
+    assert asked.returncode == 0, asked.stderr
+
+
+def test_beside_the_base_it_holds_the_environment_and_the_code_only(python):
+    code = """
+import json
+from pathlib import Path
+places = [path for path in Path("/opt").iterdir()] + [path for path in Path("/app").iterdir()]
+print(json.dumps(sorted(path.name for path in places if path.name != "__pycache__")))
+"""
+    kept = {"venv", "benchmarks", "configs", "datasets", "golden", "pipeline", "runs", "scripts", "LICENSE"}
+    found = set(python(code))
+    locks = {name for name in found if name.startswith("requirements")}
+    assert found - locks == kept | {".python-version"}
+
+
+def test_the_doctor_finds_nothing_wrong_in_it_and_tells_why_there_is_no_gpu(run):
+    asked = run("doctor", "--json", options=["--tmpfs", "/app/runs:mode=1777"])
+    assert asked.returncode == 0, asked.stdout + asked.stderr
+    findings = {finding["subject"]: finding for finding in json.loads(asked.stdout)["findings"]}
+    assert findings["lock"]["found"].startswith("requirements.txt") and findings["lock"]["state"] == "ok"
+    assert "CUDA 12" in findings["cuda"]["found"] and "not installed" not in findings["cuda"]["found"]
+    assert "none: " in findings["gpus"]["found"] or findings["gpus"]["state"] == "ok"
+
+
+def test_a_package_upgraded_by_hand_is_refused_with_a_table_and_may_be_allowed(engine, image, tmp_path):
+    (tmp_path / "jinja2-9.9.dist-info").mkdir()
+    (tmp_path / "jinja2-9.9.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: jinja2\nVersion: 9.9\n")
+    tmp_path.chmod(0o755)
+    strict = ["--rm", "--network", "none", "--tmpfs", "/app/runs:mode=1777", "--env", "PYTHONPATH=/other"]
+    words = [engine, "run", *strict, "--mount", f"type=bind,src={tmp_path},dst=/other", image]
+    refused = call(*words, "check")
+    assert refused.returncode == 3 and "jinja2" in refused.stderr and "9.9" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert call(*words, "check", "environment.allow_drift=true").returncode == 0
+
+
+def test_a_base_without_the_projects_python_is_refused_by_name(engine, image, tmp_path):
+    if "TESTED_IMAGE" in os.environ:
+        pytest.skip("a release is built from the right base")
+    hidden = "USER 0\nENV PATH=/usr/sbin:/usr/bin:/sbin:/bin\n"  # the base has its Python in /usr/local/bin
+    (tmp_path / "Dockerfile").write_text(f"FROM {image}\n{hidden}")
+    base = "pipeline:no-python"
+    made = call(engine, "build", "--tag", base, tmp_path)
+    assert made.returncode == 0, made.stderr
+    try:
+        asked = call("env", f"BASE_IMAGE={base}", "scripts/image", "build", engine, "pipeline:never")
+    finally:
+        call(engine, "rmi", base)
+    assert asked.returncode == 1
+    assert "error: expected Python 3.12; no Python was found" in asked.stderr and "could not build" in asked.stderr
+
+
 def test_the_tree_runs_in_it_as_it_is_now_without_a_new_build(image, tmp_path):
     tree = tmp_path / "tree"
     for name in ("scripts", "docker"):
@@ -164,6 +233,6 @@ def test_the_tree_runs_in_it_as_it_is_now_without_a_new_build(image, tmp_path):
         "    print(error.strerror)\n"
         "sys.exit(75)\n"
     )
-    probed = call(tree / "scripts/run", "probe")
+    probed = call("env", f"IMAGE={image}", tree / "scripts/run", "probe")
     assert (probed.returncode, probed.stdout) == (75, "Read-only file system\n"), probed.stderr
     assert (tree / "runs/written").stat().st_uid == os.getuid()

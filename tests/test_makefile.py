@@ -1,6 +1,7 @@
 """`make` as a person types it, in a copy of the tree with locks of one small package."""
 
 import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -9,13 +10,13 @@ import signal
 import socket
 import subprocess
 import sys
-import sysconfig
 import zipfile
 from pathlib import Path
 
 import pytest
 
 PROJECT = Path(__file__).parents[1]
+PYTHON = Path(sys.base_prefix) / "bin" / "python3.12"
 PIPELINE = """
 import json, os, sys
 print(json.dumps(sys.argv[1:]))
@@ -130,7 +131,8 @@ class Tree:
 def fresh(tmp_path, tools):
     """A tree as cloned, with a Python on the PATH and no engine."""
     tree = Tree(tmp_path, tools)
-    (tree.bin / "python3.12").symlink_to(Path(sys.base_prefix) / "bin" / "python3.12")
+    # not a link: an interpreter that was built for another prefix finds its library only from where it lies
+    script(tree.bin / "python3.12", f'#!/bin/sh\nexec "{PYTHON}" "$@"\n')
     return tree
 
 
@@ -139,7 +141,7 @@ def tree(fresh):
     """A tree whose .venv is as the locks have it."""
     bin = fresh.root / ".venv/bin"
     bin.mkdir(parents=True)
-    (bin / "python").symlink_to(Path(sys.base_prefix) / "bin" / "python3.12")
+    (bin / "python").symlink_to(PYTHON)
     (fresh.root / ".venv/locks").mkdir()
     for name in ("requirements-cpu.txt", "requirements-dev.txt"):
         shutil.copy(fresh.root / name, fresh.root / ".venv/locks")
@@ -201,6 +203,7 @@ def test_args_are_not_taken_for_file_names(tree):
 
 def test_the_makefiles_own_settings_do_not_reach_the_pipeline(tree):
     own = ["PYTHON=x", "BASE_IMAGE=x", "BUILD_NETWORK=x", "RUN_NETWORK=x", "PIP_CONF=x", "CA_BUNDLE=x", "PORT=1"]
+    own += ["IMAGE=x", "VERSION=x", "TESTS=x", "BUILDER=x"]
     assert tree.arguments("train", "RUNTIME=local", *own, "seed=3") == ["train", "seed=3"]
 
 
@@ -208,7 +211,7 @@ def test_a_variable_of_the_surroundings_does_not_reach_the_pipeline(tree):
     assert tree.arguments("train", seed="3") == ["train"]
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "runs", "shards"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "runs", "shards", "doctor"])
 def test_each_command_of_the_pipeline_gets_its_words(tree, command):
     assert tree.arguments(command, "run.name=x") == [command, "run.name=x"]
 
@@ -278,6 +281,15 @@ def test_a_missing_image_is_built_and_one_that_is_there_is_not(tree):
     words = tree.asked("build")
     assert words[-1] == "." and "BASE_IMAGE=base:1" in words
     assert words[words.index("--network") + 1] == "host"
+
+
+def test_an_image_that_was_named_is_run_and_never_built(tree):
+    tree.engine()
+    assert tree.make("train", "IMAGE=pipeline:1.2.0").returncode == 0
+    assert "pipeline:1.2.0" in tree.asked("run")
+    asked = tree.make("train", "IMAGE=pipeline:1.2.0", ENGINE_EMPTY="1")
+    assert asked.returncode != 0 and "it has no pipeline:1.2.0" in asked.stderr
+    assert tree.asked("build") is None
 
 
 def test_an_image_that_cannot_be_built_is_an_error_that_names_the_way_out(tree):
@@ -547,17 +559,15 @@ def test_a_python_that_was_named_and_is_not_there_is_refused(fresh):
 
 
 def test_a_python_without_its_venv_module_is_told_what_to_install(fresh):
-    real = (fresh.bin / "python3.12").resolve()
     (fresh.bin / "python3.12").unlink()
-    script(fresh.bin / "python3.12", f'#!/bin/sh\ncase "$*" in *ensurepip*) exit 1 ;; esac\nexec "{real}" "$@"\n')
+    script(fresh.bin / "python3.12", f'#!/bin/sh\ncase "$*" in *ensurepip*) exit 1 ;; esac\nexec "{PYTHON}" "$@"\n')
     line = complaint(fresh.make("train", "RUNTIME=local"))
     assert "apt install python3.12-venv" in line
 
 
 def test_a_python_named_by_path_is_found(fresh, tmp_path):
-    real = (fresh.bin / "python3.12").resolve()
     (fresh.bin / "python3.12").unlink()
-    assert fresh.call("scripts/python", PYTHON=str(real)).stdout == f"{real}\n"
+    assert fresh.call("scripts/python", PYTHON=str(PYTHON)).stdout == f"{PYTHON}\n"
 
 
 def test_pyenvs_python_is_found_though_it_is_not_on_the_path(fresh):
@@ -578,7 +588,7 @@ def test_uvs_python_is_found_though_it_is_not_on_the_path(fresh, tmp_path):
 
 @pytest.mark.slow
 def test_the_locks_come_out_the_same_twice_with_nothing_of_the_machine_in_them(tree):
-    tree.environment["PYTHONPATH"] = sysconfig.get_path("purelib")  # where pip-tools is
+    tree.environment["PYTHONPATH"] = str(Path(importlib.util.find_spec("piptools").origin).parents[1])
     names = ["requirements-cpu", "requirements", "requirements-dev"]
     for name in names:
         (tree.root / f"{name}.in").write_text("tiny\n")

@@ -10,7 +10,8 @@ from pipeline.models.build import build
 from pipeline.preflight import names
 from pipeline.runtime import determinism, devices
 from pipeline.training import optimizers
-from pipeline.training.objectives.supervised import Supervised, class_weights
+from pipeline.training.objectives import build as objectives
+from pipeline.training.objectives.objective import Objective
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Parts:
 
     device: dict
     data: splits.Data
-    objective: Supervised
+    objective: Objective
     feed: feed.TrainingFeed
 
 
@@ -34,18 +35,15 @@ def assemble(config):
     show_data(config, data)
 
     keras.utils.set_random_seed(config.seed)
-    model = build(config.model, data.spec, lambda name: feed.feature_batches(data.train, data.spec, name))
+    model_spec = objectives.model_spec(config, data.spec)
+    model = build(config.model, model_spec, lambda name: feed.feature_batches(data.train, data.spec, name))
     model.summary()
-    objective = Supervised(config.objective, data.spec, model)
-    training_feed = feed.TrainingFeed(
-        data.train,
-        data.spec,
-        config.data,
-        config.training.batch_size,
-        config.seed,
-        class_weights(config.objective, data.spec, data.train.labels),
-    )
-    objective.compile(optimizers.build(config.optimizer, config.training.epochs * training_feed.steps), config.training)
+    batch_size = config.training.batch_size
+    total_steps = config.training.epochs * feed.count_steps(data.train, config.data, batch_size)
+    objective = objectives.build(config, data, model, total_steps)
+    weights = objective.class_weights(data.train.labels)
+    training_feed = feed.TrainingFeed(data.train, data.spec, config.data, batch_size, config.seed, weights)
+    objective.compile(optimizers.build(config.optimizer, total_steps), config.training)
     return Parts(device, data, objective, training_feed)
 
 

@@ -13,8 +13,9 @@ def run(config, config_yaml, command_line):
     verdict = inspection.check(config, parts.data, parts.objective, parts.feed)
     for finding in verdict.ignored:
         print(f"ignored {finding}")
+    warnings = f"{len(verdict.warnings)} warning{'' if len(verdict.warnings) == 1 else 's'}"
     print(
-        f"preflight: no error among {len(CATALOGUE)} kinds of finding, {len(verdict.warnings)} warnings, "
+        f"preflight: no error among {len(CATALOGUE)} kinds of finding, {warnings}, "
         f"{len(verdict.ignored)} ignored. Next: make train, with the same words"
     )
     return 0

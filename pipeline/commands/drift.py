@@ -61,6 +61,7 @@ def table(results):
 
 def of_data(config):
     """(results, path of the page) of a run's data, predictions and, against another run, scores."""
+    judging.refuse_without_labels("drift", config)
     environment.require_lock(config.environment.allow_drift)
     folder = Path(config.run.root) / config.run.name
     spec = spec_from(run_folder.read(folder, "spec.json"))

@@ -11,7 +11,7 @@ from pipeline.data import splits
 from pipeline.errors import RunError
 from pipeline.evaluation import report
 from pipeline.evaluation.tables import table
-from pipeline.models import subclassed  # noqa: F401  registers the classes that a saved model may name
+from pipeline.models import adversarial, subclassed  # noqa: F401  registers the classes that a saved model may name
 from pipeline.runtime import determinism, devices, environment, run_folder
 from pipeline.spec import spec_from
 
@@ -38,7 +38,14 @@ def run(config, config_yaml, command_line):
 
     target = folder / "evaluations" / f"{config.evaluation.split}-{fingerprint[:12]}"
     target.mkdir(parents=True, exist_ok=True)
-    evaluations = judging.judge(config, spec, model, part, target / "predictions.csv.gz")
+    evaluations = judging.judge(
+        config,
+        spec,
+        model,
+        part,
+        lambda: splits.load_part(config.data, "train", spec)[0],
+        target / "predictions.csv.gz",
+    )
     page = report.write(
         target,
         report.Report(
@@ -60,7 +67,8 @@ def run(config, config_yaml, command_line):
             notes=[]
             if fingerprint == result["fingerprint"]
             else ["Other data than the run was trained and tested with."],
-            files={"predictions": "predictions.csv.gz", "result": "result.json"},
+            files={path.name.partition(".")[0]: path.name for path in target.glob("predictions.csv.gz")}
+            | {"result": "result.json"},
         ),
     )
     run_folder.write(

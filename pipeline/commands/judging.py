@@ -6,12 +6,18 @@ import math
 import keras
 import numpy as np
 
+from pipeline import config as c
 from pipeline.data import blocks, feed
-from pipeline.evaluation import metrics, predictions, profile
+from pipeline.errors import ConfigError
+from pipeline.evaluation import generation, metrics, predictions, profile
+from pipeline.evaluation.figures import ImageGrid
 from pipeline.files import whole_file
+from pipeline.models.image_judge import frechet_distance
 from pipeline.spec import MULTI_LABEL, REAL
-from pipeline.training.objectives import supervised
+from pipeline.training import sample_grid
+from pipeline.training.objectives import adversarial, supervised
 
+LOOKED_THROUGH = 50  # rows a class, for real images to show
 PREDICTION_PROFILE = "prediction_profile.json"  # beside predictions.csv.gz
 
 # losses whose outputs are on the scale of the labels, though they may leave 0 to 1
@@ -27,8 +33,56 @@ DISTANCES = (
 )
 
 
-def judge(config, spec, model, part, path):
-    """Score a model on a split and write its predictions to `path`, what they look like as a whole beside it.
+def judge(config, spec, model, part, training_part, path):
+    """Score a model on a split, as its objective has it. Returns a LabelEvaluation a label, or one ScoresOnly.
+
+    training_part: a function that gives the training split, for objectives that are judged with its help. path: where
+    predictions of labels go.
+    """
+    match config.objective:
+        case c.Adversarial():
+            return [judge_images(config, spec, model, part, training_part())]
+        case _:
+            return judge_labels(config, spec, model, part, path)
+
+
+def refuse_without_labels(command, config):
+    """Raise ConfigError where a run's objective predicts no labels that a command could look at."""
+    if not isinstance(config.objective, c.Supervised):
+        raise ConfigError(
+            f"{command}: expected a run that predicts labels; this one has objective={c.chosen(config)['objective']}. "
+            "`evaluate` judges it."
+        )
+
+
+def judge_images(config, spec, model, part, training_part):
+    """The ScoresOnly of a generator, by a classifier of the training split's images, against those of another split."""
+    judge = adversarial.judge_of(config.data, spec, training_part)
+    seen = adversarial.compare(judge, model, batches_of(config, spec, part))
+    others = batches_of(config, spec, training_part).unbatch().take(len(part)).batch(config.training.batch_size)
+    real = np.concatenate([judge.see(images)[0] for images, _ in others])
+    return generation.evaluate(
+        seen["taken_for"] == seen["labels"],
+        seen["real_taken_for"] == seen["labels"],
+        frechet_distance(seen["real"], seen["generated"]),
+        frechet_distance(seen["real"], real),
+        image_grids(config, spec, model, part),
+        config.evaluation,
+        config.seed,
+    )
+
+
+def image_grids(config, spec, model, part):
+    """Generated images, and real ones of a split, a column a class."""
+    classes = next(iter(spec.labels.values())).classes
+    pairs = batches_of(config, spec, part).unbatch().take(LOOKED_THROUGH * len(classes))
+    images, labels = next(pairs.batch(LOOKED_THROUGH * len(classes)).as_numpy_iterator())
+    real = generation.of_each_class(images, labels, len(classes), sample_grid.ROWS)
+    return [ImageGrid("generated", model.samples(sample_grid.ROWS), classes), ImageGrid("real", real, classes)]
+
+
+def judge_labels(config, spec, model, part, path):
+    """Score a model's predictions of a split, write them to `path` and what they look like as a whole beside it.
 
     Returns a LabelEvaluation a label.
     """
@@ -49,10 +103,14 @@ def judge(config, spec, model, part, path):
     ]
 
 
+def batches_of(config, spec, part):
+    """All rows of a split in their own order."""
+    return feed.ordered_batches(part, spec, config.data, config.training.batch_size)
+
+
 def outputs_of(config, spec, model, part):
     """What a model says of every row of a split: label name -> (rows, ...)."""
-    batches = feed.ordered_batches(part, spec, config.data, config.training.batch_size)
-    outputs = model.predict(batches, verbose=0)
+    outputs = model.predict(batches_of(config, spec, part), verbose=0)
     return outputs if isinstance(outputs, dict) else {next(iter(spec.labels)): outputs}
 
 
@@ -117,5 +175,5 @@ def calibration_as_json(evaluations):
     return {
         evaluation.name: {"ece": evaluation.calibration.ece, "ece_by_chance": evaluation.calibration.ece_by_chance}
         for evaluation in evaluations
-        if evaluation.calibration
+        if isinstance(evaluation, metrics.LabelEvaluation) and evaluation.calibration
     }

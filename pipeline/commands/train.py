@@ -12,7 +12,6 @@ from functools import partial
 
 import keras
 
-from pipeline import config as c
 from pipeline.commands import judging, recording
 from pipeline.commands.assembly import assemble
 from pipeline.data import feed
@@ -25,7 +24,7 @@ from pipeline.preflight.findings import as_json
 from pipeline.registry.callback import EpochRecorder
 from pipeline.runtime import environment, run_folder
 from pipeline.runtime.signals import stop_request
-from pipeline.training import callbacks, checkpoints, fit, tape
+from pipeline.training import callbacks, checkpoints, engines, gradients
 
 
 def run(config, config_yaml, command_line):
@@ -40,7 +39,7 @@ def run(config, config_yaml, command_line):
     parts = assemble(config)
     record, data, objective, model = parts.device, parts.data, parts.objective, parts.objective.model
     verdict = inspection.check(config, data, objective, parts.feed)
-    record |= {"jit": model.jit_compile, "precision": config.training.precision}
+    record |= {"jit": objective.jit, "precision": config.training.precision}
 
     asked = stop_request(config.run.grace, partial(abandon, folder))
     with writing_in(folder), run_folder.held(folder), asked as stop:
@@ -50,7 +49,9 @@ def run(config, config_yaml, command_line):
         with recording.recorded(config, folder) as tell:
             try:
                 history, best_epoch = learn(folder, config, objective, parts.feed, data, stop, tell)
-                judged = judging.judge(config, data.spec, model, data.test, folder / "predictions.csv.gz")
+                judged = judging.judge(
+                    config, data.spec, model, data.test, lambda: data.train, folder / "predictions.csv.gz"
+                )
                 seconds = time.monotonic() - began
                 finish(folder, config, config_yaml, data, model, history, best_epoch, judged, seconds)
             except Stopped as error:
@@ -148,8 +149,10 @@ def learn(folder, config, objective, training_feed, data, stop, tell):
 
     journal = callbacks.Journal(folder / "metrics.jsonl")
     # the registry before the journal, which ends a run that diverges: that epoch is to be seen too
-    others = [*callbacks.of_config(config.training, str(folder / "tensorboard")), EpochRecorder(tell), journal]
+    own = [*callbacks.of_config(config.training, str(folder / "tensorboard")), *objective.callbacks(folder)]
+    others = [*own, EpochRecorder(tell), journal]
     checkpointer = callbacks.Checkpointer(
+        objective,
         folder / "checkpoints",
         config.training.checkpoints,
         config.training.epochs,
@@ -161,9 +164,8 @@ def learn(folder, config, objective, training_feed, data, stop, tell):
     validation = data.validation and feed.ordered_batches(
         data.validation, data.spec, config.data, config.training.batch_size
     )
-    engine = tape if isinstance(config.training, c.Tape) else fit
     verbose = 1 if sys.stdout.isatty() else 2  # a bar on a terminal, a line an epoch in a log
-    engine.run(objective, training_feed, validation, config.training.epochs, others, checkpointer, verbose)
+    engines.run(config, folder, objective, training_feed, validation, others, checkpointer, verbose)
     return journal.history, callbacks.kept_epoch(others)
 
 
@@ -179,6 +181,7 @@ def finish(folder, config, config_yaml, data, model, history, best_epoch, evalua
         "epochs": "metrics.jsonl",
         "config": "config.yaml",
     }
+    files = {what: name for what, name in files.items() if (folder / name).exists()}  # not all objectives predict
     page = report.write(
         folder,
         report.Report(
@@ -199,6 +202,7 @@ def finish(folder, config, config_yaml, data, model, history, best_epoch, evalua
             evaluations=evaluations,
             notes=notes(recorded),
             files=files,
+            gradients=gradients.read(folder / "gradients.jsonl"),
         ),
     )
     run_folder.update(

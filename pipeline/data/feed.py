@@ -40,20 +40,36 @@ class TrainingFeed:
         """Batches in one epoch: every length bucket ends with one that may be short."""
         return count_steps(self.part, self.config, self.batch_size)
 
+    @property
+    def full_steps(self):
+        """How many of an epoch's batches, from its first on, are sure to be full and of one shape."""
+        return 0 if self.part.lengths is not None else len(self.part) // self.batch_size
+
     def batches(self, epoch, first_step=0):
         """The batches of one epoch, from `first_step` on, as a tf.data.Dataset that carries its cardinality.
 
         epoch: an int, or a tf.Variable read anew by each iteration, so that one dataset serves every epoch.
         """
+        index = tf.data.Dataset.range(1).flat_map(lambda _: self._index(epoch))
+        return self._finish(index, first_step, self.steps)
+
+    def stream(self, first_epoch, first_step, epochs):
+        """The batches of all epochs up to `epochs`, end to end: cheaper than an iteration of `batches` for each.
+
+        first_epoch, first_step: where it begins.
+        """
+        index = tf.data.Dataset.range(first_epoch, epochs).flat_map(self._index)
+        return self._finish(index, first_step, (epochs - first_epoch) * self.steps)
+
+    def _index(self, epoch):
+        key = tf.stack([tf.constant(self.seed, tf.int64), tf.convert_to_tensor(epoch, tf.int64)])
         boundaries = bucket_boundaries(self.part, self.config)
+        key = key if self.config.shuffle else None
+        return _index(self.part, self.spec, self.config, self.batch_size, boundaries, key)
 
-        def one_epoch(_):
-            now = tf.convert_to_tensor(epoch, tf.int64)
-            key = tf.stack([tf.constant(self.seed, tf.int64), now]) if self.config.shuffle else None
-            return _index(self.part, self.spec, self.config, self.batch_size, boundaries, key).skip(first_step)
-
-        index = tf.data.Dataset.range(1).flat_map(one_epoch)
-        return _finish(index, self.part, self.spec, boundaries, self.steps - first_step, self.weights)
+    def _finish(self, index, first_step, steps):
+        boundaries = bucket_boundaries(self.part, self.config)
+        return _finish(index.skip(first_step), self.part, self.spec, boundaries, steps - first_step, self.weights)
 
 
 def ordered_batches(part, spec, config, batch_size, weights=None):

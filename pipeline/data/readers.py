@@ -43,7 +43,7 @@ def read(data):
     try:
         match data:
             case config.Digits():
-                return digits()
+                return digits(data)
             case config.JapaneseVowels():
                 return japanese_vowels()
             case config.Idx():
@@ -64,13 +64,21 @@ def read(data):
         raise DataError(f"expected data that can be read; found: {error}. Check data.path.") from error
 
 
-def digits():
-    """UCI handwritten digits: image (8, 8, 1) uint8 of 0 to 16, digit 0 to 9."""
+def digits(data):
+    """UCI handwritten digits: image (8, 8, 1) uint8 of 0 to 16, and the labels that the config names: digit 0 to 9,
+    parity even or odd, ink the mean of the pixels, 0 to 16."""
     path = SHIPPED / "digits" / "digits.csv.gz"
     table = np.loadtxt(path, np.uint8, delimiter=",")
     features = {"image": table[:, :-1].reshape(-1, 8, 8, 1)}
-    part = Table(features, {"digit": table[:, -1].astype(np.int64)}, rows_of(path))
-    return describe({"train": part}, {"digit": class_label(range(10))}, str(path))
+    digit = table[:, -1].astype(np.int64)
+    known = {
+        "digit": (class_label(range(10)), digit),
+        "parity": (class_label(("even", "odd")), digit % 2),
+        "ink": (real_label(), table[:, :-1].mean(axis=1, dtype=np.float32)),
+    }
+    labels = {name: known[name][0] for name in data.labels}
+    part = Table(features, {name: known[name][1] for name in data.labels}, rows_of(path))
+    return describe({"train": part}, labels, str(path))
 
 
 def japanese_vowels():

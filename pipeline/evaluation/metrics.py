@@ -92,6 +92,22 @@ class LabelEvaluation:
     residuals: Residuals | None = None
 
 
+@dataclass(frozen=True)
+class ScoresOnly:
+    """All that is known of what is not judged by predicted labels, such as generated images.
+
+    name: of what is judged. rows: behind the scores. confidence: level of the scores' intervals. note: what the scores
+    mean, for people. figures: of evaluation.figures, shown beside them.
+    """
+
+    name: str
+    rows: int
+    confidence: float
+    scores: dict[str, Score]
+    note: str = ""
+    figures: tuple = ()
+
+
 def evaluate(name, label, targets, outputs, losses, config: Evaluation, seed) -> LabelEvaluation:
     """Score the predictions of one label.
 

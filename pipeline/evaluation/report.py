@@ -6,7 +6,7 @@ import math
 import re
 import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,9 +15,10 @@ import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
-from pipeline.evaluation.metrics import LabelEvaluation
+from pipeline.evaluation.figures import ImageGrid
+from pipeline.evaluation.metrics import LabelEvaluation, ScoresOnly
 from pipeline.evaluation.tables import level, number
 from pipeline.files import whole_file
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, DataSpec
@@ -40,6 +41,7 @@ TITLES = {
 }
 NO_CURVE = {"epoch", "seconds"}
 
+MOST_HEADLINES = 4  # of scores that have no usual order
 MOST_COUNTED = 20  # classes of a confusion matrix that still has room for numbers
 MOST_NAMED = 60  # classes of one that still has room for names
 MOST_MISTAKES = 10  # lines of the table of mistakes
@@ -80,6 +82,7 @@ class Report:
     history: per epoch a dict of epoch, loss, val_loss, metrics and so on; what is no number is left out.
     best_epoch: as counted in history, whose weights were kept; None where they are the last epoch's.
     notes: what a reader must know before trusting the scores. files: what it is -> path from the report's folder.
+    gradients: lines of gradients.jsonl.
     """
 
     title: str
@@ -96,9 +99,10 @@ class Report:
     parameters: int
     history: list[dict]
     best_epoch: int | None
-    evaluations: list[LabelEvaluation]
+    evaluations: list[LabelEvaluation | ScoresOnly]
     notes: list[str]
     files: dict[str, str]
+    gradients: list[dict] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -122,14 +126,15 @@ def write(folder: Path, report: Report) -> Path:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
         curves = list(learning_curves(report.history, report.best_epoch))
-        plots = [list(label_plots(evaluation)) for evaluation in report.evaluations]
+        slopes = list(gradient_curves(report.gradients))
+        plots = [list(plots_of(evaluation)) for evaluation in report.evaluations]
 
     labels = list(zip(report.evaluations, plots, strict=True))
-    page = page_template().render(report=report, curves=curves, labels=labels)
+    page = page_template().render(report=report, curves=curves, gradients=slopes, labels=labels)
 
     folder = Path(folder)
     (folder / "plots").mkdir(parents=True, exist_ok=True)
-    for plot in [*curves, *(plot for of_label in plots for plot in of_label)]:
+    for plot in [*curves, *slopes, *(plot for of_label in plots for plot in of_label)]:
         with whole_file(folder / "plots" / plot.file) as file:
             file.write(plot.png)
     with whole_file(folder / "report.html") as file:
@@ -151,6 +156,7 @@ def page_template():
         "duration": duration,
         "href": quote,  # a colon is quoted too, so that no path can name a scheme
     }
+    environment.tests["of_label"] = lambda evaluation: isinstance(evaluation, LabelEvaluation)
     environment.globals |= {"headline": headline, "mistakes": mistakes, "weakest": weakest}
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
 
@@ -175,6 +181,8 @@ def duration(seconds):
 
 def headline(evaluation):
     """The few scores that say most, best known first: (name, Score) each."""
+    if isinstance(evaluation, ScoresOnly):
+        return list(evaluation.scores.items())[:MOST_HEADLINES]
     return [(name, evaluation.scores[name]) for name in HEADLINES[evaluation.label.kind] if name in evaluation.scores]
 
 
@@ -232,6 +240,72 @@ def learning_curve(file, name, epochs, training, validation, best_epoch):
     if np.isfinite(validation).any() or best_epoch is not None:
         axes.legend(fontsize=8)
     return rendered(figure, file, f"{title(name)} by epoch, training and validation")
+
+
+def gradient_curves(looks):
+    """Yield plots over the steps whose gradients were looked at. looks: as lines of gradients.jsonl."""
+    if len(looks) < 2:
+        return
+    steps = [look["step"] for look in looks]
+    for update in looks[-1]["updates"]:
+        of_update = [look["updates"][update] for look in looks]
+        layers, pairs = of_update[-1]["layers"], of_update[-1]["conflicts"]
+        norms = {name: [look["layers"][name][0] for look in of_update] for name in layers}
+        ratios = {name: [look["layers"][name][1] for look in of_update] for name in layers}
+        whole = {"all layers": [look["norm"] for look in of_update]}
+        cosines = {pair.replace("|", " and "): [look["conflicts"][pair] for look in of_update] for pair in pairs}
+        yield gradient_curve(f"{slug(update)}-norms.png", f"{update}: norm of the gradient", steps, whole | norms)
+        yield gradient_curve(f"{slug(update)}-moves.png", f"{update}: move of the weights / weights", steps, ratios)
+        if cosines:
+            title = f"{update}: cosine between gradients of losses"
+            yield gradient_curve(f"{slug(update)}-conflicts.png", title, steps, cosines)
+
+
+def gradient_curve(file, title, steps, lines):
+    """Lines over steps; as many as there are colours are named, the others share a grey."""
+    figure, axes = canvas(4.2, 2.9)
+    colours = matplotlib.colormaps["tab10"].colors
+    for position, (name, values) in enumerate(lines.items()):
+        named = position < len(colours)
+        colour = colours[position] if named else GREY
+        axes.plot(steps, values, color=colour, label=one_line(name) if named else None, linewidth=1.1)
+    if min(min(values) for values in lines.values()) > 0:
+        logarithmic(axes)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.set_title(title)
+    axes.set_xlabel("step")
+    axes.grid(axis="y")
+    axes.legend(fontsize=6, ncols=2)
+    return rendered(figure, file, f"{title}, over {len(steps)} steps")
+
+
+def plots_of(evaluation):
+    """Yield the plots of one evaluation."""
+    if isinstance(evaluation, LabelEvaluation):
+        yield from label_plots(evaluation)
+        return
+    for position, figure in enumerate(evaluation.figures):
+        file = f"{slug(evaluation.name)}-{position}.png"
+        match figure:
+            case ImageGrid():
+                yield image_grid(file, figure)
+
+
+def image_grid(file, grid):
+    images = grid.images[..., np.newaxis] if grid.images.ndim == 4 else grid.images
+    rows, columns, height, width, channels = images.shape
+    sheet = images.astype(np.float64).swapaxes(1, 2).reshape(rows * height, columns * width, channels)
+    darkest, brightest = sheet.min(), sheet.max()
+    sheet = (sheet - darkest) / max(brightest - darkest, 1e-12)
+    size = min(max(3.1, 0.46 * columns), 7.0)
+    figure, axes = canvas(size, 0.4 + size * rows * height / (columns * width))
+    axes.imshow(sheet if channels == 3 else sheet[..., 0], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.spines[:].set_visible(False)
+    axes.set_xticks((np.arange(columns) + 0.5) * width - 0.5, [one_line(name) for name in grid.columns])
+    axes.tick_params(length=0)
+    axes.set_yticks([])
+    axes.set_title(grid.title)
+    return rendered(figure, file, f"{grid.title}; columns are {', '.join(grid.columns)}")
 
 
 def label_plots(evaluation):

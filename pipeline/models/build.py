@@ -2,7 +2,7 @@
 
 from pipeline import config as c
 from pipeline.errors import ConfigError
-from pipeline.models import functional, sequential, subclassed
+from pipeline.models import adversarial, functional, sequential, subclassed
 
 
 def build(config, spec, values_of):
@@ -25,6 +25,8 @@ def build(config, spec, values_of):
                 return functional.residual_cnn(config, spec, values_of)
             case c.Tabular():
                 return functional.tabular(config, spec, values_of)
+            case c.Gan():
+                return adversarial.gan(config, spec, values_of)
             case c.Transformer():
                 return subclassed.transformer(config, spec, values_of)
     except (ValueError, TypeError) as error:

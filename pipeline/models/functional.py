@@ -74,6 +74,7 @@ def _complete(values, feature):
     """The batches of a feature without the rows that miss a value, and without batches that have no other."""
     if not feature.dtype.startswith("float"):
         return values
+    values = values.map(lambda batch: ops.cast(batch, feature.dtype))  # pixels, where the model takes them as floats
     complete = values.map(lambda batch: batch[~_any_missing(batch)])
     return complete.filter(lambda batch: ops.shape(batch)[0] > 0)  # the mean of no rows is not a number
 

@@ -21,11 +21,13 @@ def check(setup):
 
 
 def _since_compiled(setup):
-    known = {id(variable) for variable in setup.model.optimizer._trainable_variables}  # no public name for these
-    now = {id(variable): variable.path for variable in setup.model.trainable_variables}
+    updates = setup.objective.updates()
+    optimizers = setup.objective.optimizers()
+    known = {id(variable) for optimizer in optimizers for variable in optimizer._trainable_variables}  # no public name
+    now = {id(variable): variable.path for update in updates for variable in update.variables}
     added = [path for key, path in now.items() if key not in known]
     if added or len(known) != len(now):
-        found = f"the optimizer was built for {len(known)} variables, the model trains {len(now)}"
+        found = f"the optimizer was built for {len(known)} variables, {len(now)} are trained"
         found += f", {added[0]} among those it does not know." if added else "."
         yield Finding("changed-after-compile", setup.model.name, found, "Call compile again, after the change.")
     elif setup.objective.architecture != digest(setup.model):

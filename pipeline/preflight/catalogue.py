@@ -391,6 +391,10 @@ TRAINING = {
         "nothing.",
         "determinism=relaxed, or training.jit=never",
     ),
+    "jit-refused": error(
+        "XLA cannot compile an operation of the step, and says so only when the first step is run.",
+        "training.jit=never, or auto, which leaves such layers out.",
+    ),
     "float16-without-loss-scale": error(
         "Gradients below 6e-8 are 0 in float16; without a scaled loss many of them vanish.",
         "training.precision=mixed_float16, which scales the loss, or mixed_bfloat16, which need not.",

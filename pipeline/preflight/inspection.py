@@ -63,13 +63,10 @@ def inspect(setup):
 
 def _of_model(setup):
     with state.generators_restored():
-        found = [
-            *data_checks.check_channels(setup),
-            *shapes.check_inputs(setup),
-            *shapes.check_batches(setup),
-            *architecture.check(setup),
-            *training_checks.check(setup),
-        ]
+        found = [*shapes.check_batches(setup), *architecture.check(setup), *training_checks.check(setup)]
+        if not setup.is_supervised:
+            return found + _on_any_batch(setup)
+        found = [*data_checks.check_channels(setup), *shapes.check_inputs(setup), *found]
         if not any(finding.code.startswith("input-") and finding.is_error for finding in found):
             batch = next(iter(setup.feed.batches(0).take(1)))
             found += _on_batch(setup, batch)
@@ -81,8 +78,17 @@ def _in_order(findings):
     return sorted(dict.fromkeys(findings), key=lambda finding: not finding.is_error)
 
 
+def _on_any_batch(setup):
+    """What a training step of an objective of any kind shows on a real batch."""
+    found = []
+    result = trial.attempt(setup, next(iter(setup.feed.batches(0).take(1))), found)
+    if result is not None:
+        found += architecture.check_training_flag(setup, result)
+    return found
+
+
 def _on_batch(setup, batch):
-    """What a real batch shows: first in prediction, then in a training step."""
+    """Of a supervised objective, what a real batch shows: first in prediction, then in a training step."""
     try:
         prediction = predict(setup, batch[0])
     except Exception as error:  # whatever a layer raises of data it was not made for

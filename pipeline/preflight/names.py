@@ -2,10 +2,12 @@
 
 import keras
 
+from pipeline import config as c
 from pipeline.errors import ConfigError, nearest
 from pipeline.models import named
 from pipeline.preflight.catalogue import CATALOGUE
 from pipeline.training import optimizers
+from pipeline.training.objectives import adversarial
 
 
 def check(config):
@@ -26,8 +28,30 @@ def check(config):
         for layer in getattr(config.model, key, []):
             named.layer(f"model.{key}", layer)
     optimizers.build(config.optimizer, total_steps=1)
-    if config.objective.loss is not None:
-        named.loss("objective.loss", config.objective.loss)
-    for metric in config.objective.metrics or []:
-        named.metric("objective.metrics", metric)
+    match config.objective:
+        case c.Adversarial():
+            optimizers.build(adversarial.critic_optimizer(config), 1, "objective.critic_optimizer")
+        case c.Supervised(loss=loss, metrics=metrics):
+            if loss is not None:
+                named.loss("objective.loss", loss)
+            for metric in metrics or []:
+                named.metric("objective.metrics", metric)
+    if isinstance(config.training, c.Fit) and type(config.objective) is not c.Supervised:
+        raise ConfigError(
+            f"training=fit: expected objective=supervised, since Keras's fit knows no other; found objective="
+            f"{c.chosen(config)['objective']}. Take training=tape."
+        )
+    if isinstance(config.training, c.Fit) and config.regularization:
+        raise ConfigError("regularization: expected training=tape, since Keras's fit knows none; found training=fit.")
+    if config.regularization.mixup and not isinstance(config.objective, c.Supervised):
+        raise ConfigError(
+            "regularization.mixup: expected an objective with labels, which are mixed with the rows; found objective="
+            f"{c.chosen(config)['objective']}. Set regularization.mixup=0."
+        )
+    if isinstance(config.model, c.Gan) != isinstance(config.objective, c.Adversarial):
+        found = c.chosen(config)
+        raise ConfigError(
+            f"objective={found['objective']}, model={found['model']}: expected objective=adversarial and model=gan "
+            "together: an adversarial objective needs a generator and a critic, and no other one trains them."
+        )
     keras.backend.clear_session()  # what was made only to be looked at shall not count up the names of the real ones

@@ -5,11 +5,12 @@ from functools import cached_property
 
 import keras
 
-from pipeline.config import Config
+from pipeline.config import Config, Supervised
 from pipeline.data.feed import TrainingFeed
 from pipeline.data.splits import Data
 from pipeline.spec import CLASS
 from pipeline.training.objectives import supervised
+from pipeline.training.objectives.objective import Objective
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Setup:
 
     config: Config
     data: Data
-    objective: supervised.Supervised
+    objective: Objective
     feed: TrainingFeed
 
     @property
@@ -28,6 +29,11 @@ class Setup:
     @property
     def model(self):
         return self.objective.model
+
+    @property
+    def is_supervised(self):
+        """Whether a Keras loss compares each output with its label; other objectives are only tried."""
+        return isinstance(self.config.objective, Supervised)
 
     @cached_property
     def layers(self):
@@ -43,6 +49,8 @@ class Setup:
     @cached_property
     def metrics(self):
         """Label name -> new Metric objects of the kinds the model was compiled with."""
+        if not self.is_supervised:
+            return {}
         return {
             name: supervised.label_metrics(self.config.objective, label) for name, label in self.spec.labels.items()
         }

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from pipeline.config import Fit
 from pipeline.errors import nearest
 from pipeline.preflight.findings import Finding
 
@@ -139,7 +140,7 @@ def _length(schedule, rates, moments, total):
 
 
 def _jit(setup):
-    if setup.config.training.jit == "always" and not setup.model.jit_compile:
+    if setup.config.training.jit == "always" and not setup.objective.jit:
         found = f"training.jit=always with determinism={setup.config.determinism}, and Keras has dropped it."
         yield Finding("jit-left-out", "training.jit", found, "determinism=relaxed, or training.jit=never")
 
@@ -161,7 +162,7 @@ def _sizes(setup):
     if total < FEW_STEPS:
         found = f"{training.epochs} epochs of {feed.steps} steps."
         yield Finding("few-steps", "training.epochs", found, f"training.epochs={-(-10 * FEW_STEPS // feed.steps)}")
-    if training.steps_per_execution > feed.steps:
+    if isinstance(training, Fit) and training.steps_per_execution > feed.steps:
         found = f"{training.steps_per_execution}, and an epoch has {feed.steps} steps."
         yield Finding("steps-per-execution", "training.steps_per_execution", found,
                       f"training.steps_per_execution={feed.steps}")  # fmt: skip

@@ -1,13 +1,16 @@
 """The first training step, tried on one real batch; the model's state is bit for bit what it was before."""
 
+import itertools
 from dataclasses import dataclass, field
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from pipeline import config as c
 from pipeline.preflight import determinism, memory, state
 from pipeline.preflight.findings import Finding, words_of
+from pipeline.training.steps import make_step
 
 CHANCE = (0.3, 3.0)  # an initial loss between these shares of guessing's is nothing to speak of
 
@@ -16,12 +19,11 @@ CHANCE = (0.3, 3.0)  # an initial loss between these shares of guessing's is not
 class Trial:
     """What the step did.
 
-    loss: of the batch. outputs: by label, (rows, ...) in training. gradients: for each trainable variable (connected,
-    finite, largest). moved: the paths of variables whose value the step changed. broken: of those no longer finite.
+    losses: of the batch, each update's by its name. gradients: of each trained variable (connected, finite, largest).
+    moved: the paths of variables whose value the step changed. broken: of those no longer finite.
     """
 
-    loss: float
-    outputs: dict[str, np.ndarray]
+    losses: dict[str, float]
     gradients: list[tuple[keras.Variable, bool, bool, float]]
     moved: frozenset
     broken: tuple = field(default=())
@@ -32,11 +34,13 @@ def attempt(setup, batch, findings):
 
     batch: as the feed gives it.
     """
+    reached = []
     try:
-        function, connected = _traced(setup, batch)
+        function, connected = _traced(setup, batch, reached)
     except Exception as error:  # whatever a layer, loss or optimizer raises while it is put together
-        findings.append(_refused(error))
+        findings.append(_refused(setup, batch, reached, error))
         return None
+    findings += _compiled(setup, batch)
     need = [*memory.check(memory.peak(function.graph), memory.available())]
     findings += need
     findings += determinism.check(setup, function.graph)
@@ -44,11 +48,10 @@ def attempt(setup, batch, findings):
         return None
     try:
         trial = _run(setup, function, connected, batch)
-    except tf.errors.UnimplementedError as error:
-        findings.append(determinism.refused(setup, error) or _refused(error))
-        return None
     except (tf.errors.OpError, ValueError, TypeError) as error:
-        findings.append(_refused(error))
+        unimplemented = isinstance(error, tf.errors.UnimplementedError)
+        refused = determinism.refused(setup, error) if unimplemented else None
+        findings.append(refused or _refused(setup, batch, reached, error))
         return None
     findings += check(setup, trial)
     return trial
@@ -56,10 +59,11 @@ def attempt(setup, batch, findings):
 
 def check(setup, trial):
     """What a Trial shows: numbers that are none, gradients that are missing or 0, a loss far from guessing's."""
-    if not np.isfinite(trial.loss):
-        yield Finding(
-            "loss-not-finite", "the first batch", f"the loss is {trial.loss}.", "Scale the inputs and labels."
-        )
+    for name, loss in trial.losses.items():
+        if not np.isfinite(loss):
+            place = f"{name}, the first batch" if len(trial.losses) > 1 else "the first batch"
+            yield Finding("loss-not-finite", place, f"the loss is {loss}.", "Scale the inputs and labels.")
+    losses_are_finite = all(np.isfinite(loss) for loss in trial.losses.values())
     for variable, connected, finite, largest in trial.gradients:
         if not connected:
             yield Finding(
@@ -68,7 +72,7 @@ def check(setup, trial):
                 "the loss has no gradient with respect to it.",
                 "Connect its layer to an output that has a label, or set trainable: false in its config.",
             )
-        elif not finite and np.isfinite(trial.loss):
+        elif not finite and losses_are_finite:
             yield Finding(
                 "gradient-not-finite", variable.path, "its gradient holds NaN or infinity.", "See the layer's inputs."
             )
@@ -80,7 +84,7 @@ def check(setup, trial):
                 "Nothing, where the branch starts at 0 on purpose; else model.kernel_initializer=he_normal.",
             )
     gradients_are_finite = all(finite for _, connected, finite, _ in trial.gradients if connected)
-    if trial.broken and np.isfinite(trial.loss) and gradients_are_finite:
+    if trial.broken and losses_are_finite and gradients_are_finite:
         yield Finding(
             "update-not-finite",
             ", ".join(trial.broken[:3]),
@@ -112,28 +116,45 @@ def initial_loss(setup, batch, prediction):
             )
 
 
-def _traced(setup, batch):
-    """The step as one compiled function of the batch, and which trainable variables the loss depends on."""
-    objective, model = setup.objective, setup.model
-    optimizer = model.optimizer
-    variables = model.trainable_variables
+def _traced(setup, batch, reached):
+    """The step as one compiled function of the batch, and for each update whether its losses depend on each variable.
+
+    reached: a list that the name of each update is added to when its turn comes.
+    """
+    updates = setup.objective.updates()
     connected = []
 
     def step(batch):
-        with tf.GradientTape() as tape:
-            losses, outputs = objective.losses(batch)
-            total = tf.add_n(list(losses.values()))
-        gradients = tape.gradient(total, variables)
-        connected.extend(gradient is not None for gradient in gradients)
-        there = [(gradient, variable) for gradient, variable in zip(gradients, variables) if gradient is not None]
-        summaries = [_summary(gradient) for gradient, _ in there]
-        if there:  # the loss was not scaled, so that its gradients are judged as they are; the update's must be
-            scale = optimizer.scale_loss(tf.ones([], total.dtype))
-            optimizer.apply_gradients([(_times(gradient, scale), variable) for gradient, variable in there])
-        return total, setup.by_label(outputs), summaries
+        losses, summaries = {}, []
+        connected.clear()  # TensorFlow may trace the step twice
+        for update in updates:
+            reached.append(update.name)
+            with tf.GradientTape() as tape:
+                of_update, _ = update.losses(batch)
+                total = tf.add_n(list(of_update.values()))
+            gradients = tape.gradient(total, update.variables)
+            there = [(slope, variable) for slope, variable in zip(gradients, update.variables) if slope is not None]
+            connected.append([slope is not None for slope in gradients])
+            losses[update.name] = total
+            summaries.append([_summary(gradient) for gradient, _ in there])
+            if there:  # the loss was not scaled, so that its gradients are judged as they are; the update's must be
+                scale = update.optimizer.scale_loss(tf.ones([], total.dtype))
+                update.optimizer.apply_gradients([(_times(gradient, scale), variable) for gradient, variable in there])
+        return losses, summaries
 
     specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), batch)
     return tf.function(step, autograph=False).get_concrete_function(specs), connected
+
+
+def _compiled(setup, batch):
+    """Yield what XLA refuses of the step, where it is to compile it; it is only translated for that, not compiled."""
+    if not setup.objective.jit:
+        return
+    step = tf.function(make_step(setup.objective), jit_compile=True)
+    try:
+        step.experimental_get_compiler_ir(batch)(stage="hlo")
+    except Exception as error:  # whatever XLA has no translation of
+        yield Finding("jit-refused", "training.jit", words_of(error), "training.jit=never")
 
 
 def _summary(gradient):
@@ -150,9 +171,9 @@ def _times(gradient, scale):
 
 
 def _run(setup, function, connected, batch):
-    paths = {id(variable.value): variable.path for variable in _keras_variables(setup)}
+    paths = {id(variable.value): variable.path for variable in setup.objective.variables().values()}
     with state.variables_restored(function.graph) as before:
-        loss, outputs, summaries = tf.nest.map_structure(lambda tensor: tensor.numpy(), function(batch))
+        losses, summaries = tf.nest.map_structure(lambda tensor: tensor.numpy().item(), function(batch))
         moved, broken = set(), []
         for variable, value in before:
             now = variable.numpy()
@@ -160,21 +181,34 @@ def _run(setup, function, connected, batch):
                 moved.add(paths.get(id(variable), variable.name))
                 if now.dtype.kind == "f" and not np.isfinite(now).all():
                     broken.append(paths.get(id(variable), variable.name))
-    summaries = iter(summaries)
-    gradients = [
-        (variable, True, *map(_plain, next(summaries))) if is_connected else (variable, False, True, 0.0)
-        for variable, is_connected in zip(setup.model.trainable_variables, connected)
-    ]
-    return Trial(float(loss), outputs, gradients, frozenset(moved), tuple(broken))
+    return Trial(losses, list(_of_each(setup, connected, summaries)), frozenset(moved), tuple(broken))
 
 
-def _plain(number):
-    return number.item()
+def _of_each(setup, connected, summaries):
+    """Yield (variable, connected, finite, largest), over all updates that move the variable."""
+    variables, found = {id(variable): variable for variable in setup.model.trainable_variables}, {}
+    for update, is_connected, of_update in zip(setup.objective.updates(), connected, summaries, strict=True):
+        variables |= {id(variable): variable for variable in update.variables}
+        there = itertools.compress(update.variables, is_connected)
+        for variable, summary in zip(there, of_update, strict=True):
+            found.setdefault(id(variable), []).append(summary)
+    for key, variable in variables.items():
+        if key in found:
+            finite, largest = zip(*found[key], strict=True)
+            yield variable, True, all(finite), max(largest)
+        else:
+            yield variable, False, True, 0.0
 
 
-def _keras_variables(setup):
-    return [*setup.model.variables, *setup.model.optimizer.variables]
+def _refused(setup, batch, reached, error):
+    """What Keras or TensorFlow said, with the objective and what it was given."""
+    x, *rest = batch
+    given = ", ".join([*_described("x", x), *(line for value in rest for line in _described("y", value))])
+    place = f"objective {c.chosen(setup.config).get('objective')}, {reached[-1] if reached else 'before any'} update"
+    return Finding("step-fails", place, f"{words_of(error)} The batch: {given}.", "See what Keras says.")
 
 
-def _refused(error):
-    return Finding("step-fails", "the first batch", words_of(error), "See what Keras says.")
+def _described(name, value):
+    """The tensors of one part of a batch, each with its shape and dtype."""
+    named = value.items() if isinstance(value, dict) else [(name, value)]
+    return [f"{key} {tuple(tensor.shape)} {tensor.dtype.name}" for key, tensor in named]

@@ -26,7 +26,12 @@ def locked(lock_path):
             f"{lock_path}: expected the lock of the installed packages; {error.strerror}."
         ) from None
     pins = (re.match(r"([\w.-]+)==([^\s;\\]+)", line) for line in lines)
-    return {_normalised(pin[1]): pin[2] for pin in pins if pin}
+    return {normalised(pin[1]): pin[2] for pin in pins if pin}
+
+
+def normalised(name):
+    """A package's name as PEP 503 has it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def lock_differences(lock_path):
@@ -36,7 +41,12 @@ def lock_differences(lock_path):
 
 
 def lock_in_use():
-    """The path of the lock this environment was made from: the GPU's where any of its CUDA wheels is installed."""
+    """The path of the lock this environment was made from: the GPU's where any of its CUDA wheels is installed.
+
+    PIPELINE_LOCK names it in an environment that was made beside the project's own, for a candidate.
+    """
+    if "PIPELINE_LOCK" in os.environ:
+        return Path(os.environ["PIPELINE_LOCK"])
     cuda = locked(GPU_LOCK).keys() - locked(CPU_LOCK).keys()
     return GPU_LOCK if any(_installed(name) for name in cuda) else CPU_LOCK
 
@@ -66,7 +76,7 @@ def describe():
     lock_path = lock_in_use()
     return {
         "lock": {
-            "name": lock_path.name,
+            "name": lock_path.name if lock_path.parent == PROJECT else str(lock_path),
             "sha256": hashlib.sha256(lock_path.read_bytes()).hexdigest(),
             "drift": [
                 {"package": package, "locked": version, "installed": installed}
@@ -88,10 +98,6 @@ def driver_version(text):
     """The driver's version in the text of /proc/driver/nvidia/version, such as 570.86.15; None where there is none."""
     found = re.search(r"Kernel Module.*?\s(\d+\.[\d.]+)\s", text)
     return found and found[1]
-
-
-def _normalised(name):
-    return re.sub(r"[-_.]+", "-", name).lower()  # as PEP 503 has it
 
 
 def _installed(name):

@@ -16,8 +16,9 @@ from pipeline.files import whole_file
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
 # what may differ when a run is continued: it does not change the weights, or says how long to go on
 FREE = ("run.", "evaluation.", "environment.", "preflight.", "shards.", "training.epochs", "training.tensorboard",
-        "registry.", "choices.registry", "runs.", "drift.",
-        "training.checkpoints.", "data.path", "device", "hardware.gpus", "hardware.memory_growth")  # fmt: skip
+        "registry.", "choices.registry", "runs.", "drift.", "golden.", "qualify.",
+        "training.checkpoints.", "training.gradients.",
+        "data.path", "device", "hardware.gpus", "hardware.memory_growth")  # fmt: skip
 
 
 def identity(config):

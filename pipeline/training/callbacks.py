@@ -62,14 +62,15 @@ class Checkpointer(keras.callbacks.Callback):
     """Restores the state a run goes on from, writes checkpoints, and ends the run between two steps when asked to.
 
     Comes last in the list: what it writes holds what the others made of the epoch, and what it restores is not reset
-    by them. state: a checkpoints.State to start from. stop: a runtime.signals.StopRequest.
+    by them. objective: compiled. state: a checkpoints.State to start from. stop: a runtime.signals.StopRequest.
 
     A run that is asked to stop while it validates does not wait for that: its checkpoint is that of the epoch's last
     step, with the metrics of training, and the validation is done again, whole.
     """
 
-    def __init__(self, folder, config, epochs, steps, stop, others, state):
+    def __init__(self, objective, folder, config, epochs, steps, stop, others, state):
         super().__init__()
+        self.objective = objective
         self.folder = folder
         self.config = config
         self.epochs = epochs
@@ -85,12 +86,12 @@ class Checkpointer(keras.callbacks.Callback):
         self.saved_at = time.monotonic()
         self.trained = None
         if self.state.arrays:
-            checkpoints.restore(self.state, self.model, self.others)
+            checkpoints.restore(self.state, self.objective, self.others)
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
         if self.first_step:  # inside an epoch: its metrics go on, which the engine has just reset
-            checkpoints.restore(self.state, self.model, self.others)
+            checkpoints.restore(self.state, self.objective, self.others)
 
     def on_train_batch_end(self, batch, logs=None):
         self.step = min(self.first_step + batch + 1, self.steps)
@@ -104,7 +105,7 @@ class Checkpointer(keras.callbacks.Callback):
     def on_test_begin(self, logs=None):
         if self.stop.received:
             self._stop_here()
-        self.trained = checkpoints.metrics_of(self.model)
+        self.trained = checkpoints.metrics_of(self.objective)
 
     def on_test_batch_end(self, batch, logs=None):
         if self.stop.received:
@@ -144,7 +145,7 @@ class Checkpointer(keras.callbacks.Callback):
         return float(logs.get("val_loss", logs["loss"]))
 
     def _capture(self, epoch, step, ended):
-        return checkpoints.capture(self.model, self.others, epoch, step, ended, self.best, self.trained)
+        return checkpoints.capture(self.objective, self.others, epoch, step, ended, self.best, self.trained)
 
     def _save(self, epoch, step, ended=False):
         """Write a checkpoint. Returns whether that was possible; raises RunError where it was not and was to be."""

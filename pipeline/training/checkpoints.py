@@ -43,8 +43,8 @@ class State:
     best: tuple[float, int] | None = None
 
 
-def capture(model, callbacks, epoch, step, finished, best=None, metrics=None):
-    """The State of a model in training and of its callbacks.
+def capture(objective, callbacks, epoch, step, finished, best=None, metrics=None):
+    """The State of an objective in training and of its callbacks.
 
     metrics: values of metrics to keep in place of those the model has now, as from `metrics_of`.
     """
@@ -52,7 +52,8 @@ def capture(model, callbacks, epoch, step, finished, best=None, metrics=None):
         epoch,
         step,
         finished,
-        {name: keras.ops.convert_to_numpy(variable) for name, variable in variables(model).items()} | (metrics or {}),
+        {name: keras.ops.convert_to_numpy(variable) for name, variable in objective.variables().items()}
+        | (metrics or {}),
         {
             type(callback).__name__: {name: getattr(callback, name) for name in CALLBACK_STATE[type(callback).__name__]}
             for callback in callbacks
@@ -62,19 +63,19 @@ def capture(model, callbacks, epoch, step, finished, best=None, metrics=None):
     )
 
 
-def metrics_of(model):
-    """The metrics inside an epoch, by the names of `variables`."""
-    of_metrics = {id(variable) for variable in model.metrics_variables}
+def metrics_of(objective):
+    """The metrics inside an epoch, by the names of `objective.variables`."""
+    of_metrics = {id(variable) for variable in objective.model.metrics_variables}
     return {
         name: keras.ops.convert_to_numpy(variable)
-        for name, variable in variables(model).items()
+        for name, variable in objective.variables().items()
         if id(variable) in of_metrics
     }
 
 
-def restore(state, model, callbacks):
-    """Put a model in training and its callbacks back to a State. Raises RunError where they are of another shape."""
-    known = variables(model)
+def restore(state, objective, callbacks):
+    """Put an objective in training and its callbacks back to a State. Raises RunError where the shapes are others."""
+    known = objective.variables()
     if known.keys() != state.arrays.keys():
         other = sorted(known.keys() ^ state.arrays.keys())
         raise RunError(
@@ -90,12 +91,6 @@ def restore(state, model, callbacks):
     for callback in callbacks:
         for name, value in state.callbacks.get(type(callback).__name__, {}).items():
             setattr(callback, name, value)
-
-
-def variables(model):
-    """Everything of a compiled model that advances, by a name that holds its place: "0003/dense/kernel"."""
-    every = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
-    return {f"{place:04d}/{variable.path}": variable for place, variable in enumerate(every)}
 
 
 def write(folder, state, keep):

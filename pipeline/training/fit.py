@@ -20,7 +20,7 @@ def run(objective, feed, validation, epochs, callbacks, checkpointer, verbose):
         make_metrics(objective, feed.batches(0).element_spec)
     # fit cannot begin inside an epoch: what is left of it is a call of its own, whose end the next starts from
     if start.step == feed.steps:
-        validate(start.epoch, model, validation, [*callbacks, checkpointer])
+        validate(start.epoch, objective, validation, [*callbacks, checkpointer])
     elif start.step:
         rest = feed.batches(start.epoch, start.step)
         model.fit(
@@ -46,11 +46,12 @@ def make_metrics(objective, element_spec):
     tf.function(measured, autograph=False).get_concrete_function(element_spec)
 
 
-def validate(epoch, model, validation, callbacks):
+def validate(epoch, objective, validation, callbacks):
     """What fit does of an epoch once its steps are done: the run was stopped before or in its validation."""
+    model = objective.model
     callbacks = keras.callbacks.CallbackList(callbacks, model=model)
     model.stop_training = False
     callbacks.on_train_begin()
     model.reset_metrics()
     callbacks.on_epoch_begin(epoch)
-    callbacks.on_train_end(end_epoch(epoch, model, validation, callbacks))
+    callbacks.on_train_end(end_epoch(epoch, objective, validation, callbacks))

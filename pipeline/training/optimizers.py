@@ -7,9 +7,10 @@ import keras
 from pipeline.models import named
 
 
-def build(config, total_steps):
-    """A new Keras optimizer. config: a config.Optimizer. total_steps: of the whole run, where a schedule whose
-    `decay_steps` is left out ends, its warm-up included. Raises ConfigError for what Keras does not have."""
+def build(config, total_steps, key="optimizer"):
+    """A new Keras optimizer. config: a config.Optimizer, at `key` for messages. total_steps: of the whole run, where a
+    schedule whose `decay_steps` is left out ends, its warm-up included. Raises ConfigError for what Keras does not
+    have."""
     arguments = dict(config.config)
     match arguments.get("learning_rate"):
         case {"class_name": name, **rest} if _decays(name):
@@ -17,7 +18,7 @@ def build(config, total_steps):
             warmup = given.get("warmup_steps", 0) if given.get("warmup_target") is not None else 0
             spelled = {"decay_steps": max(total_steps - warmup, 1), **given}
             arguments["learning_rate"] = {"class_name": name, "config": spelled}
-    return named.optimizer("optimizer", {"class_name": config.class_name, "config": arguments})
+    return named.optimizer(key, {"class_name": config.class_name, "config": arguments})
 
 
 def _decays(name):

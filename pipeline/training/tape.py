@@ -3,22 +3,25 @@
 It drives Keras's callbacks as `fit` does, and a supervised objective comes out with the same weights.
 """
 
+import math
+
 import keras
-import tensorflow as tf
 
-from pipeline.training.callbacks import EpochClock, epoch_variable
+from pipeline.errors import ConfigError
+from pipeline.training.steps import Steps
 
-LOOK_EVERY = 32  # calls between two looks at the metrics for the progress bar
+LOOK_EVERY = 32  # calls between two looks at the metrics, where a progress bar shows them
 
 
-def run(objective, feed, validation, epochs, callbacks, checkpointer, verbose):
-    """Train an objective's model, from the checkpointer's state to the end. Arguments as for fit.run."""
+def run(objective, feed, validation, epochs, callbacks, checkpointer, verbose, watch):
+    """Train an objective, from the checkpointer's state to the end. Arguments as for fit.run.
+
+    watch: a gradients.Watch or Unwatched. Raises ConfigError at the first loss or gradient that is not finite.
+    """
     model = objective.model
-    epoch_now = epoch_variable()
-    whole_epoch = feed.batches(epoch_now)
-    execute = make_execution(objective, whole_epoch.element_spec)
+    steps = Steps(objective, feed.batches(0).element_spec, feed.full_steps)
     callbacks = keras.callbacks.CallbackList(
-        [EpochClock(epoch_now), *callbacks, checkpointer],
+        [*callbacks, checkpointer],
         add_progbar=verbose != 0,
         model=model,
         epochs=epochs,
@@ -28,35 +31,51 @@ def run(objective, feed, validation, epochs, callbacks, checkpointer, verbose):
     model.stop_training = False
     callbacks.on_train_begin()
     start = checkpointer.state
+    batches = iter(feed.stream(start.epoch, start.step, epochs))
+    watch.begin(start.epoch * feed.steps + start.step)
     logs = {}
     for epoch in range(start.epoch, start.epoch if start.finished else epochs):
         model.reset_metrics()
         callbacks.on_epoch_begin(epoch)
         first = start.step if epoch == start.epoch else 0
-        batches = iter(feed.batches(epoch_now, first) if first else whole_epoch)
-        train_epoch(execute, batches, feed.steps - first, model, callbacks)
-        logs = end_epoch(epoch, model, validation, callbacks)
+        look_every = LOOK_EVERY if verbose == 1 else math.inf
+        train_epoch(steps, batches, epoch, first, feed, model, callbacks, look_every, watch)
+        logs = end_epoch(epoch, objective, validation, callbacks)
         if model.stop_training:
             break
-    model.optimizer.finalize_variable_values(model.trainable_variables)
+    for update in objective.updates():
+        update.optimizer.finalize_variable_values(update.variables)
     callbacks.on_train_end(logs)
 
 
-def train_epoch(execute, batches, steps, model, callbacks):
-    """Run the steps of one epoch, `steps_per_execution` inside each call."""
-    stride = model.steps_per_execution
-    for begin in range(0, steps, stride):
-        end = min(begin + stride, steps)
-        callbacks.on_train_batch_begin(begin)
-        execute(batches, tf.constant(end - begin))
-        callbacks.on_train_batch_end(end - 1, metrics(model) if (begin // stride) % LOOK_EVERY == 0 else None)
+def train_epoch(steps, batches, epoch, first, feed, model, callbacks, look_every, watch):
+    """Train an epoch from its step `first` on, `steps_per_execution` in each call, a watched one by itself."""
+    step, calls = first, 0
+    while step < feed.steps:
+        callbacks.on_train_batch_begin(step - first)
+        so_far = epoch * feed.steps + step
+        if watch.is_due(so_far):
+            count = 1
+            finite, looks = steps.observe(batches)
+            watch.keep(so_far, epoch, looks)
+        else:
+            room = min(feed.steps - step, watch.until_due(so_far))
+            if 0 < steps.stack <= min(room, feed.full_steps - step):
+                count, finite = steps.stack, steps.take_stack(batches)
+            else:
+                count = min(model.steps_per_execution, room)
+                finite = steps.take(batches, count)
+        refuse_not_finite(steps.names, finite, epoch, step)
+        step += count
+        calls += 1
+        callbacks.on_train_batch_end(step - first - 1, metrics(model) if calls % look_every == 1 else None)
 
 
-def end_epoch(epoch, model, validation, callbacks):
+def end_epoch(epoch, objective, validation, callbacks):
     """Validate an epoch whose steps are done, and tell the callbacks of it. Returns its logs."""
-    logs = metrics(model)
+    logs = metrics(objective.model)
     if validation is not None:
-        scores = model.evaluate(validation, callbacks=callbacks, verbose=0, return_dict=True)
+        scores = objective.evaluate(validation, callbacks)
         logs |= {f"val_{name}": value for name, value in scores.items()}
     callbacks.on_epoch_end(epoch, logs)
     return logs
@@ -67,34 +86,18 @@ def metrics(model):
     return {name: float(value) for name, value in model.get_metrics_result().items()}
 
 
-def make_execution(objective, element_spec):
-    """A compiled function (iterator, number of steps) that trains so many steps.
+def refuse_not_finite(names, finite, epoch, step):
+    """Raise ConfigError with the first step that had NaN or infinity, and in what.
 
-    It is traced here, so that every variable is there before a checkpoint is restored.
+    finite: (steps, names) bool, of the steps of an epoch from `step` on.
     """
-    model = objective.model
-    strategy = tf.distribute.get_strategy()
-    step = tf.function(make_step(objective), jit_compile=model.jit_compile, reduce_retracing=True)
-
-    @tf.function
-    def execute(batches, steps):
-        for _ in tf.range(steps):
-            strategy.run(step, args=(next(batches),))
-
-    execute.get_concrete_function(tf.data.IteratorSpec(element_spec), tf.TensorSpec([], tf.int32))
-    return execute
-
-
-def make_step(objective):
-    """One step: losses of the batch, their gradients, the update."""
-    model, optimizer = objective.model, objective.model.optimizer
-
-    def step(batch):
-        with tf.GradientTape() as tape:
-            losses, outputs = objective.losses(batch)
-            total = optimizer.scale_loss(tf.add_n(list(losses.values())))
-        variables = model.trainable_variables
-        optimizer.apply_gradients(zip(tape.gradient(total, variables), variables, strict=True))
-        objective.measure(batch, losses, outputs)
-
-    return step
+    if finite.all():
+        return
+    bad = int((~finite).any(axis=1).argmax())
+    found = [name for name, is_finite in zip(names, finite[bad], strict=True) if not is_finite]
+    others = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    raise ConfigError(
+        f"training: epoch {epoch + 1}, step {step + bad + 1}: expected finite numbers; found NaN or infinity in "
+        f"{', '.join(found[:3])}{others}. Lower optimizer.config.learning_rate, or clip gradients: "
+        "+optimizer.config.global_clipnorm=1.0."
+    )

@@ -72,7 +72,8 @@ def data_for(digits, vowels, people):
 
 
 def test_there_is_a_case_here_for_every_model_of_the_config():
-    assert {name: type(model) for name, model in SMALL.items()} == c.GROUPS["model"]
+    generating = {"gan": c.Gan}  # takes no row of data: tests/training/objectives/test_adversarial.py
+    assert {name: type(model) for name, model in SMALL.items()} | generating == c.GROUPS["model"]
 
 
 @pytest.mark.parametrize(

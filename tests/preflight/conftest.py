@@ -81,14 +81,14 @@ def prepared(root):
     model: a list of layers behind an Input of `shape`, or a function from the Input to the outputs or to a Model.
     kind, width: of the label "y"; labels: name -> (Label, values) instead. values, x: arrays instead of made-up ones.
     built_for: name -> (shape, dtype) of inputs that differ from the data. change: called with the compiled model.
-    What is left over are fields of the training config.
+    engine: c.Fit or c.Tape. What is left over are fields of the training config.
     """
 
     def prepare(
         model, kind=CLASS, width=3, loss=None, metrics=(), shape=(WIDTH,), lengths=None, labels=None, values=None,
         x=None, rows=ROWS, features=None, optimizer=("SGD", SGD), class_weight=None, objective=None, change=None,
         built_for=None, ignore=(), determinism="strict", device="auto", parts=None, validation=True,
-        precision="float32", **training,
+        precision="float32", engine=c.Fit, **training,
     ):  # fmt: skip
         keras.config.set_dtype_policy(precision)
         if labels is None:
@@ -123,7 +123,7 @@ def prepared(root):
             model=c.Mlp(),
             optimizer=c.Optimizer(optimizer[0], dict(optimizer[1])),
             objective=c.Supervised(loss, None if metrics is None else list(metrics), class_weight),
-            training=c.Fit(**{"epochs": 5, "batch_size": 16, "tensorboard": False, **training}),
+            training=engine(**{"epochs": 5, "batch_size": 16, "tensorboard": False, **training}),
             run=c.Run(root=str(root)),
             preflight=c.Preflight(list(ignore)),
             determinism=determinism,

@@ -12,7 +12,7 @@ from pipeline.models.build import build
 from pipeline.preflight import inspection, names
 from pipeline.preflight.setup import Setup
 from pipeline.training import optimizers
-from pipeline.training.objectives.supervised import Supervised, class_weights
+from pipeline.training.objectives import build as objectives
 
 SMALL = ("training.epochs=4", "training.batch_size=16", "evaluation.resamples=100")
 SHAPES = "data=synthetic data.rows=200"
@@ -42,6 +42,16 @@ PRESETS = {
     "training/fit": "training=fit training.precision=mixed_float16",
     "training/tape": "training=tape",
     "experiment/japanese_vowels_gru": "experiment=japanese_vowels_gru",
+    "experiment/golden_mlp": "experiment=golden_mlp",
+    "experiment/golden_mlp_tape": "experiment=golden_mlp_tape",
+    "experiment/golden_cnn": "experiment=golden_cnn",
+    "experiment/golden_gru": "experiment=golden_gru",
+    "experiment/golden_defaults": "experiment=golden_defaults",
+    "model/gan": "experiment=digits_gan objective.loss=wgan_gp",
+    "objective/adversarial": "experiment=digits_gan objective.critic_steps=2",
+    "objective/multi_task": "experiment=digits_multi_task objective.weighting=fixed",
+    "experiment/digits_gan": "experiment=digits_gan",
+    "experiment/digits_multi_task": "experiment=digits_multi_task",
     "experiment/mnist_convnet": "experiment=mnist_convnet data.path={root}/idx",
 }
 # their data must be downloaded; they say nothing about a model; or both
@@ -91,9 +101,10 @@ def found(overrides, root):
     names.check(config)
     keras.config.set_dtype_policy(config.training.precision)
     data = splits.load(config.data)
-    model = build(config.model, data.spec, lambda name: feed.feature_batches(data.train, data.spec, name))
-    objective = Supervised(config.objective, data.spec, model)
-    weights = class_weights(config.objective, data.spec, data.train.labels)
+    spec = objectives.model_spec(config, data.spec)
+    model = build(config.model, spec, lambda name: feed.feature_batches(data.train, data.spec, name))
+    objective = objectives.build(config, data, model, total_steps=100)
+    weights = objective.class_weights(data.train.labels)
     batches = feed.TrainingFeed(data.train, data.spec, config.data, config.training.batch_size, config.seed, weights)
     objective.compile(optimizers.build(config.optimizer, config.training.epochs * batches.steps), config.training)
     return inspection.inspect(Setup(config, data, objective, batches))

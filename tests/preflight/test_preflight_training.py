@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from pipeline.config import EarlyStopping, Plateau
+from pipeline.config import EarlyStopping, Plateau, Tape
 from pipeline.preflight.inspection import inspect
 from pipeline.spec import class_label
 
@@ -57,6 +57,12 @@ WRONG = {
 def test_a_training_that_cannot_be_meant_is_found_under_its_code(found, case):
     code, options = WRONG[case]
     assert code in found(head(), **options)
+
+
+def test_what_xla_has_no_translation_of_is_found_before_the_first_step(found):
+    pooled = [layers.Dense(2), layers.MaxPooling1D(2), layers.Flatten(), *head()]  # its gradient, under determinism
+    assert "jit-refused" in found(pooled, shape=(6, 2), engine=Tape, jit="always")
+    assert "jit-refused" not in found([layers.Flatten(), *head()], shape=(6, 2), engine=Tape, jit="always")
 
 
 RIGHT = {

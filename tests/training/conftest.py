@@ -11,10 +11,9 @@ from pipeline.data import feed, splits
 from pipeline.errors import Stopped
 from pipeline.models.build import build
 from pipeline.runtime.signals import StopRequest
-from pipeline.training import callbacks, checkpoints, fit, optimizers, tape
-from pipeline.training.objectives.supervised import Supervised, class_weights
+from pipeline.training import callbacks, checkpoints, engines, optimizers
+from pipeline.training.objectives import build as objectives
 
-ENGINES = {c.Fit: fit, c.Tape: tape}
 ADAM = c.Optimizer("Adam", {"learning_rate": 0.01, "epsilon": 1e-7})
 
 
@@ -56,12 +55,13 @@ def run(folder, config, stop_at=None, watchers=()):
     keras.config.set_dtype_policy(config.training.precision)
     data = splits.load(config.data)
     keras.utils.set_random_seed(config.seed)
-    model = build(config.model, data.spec, lambda name: feed.feature_batches(data.train, data.spec, name))
-    objective = Supervised(config.objective, data.spec, model)
-    weights = class_weights(config.objective, data.spec, data.train.labels)
+    model_spec = objectives.model_spec(config, data.spec)
+    model = build(config.model, model_spec, lambda name: feed.feature_batches(data.train, data.spec, name))
     batch_size = config.training.batch_size
+    total = config.training.epochs * feed.count_steps(data.train, config.data, batch_size)
+    objective = objectives.build(config, data, model, total)
+    weights = objective.class_weights(data.train.labels)
     training_feed = feed.TrainingFeed(data.train, data.spec, config.data, batch_size, config.seed, weights)
-    total = config.training.epochs * training_feed.steps
     objective.compile(optimizers.build(config.optimizer, total), config.training)
 
     folder.mkdir(exist_ok=True)
@@ -70,13 +70,11 @@ def run(folder, config, stop_at=None, watchers=()):
     journal = callbacks.Journal(folder / "metrics.jsonl")
     others = [*callbacks.of_config(config.training, str(folder / "tensorboard")), journal]
     checkpointer = callbacks.Checkpointer(
-        folder, config.training.checkpoints, config.training.epochs, training_feed.steps, stop, others, state
+        objective, folder, config.training.checkpoints, config.training.epochs, training_feed.steps, stop, others, state
     )
     validation = data.validation and feed.ordered_batches(data.validation, data.spec, config.data, batch_size)
     used = [*watchers, *([AskToStop(stop, *stop_at)] if stop_at else []), *others]
-    ENGINES[type(config.training)].run(
-        objective, training_feed, validation, config.training.epochs, used, checkpointer, verbose=0
-    )
+    engines.run(config, folder, objective, training_feed, validation, used, checkpointer, verbose=0)
     return Result(
         model,
         checkpoints.weights_digest(model),

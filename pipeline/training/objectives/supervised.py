@@ -1,12 +1,17 @@
 """Supervised learning: a loss between the model's outputs and the labels of a batch."""
 
+from dataclasses import dataclass
+
 import keras
 import numpy as np
 import tensorflow as tf
 
+from pipeline.config import Fit
 from pipeline.errors import ConfigError
 from pipeline.models import architecture, named
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL
+from pipeline.training import jit
+from pipeline.training.objectives.objective import Objective, Update
 
 LOSSES = {
     CLASS: "sparse_categorical_crossentropy",
@@ -17,7 +22,19 @@ LOSSES = {
 ACCURACY = {CLASS: "SparseCategoricalAccuracy", ONE_HOT: "CategoricalAccuracy", MULTI_LABEL: "BinaryAccuracy"}
 
 
-class Supervised:
+@dataclass(frozen=True)
+class Blend:
+    """Two labels for each row, which counts as so much of the first, a scalar `share`, and else of the second.
+
+    first, second: (labels, weights of the rows) as a batch holds them; a loss is linear in both.
+    """
+
+    first: tuple
+    second: tuple
+    share: tf.Tensor
+
+
+class Supervised(Objective):
     """Any Keras loss and metrics, the same under both engines: the model is compiled with them.
 
     config: a config.Supervised. spec: a DataSpec. model: built; its outputs are bare for one label, a dict for several.
@@ -29,23 +46,40 @@ class Supervised:
         self.model = model
 
     def compile(self, optimizer, training):
-        """Compile the model with a Keras optimizer. training: a config.Training."""
         losses = {name: loss(self.config, label) for name, label in self.spec.labels.items()}
         metrics = {name: label_metrics(self.config, label) for name, label in self.spec.labels.items()}
         if len(self.spec.labels) == 1:
             losses, metrics = next(iter(losses.values())), next(iter(metrics.values()))
+        self.jit = jit.chosen(training, self.model)
         self.model.compile(
             optimizer=optimizer,
             loss=losses,
+            loss_weights=self.loss_weights(),
             metrics=metrics,
             steps_per_execution=training.steps_per_execution,
-            jit_compile=training.jit == "always",
+            jit_compile=self.jit and isinstance(training, Fit),
         )
-        self.model.optimizer.build(self.model.trainable_variables)  # before a checkpoint is restored into it
+        if isinstance(training, Fit):
+            self.jit = self.model.jit_compile  # Keras drops it where it thinks that it must
+        self.model.optimizer.build(self.trained_variables())  # before a checkpoint is restored into it
         self.architecture = architecture.digest(self.model)  # preflight holds what is trained against it
 
+    def updates(self):
+        return [Update("supervised", self.losses, self.trained_variables(), self.model.optimizer)]
+
+    def trained_variables(self):
+        """The Keras variables that a step moves."""
+        return self.model.trainable_variables
+
+    def loss_weights(self):
+        """Label name -> weight of its loss in Keras's total, or None where all have the same."""
+        return None
+
+    def class_weights(self, labels):
+        return class_weights(self.config, self.spec, labels)
+
     def log_names(self):
-        """What every epoch logs, apart from the val_ twins: losses and metrics, by label where there are several."""
+        """Losses and metrics, by label where there are several."""
         per_label = {name: label_metrics(self.config, label) for name, label in self.spec.labels.items()}
         if len(per_label) == 1:
             return ["loss", *(metric.name for metrics in per_label.values() for metric in metrics)]
@@ -53,13 +87,19 @@ class Supervised:
         return ["loss", *(f"{label}_loss" for label in per_label), *names]
 
     def losses(self, batch):
-        """The named losses of one batch, each a scalar, and the outputs; called inside a gradient tape."""
+        """The losses of one batch, and the outputs; see Update. The labels may be a Blend."""
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
         outputs = self.model(x, training=True)
-        return {"loss": self.model.compute_loss(x, y, outputs, weights, training=True)}, outputs
+        if not isinstance(y, Blend):
+            return self.compare(x, y, outputs, weights), outputs
+        first, second = (self.compare(x, labels, outputs, rows) for labels, rows in (y.first, y.second))
+        return {name: y.share * first[name] + (1 - y.share) * second[name] for name in first}, outputs
+
+    def compare(self, x, y, outputs, weights):
+        """The named losses between the labels of a batch and the outputs."""
+        return {"loss": self.model.compute_loss(x, y, outputs, weights, training=True)}
 
     def measure(self, batch, losses, outputs):
-        """Add what `losses` returned for a batch to the metrics of the epoch."""
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
         tracker = next(metric for metric in self.model.metrics if metric.name == "loss")
         tracker.update_state(losses["loss"], sample_weight=tf.shape(keras.tree.flatten(x)[0])[0])

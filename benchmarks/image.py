@@ -1,0 +1,126 @@
+"""The image: what its build costs beside a bare download of the lock's wheels, its size, its start, the lock's check.
+
+Needs an engine and the network, and takes half an hour. BASE_IMAGE and BUILD_NETWORK are handed to the build.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+
+from benchmarks.measuring import PIPELINE, ratios, summed_up
+from pipeline.runtime import environment
+
+PROJECT = environment.PROJECT
+NAME = "pipeline:measured"
+BUILDS, STARTS, CHECKS = 2, 5, 20
+HEAVIEST = 8
+SIZES = """
+import collections, importlib.metadata, json, os
+sizes = collections.Counter()
+for item in importlib.metadata.distributions(path=["/opt/venv/lib/python3.12/site-packages"]):
+    for file in item.files or []:
+        path = item.locate_file(file)
+        sizes[item.metadata["Name"]] += os.lstat(path).st_size if os.path.lexists(path) else 0
+print(json.dumps(sizes.most_common(%d)))
+"""
+
+
+def run(_):
+    engine = answer("scripts/runtime", "engine")
+    fetched, built = [], []
+    try:
+        for _ in range(BUILDS):
+            fetched.append(seconds(download_and_unpack))
+            built.append(seconds(lambda: build(engine)))
+        print(f"download and unpack the lock's wheels       {summed_up(fetched, 0)} s")
+        print(f"build from scratch                          {summed_up(built, 0)} s")
+        print(f"build / download and unpack                 {summed_up(ratios(built, fetched))}")
+        size = int(answer(engine, "image", "inspect", "--format", "{{.Size}}", NAME))
+        print(f"size                                        {size / 1e9:.2f} GB")
+        for name, bytes_ in heaviest(engine):
+            print(f"  {name:<42}{bytes_ / 1e9:.2f} GB")
+        start(engine)
+    finally:
+        subprocess.run([engine, "rmi", NAME], capture_output=True, check=False)
+    lock()
+
+
+def seconds(work):
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def answer(*command):
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def build(engine):
+    options = ["--no-cache", "--build-arg", "PIP_NO_CACHE_DIR=1"]
+    subprocess.run(["scripts/image", "build", engine, NAME, *options], cwd=PROJECT, check=True, capture_output=True)
+
+
+def download_and_unpack():
+    """Fetch each wheel of the image's lock anew and unpack it: the least that any build has to do."""
+    with tempfile.TemporaryDirectory(dir=PROJECT) as folder:
+        options = ["--quiet", "--no-cache-dir", "--no-deps", "--require-hashes", "--dest", folder]
+        binary = ["--only-binary", ":all:", "--no-binary", "antlr4-python3-runtime", "--no-build-isolation"]
+        command = [sys.executable, "-m", "pip", "download", *options, *binary, "-r", "requirements.txt"]
+        subprocess.run(command, cwd=PROJECT, check=True, capture_output=True)
+        for wheel in Path(folder).glob("*.whl"):
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(Path(folder) / "unpacked")
+
+
+def heaviest(engine):
+    """[(package, bytes)] of the image, the largest first."""
+    code = SIZES % HEAVIEST
+    printed = answer(engine, "run", "--rm", "--network", "none", "--entrypoint", "python", NAME, "-c", code)
+    return json.loads(printed)
+
+
+def start(engine):
+    """How much later training starts in the image than outside it: to the first line that `train` prints."""
+    inside, outside = [], []
+    make = shutil.which("make")
+    runs = PROJECT / "runs"
+    runs.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=runs) as root:
+        words = [make, "train", f"run.root={root}", "training.epochs=1", "device=cpu"]
+        for _ in range(STARTS):
+            outside.append(first_line([*words, "RUNTIME=local"]))
+            inside.append(first_line([*words, f"RUNTIME={engine}", f"IMAGE={NAME}"]))
+    later = [there - here for there, here in zip(inside, outside, strict=True)]
+    print(f"make train to its first line: .venv         {summed_up(outside)} s")
+    print(f"make train to its first line: image         {summed_up(inside)} s")
+    print(f"image later than .venv                      {summed_up(later)} s")
+
+
+def first_line(command):
+    """Seconds until a command prints its first line; it is let run to its end."""
+    surroundings = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKEOVERRIDES")}
+    begun = time.perf_counter()
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=PROJECT, env=surroundings, **pipes) as process:
+        process.stdout.readline()
+        found = time.perf_counter() - begun
+        process.stdout.read()
+    if process.returncode:
+        sys.exit(f"{' '.join(command)}: exit status {process.returncode}")
+    return found
+
+
+def lock():
+    """Seconds of the check that every run begins with, in a process of its own each time."""
+    code = (
+        "import time; from pipeline.runtime import environment as e; b = time.perf_counter(); "
+        "e.require_lock(False); print(time.perf_counter() - b)"
+    )
+    found = [float(answer(PIPELINE[0], "-c", code)) for _ in range(CHECKS)]
+    print(f"check of the installed packages             {summed_up(found, 3)} s")

@@ -1,0 +1,190 @@
+"""`qualify`: an upgrade on evidence. Train the golden set in two environments, seed by seed, and say what differs."""
+
+import hashlib
+import json as json_format
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from pipeline.commands import process
+from pipeline.errors import ConfigError, EnvironmentMismatch, PipelineError, RunError, nearest
+from pipeline.evaluation import equivalence, equivalence_page
+from pipeline.evaluation.tables import level
+from pipeline.files import whole_file
+from pipeline.runtime import candidate, environment, hardware, run_folder
+
+STATUS = {equivalence.IDENTICAL: 0, equivalence.EQUIVALENT: 0, equivalence.DIFFERENT: 4, equivalence.FEW: 5}
+
+
+def run(config, config_yaml, command_line, json=False):
+    """Judge a candidate lock, print a table and write report.html. Returns the exit status of its verdict."""
+    wanted = config.qualify
+    baseline, lock = locks(wanted)
+    changes = candidate.changes(baseline, lock)
+    say(f"baseline   {baseline}\ncandidate  {lock}: " + (", ".join(changes) or "the same versions"))
+
+    trained = {}
+    for role, path in (("baseline", baseline), ("candidate", lock)):
+        python = candidate.python_of(path, Path(wanted.root) / "environments")
+        trained[role] = train_all(config, role, python, path)
+    samples = paired(wanted, trained["baseline"], trained["candidate"])
+    comparisons = equivalence.compare(samples, wanted.margin, wanted.confidence)
+
+    verdict = equivalence.overall(comparisons)
+    folder = Path(wanted.root) / "reports" / f"{candidate.digest(baseline)[:12]}-{candidate.digest(lock)[:12]}"
+    page = write(folder, config, command_line, (baseline, lock), changes, comparisons)
+    if json:
+        found = {"verdict": verdict, "changes": changes, "comparisons": list(map(asdict, comparisons))}
+        print(json_format.dumps(found | {"report": str(page)}, indent=1))
+    else:
+        print(f"{table(comparisons, wanted)}\n\nverdict    {verdict}\nreport     {page}")
+    return STATUS[verdict]
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def locks(wanted):
+    """The paths of the two locks, each in the form of a lock; the candidate is solved where a package was named."""
+    if bool(wanted.candidate) == bool(wanted.package):
+        raise ConfigError(
+            "qualify: expected either qualify.candidate=LOCK or qualify.package=NAME==VERSION; found "
+            f"{'both' if wanted.package else 'neither'}."
+        )
+    baseline = Path(wanted.baseline) if wanted.baseline else environment.lock_in_use()
+    candidate.check(baseline)
+    if wanted.package:
+        say(f"solving {wanted.package} ...")
+        return baseline, candidate.solved(wanted.package, baseline, Path(wanted.root) / "candidates")
+    candidate.check(wanted.candidate)
+    return baseline, Path(wanted.candidate)
+
+
+# ---- training -------------------------------------------------------------------------------------------------------
+
+
+def train_all(config, role, python, lock):
+    """The run folders of every experiment, by seed, trained in one environment: {experiment: [folder]}.
+
+    Trainings of the same lock, code, hardware and words are gone on with, so that a second call with more seeds trains
+    only those.
+    """
+    wanted, folders = config.qualify, {}
+    options = [f"device={config.device}", f"hardware.gpus={json_format.dumps(config.hardware.gpus)}"]
+    options += ["registry.url=none", "training.tensorboard=false", *wanted.overrides]
+    for name in config.golden.experiments:
+        words = [f"experiment={name}", *options]
+        root = (Path(wanted.root) / "runs" / key(role, lock, words)).absolute()
+        say(f"training   {name}, {wanted.seeds} seeds, {role}")
+        try:
+            process.call(python, lock, ["pipeline.seeds", str(wanted.seeds), *words, f"run.root={root}"], root / "log")
+        except EnvironmentMismatch as error:
+            raise EnvironmentMismatch(
+                f"the environment of {lock}: {error}\nTo have it made anew, remove {Path(python).parents[1]}."
+            ) from None
+        except PipelineError as error:
+            error.args = (f"{name} in the environment of the {role}, {lock}: {error}",)
+            raise
+        folders[name] = [root / f"seed-{seed}" for seed in range(wanted.seeds)]
+    return folders
+
+
+def key(role, lock, words):
+    """Names what decides the bits of a training: lock, code, presets, processor, and the words it is started with.
+
+    The role is in it so that a lock that is held against itself is trained twice.
+    """
+    presets = [path.read_text() for path in sorted((environment.PROJECT / "configs").rglob("*.yaml"))]
+    machine = [hardware.kind([]), hardware.switches()]
+    made_of = [role, candidate.digest(lock), run_folder.code_digest(), presets, machine, words]
+    return hashlib.sha256(json_format.dumps(made_of).encode()).hexdigest()[:16]
+
+
+# ---- comparing ------------------------------------------------------------------------------------------------------
+
+
+def paired(wanted, baseline, trained):
+    """The Pairs of every experiment and label: {"golden_mlp digit": Pairs}."""
+    samples = {}
+    for name, folders in baseline.items():
+        outcomes = [[outcome(folder) for folder in side] for side in (folders, trained[name])]
+        if len({json_format.dumps(found["on"]) for side in outcomes for found in side}) > 1:
+            raise RunError(
+                f"{name}: expected all trainings on the same data and device; one of these changed since the first. "
+                f"Remove {wanted.root}/runs, and all are made anew."
+            )
+        first = outcomes[0][0]
+        for label in labels(name, first, wanted.metric):
+            before, after = (
+                tuple(found["metrics"][label][wanted.metric]["value"] for found in side) for side in outcomes
+            )
+            identical = tuple(one == other for one, other in zip(*outcomes, strict=True))
+            samples[f"{name} {label}"] = equivalence.Pairs(before, after, identical, 1 / first["rows"])
+    return samples
+
+
+def outcome(folder):
+    """All of a run that two trainings can be compared by: weights, scores with their intervals, every epoch's logs."""
+    result, recorded = (run_folder.read(folder, name) for name in ("result.json", "environment.json"))
+    return {
+        "on": [result["fingerprint"], *(recorded["hardware"][key] for key in ("device", "gpus"))],
+        "weights": result["weights_digest"],
+        "metrics": result["metrics"],
+        "epochs": (folder / "metrics.jsonl").read_text(),
+        "rows": result["rows"]["test"],
+    }
+
+
+def labels(name, outcome, metric):
+    found = [label for label, scores in outcome["metrics"].items() if metric in scores]
+    if not found:
+        known = {score for scores in outcome["metrics"].values() for score in scores}
+        raise ConfigError(f"qualify.metric: {name} has no {metric}. {nearest(metric, known)}")
+    return found
+
+
+# ---- telling --------------------------------------------------------------------------------------------------------
+
+
+def table(comparisons, wanted):
+    """A line a data set; differences in points, candidate less baseline."""
+    rows = [("data set", "seeds", "same bits", "baseline", "candidate", "difference", "interval", "TOST p", "verdict")]
+    for found in comparisons:
+        pairs = found.pairs
+        rows.append(
+            (
+                found.name,
+                str(len(pairs.identical)),
+                str(sum(pairs.identical)),
+                *(f"{100 * sum(side) / len(side):.2f}" for side in (pairs.baseline, pairs.candidate)),
+                equivalence_page.points(found.difference),
+                f"[{equivalence_page.points(found.low)}, {equivalence_page.points(found.high)}]",
+                f"{found.p_equivalent:.2g}",
+                found.verdict + equivalence_page.wanting(found),
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    margin = equivalence_page.points(wanted.margin)
+    return "\n".join([f"{wanted.metric} in points; margin {margin}, confidence {level(wanted.confidence)}", *lines])
+
+
+def write(folder, config, command_line, paths, changes, comparisons):
+    """Write report.html and result.json. Returns the page's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = {
+        "verdict": equivalence.overall(comparisons),
+        "command": command_line,
+        "locks": {role: {"path": str(path), "sha256": candidate.digest(path)}
+                  for role, path in zip(("baseline", "candidate"), paths, strict=True)},
+        "changes": changes,
+        "code": run_folder.code_digest(),
+        "hardware": hardware.kind([]),
+        "settings": asdict(config.qualify),
+        "comparisons": list(map(asdict, comparisons)),
+    }  # fmt: skip
+    with whole_file(folder / "result.json") as file:
+        file.write(json_format.dumps(found, indent=1).encode() + b"\n")
+    equivalence_page.write(folder / "report.html", found, comparisons)
+    return folder / "report.html"

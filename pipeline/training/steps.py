@@ -1,0 +1,151 @@
+"""The training step of an objective, compiled: alone, several in one call, or with its gradients looked at."""
+
+import keras
+import tensorflow as tf
+
+from pipeline.training import gradients
+
+
+class Steps:
+    """Trains an objective, whose model is compiled, on the batches of an iterator.
+
+    Every method returns what was finite, (steps, names) bool, with `names` those of the losses and gradients. `stack`
+    is how many batches of one shape `take_stack` takes; 0 where it is not to be used. It is traced when it is made, so
+    that every variable is there before a checkpoint is restored.
+
+    full_steps: how many batches of an epoch are of one shape.
+    """
+
+    def __init__(self, objective, element_spec, full_steps):
+        self.stack = min(objective.model.steps_per_execution, full_steps) if objective.jit else 0
+        self.names = [name for update in objective.updates() for name in watched_names(update)]
+        jit = objective.jit
+        step = make_step(objective)
+        self.several = _several(tf.function(step, jit_compile=jit, reduce_retracing=True))
+        self.stacked = _stacked(step, self.stack)
+        self.observed = _observed(tf.function(make_observed_step(objective), jit_compile=jit, reduce_retracing=True))
+        self.several.get_concrete_function(tf.data.IteratorSpec(element_spec), tf.TensorSpec([], tf.int32))
+
+    def take(self, batches, count):
+        """Train `count` steps."""
+        return self.several(batches, tf.constant(count)).numpy()
+
+    def take_stack(self, batches):
+        """Train `stack` steps, whose batches are of one shape: the fastest way where XLA compiles."""
+        return self.stacked(batches).numpy()
+
+    def observe(self, batches):
+        """Train one step. Returns what was finite and, by the update's name, a gradients.Look."""
+        finite, looks = self.observed(batches)
+        return finite.numpy(), looks
+
+
+def _several(step):
+    strategy = tf.distribute.get_strategy()
+
+    @tf.function
+    def several(batches, count):
+        finite = tf.TensorArray(tf.bool, count)
+        for position in tf.range(count):
+            finite = finite.write(position, strategy.run(step, args=(next(batches),)))
+        return finite.stack()
+
+    return several
+
+
+def _stacked(step, count):
+    """XLA compiles the loop together with its steps, over batches that were stacked for it."""
+    strategy = tf.distribute.get_strategy()
+
+    @tf.function(jit_compile=True)
+    def loop(stack):
+        finite = tf.TensorArray(tf.bool, count)
+        for position in tf.range(count):
+            finite = finite.write(position, step(tf.nest.map_structure(lambda values: values[position], stack)))  # noqa: B023
+        return finite.stack()
+
+    @tf.function
+    def stacked(batches):
+        each = [next(batches) for _ in range(count)]
+        return strategy.run(loop, args=(tf.nest.map_structure(lambda *values: tf.stack(values), *each),))
+
+    return stacked
+
+
+def _observed(step):
+    strategy = tf.distribute.get_strategy()
+
+    @tf.function
+    def observed(batches):
+        finite, looks = strategy.run(step, args=(next(batches),))
+        return finite[tf.newaxis], looks
+
+    return observed
+
+
+def make_step(objective):
+    """One step: for each update the losses of the batch, their gradients and the move. batch -> (names,) bool."""
+    updates = objective.updates()
+
+    def step(batch):
+        finite, taught = [], {}
+        for update in updates:
+            losses, seen, slopes = descend(update, batch, tf.GradientTape())
+            move(update, slopes)
+            finite += are_finite(update, losses, slopes)
+            taught |= losses
+        objective.measure(batch, taught, seen)
+        return tf.stack(finite)
+
+    return step
+
+
+def make_observed_step(objective):
+    """The same step, its gradients looked at: batch -> ((names,) bool, update's name -> gradients.Look)."""
+    updates = objective.updates()
+
+    def step(batch):
+        finite, taught, looks = [], {}, {}
+        for update in updates:
+            tape = tf.GradientTape(persistent=True)
+            losses, seen, slopes = descend(update, batch, tape)
+            before = [tf.identity(variable) for variable in update.variables]
+            move(update, slopes)
+            looks[update.name] = gradients.look(update, tape, losses, slopes, before)
+            finite += are_finite(update, losses, slopes)
+            taught |= losses
+        objective.measure(batch, taught, seen)
+        return tf.stack(finite), looks
+
+    return step
+
+
+def descend(update, batch, tape):
+    """(losses by name, what they saw, gradients): these of the losses' sum, which the optimizer may have scaled."""
+    with tape:
+        losses, seen = update.losses(batch)
+        total = update.optimizer.scale_loss(tf.add_n(list(losses.values())))
+    return losses, seen, tape.gradient(total, update.variables)
+
+
+def move(update, slopes):
+    update.optimizer.apply_gradients(zip(slopes, update.variables, strict=True))
+
+
+def watched_names(update):
+    """What `are_finite` looks at."""
+    paths = [variable.path for variable in update.variables] if _gradients_must_be_finite(update) else []
+    return [f"{update.name}'s loss", *(f"the gradient of {path}" for path in paths)]
+
+
+def are_finite(update, losses, slopes):
+    """Scalar bools: of the losses together, and of each gradient."""
+    found = [tf.math.is_finite(tf.add_n(list(losses.values())))]
+    if _gradients_must_be_finite(update):
+        found += [tf.math.is_finite(tf.reduce_sum(gradients.values(slope))) for slope in slopes]
+    return found
+
+
+def _gradients_must_be_finite(update):
+    """Not where losses are scaled: that optimizer leaves a step out whose gradients overflow, and scales less."""
+    return not isinstance(update.optimizer, keras.optimizers.LossScaleOptimizer)

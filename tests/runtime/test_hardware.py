@@ -1,0 +1,38 @@
+"""The fingerprint of hardware: alike where the bits are, another where they need not be."""
+
+from pipeline.runtime import hardware
+
+X86 = (
+    "processor\t: 0\nvendor_id\t: AuthenticAMD\ncpu family\t: 26\nmodel\t\t: 2\nmodel name\t: EPYC\n"
+    "flags\t\t: fpu smep avx2 {} fma\n"
+)
+
+
+def kind(monkeypatch, tmp_path, text, gpus=()):
+    (tmp_path / "cpuinfo").write_text(text)
+    monkeypatch.setattr(hardware, "CPUINFO", tmp_path / "cpuinfo")
+    return hardware.kind(gpus)
+
+
+def test_vector_instructions_count_and_the_name_and_number_of_processors_do_not(monkeypatch, tmp_path):
+    one = kind(monkeypatch, tmp_path, X86.format("avx512f"))
+    assert one["vectors"] == "avx2 avx512f fma" and one["make"]["model"] == "2"
+    renamed = X86.format("avx512f").replace("EPYC", "virtual") + "\n" + X86.format("avx512f")
+    assert kind(monkeypatch, tmp_path, renamed) == one
+    other = kind(monkeypatch, tmp_path, X86.format("sse2"))
+    assert hardware.fingerprint(other) != hardware.fingerprint(one)
+
+
+def test_a_gpu_counts(monkeypatch, tmp_path):
+    gpus = [{"device_name": "NVIDIA H200", "compute_capability": (9, 0), "name": "/physical_device:GPU:0"}]
+    found = kind(monkeypatch, tmp_path, X86, gpus)
+    assert found["gpus"] == [["NVIDIA H200", [9, 0]]]
+
+
+def test_a_machine_that_tells_nothing_has_a_fingerprint_too(monkeypatch, tmp_path):
+    assert len(hardware.fingerprint(kind(monkeypatch, tmp_path, ""))) == 16
+
+
+def test_switches_of_the_libraries_are_named(monkeypatch):
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    assert hardware.switches()["TF_ENABLE_ONEDNN_OPTS"] == "0"

@@ -1,0 +1,59 @@
+"""`make audit` passes only where every package was looked up. The network's answers are made up here."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+# pip-audit with an answer prepared in ANSWER instead of the network's
+STAND_IN = """
+import os, pathlib, sys
+if "ANSWER" in os.environ:
+    pathlib.Path(sys.argv[sys.argv.index("--output") + 1]).write_text(os.environ["ANSWER"])
+sys.exit("ANSWER" not in os.environ)
+"""
+HARMLESS = {"name": "one", "version": "1.0", "vulns": []}
+KNOWN = {"name": "two", "version": "2.0", "vulns": [{"id": "CVE-1-2", "fix_versions": ["2.1"]}]}
+
+
+@pytest.fixture
+def lock(tmp_path):
+    path = tmp_path / "some-lock.txt"
+    path.write_text("".join(f"{name}==1.0 \\\n    --hash=sha256:{'0' * 64}\n" for name in ("one", "two")))
+    return path
+
+
+def audit(lock, **variables):
+    command = [sys.executable, PROJECT / "scripts/audit.py", lock]
+    return subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, check=False, timeout=120)
+
+
+def answered(lock, tmp_path, packages):
+    (tmp_path / "pip_audit.py").write_text(STAND_IN)
+    return audit(lock, PYTHONPATH=str(tmp_path), ANSWER=json.dumps({"dependencies": packages, "fixes": []}))
+
+
+def test_without_a_network_it_says_so_and_does_not_pass(lock):
+    nowhere = "http://127.0.0.1:1"
+    asked = audit(lock, HTTPS_PROXY=nowhere, https_proxy=nowhere, no_proxy="", NO_PROXY="")
+    assert asked.returncode == 3 and "network" in asked.stderr and "Traceback" not in asked.stderr
+    assert asked.stdout == ""
+
+
+def test_no_known_vulnerability_of_any_package_passes(lock, tmp_path):
+    asked = answered(lock, tmp_path, [HARMLESS, HARMLESS | {"name": "two"}])
+    assert (asked.returncode, asked.stdout) == (0, "some-lock.txt: 0 of 2 packages have known vulnerabilities\n")
+
+
+def test_a_known_vulnerability_is_named_with_the_version_that_mends_it(lock, tmp_path):
+    asked = answered(lock, tmp_path, [HARMLESS, KNOWN])
+    assert asked.returncode == 1 and "two 2.0: CVE-1-2, mended in: 2.1" in asked.stdout
+
+
+@pytest.mark.parametrize("packages", [[], [HARMLESS], [HARMLESS, {"name": "two", "skip_reason": "not on PyPI"}]])
+def test_an_answer_about_fewer_packages_than_the_lock_has_does_not_pass(lock, tmp_path, packages):
+    assert answered(lock, tmp_path, packages).returncode == 3

@@ -1,0 +1,54 @@
+"""What the Dockerfiles say, as far as it can be read; tests/test_image.py holds what comes out of them."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+# beside the interpreter, or on the PATH
+HADOLINT = shutil.which("hadolint", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+DOCKERFILE = (PROJECT / "docker/Dockerfile").read_text()
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "docker").glob("*Dockerfile")), ids=lambda path: path.name)
+def test_hadolint_has_no_objection(path):
+    asked = subprocess.run([HADOLINT, "--no-color", path], capture_output=True, text=True, check=False)
+    assert asked.returncode == 0, asked.stdout
+
+
+def test_hadolint_objects_where_there_is_something_to_object_to(tmp_path):
+    (tmp_path / "Dockerfile").write_text("FROM debian\nRUN apt-get install gcc\n")
+    assert subprocess.run([HADOLINT, tmp_path / "Dockerfile"], capture_output=True).returncode == 1
+
+
+def test_the_base_is_given_by_digest_and_can_be_changed():
+    assert re.search(r"^ARG BASE_IMAGE=python:3\.12[\w.-]*@sha256:[0-9a-f]{64}$", DOCKERFILE, re.MULTILINE)
+    assert {line.split()[1] for line in re.findall(r"^FROM .*$", DOCKERFILE, re.MULTILINE)} == {
+        "${BASE_IMAGE}", "packages",
+    }  # fmt: skip
+
+
+def test_nothing_but_the_lock_decides_what_is_installed():
+    assert "apt" not in DOCKERFILE.replace("apt list", "")
+    assert re.findall(r"pip \S* ?install", DOCKERFILE) == []  # scripts/install does it, by hash
+    install = (PROJECT / "scripts/install").read_text()
+    assert "--require-hashes --no-deps" in install
+
+
+@pytest.mark.parametrize("secret", ["pip_conf", "ca_bundle"])
+def test_an_index_and_a_certificate_come_as_secrets_and_no_argument_or_variable_holds_them(secret):
+    assert f"--mount=type=secret,id={secret}" in DOCKERFILE
+    kept = re.findall(r"^(?:ARG|ENV|LABEL|COPY) .*(?:\\\n.*)*", DOCKERFILE, re.MULTILINE)
+    assert not any(re.search(secret + "|INDEX|CERT|TOKEN|PASSWORD", words, re.IGNORECASE) for words in kept)
+
+
+def test_what_the_build_may_see_is_named_and_all_else_stays_out():
+    lines = [line for line in (PROJECT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
+    assert lines[0] == "*"
+    allowed = {line[1:] for line in lines if line.startswith("!")}
+    assert not allowed & {".git", ".venv", "runs", "tests", "docker", ".env", "docker/.env", "releases"}

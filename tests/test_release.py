@@ -1,0 +1,244 @@
+"""`make release`: what it refuses before anything is built, and that a release that fails on the way leaves nothing.
+
+The clone's engine and pip-compile are stand-ins that answer at once; the real ones are called by hand, see docs.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+# An engine as far as a release asks one: it keeps names of images as files, and fails at the verb in ENGINE_FAILS.
+ENGINE = """#!/bin/sh
+echo "$*" >>"$ENGINE_LOG"
+case " $* " in *" ${ENGINE_FAILS:-nothing at all} "*) exit 1 ;; esac
+named() { while [ $# -gt 1 ]; do [ "$1" != --tag ] || echo "$2"; shift; done; }
+case $1 in
+build) touch "$ENGINE_IMAGES/$(named "$@")" ;;
+image) echo sha256:12 7 ;;
+tag) touch "$ENGINE_IMAGES/$3" ;;
+rmi) rm "$ENGINE_IMAGES/$2" ;;
+run)
+  case "$*" in
+  *sbom*) echo '{"bomFormat": "CycloneDX"}' ;;
+  *golden*) echo '{"runs": []}' ;;
+  *) echo "3 passed in 1s" ;;
+  esac
+  ;;
+esac
+"""
+LOCK = """#!/bin/sh
+# what solving again would give: the lock as it is, or one more line
+folder=$1
+[ -z "${LOCK_MOVES-}" ] || echo "new==1.0" >>"$folder/requirements.txt"
+"""
+IMAGE_TESTS = "def test_image():\n    pass\n"
+
+
+class Clone:
+    """A repository of the release's own scripts with one commit."""
+
+    def __init__(self, folder):
+        self.root, self.images, self.log = folder / "clone", folder / "images", folder / "engine.log"
+        (folder / "bin").mkdir()
+        self.images.mkdir()
+        self.log.touch()
+        for name in ("scripts", "docker"):
+            shutil.copytree(PROJECT / name, self.root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for path in [*PROJECT.glob("requirements*"), PROJECT / ".python-version"]:
+            shutil.copy(path, self.root)
+        self.script(self.root / "scripts/lock", LOCK)
+        self.script(folder / "bin/docker", ENGINE)
+        (self.root / "tests").mkdir()
+        (self.root / "tests/test_image.py").write_text(f"import pytest\n\n\n@pytest.mark.slow\n{IMAGE_TESTS}")
+        (self.root / "pytest.ini").write_text("[pytest]\nmarkers = slow\naddopts = -p no:cacheprovider\n")
+        (self.root / ".gitignore").write_text("__pycache__\n")
+        clean = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("GIT_", "MAKE", "RUNTIME", "TESTS"))
+        }
+        self.environment = clean | {
+            "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "RUNTIME": "docker",
+            "BASE_IMAGE": "base@sha256:34",
+            "ENGINE_LOG": str(self.log),
+            "ENGINE_IMAGES": str(self.images),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **{f"GIT_{who}_{what}": f"a@{what}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+        }
+        self.git("init", "--quiet")
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", "first")
+
+    def script(self, path, text):
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def git(self, *words):
+        call = ["git", *words]
+        asked = subprocess.run(call, cwd=self.root, env=self.environment, capture_output=True, text=True, check=True)
+        return asked.stdout.strip()
+
+    def release(self, *words, **variables):
+        command = [sys.executable, "scripts/release.py", *words]
+        environment = self.environment | variables
+        return subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, check=False)
+
+    def left(self):
+        """Whatever a release leaves behind: tags, images, files."""
+        return [
+            *self.git("tag").split(),
+            *(path.name for path in self.images.iterdir()),
+            *(path.name for path in self.root.glob("releases/*")),
+            *self.git("status", "--porcelain").splitlines(),
+        ]
+
+
+@pytest.fixture
+def clone(tmp_path):
+    return Clone(tmp_path)
+
+
+def refused(clone, asked, word):
+    """Whether a release ended with one clear error, built nothing and left nothing."""
+    assert asked.returncode == 1 and word in asked.stderr, asked.stderr
+    assert asked.stderr.startswith("error: ") and "Traceback" not in asked.stderr
+    assert "build" not in clone.log.read_text()
+    return clone.left() == []
+
+
+# ---- refused at once ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", ["", "1", "1.2", "v1.2.3", "1.2.3; rm", "../1.2.3", "1.2.3.4", "latest"])
+def test_a_version_that_is_not_three_numbers_is_refused(clone, version):
+    assert refused(clone, clone.release(version), "VERSION")
+
+
+def test_a_changed_file_is_refused_by_name(clone):
+    with (clone.root / "requirements.in").open("a") as file:
+        file.write("\n")
+    asked = clone.release("1.2.3")
+    assert asked.returncode == 1 and "requirements.in" in asked.stderr and "Commit" in asked.stderr
+    assert "build" not in clone.log.read_text()
+
+
+def test_a_new_file_is_refused_by_name(clone):
+    (clone.root / "new.py").touch()
+    assert "new.py" in clone.release("1.2.3").stderr
+    assert "build" not in clone.log.read_text()
+
+
+def test_a_tree_without_a_commit_is_refused(clone):
+    shutil.rmtree(clone.root / ".git")
+    asked = clone.release("1.2.3", GIT_CEILING_DIRECTORIES=str(clone.root.parent))
+    assert asked.returncode == 1 and "git" in asked.stderr and "Traceback" not in asked.stderr
+
+
+def test_a_version_that_has_a_tag_is_refused(clone):
+    clone.git("tag", "v1.2.3")
+    asked = clone.release("1.2.3")
+    assert asked.returncode == 1 and "v1.2.3" in asked.stderr
+    assert "build" not in clone.log.read_text()
+
+
+def test_no_engine_is_refused_with_its_name(clone):
+    asked = clone.release("1.2.3", ENGINE_FAILS="info")
+    assert refused(clone, asked, "docker does not answer")
+
+
+def test_a_lock_that_its_in_file_does_not_solve_to_is_refused_with_the_lines(clone):
+    assert refused(clone, clone.release("1.2.3", LOCK_MOVES="1"), "+new==1.0")
+
+
+# ---- what fails on the way ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fails", "told"),
+    [
+        ("--no-cache", "image could not be built"),
+        ("docker/tests.Dockerfile", "tests' image could not be built"),
+        ("not release", "a test failed in the image"),
+        ("golden", "golden runs differ"),
+        ("/opt/sbom.json", "sbom.json"),
+        ("tag", "tag"),
+    ],
+)
+def test_a_release_that_fails_on_the_way_leaves_no_tag_record_or_image(clone, fails, told):
+    asked = clone.release("1.2.3", ENGINE_FAILS=fails)
+    assert asked.returncode == 1 and told in asked.stderr, asked.stderr
+    assert "Traceback" not in asked.stderr and "Nothing was released." in asked.stderr
+    assert clone.left() == []
+
+
+def test_a_failing_test_of_the_image_itself_ends_the_release(clone):
+    path = clone.root / "tests/test_image.py"
+    path.write_text(path.read_text().replace("pass", "assert False"))
+    clone.git("commit", "--quiet", "--all", "--message", "second")
+    asked = clone.release("1.2.3")
+    assert asked.returncode == 1 and "test of the image failed" in asked.stderr
+    assert clone.left() == []
+
+
+def test_records_that_find_no_room_are_taken_back(clone):
+    folder = clone.root / "releases"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("mounting a tmpfs takes root's rights")
+    try:
+        asked = clone.release("1.2.3")
+        assert asked.returncode == 1 and "No space left" in asked.stderr and "Traceback" not in asked.stderr
+        assert clone.left() == []
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_tree_that_moves_meanwhile_is_no_release(clone):
+    path = clone.root / "tests/test_image.py"
+    path.write_text(path.read_text().replace("pass", 'open("moved", "w").close()'))
+    clone.git("commit", "--quiet", "--all", "--message", "second")
+    asked = clone.release("1.2.3")
+    assert asked.returncode == 1 and "expected the tree to stay" in asked.stderr
+    assert clone.git("tag") == "" and list(clone.images.iterdir()) == []
+
+
+# ---- a release ------------------------------------------------------------------------------------------------------
+
+
+def test_a_release_is_one_tag_one_image_and_two_records_that_tell_of_it(clone):
+    asked = clone.release("1.2.3")
+    assert asked.returncode == 0, asked.stderr
+    assert sorted(path.name for path in clone.images.iterdir()) == ["pipeline:1.2.3"]
+    assert clone.git("rev-parse", "v1.2.3^{commit}") == clone.git("rev-parse", "HEAD")
+    record = json.loads((clone.root / "releases/1.2.3.json").read_text())
+    assert record["revision"] == clone.git("rev-parse", "HEAD")
+    assert record["base"] == {"name": "base", "digest": "sha256:34"}
+    assert record["image"]["digest"] == "sha256:12" and record["golden"] == {"runs": []}
+    assert record["tests"]["in_the_image"] == "3 passed in 1s" and "1 passed" in record["tests"]["of_the_image"]
+    assert record["tests"]["selection"] == "-m 'not release'"
+    bill = (clone.root / "releases" / record["sbom"]["name"]).read_bytes()
+    assert json.loads(bill)["bomFormat"] == "CycloneDX"
+
+
+def test_a_base_named_by_digest_is_pulled_and_another_is_not(clone):
+    clone.release("1.2.3")
+    clone.git("add", "--all")
+    clone.git("commit", "--quiet", "--message", "releases")
+    before = len(clone.log.read_text())
+    clone.release("1.2.4", BASE_IMAGE="base:latest")
+    assert "--pull" in clone.log.read_text()[:before] and "--pull" not in clone.log.read_text()[before:]
+    assert clone.log.read_text().count("--no-cache") == 2
+
+
+def test_a_trial_on_fewer_tests_says_so_in_its_record(clone):
+    assert clone.release("1.2.3", TESTS="-m 'not slow' tests/runtime").returncode == 0
+    record = json.loads((clone.root / "releases/1.2.3.json").read_text())
+    assert record["tests"]["selection"] == "-m 'not slow' tests/runtime"
+    assert "-m not slow tests/runtime" in clone.log.read_text()

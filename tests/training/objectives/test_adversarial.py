@@ -1,0 +1,110 @@
+"""A generator and its critic: images that come to look real, moves as they were asked for, and the same bits again."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+
+from pipeline import config as c
+from pipeline.models.build import build
+from pipeline.training import optimizers
+from pipeline.training.objectives import build as objectives
+
+SMALL = c.Gan(latent=4, generator=[16], critic=[16])
+ADAM = {"class_name": "Adam", "config": {"learning_rate": 0.001, "epsilon": 1e-7}}
+CASE = {"model": SMALL, "epochs": 2}
+
+
+def pipeline(*words, **options):
+    return subprocess.run([sys.executable, "-m", "pipeline", *words], capture_output=True, text=True, **options)
+
+
+@pytest.mark.slow
+def test_the_preset_comes_twenty_times_nearer_to_real_digits_than_its_first_epoch_was(tmp_path):
+    words = ["experiment=digits_gan", f"run.root={tmp_path}", "run.name=gan", "registry.url=none"]
+    done = pipeline("train", *words)
+    assert done.returncode == 0, done.stderr
+    history = [json.loads(line) for line in (tmp_path / "gan" / "metrics.jsonl").read_text().splitlines()]
+    assert history[0]["val_frechet_distance"] > 20 * history[-1]["val_frechet_distance"]
+    assert history[-1]["val_accuracy"] > 0.7 > 0.3 > history[0]["val_accuracy"]
+    scores = json.loads((tmp_path / "gan" / "result.json").read_text())["metrics"]["generated"]
+    assert scores["accuracy"]["value"] > 0.7 and scores["frechet_distance"]["value"] < 15
+    assert (tmp_path / "gan" / "samples" / "epoch-00200.png").exists()
+    assert "generated" in (tmp_path / "gan" / "report.html").read_text()
+    again = pipeline("evaluate", f"run.root={tmp_path}", "run.name=gan")
+    assert again.returncode == 0, again.stderr
+    assert f"{scores['accuracy']['value']:.4f}" in again.stdout
+
+
+@pytest.mark.parametrize("loss", ["non_saturating", "wgan_gp"])
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(train, configured, loss):
+    config = configured(c.Tape, objective=c.Adversarial(loss=loss, critic_steps=2, critic_optimizer=ADAM), **CASE)
+    alone, stopped = train(config), train(config, stop_at=(2, 7))
+    assert (stopped.digest, stopped.history) == (alone.digest, alone.history)
+
+
+def test_the_critic_moves_as_often_as_asked_for_with_an_optimizer_of_its_own(digits):
+    config = c.Config(data=c.Digits(), model=SMALL, objective=c.Adversarial(critic_steps=3, critic_optimizer=ADAM),
+                      optimizer=c.Optimizer(**ADAM), training=c.Tape())  # fmt: skip
+    model = build(config.model, digits.spec, lambda name: images_of(digits))
+    objective = objectives.build(config, digits, model, total_steps=10)
+    objective.compile(optimizers.build(config.optimizer, 10), config.training)
+    moves = [(update.name, update.optimizer) for update in objective.updates()]
+    assert [name for name, _ in moves] == ["critic_1", "critic_2", "critic_3", "generator"]
+    assert len({id(optimizer) for _, optimizer in moves[:3]}) == 1 and moves[0][1] is not moves[3][1]
+    held = {variable.path for variable in objective.variables().values()}
+    assert all(variable.path in held for _, optimizer in moves for variable in optimizer.variables)
+
+
+def images_of(data):
+    return tf.data.Dataset.from_tensor_slices(data.train.features["image"]).batch(500)
+
+
+def test_the_penalty_is_the_squared_distance_of_the_critics_slope_from_one(digits):
+    config = c.Config(data=c.Digits(), model=SMALL, objective=c.Adversarial(loss="wgan_gp"),
+                      optimizer=c.Optimizer(**ADAM), training=c.Tape())  # fmt: skip
+    model = build(config.model, digits.spec, lambda name: images_of(digits))
+    objective = objectives.build(config, digits, model, total_steps=10)
+    weights = np.arange(1.0, 65.0, dtype=np.float32).reshape(8, 8, 1) / 100  # a linear critic has this slope everywhere
+    model.criticise = lambda images, labels: ops.sum(images * weights, axis=(1, 2, 3))
+    real, fake = (keras.random.uniform((5, 8, 8, 1), seed=seed) for seed in (1, 2))
+    found = float(objective.squared_distance_from_slope_1(real, fake, np.zeros(5, np.int64)))
+    assert found == pytest.approx((np.linalg.norm(weights) - 1) ** 2, rel=1e-5)
+
+
+BAD = {
+    "another model": (["objective=adversarial", "training=tape"], ["objective=adversarial", "model=gan", "mlp"]),
+    "another objective": (["model=gan"], ["objective=adversarial", "model=gan", "supervised"]),
+    "Keras's fit": (["experiment=digits_gan", "training=fit"], ["training=tape", "adversarial"]),
+    "no images": (["experiment=digits_gan", "data=japanese_vowels"], ["images"]),
+    "an unknown optimizer": (["experiment=digits_gan", "objective.critic_optimizer={class_name: Adm}"],
+                             ["objective.critic_optimizer", "Adam"]),
+    "an unknown loss": (["experiment=digits_gan", "objective.loss=hinge"], ["objective.loss", "wgan_gp"]),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", BAD)
+def test_what_does_not_go_together_is_refused_with_the_names(case):
+    words, expected = BAD[case]
+    done = pipeline("check", *words)
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    assert all(word in done.stderr for word in expected), done.stderr
+
+
+def test_a_saved_model_generates_the_same_images(digits, tmp_path):
+    model = build(SMALL, digits.spec, lambda name: images_of(digits))
+    asked = {"latent": keras.random.normal((3, 4), seed=1), "label": np.array([0, 5, 9])}
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(asked), model(asked))
+
+
+def test_samples_of_one_model_are_the_same_each_time(digits):
+    model = build(SMALL, digits.spec, lambda name: images_of(digits))
+    np.testing.assert_array_equal(model.samples(2), model.samples(2))
+    assert model.samples(2).shape == (2, 10, 8, 8, 1)

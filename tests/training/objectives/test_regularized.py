@@ -1,0 +1,182 @@
+"""Regularisers: each does its formula, they go around each other in any order, and what has no meaning is refused."""
+
+import itertools
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline import config as c
+from pipeline.data import splits
+from pipeline.errors import ConfigError
+from pipeline.preflight import names
+from pipeline.spec import DataSpec, Feature, class_label
+from pipeline.training.objectives import build
+from pipeline.training.objectives.objective import Objective
+from pipeline.training.objectives.regularized import GradientPenalty, Mixup, WeightDecay, Wrapper, check_mixable
+from pipeline.training.objectives.supervised import Supervised
+
+ROWS, WIDTH, CLASSES = 12, 5, 3
+SPEC = DataSpec({"x": Feature((WIDTH,), "float32")}, {"y": class_label(range(CLASSES))})
+
+
+def batch():
+    numbers = np.random.default_rng(0)
+    x = numbers.normal(size=(ROWS, WIDTH)).astype(np.float32)
+    return tf.constant(x), tf.constant(numbers.integers(0, CLASSES, ROWS))
+
+
+def supervised():
+    layers = [keras.layers.Dense(4, "tanh", name="body"), keras.layers.Dense(CLASSES, "softmax", name="head")]
+    return Supervised(c.Supervised(), SPEC, keras.Sequential([keras.Input((WIDTH,)), *layers]))
+
+
+def compiled(objective):
+    objective.compile(keras.optimizers.SGD(0.1), c.Tape())
+    return objective
+
+
+def losses(objective, given=None):
+    (update,) = objective.updates()
+    return update.losses(given or batch())[0]
+
+
+# ---- the formulas ----------------------------------------------------------------------------------------------------
+
+
+def test_the_gradient_penalty_is_the_mean_squared_slope_of_each_rows_loss():
+    objective = compiled(GradientPenalty(supervised(), 0.3))
+    x, y = batch()
+    loss = keras.losses.SparseCategoricalCrossentropy()
+    squares = []
+    for row in range(ROWS):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = loss(y[row : row + 1], objective.model(x[row : row + 1]))
+        squares.append(np.sum(np.square(tf.convert_to_tensor(tape.gradient(value, x)))))
+    np.testing.assert_allclose(losses(objective)["gradient_penalty"], 0.3 * np.mean(squares), rtol=1e-4)
+
+
+def test_the_gradient_penalty_teaches_a_smaller_slope(train, configured):
+    config = configured(c.Tape, model=c.Mlp(hidden=[16]), epochs=6)
+    slopes = {}
+    for weight in (1e-6, 10.0):
+        history = train(replace(config, regularization=c.Regularization(gradient_penalty=weight))).history
+        slopes[weight] = history[-1]["gradient_penalty"] / weight
+        assert history[-1]["val_accuracy"] > 0.75 and "val_gradient_penalty" not in history[-1]
+    assert slopes[10.0] < 0.7 * slopes[1e-6]
+
+
+def test_weight_decay_is_the_rate_of_the_first_pattern_times_the_squared_matrices():
+    objective = compiled(WeightDecay(supervised(), {"head": 0.5, "*": 0.01}))
+    model = objective.model
+    expected = 0.5 * np.sum(np.square(model.get_layer("head").kernel)) + 0.01 * np.sum(
+        np.square(model.get_layer("body").kernel)
+    )
+    model.get_layer("body").bias.assign(np.full(4, 9.0))
+    np.testing.assert_allclose(losses(objective)["weight_decay"], expected, rtol=1e-5)
+
+
+def test_mixup_is_the_loss_of_mixed_rows_shared_between_both_labels():
+    objective = compiled(Mixup(supervised(), 0.4, seed=3))
+    x, y = batch()
+    generator = keras.random.SeedGenerator(3)  # the same draws, in the same order
+    share = float(keras.random.beta((), 0.4, 0.4, seed=generator))
+    share = max(share, 1 - share)
+    partners = keras.random.shuffle(keras.ops.arange(ROWS), seed=generator).numpy()
+    assert 0.5 < share < 1 and (partners != np.arange(ROWS)).any()
+    outputs = objective.model(share * x.numpy() + (1 - share) * x.numpy()[partners])
+    loss = keras.losses.SparseCategoricalCrossentropy()
+    expected = share * loss(y, outputs) + (1 - share) * loss(y.numpy()[partners], outputs)
+    np.testing.assert_allclose(losses(objective)["loss"], expected, rtol=1e-5)
+
+
+def test_wrappers_go_around_each_other_in_any_order():
+    wraps = [
+        lambda inner: GradientPenalty(inner, 0.1),
+        lambda inner: WeightDecay(inner, {"*": 0.1}),
+        lambda inner: Mixup(inner, 0.4, seed=0),
+    ]
+    weights, found = supervised().model.get_weights(), []
+    for order in itertools.permutations(wraps):
+        keras.backend.clear_session()
+        objective = supervised()
+        for wrap in order:
+            objective = wrap(objective)
+        compiled(objective).model.set_weights(weights)
+        found.append(losses(objective))
+        objective.measure(batch(), found[-1], objective.model(batch()[0]))
+        assert set(objective.log_names()) == {"loss", "accuracy", "weight_decay", "gradient_penalty"}
+    for other in found[1:]:
+        for name in ("loss", "weight_decay"):
+            np.testing.assert_allclose(other[name], found[0][name], rtol=1e-5)
+
+
+# ---- in training -----------------------------------------------------------------------------------------------------
+
+ALL = c.Regularization(mixup=0.3, gradient_penalty=0.01, weight_decay={"dense*": 0.001})
+
+
+def test_a_regularised_training_goes_on_as_if_never_stopped(train, configured):
+    config = replace(configured(c.Tape), regularization=ALL)
+    whole, again = train(config), train(config, (2, 7))
+    assert again.digest == whole.digest and again.history == whole.history
+
+
+@pytest.mark.slow
+def test_several_tasks_are_mixed_too(train, configured):
+    case = {"data": c.Digits(labels=["digit", "ink"]), "model": c.Tabular(hidden=[32]), "epochs": 10}
+    for objective in (c.MultiTask(), c.Supervised()):
+        config = replace(configured(c.Tape, objective=objective, **case), regularization=ALL)
+        last = train(config).history[-1]
+        assert last["val_digit_accuracy"] > 0.75 and last["val_loss"] < 3
+
+
+# ---- what is refused -------------------------------------------------------------------------------------------------
+
+
+def test_a_layer_that_is_not_there_is_refused_with_those_that_are():
+    with pytest.raises(ConfigError, match=r"'bodi'.*/body, .*/head.*Did you mean body"):
+        WeightDecay(supervised(), {"bodi": 0.1})
+
+
+def test_numbers_below_zero_are_refused():
+    for wrong in ({"mixup": -0.1}, {"gradient_penalty": -1.0}, {"weight_decay": {"dense": -1.0}}):
+        with pytest.raises(ConfigError, match=f"regularization.{next(iter(wrong))}"):
+            c.Regularization(**wrong)
+
+
+@pytest.mark.parametrize("feature", [Feature((1,), "string"), Feature((None, 3), "float32"), Feature((9,), "int32")])
+def test_rows_that_have_no_mixture_are_refused(feature):
+    with pytest.raises(ConfigError, match="'words'"):
+        check_mixable(DataSpec({"words": feature}, SPEC.labels))
+
+
+def test_a_loss_without_a_slope_by_its_inputs_is_refused_by_the_updates_name():
+    inner = supervised()
+    model = keras.Sequential([keras.Input((WIDTH,), dtype="uint8"), keras.layers.Dense(CLASSES, "softmax")])
+    objective = compiled(GradientPenalty(Supervised(inner.config, SPEC, model), 0.1))
+    with pytest.raises(ConfigError, match="'supervised'"):
+        losses(objective)
+
+
+@pytest.mark.parametrize(
+    "asked", [{"mixup": 0.1}, {"gradient_penalty": 0.1}, {"weight_decay": {"dense": 0.1}}], ids=str
+)
+def test_fit_is_refused(configured, asked):
+    with pytest.raises(ConfigError, match="training=tape"):
+        names.check(replace(configured(c.Fit), regularization=c.Regularization(**asked)))
+
+
+def test_a_wrapper_leaves_no_method_of_an_objective_out():
+    own = {name for name in vars(Objective) if not name.startswith("_")} - {"variables", "optimizers"}
+    assert own <= set(vars(Wrapper)), own - set(vars(Wrapper))
+
+
+def test_mixup_and_the_penalty_take_pixels_as_floats_in_model_and_data(digits):
+    config = c.Config(data=c.Digits(), model=c.Mlp(), objective=c.Supervised(), regularization=ALL)
+    assert build.model_spec(config, digits.spec).features["image"].dtype == "float32"
+    plain = replace(config, regularization=c.Regularization(weight_decay={"dense": 0.1}))
+    assert build.model_spec(plain, digits.spec) == splits.load(c.Digits()).spec

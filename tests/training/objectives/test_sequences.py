@@ -1,0 +1,85 @@
+"""Sequences of different lengths: padding changes no loss, metric or gradient, and each bucket is traced once."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline import config as c
+from pipeline.data import feed
+from pipeline.models.build import build
+from pipeline.training import steps
+from pipeline.training.objectives.supervised import Supervised
+
+PER_COLUMN = [{"class_name": "Normalization", "config": {"axis": -1}}]
+MODELS = {
+    "gru": c.Gru(units=[8, 8], preprocessing=PER_COLUMN),
+    "bidirectional": c.Gru(units=[8], bidirectional=True, preprocessing=PER_COLUMN),
+    "transformer": c.Transformer(depth=2, width=16, heads=2, dropout=0.0, preprocessing=PER_COLUMN),
+}
+
+
+def objective_of(model, data):
+    built = build(model, data.spec, lambda name: feed.feature_batches(data.train, data.spec, name))
+    objective = Supervised(c.Supervised(), data.spec, built)
+    objective.compile(keras.optimizers.Adam(0.01), c.Tape())
+    return objective
+
+
+def step(objective, batch):
+    """(loss, metrics, gradients) of one batch."""
+    (update,) = objective.updates()
+    with tf.GradientTape() as tape:
+        losses, seen = update.losses(batch)
+    objective.model.reset_metrics()
+    objective.measure(batch, losses, seen)
+    gradients = tape.gradient(losses["loss"], update.variables)
+    return float(losses["loss"]), objective.model.get_metrics_result(), [slope.numpy() for slope in gradients]
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize("more", [1, 40])
+def test_padding_a_batch_further_changes_no_loss_metric_or_gradient(vowels, model, more):
+    objective = objective_of(model, vowels)
+    x, y = next(iter(feed.ordered_batches(vowels.train, vowels.spec, c.JapaneseVowels(), 16)))
+    assert (x.numpy()[:, -1] == 0).all(axis=1).any()  # some rows are padded already
+    plain = step(objective, (x, y))
+    padded = step(objective, (tf.pad(x, [[0, 0], [0, more], [0, 0]]), y))
+    assert padded[0] == pytest.approx(plain[0], abs=1e-6)
+    for name, value in plain[1].items():
+        assert float(padded[1][name]) == pytest.approx(float(value), abs=1e-6), name
+    for one, other, variable in zip(plain[2], padded[2], objective.model.trainable_variables, strict=True):
+        np.testing.assert_allclose(other, one, rtol=0, atol=1e-6, err_msg=variable.path)
+    assert max(np.abs(slope).max() for slope in plain[2]) > 1e-2  # 1e-6 is small beside them
+
+
+class Traces:
+    """An objective's `measure`, and how often Python ran it: once a trace of the step."""
+
+    def __init__(self, objective):
+        self.shapes, self.inner = [], objective.measure
+
+    def __call__(self, batch, losses, seen):
+        self.shapes.append(batch[0].shape.as_list())
+        self.inner(batch, losses, seen)
+
+
+@pytest.mark.parametrize("model", [MODELS["gru"], MODELS["transformer"]], ids=["gru", "transformer"])
+def test_a_step_is_traced_at_most_once_a_bucket(vowels, model):
+    objective = objective_of(model, vowels)
+    objective.measure = traces = Traces(objective)
+    data = c.JapaneseVowels()
+    training_feed = feed.TrainingFeed(vowels.train, vowels.spec, data, 16, seed=0)
+    buckets = feed.bucket_boundaries(vowels.train, data)
+    epochs = [training_feed.batches(epoch) for epoch in range(3)]
+    assert len({batch[0].shape[1] for batch in epochs[0]}) == len(buckets) > 1
+    training = steps.Steps(objective, epochs[0].element_spec, full_steps=0)
+    for batches in epochs:
+        training.take(iter(batches), training_feed.steps)
+    assert 1 <= len(traces.shapes) <= len(buckets)
+
+
+def test_every_batch_is_padded_to_the_bound_of_a_bucket(vowels):
+    data = c.JapaneseVowels(buckets=[12, 18])
+    training_feed = feed.TrainingFeed(vowels.train, vowels.spec, data, 16, seed=0)
+    assert {batch[0].shape[1] for batch in training_feed.batches(0)} == set(feed.bucket_boundaries(vowels.train, data))

@@ -1,0 +1,51 @@
+"""XLA: chosen by the layers alone, and the same bits whether a step is compiled by itself or in a stack."""
+
+import pytest
+
+from pipeline import config as c
+from pipeline.data import feed
+from pipeline.models.build import build
+from pipeline.training import jit
+
+AUTO = c.Tape(jit="auto", steps_per_execution=8)
+
+
+def built(model, data):
+    return build(model, data.spec, lambda name: feed.feature_batches(data.train, data.spec, name))
+
+
+@pytest.mark.parametrize(
+    ("model", "gains"),
+    [(c.Mlp(), True), (c.Mlp(dropout=0.1), False), (c.Cnn(filters=[4]), False), (c.ResidualCnn(filters=[4]), False)],
+    ids=["dense layers", "dropout", "convolutions", "residual blocks"],
+)
+def test_auto_compiles_on_a_cpu_what_consists_of_layers_that_gain(digits, model, gains):
+    assert jit.chosen(AUTO, built(model, digits)) is gains
+
+
+def test_auto_compiles_recurrent_layers_with_dropout_on_a_cpu_and_leaves_attention_alone(vowels):
+    assert jit.chosen(AUTO, built(c.Gru(units=[4], bidirectional=True, dropout=0.2), vowels)) is True
+    assert jit.chosen(AUTO, built(c.Transformer(depth=1, width=8, heads=2), vowels)) is False
+
+
+def test_auto_does_not_compile_for_fit_nor_for_a_step_a_call(digits):
+    model = built(c.Mlp(), digits)
+    assert not jit.chosen(c.Fit(jit="auto", steps_per_execution=8), model)
+    assert not jit.chosen(c.Tape(jit="auto", steps_per_execution=1), model)
+
+
+def test_never_and_always_are_what_they_say(digits):
+    for model in (built(c.Mlp(), digits), built(c.Cnn(filters=[4]), digits)):
+        assert jit.chosen(c.Tape(jit="always"), model)
+        assert not jit.chosen(c.Tape(jit="never"), model)
+
+
+def test_stacked_steps_have_the_bits_of_steps_by_themselves(train, configured):
+    # 13 steps an epoch, the last one short: stacks of 5, and of all that are full; 1 has no stack
+    digests = {train(configured(c.Tape, jit="always", steps_per_execution=stride)).digest for stride in (1, 5, 32)}
+    assert len(digests) == 1
+
+
+def test_a_compiled_run_that_was_stopped_goes_on_to_the_same_bits(train, configured):
+    config = configured(c.Tape, jit="always", steps_per_execution=4)
+    assert train(config, stop_at=(2, 8)).digest == train(config).digest
