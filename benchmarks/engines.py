@@ -47,8 +47,8 @@ class Problem:
     def part(self):
         return self.data.train if self.rows is None else self.data.train.take(np.arange(self.rows))
 
-    def pace(self, *overrides):
-        """(steps a second, steps a CPU second) of one training, medians over its epochs after the first."""
+    def pace(self, *overrides, average=statistics.median):
+        """(steps a second, steps a CPU second) of one training, averaged over its epochs after the first."""
         keras.backend.clear_session()
         config = composition.compose([*self.overrides, *overrides])
         keras.utils.set_random_seed(config.seed)
@@ -64,7 +64,7 @@ class Problem:
                 objective, Path(folder), config.training.checkpoints, epochs, batches.steps, stop, [], state
             )
             engines.run(config, Path(folder), objective, batches, None, [clock], saver, verbose=0)
-        wall, cpu = (statistics.median(seconds) for seconds in zip(*clock.epochs[1:], strict=True))
+        wall, cpu = (average(seconds) for seconds in zip(*clock.epochs[1:], strict=True))
         return batches.steps / wall, batches.steps / cpu
 
 
@@ -93,7 +93,8 @@ def run(folder):
     with_xla(digits, best)
     for problem in (vowels, convnet):
         xla_alone(problem)
-    gradients(digits)
+    gradients(digits, epochs=100)
+    gradients(convnet, epochs=3)
 
 
 def against_fit(problem):
@@ -149,14 +150,16 @@ def xla_alone(problem):
     compare(problem.title, {"jit=auto": auto, "jit=never": never}, pairs=3)
 
 
-def gradients(problem):
-    """Print what it costs to look at every 50th step's gradients."""
-    epochs = "training.epochs=100"
-    watched = ("training=tape", epochs, "training.gradients.every=50")
-    compare(
-        problem.title,
-        {"gradients every 50": lambda: problem.pace(*watched), "never": lambda: problem.pace("training=tape", epochs)},
-    )
+def gradients(problem, epochs):
+    """Print what it costs to look at every 50th step's gradients; means, since not every epoch has such a step."""
+    words = ("training=tape", f"training.epochs={epochs}")
+    for histograms in ("true", "false"):
+        looking = (*words, "training.gradients.every=50", f"training.gradients.histograms={histograms}")
+        sides = {
+            f"looking, histograms={histograms}": lambda words=looking: problem.pace(*words, average=statistics.fmean),
+            "not looking": lambda: problem.pace(*words, average=statistics.fmean),
+        }
+        compare(problem.title, sides, pairs=5)
 
 
 def compare(title, sides, pairs=PAIRS):
