@@ -8,7 +8,7 @@ NOTE = (
     "A small classifier is trained on the real training images. accuracy: the share of generated images that it takes "
     "for the class asked for, and of the real ones beside it, the share that it gets right. frechet distance: between "
     "its features of real and generated images, Heusel et al. 2017; of real: between those of as many training images, "
-    "as low as good images can be expected to come. The distance has no interval, since a resample repeats rows, and "
+    "as a yardstick. The distance has no interval, since a resample repeats rows, and "
     "that alone raises it."
 )
 
