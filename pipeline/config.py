@@ -275,6 +275,22 @@ class Synthetic(Data):
             raise ConfigError(f"data.lengths: expected [shortest, longest]; found {self.lengths}.")
 
 
+@dataclass
+class Sinusoids(Data):
+    """Regression tasks, a row each: points of a sine wave of its own amplitude and phase. For meta-learning."""
+
+    tasks: int = knob(50_000, "to train on")
+    held_out: int = knob(1_000, "tasks of the validation split, and as many others of the test split")
+    points: int = knob(20, "of each task: the first ones are its support, the others its queries")
+    seed: int = knob(0, "decides every number")
+
+    def __post_init__(self):
+        super().__post_init__()
+        at_least("data.tasks", self.tasks, 1)
+        at_least("data.held_out", self.held_out, 1)
+        at_least("data.points", self.points, 2)
+
+
 # ---- models ---------------------------------------------------------------------------------------------------------
 
 
@@ -546,6 +562,21 @@ class Adversarial(Objective):
         at_least("objective.gradient_penalty", self.gradient_penalty, 0)
         keras_object("objective.critic_optimizer", self.critic_optimizer, optional=True)
         at_least("objective.sample_every", self.sample_every, 1)
+
+
+@dataclass
+class Maml(Objective):
+    """Weights from which a few steps of gradient descent on a task's first points fit its others. For rows of tasks."""
+
+    support: int = knob(10, "points of a task that a step may learn from, its first ones; the others are its queries")
+    inner_rate: float = knob(0.01, "learning rate of the steps on a task")
+    inner_steps: int = knob(5, "steps on a task while training; the loss is the mean of those after each")
+    first_order: bool = knob(False, "leave out the gradient through the steps: cheaper, less exact")
+
+    def __post_init__(self):
+        at_least("objective.support", self.support, 1)
+        at_least("objective.inner_rate", self.inner_rate, 0)
+        at_least("objective.inner_steps", self.inner_steps, 1)
 
 
 @dataclass
@@ -899,6 +930,7 @@ GROUPS = {
         "tfrecord": TFRecord,
         "keras": KerasDataset,
         "synthetic": Synthetic,
+        "sinusoids": Sinusoids,
     },
     "model": {
         "mlp": Mlp,
@@ -915,6 +947,7 @@ GROUPS = {
         "supervised": Supervised,
         "multi_task": MultiTask,
         "adversarial": Adversarial,
+        "maml": Maml,
     },
     "training": {"fit": Fit, "tape": Tape},
     "registry": {"registry": Registry},

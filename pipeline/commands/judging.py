@@ -15,8 +15,9 @@ from pipeline.files import whole_file
 from pipeline.models.image_judge import frechet_distance
 from pipeline.spec import MULTI_LABEL, REAL
 from pipeline.training import sample_grid
-from pipeline.training.objectives import adversarial, supervised
+from pipeline.training.objectives import adversarial, maml, supervised
 
+STEPS_SHOWN = (0, 1, 5, 10)  # of gradient descent on a task
 LOOKED_THROUGH = 50  # rows a class, for real images to show
 PREDICTION_PROFILE = "prediction_profile.json"  # beside predictions.csv.gz
 
@@ -42,6 +43,8 @@ def judge(config, spec, model, part, training_part, path):
     match config.objective:
         case c.Adversarial():
             return [judge_images(config, spec, model, part, training_part())]
+        case c.Maml():
+            return [judge_tasks(config, spec, model, part)]
         case _:
             return judge_labels(config, spec, model, part, path)
 
@@ -70,6 +73,18 @@ def judge_images(config, spec, model, part, training_part):
         config.evaluation,
         config.seed,
     )
+
+
+def judge_tasks(config, spec, model, part):
+    """The ScoresOnly of a model that adapts to each task of a split."""
+    after = maml.adapted(maml.Maml(config.objective, model), batches_of(config, spec, part), max(STEPS_SHOWN))
+    losses = metrics.averages({f"mse_after_{steps}": after[:, steps] for steps in STEPS_SHOWN})
+    scores = metrics.intervals([losses], len(after), config.evaluation, config.seed)
+    note = (
+        f"Each task's mean squared error on its queries, after so many steps of gradient descent on its first "
+        f"{config.objective.support} points, averaged over the tasks."
+    )
+    return metrics.ScoresOnly("tasks", len(after), config.evaluation.confidence, scores, note)
 
 
 def image_grids(config, spec, model, part):

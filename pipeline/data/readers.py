@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from pipeline import config
-from pipeline.data import idx, images, npz, shards, table_file
+from pipeline.data import idx, images, npz, shards, sinusoids, table_file
 from pipeline.data.examples import Images, Sequences, Source, Table
 from pipeline.errors import ConfigError, DataError, nearest
 from pipeline.spec import CLASS, REAL, DataSpec, Feature, class_label, real_label, row_label
@@ -60,6 +60,8 @@ def read(data):
                 return keras_dataset(data)
             case config.Synthetic():
                 return synthetic(data)
+            case config.Sinusoids():
+                return sine_waves(data)
     except OSError as error:
         raise DataError(f"expected data that can be read; found: {error}. Check data.path.") from error
 
@@ -424,6 +426,17 @@ def synthetic(data):
     else:
         label, y = real_label(), score[:, 0].astype(np.float32)
     return describe({"train": Table({"x": x}, {"y": y}, rows_of("synthetic"))}, {"y": label}, "synthetic")
+
+
+def sine_waves(data):
+    """Tasks as rows: x (points, 1) and y (points,), given splits of tasks that no other split has."""
+    counts = {"train": data.tasks, "validation": data.held_out, "test": data.held_out}
+    drawn = {
+        split: sinusoids.draw(count, data.points, [data.seed, number])
+        for number, (split, count) in enumerate(counts.items())
+    }
+    parts = {split: Table({"x": x}, {"y": y}, rows_of(f"sinusoids, {split}")) for split, (x, y) in drawn.items()}
+    return describe(parts, {"y": real_label(data.points)}, "sinusoids")
 
 
 # ---- what the readers share -----------------------------------------------------------------------------------------

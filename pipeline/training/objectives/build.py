@@ -4,7 +4,7 @@ from functools import partial
 
 from pipeline import config as c
 from pipeline.training import optimizers
-from pipeline.training.objectives import adversarial, regularized
+from pipeline.training.objectives import adversarial, maml, regularized
 from pipeline.training.objectives.multi_task import MultiTask
 from pipeline.training.objectives.supervised import Supervised
 
@@ -34,6 +34,8 @@ def unregularized(config, data, model, total_steps):
             critic_optimizer = optimizers.build(adversarial.critic_optimizer(config), total_steps)
             judge = partial(adversarial.judge_of, config.data, spec, data.train)
             return adversarial.Adversarial(config.objective, spec, model, critic_optimizer, judge)
+        case c.Maml():
+            return maml.Maml(config.objective, model)
         case c.MultiTask():
             return MultiTask(config.objective, spec, model)
         case c.Supervised():
@@ -43,8 +45,10 @@ def unregularized(config, data, model, total_steps):
 def model_spec(config, spec):
     """The DataSpec that the model is built for, of a config.Config and the data's spec.
 
-    Raises ConfigError where the regularisation has no meaning for the data.
+    Raises ConfigError where the objective or the regularisation has no meaning for the data.
     """
+    if isinstance(config.objective, c.Maml):
+        return maml.point_spec(config.objective, spec)
     if config.regularization.mixup:
         regularized.check_mixable(spec)
     if config.regularization.mixup or config.regularization.gradient_penalty:

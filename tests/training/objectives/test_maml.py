@@ -1,0 +1,111 @@
+"""Meta-learning: the gradient goes through the inner steps, and adapted weights beat those trained on all jointly."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline import config as c
+from pipeline.data import sinusoids
+from pipeline.errors import DataError
+from pipeline.training.objectives.maml import Maml
+
+SHOTS, POINTS = 10, 20
+
+
+def objective(layers, inner_rate, inner_steps, first_order=False):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((1,)), *layers])
+    return Maml(c.Maml(SHOTS, inner_rate, inner_steps, first_order), model)
+
+
+def slopes(maml, batch):
+    with tf.GradientTape() as tape:
+        loss = maml.losses(batch)[0]["loss"]
+    return tape.gradient(loss, [variable.value for variable in maml.model.trainable_variables])
+
+
+@pytest.mark.parametrize("first_order", [False, True])
+def test_the_gradient_of_a_linear_model_is_the_one_worked_out_by_hand(first_order):
+    maml = objective([keras.layers.Dense(1, use_bias=False)], 0.01, 1, first_order)
+    maml.model.set_weights([np.array([[0.7]], np.float32)])
+    x, y = sinusoids.draw(5, POINTS, 0)
+    s, q = x[:, :SHOTS, 0], x[:, SHOTS:, 0]
+    t, u = y[:, :SHOTS], y[:, SHOTS:]
+    adapted = 0.7 - 0.01 * 2 * np.mean(s * (0.7 * s - t), axis=1)
+    through = 1 if first_order else 1 - 0.01 * 2 * np.mean(s**2, axis=1)  # d adapted / d weight
+    by_hand = np.mean(through * 2 * np.mean(q * (adapted[:, None] * q - u), axis=1))
+    np.testing.assert_allclose(slopes(maml, (x, tf.constant(y)))[0].numpy().item(), by_hand, rtol=1e-4)
+
+
+def test_a_task_without_queries_is_refused_by_objective_and_shape():
+    maml = objective([keras.layers.Dense(1)], 0.01, 1)
+    with pytest.raises(DataError, match=r"objective maml, label.*\(5, 10\)"):
+        maml.query_losses(tuple(map(tf.constant, sinusoids.draw(5, SHOTS, 0))), 1)
+
+
+def test_the_tasks_are_a_pure_function_of_the_seed():
+    first, again, other = (sinusoids.draw(4, POINTS, seed)[1] for seed in (1, 1, 2))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+@pytest.mark.slow
+def test_adapted_weights_beat_those_trained_on_all_tasks_jointly():
+    test = tuple(map(tf.constant, sinusoids.draw(600, POINTS, 10_000)))
+
+    def after_one_step(trained_after):
+        layers = [keras.layers.Dense(40, "relu"), keras.layers.Dense(40, "relu"), keras.layers.Dense(1)]
+        maml = objective(layers, 0.01, 1)
+        maml.compile(keras.optimizers.Adam(0.001), c.Tape())
+
+        @tf.function
+        def step(x, y):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(maml.query_losses((x, y), 1), axis=0)[trained_after]
+            variables = maml.model.trainable_variables
+            maml.model.optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
+
+        for x, y in zip(*(np.split(part, 2000) for part in sinusoids.draw(50_000, POINTS, 0)), strict=True):
+            step(x, y)
+        return float(tf.reduce_mean(maml.query_losses(test, 1), axis=0)[1])
+
+    assert after_one_step(1) < 0.75 * after_one_step(0)
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(train, configured):
+    data = c.Sinusoids(tasks=500, held_out=50, points=15)
+    model = c.Mlp(hidden=[8], preprocessing=[])
+    config = configured(c.Tape, data=data, model=model, objective=c.Maml(support=5, inner_steps=2))
+    alone, stopped = train(config), train(config, stop_at=(2, 3))
+    assert (stopped.digest, stopped.history) == (alone.digest, alone.history)
+
+
+BAD = {
+    "rows that are no tasks": (["data=digits"], ["objective=maml", "image", "(8, 8, 1)"]),
+    "no point left to judge by": (["objective.support=20"], ["objective.support", "20 points"]),
+    "Keras's fit": (["training=fit"], ["training=tape", "maml"]),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_learned_from_is_refused_with_the_names(case):
+    words, expected = BAD[case]
+    command = [sys.executable, "-m", "pipeline", "check", "experiment=sinusoids_maml", *words]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    assert all(word in done.stderr for word in expected), done.stderr
+
+
+@pytest.mark.release
+@pytest.mark.parametrize(("shots", "after_1", "after_10"), [(10, 0.5, 0.2), (5, 0.8, 0.4)])
+def test_the_preset_reaches_what_is_known_of_the_sine_waves(tmp_path, shots, after_1, after_10):
+    words = [f"objective.support={shots}", f"data.points={shots + 10}", f"run.root={tmp_path}", "run.name=waves"]
+    command = [sys.executable, "-m", "pipeline", "train", "experiment=sinusoids_maml", "registry.url=none", *words]
+    subprocess.run(command, check=True)
+    scores = json.loads((tmp_path / "waves" / "result.json").read_text())["metrics"]["tasks"]
+    assert scores["mse_after_1"]["value"] <= after_1 and scores["mse_after_10"]["value"] <= after_10
