@@ -10,6 +10,7 @@ import tensorflow as tf
 from pipeline import config as c
 from pipeline.preflight import determinism, memory, state
 from pipeline.preflight.findings import Finding, words_of
+from pipeline.training import gradients
 from pipeline.training.steps import make_step
 
 CHANCE = (0.3, 3.0)  # an initial loss between these shares of guessing's is nothing to speak of
@@ -132,9 +133,9 @@ def _traced(setup, batch, reached):
             with tf.GradientTape() as tape:
                 of_update, _ = update.losses(batch)
                 total = tf.add_n(list(of_update.values()))
-            gradients = tape.gradient(total, update.variables)
-            there = [(slope, variable) for slope, variable in zip(gradients, update.variables) if slope is not None]
-            connected.append([slope is not None for slope in gradients])
+            slopes = tape.gradient(total, update.variables)
+            there = [(slope, variable) for slope, variable in zip(slopes, update.variables) if slope is not None]
+            connected.append([slope is not None for slope in slopes])
             losses[update.name] = total
             summaries.append([_summary(gradient) for gradient, _ in there])
             if there:  # the loss was not scaled, so that its gradients are judged as they are; the update's must be
@@ -159,7 +160,7 @@ def _compiled(setup, batch):
 
 def _summary(gradient):
     """(finite, largest) of a gradient, which of an embedding is that of the rows it was asked for."""
-    values = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
+    values = gradients.values(gradient)
     return tf.reduce_all(tf.math.is_finite(values)), tf.reduce_max(tf.abs(values))
 
 

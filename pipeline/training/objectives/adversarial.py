@@ -11,7 +11,7 @@ from pipeline.models import architecture
 from pipeline.models.adversarial import fixed_latent
 from pipeline.models.image_judge import ImageJudge, frechet_distance
 from pipeline.training import jit
-from pipeline.training.objectives.epoch_metrics import add_to_epoch
+from pipeline.training.objectives.epoch_metrics import add_means, loss_mean
 from pipeline.training.objectives.objective import Objective, Update
 from pipeline.training.sample_grid import SampleGrid
 
@@ -46,9 +46,7 @@ class Adversarial(Objective):
             self.critic_optimizer = keras.optimizers.LossScaleOptimizer(self.critic_optimizer)
         self.model.optimizer.build(self.model.generator.trainable_variables)
         self.critic_optimizer.build(self.model.critic.trainable_variables)
-        self.trackers = {name: keras.metrics.Mean(name) for name in self.log_names() if name != "loss"}
-        for tracker in self.trackers.values():
-            add_to_epoch(self.model, tracker)
+        self.trackers = add_means(self.model, [name for name in self.log_names() if name != "loss"])
         self.architecture = architecture.digest(self.model)  # preflight holds what is trained against it
 
     def updates(self):
@@ -98,8 +96,7 @@ class Adversarial(Objective):
         rows = tf.shape(batch[1])[0]
         for name, tracker in self.trackers.items():
             tracker.update_state(losses[name], sample_weight=rows)
-        total = next(metric for metric in self.model.metrics if metric.name == "loss")
-        total.update_state(tf.add_n(list(losses.values())), sample_weight=rows)
+        loss_mean(self.model).update_state(tf.add_n(list(losses.values())), sample_weight=rows)
 
     def evaluate(self, batches, callbacks):
         """accuracy: share of generated images that a classifier of real ones takes for the class asked for.

@@ -7,7 +7,7 @@ import tensorflow as tf
 from pipeline.errors import ConfigError, DataError
 from pipeline.models import architecture
 from pipeline.spec import REAL, DataSpec, Feature, real_label
-from pipeline.training.objectives.epoch_metrics import add_to_epoch
+from pipeline.training.objectives.epoch_metrics import add_means, loss_mean
 from pipeline.training.objectives.objective import Objective, Update
 
 
@@ -31,9 +31,7 @@ class Maml(Objective):
         self.jit = training.jit == "always"  # never by itself: XLA made the nested steps twelve times slower on a CPU
         self.model.compile(optimizer=optimizer, steps_per_execution=training.steps_per_execution, jit_compile=False)
         self.model.optimizer.build(self.model.trainable_variables)  # before a checkpoint is restored into it
-        self.trackers = {name: keras.metrics.Mean(name) for name in self.log_names() if name != "loss"}
-        for tracker in self.trackers.values():
-            add_to_epoch(self.model, tracker)
+        self.trackers = add_means(self.model, [name for name in self.log_names() if name != "loss"])
         self.architecture = architecture.digest(self.model)  # preflight holds what is trained against it
 
     def updates(self):
@@ -49,8 +47,7 @@ class Maml(Objective):
 
     def measure(self, batch, losses, after):
         tasks = tf.shape(batch[1])[0]
-        tracker = next(metric for metric in self.model.metrics if metric.name == "loss")
-        tracker.update_state(losses["loss"], sample_weight=tasks)
+        loss_mean(self.model).update_state(losses["loss"], sample_weight=tasks)
         for position, tracker in enumerate(self.trackers.values()):
             tracker.update_state(after[position], sample_weight=tasks)
 

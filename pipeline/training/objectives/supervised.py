@@ -11,6 +11,7 @@ from pipeline.errors import ConfigError
 from pipeline.models import architecture, named
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL
 from pipeline.training import jit
+from pipeline.training.objectives.epoch_metrics import loss_mean
 from pipeline.training.objectives.objective import Objective, Update
 
 LOSSES = {
@@ -101,8 +102,7 @@ class Supervised(Objective):
 
     def measure(self, batch, losses, outputs):
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
-        tracker = next(metric for metric in self.model.metrics if metric.name == "loss")
-        tracker.update_state(losses["loss"], sample_weight=tf.shape(keras.tree.flatten(x)[0])[0])
+        loss_mean(self.model).update_state(losses["loss"], sample_weight=tf.shape(keras.tree.flatten(x)[0])[0])
         self.model.compute_metrics(x, y, outputs, weights)
 
 
