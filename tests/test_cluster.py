@@ -14,7 +14,7 @@ from pipeline.__main__ import main
 
 PROJECT = Path(__file__).parents[1]
 LONG = [  # longer than Slurm takes between two looks at limits, half a minute
-    *("training.epochs=500", "training.batch_size=128", "model.hidden=[16]", "model.dropout=0.3"),
+    *("training.epochs=800", "training.batch_size=128", "model.hidden=[16]", "model.dropout=0.3"),
     *("training.tensorboard=false", "registry.url=none", "evaluation.resamples=100"),
 ]
 WAIT = 400  # seconds for anything that Slurm does: it looks at limits, and starts what was queued again, now and then
