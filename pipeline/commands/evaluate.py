@@ -22,7 +22,7 @@ def run(config, config_yaml, command_line):
     The results go to runs/NAME/evaluations/SPLIT-FINGERPRINT/; what the training wrote stays as it is.
     """
     began = time.monotonic()
-    drift = environment.require_lock(config.environment.allow_drift)
+    environment.require_lock(config.environment.allow_drift)
     folder = Path(config.run.root) / config.run.name
     result = run_folder.read(folder, "result.json")
     if result["status"] != run_folder.FINISHED:
@@ -58,15 +58,16 @@ def run(config, config_yaml, command_line):
             fingerprint=fingerprint,
             rows={config.evaluation.split: len(part)},
             config=config_yaml,
-            environment=environment.describe() | {"hardware": record, "drift": drift},
+            environment=environment.describe() | {"hardware": record},
             summary=(folder / "summary.txt").read_text(),
             parameters=result["parameters"],
             history=[],
             best_epoch=None,
             evaluations=evaluations,
-            notes=[]
-            if fingerprint == result["fingerprint"]
-            else ["Other data than the run was trained and tested with."],
+            notes=[
+                *run_folder.notes(run_folder.read(folder, "environment.json")),
+                *([] if fingerprint == result["fingerprint"] else ["Other data than it was trained and tested with."]),
+            ],
             files={path.name.partition(".")[0]: path.name for path in target.glob("predictions.csv.gz")}
             | {"result": "result.json"},
         ),

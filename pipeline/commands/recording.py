@@ -142,13 +142,13 @@ def beginning(config, folder):
 
 def environment_row(recorded):
     """What the table `environment` holds of an environment.json: all that two runs on like machines share."""
-    drift = recorded["lock"]["drift"]
+    drift, mixed = recorded["lock"]["drift"], recorded.get("mixed", [])
     locked = environment.locked(environment.PROJECT / recorded["lock"]["name"])
     installed = locked | {package["package"]: package["installed"] for package in drift}
     return {
         "lock_name": recorded["lock"]["name"],
         "lock_digest": recorded["lock"]["sha256"],
-        "drifted": len(drift),
+        "drifted": len(drift) + len(mixed),
         "packages": installed,
         "image_digest": (recorded["image"] or {}).get("id"),
         "python": recorded["python"],

@@ -13,11 +13,6 @@ from pipeline.errors import DataError, EnvironmentMismatch, RunError
 from pipeline.runtime import determinism, devices, environment, run_folder
 
 DIFFERENT = 4  # exit status of a comparison that found a difference
-# what of an environment.json changes the bits, the likeliest first; identity holds the whole config
-CAUSES = (
-    *("identity.config.", "lock.sha256", "drift", "hardware.device", "hardware.gpus", "hardware.jit"),
-    *("cpu.model", "nvidia_driver", "image.id", "python", "identity.code"),
-)
 
 
 def run(config, config_yaml, command_line):
@@ -151,15 +146,13 @@ def kept_digests(folder):
 
 def causes(folder, target):
     """Lines saying what differs between the two environments and changes the bits, or that nothing does."""
-    then, now = (dict(run_folder.flatten(run_folder.read(run, "environment.json"))) for run in (folder, target))
+    then, now = (run_folder.read(run, "environment.json") for run in (folder, target))
     lines = [
-        line
-        for cause in CAUSES
-        for line in run_folder.differing(
-            *({key: value for key, value in side.items() if key.startswith(cause)} for side in (then, now))
-        )
+        *(f"config.{line}" for line in run_folder.differing(then["identity"]["config"], now["identity"]["config"])),
+        *run_folder.deciding(then, now),
+        *(f"changed while the run was trained: {line}" for line in then.get("mixed", [])),
     ]
-    if then.get("hardware.determinism") != determinism.STRICT:
+    if then["hardware"].get("determinism") != determinism.STRICT:
         lines.append("determinism: the run was not strict, which promises no equal bits")
     return lines or ["nothing that was recorded differs: hardware beyond the record, or a defect of this program"]
 

@@ -30,7 +30,7 @@ from pipeline.training import callbacks, checkpoints, engines, gradients
 def run(config, config_yaml, command_line):
     """Train, evaluate and report one run; go on with it where it was stopped. Returns the exit status."""
     began = time.monotonic()
-    drift = environment.require_lock(config.environment.allow_drift)
+    environment.require_lock(config.environment.allow_drift)
     folder, finished = run_folder.choose(config)
     if finished:
         print(f"{folder}: finished already. Its report: {folder / 'report.html'}")
@@ -45,10 +45,20 @@ def run(config, config_yaml, command_line):
     with writing_in(folder), run_folder.held(folder), asked as stop:
         run_folder.confirm(folder, config)
         run_folder.refuse_other(folder, data.fingerprint, record["device"])
-        start(folder, config, config_yaml, command_line, record, drift, verdict, data, model)
+        made_of = {
+            **environment.describe(),
+            "hardware": record,
+            "preflight": {"warnings": as_json(verdict.warnings), "ignored": as_json(verdict.ignored)},
+            "command": command_line,
+            "identity": run_folder.identity(config),
+        }
+        state = begin_from(folder, config.training.epochs)
+        if state.arrays:
+            made_of["mixed"] = run_folder.mixed(folder, made_of, config.environment.allow_drift)
+        start(folder, config, config_yaml, made_of, data, model)
         with recording.recorded(config, folder) as tell:
             try:
-                history, best_epoch = learn(folder, config, objective, parts.feed, data, stop, tell)
+                history, best_epoch = learn(folder, config, objective, parts.feed, data, state, stop, tell)
                 judged = judging.judge(
                     config, data.spec, model, data.test, lambda: data.train, folder / "predictions.csv.gz"
                 )
@@ -91,8 +101,8 @@ def abandon(folder, signal_name):
     os._exit(Stopped.status)
 
 
-def start(folder, config, config_yaml, command_line, record, drift, verdict, data, model):
-    """Write down what the run is made of, before its first step."""
+def start(folder, config, config_yaml, made_of, data, model):
+    """Write down what the run is made of, before its first step. made_of: what environment.json is to hold."""
     lines = []
     model.summary(print_fn=lines.append, line_length=100)
     (folder / "checkpoints").mkdir(exist_ok=True)
@@ -105,18 +115,7 @@ def start(folder, config, config_yaml, command_line, record, drift, verdict, dat
     ):
         with whole_file(folder / name) as file:
             file.write(text.encode())
-    run_folder.write(
-        folder,
-        "environment.json",
-        environment.describe()
-        | {
-            "hardware": record,
-            "drift": drift,
-            "preflight": {"warnings": as_json(verdict.warnings), "ignored": as_json(verdict.ignored)},
-            "command": command_line,
-            "identity": run_folder.identity(config),
-        },
-    )
+    run_folder.write(folder, "environment.json", made_of)
     run_folder.write(
         folder,
         "result.json",
@@ -131,19 +130,24 @@ def start(folder, config, config_yaml, command_line, record, drift, verdict, dat
     )
 
 
-def learn(folder, config, objective, training_feed, data, stop, tell):
-    """Train from the newest whole checkpoint to the end. Returns the epochs' logs and the epoch that was kept.
-
-    tell: a recording.Recorder.
-    """
+def begin_from(folder, epochs):
+    """The newest whole checkpoint of a run that is to be of so many epochs."""
     state, damaged = checkpoints.newest(folder / "checkpoints")
     for path in damaged:
         print(f"warning: {path} is damaged and was passed over", file=sys.stderr)
-    if (state.epoch, state.step) > (config.training.epochs, 0):
+    if (state.epoch, state.step) > (epochs, 0):
         raise RunError(
             f"{folder}: expected training.epochs of at least {state.epoch + bool(state.step)}, since so many are "
-            f"trained or begun; found {config.training.epochs}."
+            f"trained or begun; found {epochs}."
         )
+    return state
+
+
+def learn(folder, config, objective, training_feed, data, state, stop, tell):
+    """Train from a checkpoint's State to the end. Returns the epochs' logs and the epoch that was kept.
+
+    tell: a recording.Recorder.
+    """
     at = f"going on after epoch {state.epoch}" + (f", step {state.step}" if state.step else "")
     print(f"run: {folder}, {at if state.arrays else 'new'}", flush=True)
 
@@ -200,7 +204,7 @@ def finish(folder, config, config_yaml, data, model, history, best_epoch, evalua
             history=history,
             best_epoch=best_epoch,
             evaluations=evaluations,
-            notes=notes(recorded),
+            notes=run_folder.notes(recorded),
             files=files,
             gradients=gradients.read(folder / "gradients.jsonl"),
         ),
@@ -223,16 +227,6 @@ def finish(folder, config, config_yaml, data, model, history, best_epoch, evalua
     print(f"report   {page}")
     print(f"model    {folder / 'model.keras'}")
     print(f"next     make evaluate run.name={folder.name} | make runs | make tensorboard")
-
-
-def notes(recorded):
-    """What a reader must know before trusting the scores."""
-    found = []
-    if recorded["drift"]:
-        found.append(f"Trained although {len(recorded['drift'])} packages differed from the lock.")
-    for finding in recorded.get("preflight", {}).get("ignored", []):
-        found.append(f"Trained although preflight found {finding['code']}, {finding['place']}: {finding['found']}")
-    return found
 
 
 def save(model, path):

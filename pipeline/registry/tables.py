@@ -86,7 +86,7 @@ environment = table(
     Column("digest", Words, nullable=False),  # sha256 of all the columns below
     Column("lock_name", Words),
     Column("lock_digest", Words),
-    Column("drifted", Integer, nullable=False),  # packages installed otherwise than locked
+    Column("drifted", Integer, nullable=False),  # packages installed otherwise than locked, and what changed amid a run
     Column("packages", Words, nullable=False),  # JSON: name -> version installed
     Column("image_digest", Words),
     Column("python", Words),

@@ -51,6 +51,11 @@ def lock_in_use():
     return GPU_LOCK if any(_installed(name) for name in cuda) else CPU_LOCK
 
 
+def lock_digest():
+    """sha256 of the lock in use."""
+    return hashlib.sha256(lock_in_use().read_bytes()).hexdigest()
+
+
 def require_lock(allow_drift):
     """Hold the environment to its lock. Returns the differences, as lock_differences does, where they are allowed.
 
@@ -77,7 +82,7 @@ def describe():
     return {
         "lock": {
             "name": lock_path.name if lock_path.parent == PROJECT else str(lock_path),
-            "sha256": hashlib.sha256(lock_path.read_bytes()).hexdigest(),
+            "sha256": lock_digest(),
             "drift": [
                 {"package": package, "locked": version, "installed": installed}
                 for package, version, installed in lock_differences(lock_path)

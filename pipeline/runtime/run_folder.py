@@ -10,8 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.config import chosen
-from pipeline.errors import RunError
+from pipeline.errors import EnvironmentMismatch, RunError
 from pipeline.files import whole_file
+from pipeline.runtime import environment
 
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
 # what may differ when a run is continued: it does not change the weights, or says how long to go on
@@ -19,16 +20,20 @@ FREE = ("run.", "evaluation.", "environment.", "preflight.", "shards.", "trainin
         "registry.", "choices.registry", "runs.", "drift.", "golden.", "qualify.",
         "training.checkpoints.", "training.gradients.",
         "data.path", "device", "hardware.gpus", "hardware.memory_growth")  # fmt: skip
+# what of an environment.json changes the bits beside the config, the likeliest first
+DECIDING = ("lock.sha256", "lock.drift", "hardware.device", "hardware.gpus", "hardware.jit", "cpu.model",
+            "nvidia_driver", "image.id", "python", "identity.code")  # fmt: skip
+OURS = ("lock.", "identity.code")  # those of them that the project itself keeps, and a run need not be finished without
 
 
 def identity(config):
-    """What makes two runs the same: every value of the config that decides the weights, and the code's digest."""
+    """What makes two runs the same: every value of the config that decides the weights, the code and the lock."""
     values = {"choices": chosen(config)} | asdict(config)
     flat = {key: value for key, value in flatten(values) if not key.startswith(FREE)}
     rate = config.optimizer.config.get("learning_rate")
     if isinstance(rate, dict) and "decay_steps" not in rate.get("config", {}):
         flat["training.epochs"] = config.training.epochs  # a schedule that is not told its length takes the run's
-    return {"config": flat, "code": code_digest()}
+    return {"config": flat, "code": code_digest(), "lock": environment.lock_digest()}
 
 
 def code_digest():
@@ -98,6 +103,46 @@ def refuse_other(folder, fingerprint, device):
                 f"{folder}: expected the {what} this run began with, {then}; found {now}. "
                 "Take another run.name, or what it began with."
             )
+
+
+def mixed(folder, record, allowed):
+    """Lines that say what changed while a run was trained: first steps under one thing, later ones under another.
+
+    record: the environment.json that a process going on from a checkpoint is about to write. Raises
+    EnvironmentMismatch where lock, packages or code are not those of the process before, unless that is allowed.
+    """
+    before = read(folder, "environment.json")
+    changes = deciding(before, record)
+    ours = [line for line in changes if line.startswith(OURS)]
+    if ours and not allowed:
+        raise EnvironmentMismatch(
+            f"{folder}: expected the packages and the code that this run was trained with so far; found others:\n"
+            + "\n".join(f"  {line}" for line in ours)
+            + "\nPut them back, or take another run.name; or go on, and have the run's record say so, with "
+            "environment.allow_drift=true."
+        )
+    return [*before.get("mixed", []), *changes]
+
+
+def notes(record):
+    """What a reader must know before trusting a run's scores. record: its environment.json."""
+    found = []
+    if record["lock"]["drift"]:
+        found.append(f"Trained although {len(record['lock']['drift'])} packages differed from the lock.")
+    found += [f"Changed while it was trained: {line}" for line in record.get("mixed", [])]
+    for finding in record.get("preflight", {}).get("ignored", []):
+        found.append(f"Trained although preflight found {finding['code']}, {finding['place']}: {finding['found']}")
+    return found
+
+
+def deciding(before, now):
+    """Lines naming what differs between two environment.json and changes the bits."""
+    then, now = (dict(flatten(record)) for record in (before, now))
+    return [
+        line
+        for key in DECIDING
+        for line in differing(*({name: side[name] for name in side if name.startswith(key)} for side in (then, now)))
+    ]
 
 
 def differing(before, now):

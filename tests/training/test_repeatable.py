@@ -49,4 +49,4 @@ def test_threads_and_jit_are_in_the_record_and_named_as_a_cause(tmp_path, key, o
     recorded = [json.loads((run / "environment.json").read_text())["hardware"] for run in (first, second)]
     name = key.rpartition(".")[2]
     assert [run[name] for run in recorded] == ([1, 2] if name == "threads" else [False, True])
-    assert any(line.startswith(f"identity.config.{key}: ") for line in reproduce.causes(first, second))
+    assert any(line.startswith(f"config.{key}: ") for line in reproduce.causes(first, second))
