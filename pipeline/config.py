@@ -875,7 +875,8 @@ class Hardware:
 @dataclass
 class Environment:
     allow_drift: bool = knob(
-        False, "go on although what is installed differs from the lock; the run is marked for good"
+        False,
+        "go on although packages differ from the lock, or they or the code from what a run began with; marked for good",
     )
 
 
