@@ -35,7 +35,8 @@ class Refusal(Exception):
 
 
 def main(arguments):
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what was begun is taken back
+    for number in (signal.SIGTERM, signal.SIGHUP):  # so that what was begun is taken back
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
         if len(arguments) != 1:
             raise Refusal("VERSION: expected one: make release VERSION=x.y.z")
@@ -219,8 +220,11 @@ def publish(engine, image, version, record, bill):
     texts = {f"{version}.cdx.json": bill, f"{version}.json": json.dumps(record, indent=1).encode() + b"\n"}
     with ExitStack() as undo:
         for name, text in texts.items():
-            undo.callback((RELEASES / name).unlink, missing_ok=True)
-            (RELEASES / name).write_bytes(text)
+            half = RELEASES / f".{name}.half"
+            for path in (half, RELEASES / name):
+                undo.callback(path.unlink, missing_ok=True)
+            half.write_bytes(text)
+            half.replace(RELEASES / name)
         undo.callback(subprocess.run, [engine, "rmi", f"pipeline:{version}"], capture_output=True, check=False)
         ask(engine, "tag", image, f"pipeline:{version}")
         ask("git", "tag", "--annotate", "--message", f"pipeline {version}", tag(version), record["revision"])
@@ -241,9 +245,20 @@ def shortened(lines):
 
 
 def call(*command, failed, **variables):
-    """Run a command, its words shown as they come. Returns the lines of its stdout; raises Refusal where it fails."""
+    """Run a command, its words shown as they come. Returns the lines of its stdout; raises Refusal where it fails.
+
+    Stopped meanwhile, it stops the command and all that this started by SIGINT: an engine's client cancels its build
+    then, and hands the signal on to what it runs, where a Python that is a container's first process ignores SIGTERM.
+    """
     process = subprocess.Popen(
-        command, cwd=PROJECT, env=os.environ | variables, stdout=subprocess.PIPE, text=True, errors="replace"
+        command,
+        cwd=PROJECT,
+        env=os.environ | variables,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        process_group=0,
     )
     lines = []
     with process:
@@ -252,7 +267,7 @@ def call(*command, failed, **variables):
                 print(line, end="", flush=True)
                 lines.append(line.rstrip("\n"))
         except BaseException:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGINT)
             raise
     if process.returncode:
         raise Refusal(f"{failed} (`{shlex.join(map(str, command))}` ended with status {process.returncode})")

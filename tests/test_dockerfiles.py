@@ -29,7 +29,7 @@ def test_hadolint_objects_where_there_is_something_to_object_to(tmp_path):
 def test_the_base_is_given_by_digest_and_can_be_changed():
     assert re.search(r"^ARG BASE_IMAGE=python:3\.12[\w.-]*@sha256:[0-9a-f]{64}$", DOCKERFILE, re.MULTILINE)
     assert {line.split()[1] for line in re.findall(r"^FROM .*$", DOCKERFILE, re.MULTILINE)} == {
-        "${BASE_IMAGE}", "packages",
+        "scratch", "${BASE_IMAGE}", "packages",
     }  # fmt: skip
 
 

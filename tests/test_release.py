@@ -6,6 +6,7 @@ The clone's engine and pip-compile are stand-ins that answer at once; the real o
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +14,12 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-# An engine as far as a release asks one: it keeps names of images as files, and fails at the verb in ENGINE_FAILS.
+# An engine as far as a release asks one: it keeps names of images as files, fails at the verb in ENGINE_FAILS, and does
+# not come to an end at the one in ENGINE_HANGS.
 ENGINE = """#!/bin/sh
 echo "$*" >>"$ENGINE_LOG"
 case " $* " in *" ${ENGINE_FAILS:-nothing at all} "*) exit 1 ;; esac
+case " $* " in *" ${ENGINE_HANGS:-nothing at all} "*) echo "hangs as $$"; exec sleep 600 ;; esac
 named() { while [ $# -gt 1 ]; do [ "$1" != --tag ] || echo "$2"; shift; done; }
 case $1 in
 build) touch "$ENGINE_IMAGES/$(named "$@")" ;;
@@ -176,6 +179,21 @@ def test_a_release_that_fails_on_the_way_leaves_no_tag_record_or_image(clone, fa
     assert asked.returncode == 1 and told in asked.stderr, asked.stderr
     assert "Traceback" not in asked.stderr and "Nothing was released." in asked.stderr
     assert clone.left() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize("hangs", ["--no-cache", "not release"], ids=["building", "testing"])
+def test_a_release_that_is_stopped_leaves_nothing_and_no_engine_at_work(clone, hangs, number):
+    command = [sys.executable, "scripts/release.py", "1.2.3"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(command, cwd=clone.root, env=clone.environment | {"ENGINE_HANGS": hangs}, **pipes) as process:
+        engine = next(int(line.split()[-1]) for line in process.stdout if line.startswith("hangs as"))
+        process.send_signal(number)
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + number and "Traceback" not in said
+    assert clone.left() == []
+    with pytest.raises(ProcessLookupError):
+        os.kill(engine, 0)
 
 
 def test_a_failing_test_of_the_image_itself_ends_the_release(clone):
