@@ -14,7 +14,7 @@ def test_a_trainer_a_database_and_tensorboard_are_there():
     assert set(SERVICES) == {"trainer", "trainer-gpu", "tensorboard", "postgres"}
 
 
-@pytest.mark.parametrize("name", ["trainer", "tensorboard"])
+@pytest.mark.parametrize("name", ["trainer", "trainer-gpu", "tensorboard"])
 def test_what_runs_the_projects_image_has_no_privileges_and_the_callers_id(name):
     service = SERVICES[name]
     assert service["read_only"] is True and service["tmpfs"] == ["/tmp"]
@@ -32,15 +32,21 @@ def test_both_are_built_from_the_projects_dockerfile_which_is_there(name):
 
 
 def test_the_trainer_with_gpus_is_the_trainer_and_all_gpus():
-    gpu = SERVICES["trainer-gpu"]
-    assert gpu["extends"] == {"service": "trainer"}
-    (device,) = gpu["deploy"]["resources"]["reservations"]["devices"]
+    gpu = dict(SERVICES["trainer-gpu"])
+    (device,) = gpu.pop("deploy")["resources"]["reservations"]["devices"]
+    assert gpu == SERVICES["trainer"]
     assert device == {"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}
 
 
 def test_tensorboard_reads_runs_and_writes_none():
-    assert SERVICES["tensorboard"]["volumes"] == ["../runs:/app/runs:ro"]
-    assert SERVICES["trainer"]["volumes"] == ["../runs:/app/runs"]
+    (read,), (written,) = (SERVICES[name]["volumes"] for name in ("tensorboard", "trainer"))
+    assert read == written | {"read_only": True}
+    assert (written["source"], written["target"]) == ("../runs", "/app/runs")
+
+
+def test_no_engine_makes_a_folder_of_runs_that_only_root_can_write_to():
+    volumes = [volume for name in ("tensorboard", "trainer") for volume in SERVICES[name]["volumes"]]
+    assert all(volume["type"] == "bind" and volume["bind"] == {"create_host_path": False} for volume in volumes)
 
 
 def test_nothing_listens_beyond_this_machine():
