@@ -18,15 +18,26 @@ DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def locked(lock_path):
-    """The packages of a lock: normalised name -> version. Raises EnvironmentMismatch where the file cannot be read."""
+    """The packages of a lock: normalised name -> version. Raises EnvironmentMismatch where it cannot be read as one:
+    a package that an unreadable line names would be held to nothing."""
     try:
         lines = Path(lock_path).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise EnvironmentMismatch(
-            f"{lock_path}: expected the lock of the installed packages; {error.strerror}."
-        ) from None
-    pins = (re.match(r"([\w.-]+)==([^\s;\\]+)", line) for line in lines)
-    return {normalised(pin[1]): pin[2] for pin in pins if pin}
+    except (OSError, UnicodeDecodeError) as error:
+        raise EnvironmentMismatch(f"{lock_path}: expected the lock of the installed packages; {error}.") from None
+    packages = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith(("#", " ", "\t")):  # indented: hashes and comments of the package above
+            continue
+        pin = re.match(r"([\w.-]+)==([^\s;\\]+)", line)
+        if not pin:
+            raise EnvironmentMismatch(
+                f"{lock_path}, line {number}: expected NAME==VERSION; found {line!r}. Locks are written by `make lock`; "
+                "take back the edit."
+            )
+        packages[normalised(pin[1])] = pin[2]
+    if not packages:
+        raise EnvironmentMismatch(f"{lock_path}: expected the lock of the installed packages; found none in it.")
+    return packages
 
 
 def normalised(name):

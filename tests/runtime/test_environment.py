@@ -102,6 +102,20 @@ def test_a_lock_that_is_not_there_is_named(tmp_path):
         environment.lock_differences(tmp_path / "absent.txt")
 
 
+@pytest.mark.parametrize("edited", ["beta-two=2.5", "beta-two>=2.5", "beta-two", "-r other.txt", "beta two==2.5"])
+def test_a_line_that_holds_no_package_to_a_version_is_named_and_not_passed_over(installed, tmp_path, edited):
+    (tmp_path / "lock.txt").write_text(f"# made by a tool\n\ngamma==3.0 \\\n    --hash=sha256:00\n{edited}\n")
+    with pytest.raises(EnvironmentMismatch, match=r"lock\.txt, line 5: expected NAME==VERSION; found"):
+        environment.lock_differences(tmp_path / "lock.txt")
+
+
+@pytest.mark.parametrize("content", [b"", b"# nothing\n", b"\xff\xfe"])
+def test_a_lock_that_names_no_package_is_refused(tmp_path, content):
+    (tmp_path / "lock.txt").write_bytes(content)
+    with pytest.raises(EnvironmentMismatch, match=r"lock\.txt: expected the lock"):
+        environment.lock_differences(tmp_path / "lock.txt")
+
+
 def test_the_tests_themselves_run_in_the_locked_environment():
     assert environment.lock_differences(environment.lock_in_use()) == []
 
