@@ -11,14 +11,15 @@ WIDTH = 32  # of the features; few enough for the covariance of some hundred row
 class ImageJudge:
     """A trained classifier.
 
-    epochs: tf.data.Datasets of (images, classes), each gone through once. shape: of an image. Its weights come from
-    seeds of its own, so that training one draws no random number of anybody else's, and gives the same one each time.
+    epoch: a tf.data.Dataset of (images, classes), each row once. epochs: one of all batches to learn from, gone through
+    once. shape: of an image. Its weights come from seeds of its own, so that training one draws no random number of
+    anybody else's, and gives the same one each time.
     """
 
-    def __init__(self, epochs, shape, classes):
+    def __init__(self, epoch, epochs, shape, classes):
         image = keras.Input(shape)
         normalization = layers.Normalization(axis=None, dtype="float32")
-        normalization.adapt(epochs[0].map(lambda images, _: images))
+        normalization.adapt(epoch.map(lambda images, _: images))
         x = normalization(image)
         if len(shape) == 2:
             x = layers.Reshape((*shape, 1), dtype="float32")(x)
@@ -29,8 +30,7 @@ class ImageJudge:
         probabilities = layers.Dense(classes, "softmax", **settings(3))(features)
         classifier = keras.Model(image, probabilities)
         classifier.compile(keras.optimizers.Adam(1e-3, epsilon=1e-7), "sparse_categorical_crossentropy")
-        for batches in epochs:
-            classifier.fit(batches, shuffle=False, verbose=0)
+        classifier.fit(epochs, shuffle=False, verbose=0)
         self._see = tf.function(keras.Model(image, [features, probabilities]), reduce_retracing=True)
 
     def see(self, images):

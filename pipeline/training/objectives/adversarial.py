@@ -130,9 +130,9 @@ def critic_optimizer(config):
 def judge_of(config, spec, part):
     """The ImageJudge that a training split gives. config: a config.Data."""
     batches = feed.TrainingFeed(part, spec, config, JUDGE_BATCH, JUDGE_SEED)
-    epochs = [batches.batches(epoch) for epoch in range(-(-JUDGE_STEPS // batches.steps))]
+    epochs = batches.stream(0, 0, -(-JUDGE_STEPS // batches.steps))
     feature, label = next(iter(spec.features.values())), next(iter(spec.labels.values()))
-    return ImageJudge(epochs, feature.shape, label.width)
+    return ImageJudge(batches.batches(0), epochs, feature.shape, label.width)
 
 
 def compare(judge, model, batches):
