@@ -101,6 +101,15 @@ def test_a_run_keeps_which_image_it_came_from(trained):
     assert kept["image"]["id"] == "sha256:12" and kept["lock"]["name"] == "requirements.txt"
 
 
+def test_a_run_in_it_has_the_weights_of_one_outside(trained, tmp_path):
+    elsewhere = ["env", "PYTHONHASHSEED=7", "TZ=Asia/Tokyo", "LC_ALL=C", sys.executable, "-m", "pipeline"]
+    asked = call(*elsewhere, "train", "training.epochs=1", "run.name=first", "device=cpu", f"run.root={tmp_path}")
+    assert asked.returncode == 0, asked.stderr
+    inside, outside = (json.loads((run / "result.json").read_text()) for run in (trained, tmp_path / "first"))
+    assert inside["weights_digest"] == outside["weights_digest"]
+    assert (trained / "metrics.jsonl").read_bytes() == (tmp_path / "first" / "metrics.jsonl").read_bytes()
+
+
 def test_a_config_error_ends_with_its_own_status(run):
     asked = run("train", "model=no_such_model")
     assert asked.returncode == 2
