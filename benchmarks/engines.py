@@ -61,7 +61,7 @@ class Problem:
         with tempfile.TemporaryDirectory() as folder:
             state, stop = checkpoints.State(), StopRequest()
             saver = callbacks.Checkpointer(
-                objective, Path(folder), config.training.checkpoints, epochs, batches.steps, stop, [], state
+                objective, Path(folder), config.training.checkpoints, epochs, batches.steps, stop, [], state, 0.0
             )
             engines.run(config, Path(folder), objective, batches, None, [clock], saver, verbose=0)
         wall, cpu = (average(seconds) for seconds in zip(*clock.epochs[1:], strict=True))
