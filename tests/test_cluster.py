@@ -1,4 +1,8 @@
-"""The Slurm job, on a real Slurm: signalled, evicted or left by its daemon, it ends with the weights of a run alone."""
+"""The Slurm job, on a real Slurm: signalled, evicted or left by its daemon, it ends with the weights of a run alone.
+
+Slurm looks at limits and priorities about twice a minute. A run is held still until then, so that it is met at work
+whether it would take seconds or hours.
+"""
 
 import json
 import os
@@ -6,6 +10,7 @@ import re
 import signal
 import subprocess
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,8 +18,8 @@ import pytest
 from pipeline.__main__ import main
 
 PROJECT = Path(__file__).parents[1]
-LONG = [  # longer than Slurm takes between two looks at limits, half a minute
-    *("training.epochs=800", "training.batch_size=128", "model.hidden=[16]", "model.dropout=0.3"),
+RUN = [
+    *("training.epochs=150", "training.batch_size=128", "model.hidden=[16]", "model.dropout=0.3", "device=cpu"),
     *("training.tensorboard=false", "registry.url=none", "evaluation.resamples=100"),
 ]
 WAIT = 400  # seconds for anything that Slurm does: it looks at limits, and starts what was queued again, now and then
@@ -39,23 +44,32 @@ def slurm():
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     root = tmp_path_factory.mktemp("alone")
-    assert main(["train", f"run.root={root}", "run.name=alone", *LONG]) == 0
+    assert main(["train", f"run.root={root}", "run.name=alone", *RUN]) == 0
     return outcome(root / "alone")
 
 
-@pytest.fixture
-def job(slurm, tmp_path):
-    """A job in the partition low, cancelled at the end: its number, and the folder of its run."""
-    options = f"--partition=low --cpus-per-task=2 --time=60 --output={tmp_path}/log"
-    environment = {**os.environ, "RUNTIME": "local", "SBATCH": options}
-    words = [f"run.root={tmp_path}", "run.name=job", *LONG]
+@contextmanager
+def submitted(folder, runtime):
+    """The number of a job in the partition low that trains in a folder, cancelled at the end."""
+    options = f"--partition=low --cpus-per-task=2 --time=60 --output={folder.parent}/log"
+    environment = {**os.environ, "RUNTIME": runtime, "SBATCH": options}
+    words = [f"run.root={folder.parent}", f"run.name={folder.name}", *RUN]
     sent = subprocess.run(
         [PROJECT / "scripts" / "submit", *words], check=True, capture_output=True, text=True, env=environment
     )
     number = re.search(r"^job +(\d+)", sent.stdout, re.MULTILINE)[1]
-    assert f"{tmp_path}/job" in sent.stdout and f"scancel {number}" in sent.stdout
-    yield number, tmp_path / "job"
-    subprocess.run(["scancel", number], check=True)
+    assert f"{folder}:" in sent.stdout and f"{folder.parent}/log" in sent.stdout and f"scancel {number}" in sent.stdout
+    try:
+        yield number
+    finally:
+        subprocess.run(["scancel", number], check=True)
+
+
+@pytest.fixture
+def job(slurm, tmp_path):
+    """A job in .venv: its number, and the folder of its run."""
+    with submitted(tmp_path / "job", "local") as number:
+        yield number, tmp_path / "job"
 
 
 def outcome(folder):
@@ -74,6 +88,27 @@ def at_work(folder):
     """Wait until a run has written a checkpoint that was not there."""
     before = set(folder.glob("checkpoints/*.ckpt"))
     wait_until(lambda: set(folder.glob("checkpoints/*.ckpt")) - before, folder)
+
+
+@contextmanager
+def held_still(folder, asked_by):
+    """Stop the process of a run, as a debugger does, until Slurm has sent it a signal."""
+    at_work(folder)
+    process = int(re.match(r"process (\d+) on ", (folder / ".lock").read_text())[1])
+
+    def kept(key):
+        (line,) = (line for line in Path(f"/proc/{process}/status").read_text().splitlines() if line.startswith(key))
+        return line.split()[1]
+
+    def was_asked():
+        return kept("State") != "T" or int(kept("ShdPnd"), 16) >> (asked_by - 1) & 1
+
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+        wait_until(was_asked, folder)  # an eviction wakes it up too
+    finally:
+        os.kill(process, signal.SIGCONT)
 
 
 def shown(number, key):
@@ -96,8 +131,8 @@ def same_end(number, folder, alone):
 @pytest.mark.slow
 def test_a_job_that_comes_near_its_limit_stops_and_is_queued_again(job, alone):
     number, folder = job
-    at_work(folder)
-    asked("scontrol", "update", f"JobId={number}", "TimeLimit=3")  # nearer than its --signal
+    with held_still(folder, signal.SIGUSR1):
+        asked("scontrol", "update", f"JobId={number}", "TimeLimit=3")  # nearer than its --signal
     queued_again(number, folder)
     assert json.loads((folder / "result.json").read_text())["why"].startswith("SIGUSR1: stopped after epoch")
     asked("scontrol", "update", f"JobId={number}", "TimeLimit=60")
@@ -108,8 +143,8 @@ def test_a_job_that_comes_near_its_limit_stops_and_is_queued_again(job, alone):
 @pytest.mark.slow
 def test_a_job_that_is_evicted_goes_on(job, alone):
     number, folder = job
-    at_work(folder)
-    asked("sbatch", "--partition=high", "--cpus-per-task=2", "--output=/dev/null", "--wrap=true")
+    with held_still(folder, signal.SIGTERM):
+        asked("sbatch", "--partition=high", "--cpus-per-task=2", "--output=/dev/null", "--wrap=true")
     queued_again(number, folder)
     assert "going on after epoch" in same_end(number, folder, alone)
 
@@ -127,6 +162,22 @@ def test_a_job_whose_node_daemon_is_started_again_goes_on(job, alone, slurm):
     finally:
         asked("slurmd", "-N", node)
     same_end(number, folder, alone)
+
+
+@pytest.mark.slow
+def test_a_job_in_the_image_that_was_asked_to_stop_has_the_weights_of_a_run_outside(slurm, tmp_path, alone):
+    engine = subprocess.run([PROJECT / "scripts" / "runtime", "engine"], capture_output=True, text=True)
+    if engine.returncode:
+        pytest.skip("needs a container engine (docker, podman) that answers; none does")
+    asked(str(PROJECT / "scripts" / "image"), "build", engine.stdout.strip())
+    folder = tmp_path / "job"
+    with submitted(folder, engine.stdout.strip()) as number:
+        at_work(folder)
+        asked("scancel", "--batch", "--signal=USR1", number)
+        queued_again(number, folder)
+        assert json.loads((folder / "result.json").read_text())["why"].startswith("SIGUSR1: stopped after epoch")
+        assert "going on after epoch" in same_end(number, folder, alone)
+    assert json.loads((folder / "environment.json").read_text())["image"]["id"]
 
 
 def test_without_slurm_submit_says_what_it_needs(tmp_path):
