@@ -6,10 +6,11 @@ import shlex
 import signal
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from pipeline import composition, reference
 from pipeline.errors import ConfigError, PipelineError, RunError, Stopped, nearest
+from pipeline.runtime.signals import stopping_at_once
 
 COMMANDS = {
     "train": "Train a model, evaluate it on the test split and write the report.",
@@ -25,6 +26,7 @@ COMMANDS = {
     "shards": "Write a data set as TFRecord shards (data=... shards.path=FOLDER).",
     "reference": "Print the config reference as Markdown.",
 }
+TRAINING = ("train", "reproduce")  # commands that may be asked to stop, and then go on
 STORED = (["evaluate"], ["reproduce"], ["drift"])  # commands whose config is that of a run
 # what may stand between a command and its KEY=VALUE words: what it does with how many names, and options
 WORDS = {
@@ -84,13 +86,14 @@ def run(arguments):
         print(reference.markdown(), end="")
         return 0
     config = stored_config(overrides) if [command, *words] in STORED else composition.compose(overrides)
-    # only now, with the config known to be good, is the command imported, and TensorFlow with it
-    with quiet_start():
-        module = importlib.import_module(f"pipeline.commands.{command}")
     command_line = shlex.join(["python", "-m", "pipeline", *arguments])
     extra = [words] if command in WORDS else []
     chosen = {option.strip("-"): given for option, given in options.items()}
-    return module.run(config, composition.to_yaml(config), command_line, *extra, **chosen)
+    with stopping_at_once() if command in TRAINING else nullcontext():
+        # only now, with the config known to be good, is the command imported, and TensorFlow with it
+        with quiet_start():
+            module = importlib.import_module(f"pipeline.commands.{command}")
+        return module.run(config, composition.to_yaml(config), command_line, *extra, **chosen)
 
 
 def split_words(command, arguments):
@@ -131,6 +134,8 @@ def quiet_start():
         os.dup2(aside.fileno(), 2)
         try:
             yield
+        except Stopped:
+            raise
         except BaseException:
             aside.seek(0)
             stderr.write(aside.read())

@@ -671,6 +671,7 @@ class Training:
     early_stopping: EarlyStopping = knob(EarlyStopping, "keras.callbacks.EarlyStopping")
     plateau: Plateau = knob(Plateau, "keras.callbacks.ReduceLROnPlateau")
     checkpoints: Checkpoints = knob(Checkpoints, "what a stopped run goes on from")
+    resume: str = knob("auto", "an unfinished run of this name: auto goes on with it, never refuses to")
     tensorboard: bool = knob(True, "write logs for `make tensorboard`")
 
     def __post_init__(self):
@@ -679,6 +680,7 @@ class Training:
         at_least("training.steps_per_execution", self.steps_per_execution, 1)
         one_of("training.precision", self.precision, PRECISIONS)
         one_of("training.jit", self.jit, ("never", "always", "auto"))
+        one_of("training.resume", self.resume, ("auto", "never"))
 
 
 @dataclass

@@ -45,7 +45,7 @@ class EnvironmentMismatch(PipelineError):
 
 
 class Stopped(PipelineError):
-    """The run stopped on request with a checkpoint saved; the same command goes on with it."""
+    """The run stopped on request, with a checkpoint saved once it had begun; the same command goes on with it."""
 
     status = 75
 

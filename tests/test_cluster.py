@@ -22,7 +22,7 @@ RUN = [
     *("training.epochs=150", "training.batch_size=128", "model.hidden=[16]", "model.dropout=0.3", "device=cpu"),
     *("training.tensorboard=false", "registry.url=none", "evaluation.resamples=100"),
 ]
-WAIT = 400  # seconds for anything that Slurm does: it looks at limits, and starts what was queued again, now and then
+WAIT = 900  # seconds for anything that Slurm does: it looks at limits, and starts what was queued again, now and then
 
 
 def asked(*command):
@@ -132,7 +132,9 @@ def same_end(number, folder, alone):
 def test_a_job_that_comes_near_its_limit_stops_and_is_queued_again(job, alone):
     number, folder = job
     with held_still(folder, signal.SIGUSR1):
-        asked("scontrol", "update", f"JobId={number}", "TimeLimit=3")  # nearer than its --signal
+        hours, minutes, _ = map(int, shown(number, "RunTime").split(":"))
+        nearer_than_its_signal = 60 * hours + minutes + 3
+        asked("scontrol", "update", f"JobId={number}", f"TimeLimit={nearer_than_its_signal}")
     queued_again(number, folder)
     assert json.loads((folder / "result.json").read_text())["why"].startswith("SIGUSR1: stopped after epoch")
     asked("scontrol", "update", f"JobId={number}", "TimeLimit=60")

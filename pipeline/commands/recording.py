@@ -1,11 +1,12 @@
 """What `train`, `evaluate` and `drift` tell the registry, put together from the files of the run's folder."""
 
 import hashlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 
 from pipeline.commands.judging import PREDICTION_PROFILE
 from pipeline.config import chosen
+from pipeline.errors import RunError
 from pipeline.registry import journal
 from pipeline.registry.courier import Courier, warn
 from pipeline.runtime import environment, run_folder
@@ -50,7 +51,8 @@ def recorded(config, folder):
     try:
         yield record
     finally:
-        record_end(record, config, folder)
+        with suppress(RunError):  # the folder was taken away, which the block's own error tells
+            record_end(record, config, folder)
         record.close()
 
 

@@ -41,8 +41,7 @@ def run(config, config_yaml, command_line):
     verdict = inspection.check(config, data, objective, parts.feed)
     record |= {"jit": objective.jit, "precision": config.training.precision}
 
-    asked = stop_request(config.run.grace, partial(abandon, folder))
-    with writing_in(folder), run_folder.held(folder), asked as stop:
+    with writing_in(folder), run_folder.held(folder):
         run_folder.confirm(folder, config)
         run_folder.refuse_other(folder, data.fingerprint, record["device"])
         made_of = {
@@ -55,10 +54,12 @@ def run(config, config_yaml, command_line):
         state = begin_from(folder, config.training.epochs)
         if state.arrays:
             made_of["mixed"] = run_folder.mixed(folder, made_of, config.environment.allow_drift)
+        began -= state.seconds  # as if its processes had followed each other without a break
         start(folder, config, config_yaml, made_of, data, model)
-        with recording.recorded(config, folder) as tell:
+        asked = stop_request(config.run.grace, partial(abandon, folder))
+        with asked as stop, recording.recorded(config, folder) as tell:
             try:
-                history, best_epoch = learn(folder, config, objective, parts.feed, data, state, stop, tell)
+                history, best_epoch = learn(folder, config, objective, parts.feed, data, state, began, stop, tell)
                 judged = judging.judge(
                     config, data.spec, model, data.test, lambda: data.train, folder / "predictions.csv.gz"
                 )
@@ -143,10 +144,10 @@ def begin_from(folder, epochs):
     return state
 
 
-def learn(folder, config, objective, training_feed, data, state, stop, tell):
+def learn(folder, config, objective, training_feed, data, state, began, stop, tell):
     """Train from a checkpoint's State to the end. Returns the epochs' logs and the epoch that was kept.
 
-    tell: a recording.Recorder.
+    began: the run, as time.monotonic() tells it. tell: a recording.Recorder.
     """
     at = f"going on after epoch {state.epoch}" + (f", step {state.step}" if state.step else "")
     print(f"run: {folder}, {at if state.arrays else 'new'}", flush=True)
@@ -164,6 +165,7 @@ def learn(folder, config, objective, training_feed, data, state, stop, tell):
         stop,
         others,
         state,
+        began,
     )
     validation = data.validation and feed.ordered_batches(
         data.validation, data.spec, config.data, config.training.batch_size

@@ -14,6 +14,8 @@ from pipeline.errors import EnvironmentMismatch
 PROJECT = Path(__file__).parents[2]
 CPU_LOCK = PROJECT / "requirements-cpu.txt"
 GPU_LOCK = PROJECT / "requirements.txt"
+# what variables begin with that TensorFlow, XLA, oneDNN, OpenMP and NVIDIA's libraries read
+NUMERICAL = ("TF_", "XLA_", "ONEDNN_", "DNNL_", "MKL_", "OMP_", "CUBLAS_", "CUDNN_", "NVIDIA_TF32")
 DRIVER = Path("/proc/driver/nvidia/version")
 
 
@@ -87,7 +89,8 @@ def require_lock(allow_drift):
 def describe():
     """The record of the environment, ready for JSON. What cannot be told is None.
 
-    memory: bytes. git.dirty: whether a file differs from the commit or is new.
+    memory: bytes. git.dirty: whether a file differs from the commit or is new. variables: of the process's environment,
+    those that libraries below TensorFlow take numerical settings from.
     """
     lock_path = lock_in_use()
     return {
@@ -103,11 +106,22 @@ def describe():
         "git": _revision(),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "hostname": os.environ.get("PIPELINE_HOST") or socket.gethostname(),  # a container's own says nothing
+        "hostname": host(),
+        "variables": {name: os.environ[name] for name in sorted(os.environ) if decides(name)},
         "cpu": {"model": _cpu_model(), "count": os.cpu_count()},
         "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "nvidia_driver": driver_version(DRIVER.read_text()) if DRIVER.exists() else None,
     }
+
+
+def host():
+    """The name of the machine, which a container's own does not tell."""
+    return os.environ.get("PIPELINE_HOST") or socket.gethostname()
+
+
+def decides(name):
+    """Whether a variable of the environment may change the bits of a run, as TF_ENABLE_ONEDNN_OPTS does."""
+    return name.startswith(NUMERICAL) and not name.startswith("TF_CPP_")  # these only say what is logged
 
 
 def driver_version(text):

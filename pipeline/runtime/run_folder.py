@@ -18,11 +18,11 @@ RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "
 # what may differ when a run is continued: it does not change the weights, or says how long to go on
 FREE = ("run.", "evaluation.", "environment.", "preflight.", "shards.", "training.epochs", "training.tensorboard",
         "registry.", "choices.registry", "runs.", "drift.", "golden.", "qualify.",
-        "training.checkpoints.", "training.gradients.",
+        "training.checkpoints.", "training.gradients.", "training.resume",
         "data.path", "device", "hardware.gpus", "hardware.memory_growth")  # fmt: skip
 # what of an environment.json changes the bits beside the config, the likeliest first
-DECIDING = ("lock.sha256", "lock.drift", "hardware.device", "hardware.gpus", "hardware.jit", "cpu.model",
-            "nvidia_driver", "image.id", "python", "identity.code")  # fmt: skip
+DECIDING = ("lock.sha256", "lock.drift", "hardware.device", "hardware.gpus", "hardware.jit", "variables",
+            "cpu.model", "nvidia_driver", "image.id", "python", "identity.code")  # fmt: skip
 OURS = ("lock.", "identity.code")  # those of them that the project itself keeps, and a run need not be finished without
 
 
@@ -50,7 +50,9 @@ def choose(config):
 
     A named run is continued if it is the same, refused with the differences if it is not. An unnamed one is called
     DATA-MODEL-N: the newest of these is continued if it is unfinished and the same, else the next number is taken.
+    training.resume=never continues none that has begun.
     """
+    goes_on = config.training.resume == "auto"
     root, same = Path(config.run.root), identity(config)
     if config.run.name is not None:
         folder = root / config.run.name
@@ -70,6 +72,11 @@ def choose(config):
                 f"{folder}: expected training.epochs={asked}, which this run finished with; found "
                 f"{config.training.epochs}. A finished run is not trained further: take another run.name."
             )
+        if not finished and not goes_on:
+            raise RunError(
+                f"{folder}: expected a run that has not begun, as training.resume=never asks for; it is "
+                f"{status(folder)}. Take another run.name, or training.resume=auto to go on with it."
+            )
         return folder, finished
     prefix = "-".join([chosen(config)["data"], chosen(config)["model"]])
     numbers = [
@@ -78,7 +85,8 @@ def choose(config):
     newest = root / f"{prefix}-{max(numbers, default=0)}"
     if newest.is_dir() and not _begun(newest):
         return newest, False  # made by a process that ended, or is about to, before it began
-    if _begun(newest) and status(newest) != FINISHED and read(newest, "environment.json")["identity"] == same:
+    unfinished = goes_on and _begun(newest) and status(newest) != FINISHED
+    if unfinished and read(newest, "environment.json")["identity"] == same:
         return newest, False
     return root / f"{prefix}-{max(numbers, default=0) + 1}", False
 
@@ -172,7 +180,7 @@ def held(folder):
                 "Wait for it, or take another run.name."
             ) from None
         lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+        lock.write(f"process {os.getpid()} on {_here()}")
         lock.flush()
         yield
 
@@ -210,6 +218,12 @@ def list_runs(root):
     """The folders under a root that hold a run, oldest first."""
     folders = [path.parent for path in Path(root).glob("*/result.json")]
     return sorted(folders, key=lambda folder: (folder / "environment.json").stat().st_mtime)
+
+
+def _here():
+    """The name of the machine, and that of the container where this runs in one."""
+    own, host = socket.gethostname(), environment.host()
+    return host if own == host else f"{host}, in the container {own}"
 
 
 def _begun(folder):

@@ -6,6 +6,8 @@ import threading
 import time
 from contextlib import contextmanager
 
+from pipeline.errors import Stopped
+
 ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
@@ -45,10 +47,30 @@ def stop_request(grace=None, too_late=None):
     request = StopRequest(grace, too_late)
     if too_late is not None:
         threading.Thread(target=request.watch, name="grace", daemon=True).start()
-    before = {number: signal.signal(number, request.note) for number in ASKING}
     try:
-        yield request
+        with _handled(request.note):
+            yield request
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         request.events.put("ended")
+
+
+@contextmanager
+def stopping_at_once():
+    """Raises Stopped at the first of these signals while the block runs: nothing is in training, so nothing is lost."""
+
+    def stop(number, frame):
+        name = signal.Signals(number).name
+        raise Stopped(f"{name}: stopped while nothing was in training; the same command goes on.")
+
+    with _handled(stop):
+        yield
+
+
+@contextmanager
+def _handled(handler):
+    before = {number: signal.signal(number, handler) for number in ASKING}
+    try:
+        yield
+    finally:
+        for number, one in before.items():
+            signal.signal(number, one)

@@ -62,13 +62,14 @@ class Checkpointer(keras.callbacks.Callback):
     """Restores the state a run goes on from, writes checkpoints, and ends the run between two steps when asked to.
 
     Comes last in the list: what it writes holds what the others made of the epoch, and what it restores is not reset
-    by them. objective: compiled. state: a checkpoints.State to start from. stop: a runtime.signals.StopRequest.
+    by them. objective: compiled. state: a checkpoints.State to start from. stop: a runtime.signals.StopRequest. began:
+    the run, as time.monotonic() tells it, had its processes followed each other without a break.
 
     A run that is asked to stop while it validates does not wait for that: its checkpoint is that of the epoch's last
     step, with the metrics of training, and the validation is done again, whole.
     """
 
-    def __init__(self, objective, folder, config, epochs, steps, stop, others, state):
+    def __init__(self, objective, folder, config, epochs, steps, stop, others, state, began):
         super().__init__()
         self.objective = objective
         self.folder = folder
@@ -78,6 +79,7 @@ class Checkpointer(keras.callbacks.Callback):
         self.stop = stop
         self.others = others
         self.state = state
+        self.began = began
 
     def on_train_begin(self, logs=None):
         self.step = self.first_step = self.state.step
@@ -145,7 +147,8 @@ class Checkpointer(keras.callbacks.Callback):
         return float(logs.get("val_loss", logs["loss"]))
 
     def _capture(self, epoch, step, ended):
-        return checkpoints.capture(self.objective, self.others, epoch, step, ended, self.best, self.trained)
+        seconds = time.monotonic() - self.began
+        return checkpoints.capture(self.objective, self.others, epoch, step, ended, self.best, self.trained, seconds)
 
     def _save(self, epoch, step, ended=False):
         """Write a checkpoint. Returns whether that was possible; raises RunError where it was not and was to be."""

@@ -1,8 +1,8 @@
 """Checkpoints: everything that advances during training, written whole or not at all, and read only if undamaged.
 
 One file holds the variables (weights, seed generators, optimizer slots and step, metrics inside an epoch), the state
-of the callbacks that have one, the history and the place in the data. Its first line is the sha256 of what follows: a
-line of JSON, and the bytes of the arrays that it lists.
+of the callbacks that have one, the history, the place in the data and the wall time. Its first line is the sha256 of
+what follows: a line of JSON, and the bytes of the arrays that it lists.
 """
 
 import hashlib
@@ -32,7 +32,8 @@ class State:
 
     epoch, step: the next to do, both counted from 0. finished: whether training has ended before its last epoch by
     itself. arrays: every variable by name. callbacks: class name -> attribute -> value. best: (score, epoch) of the
-    best checkpoint so far, the smaller score the better, or None.
+    best checkpoint so far, the smaller score the better, or None. seconds: of wall time that all processes of the run
+    had spent by then.
     """
 
     epoch: int = 0
@@ -41,9 +42,10 @@ class State:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     callbacks: dict[str, dict] = field(default_factory=dict)
     best: tuple[float, int] | None = None
+    seconds: float = 0.0
 
 
-def capture(objective, callbacks, epoch, step, finished, best=None, metrics=None):
+def capture(objective, callbacks, epoch, step, finished, best=None, metrics=None, seconds=0.0):
     """The State of an objective in training and of its callbacks.
 
     metrics: values of metrics to keep in place of those the model has now, as from `metrics_of`.
@@ -60,6 +62,7 @@ def capture(objective, callbacks, epoch, step, finished, best=None, metrics=None
             if type(callback).__name__ in CALLBACK_STATE
         },
         best,
+        seconds,
     )
 
 
@@ -171,7 +174,8 @@ def _encode(state):
     arrays |= {f"callback:{name}": array for name, array in lists.items()}
     arrays = {name: _as_stored(array) for name, array in arrays.items()}
     header = {
-        **{"epoch": state.epoch, "step": state.step, "finished": state.finished, "best": state.best},
+        **{"epoch": state.epoch, "step": state.step, "finished": state.finished},
+        **{"best": state.best, "seconds": state.seconds},
         "callbacks": callbacks,
         "arrays": [(name, array.dtype.str, array.shape) for name, array in arrays.items()],
     }
@@ -205,4 +209,6 @@ def _read(path: Path):
             owner, attribute, _ = name.split("/")
             callbacks.setdefault(owner, {}).setdefault(attribute, []).append(array)
     best = header["best"] and tuple(header["best"])
-    return State(header["epoch"], header["step"], header["finished"], arrays, callbacks, best)
+    return State(
+        header["epoch"], header["step"], header["finished"], arrays, callbacks, best, header.get("seconds", 0.0)
+    )

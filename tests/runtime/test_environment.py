@@ -215,6 +215,12 @@ def test_the_record_tells_python_processor_and_memory(project):
     assert 2**28 < record["memory"] < 2**50
 
 
+def test_variables_that_may_change_the_bits_are_in_the_record(project):
+    record = describe(project, TF_ENABLE_ONEDNN_OPTS="0", OMP_NUM_THREADS="3", TF_CPP_MIN_LOG_LEVEL="2", PASSWORD="x")
+    assert record["variables"].items() >= {"TF_ENABLE_ONEDNN_OPTS": "0", "OMP_NUM_THREADS": "3"}.items()
+    assert not record["variables"].keys() & {"TF_CPP_MIN_LOG_LEVEL", "PASSWORD"}
+
+
 def test_the_environment_is_read_without_tensorflow(project):
     asked = ask(project, "import sys; environment.describe(); print('tensorflow' in sys.modules)")
     assert asked.stdout == "False\n"

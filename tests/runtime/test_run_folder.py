@@ -43,6 +43,16 @@ def test_a_named_run_that_is_unfinished_is_continued(tmp_path, status):
     assert run_folder.choose(config) == (folder, False)
 
 
+@pytest.mark.parametrize("status", ["running", "interrupted", "failed"])
+def test_an_unfinished_run_is_not_continued_where_that_is_not_wanted(tmp_path, status):
+    begun(configured(tmp_path, "mine"), status)
+    with pytest.raises(RunError, match=r"training\.resume=never"):
+        run_folder.choose(configured(tmp_path, "mine", training=c.Fit(resume="never")))
+    begun(configured(tmp_path), status)
+    folder, finished = run_folder.choose(configured(tmp_path, training=c.Fit(resume="never")))
+    assert (folder.name, finished) == ("digits-mlp-2", False)
+
+
 def test_a_named_run_that_is_finished_is_left_alone(tmp_path):
     config = configured(tmp_path, "mine")
     folder = begun(config, "finished")
@@ -68,7 +78,7 @@ def test_a_named_run_of_another_config_is_refused_listing_what_differs(tmp_path,
     "parts",
     [
         {"training": c.Fit(epochs=99)},
-        {"training": c.Fit(tensorboard=False, checkpoints=c.Checkpoints(keep=7))},
+        {"training": c.Fit(tensorboard=False, resume="auto", checkpoints=c.Checkpoints(keep=7))},
         {"evaluation": c.Evaluation(bins=7)},
         {"device": "cpu"},
         {"hardware": c.Hardware(memory_growth=False)},

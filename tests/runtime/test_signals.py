@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from pipeline.runtime.signals import ASKING, stop_request
+from pipeline.errors import Stopped
+from pipeline.runtime.signals import ASKING, stop_request, stopping_at_once
 
 
 def handlers():
@@ -20,6 +21,15 @@ def test_a_signal_that_asks_to_stop_is_noted_by_name(number):
         assert stop.received is None
         os.kill(os.getpid(), number)
         assert stop.received == signal.Signals(number).name
+
+
+@pytest.mark.parametrize("number", ASKING)
+def test_where_nothing_is_in_training_a_signal_ends_at_once_and_is_no_failure(number):
+    before = handlers()
+    with pytest.raises(Stopped, match=f"^{signal.Signals(number).name}: ") as raised, stopping_at_once():
+        os.kill(os.getpid(), number)
+    assert raised.value.status == 75
+    assert handlers() == before
 
 
 def test_a_second_ctrl_c_ends_at_once():

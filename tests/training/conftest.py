@@ -1,6 +1,7 @@
 """Training as `train` does it, without the folder's other files: parts put together, one engine run to its end."""
 
 import signal
+import time
 from dataclasses import dataclass, replace
 
 import keras
@@ -70,8 +71,9 @@ def run(folder, config, stop_at=None, watchers=()):
     journal = callbacks.Journal(folder / "metrics.jsonl")
     others = [*callbacks.of_config(config.training, str(folder / "tensorboard")), journal]
     checkpointer = callbacks.Checkpointer(
-        objective, folder, config.training.checkpoints, config.training.epochs, training_feed.steps, stop, others, state
-    )
+        objective, folder, config.training.checkpoints, config.training.epochs, training_feed.steps, stop, others,
+        state, time.monotonic() - state.seconds,
+    )  # fmt: skip
     validation = data.validation and feed.ordered_batches(data.validation, data.spec, config.data, batch_size)
     used = [*watchers, *([AskToStop(stop, *stop_at)] if stop_at else []), *others]
     engines.run(config, folder, objective, training_feed, validation, used, checkpointer, verbose=0)

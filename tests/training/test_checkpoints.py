@@ -22,11 +22,14 @@ def state(epoch, step=0):
             "ReduceLROnPlateau": {"best": None},
             "Journal": {"history": [{"epoch": 1, "loss": 0.5}]},
         },
+        (0.25, epoch),
+        12.5,
     )
 
 
 def same(one, other):
     assert (one.epoch, one.step, one.finished) == (other.epoch, other.step, other.finished)
+    assert (one.best, one.seconds, one.callbacks.keys()) == (other.best, other.seconds, other.callbacks.keys())
     assert one.arrays.keys() == other.arrays.keys()
     for name, array in one.arrays.items():
         assert array.dtype == other.arrays[name].dtype

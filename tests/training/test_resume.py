@@ -1,11 +1,14 @@
 """Going on: a training that was stopped and continued is, bit for bit, one that never was."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 
 from pipeline import config as c
 from pipeline.errors import RunError, Stopped
+from pipeline.training import checkpoints
 
 PER_COLUMN = [{"class_name": "Normalization", "config": {"axis": -1}}]
 VOWELS = {
@@ -127,6 +130,15 @@ def test_weights_that_are_not_numbers_any_more_are_not_kept(training_run, config
         training_run(tmp_path / "run", diverging)
     assert not list((tmp_path / "run").glob("*.ckpt"))
     assert not np.isfinite(float((tmp_path / "run" / "metrics.jsonl").read_text().split('"loss": ')[1].split(",")[0]))
+
+
+def test_the_wall_time_of_the_processes_before_is_counted(training_run, configured, tmp_path):
+    training_run(tmp_path / "run", configured(c.Tape, epochs=1))
+    state, _ = checkpoints.newest(tmp_path / "run")
+    assert 0 < state.seconds < 1000
+    checkpoints.write(tmp_path / "run", replace(state, seconds=1000.0), keep=1)
+    training_run(tmp_path / "run", configured(c.Tape, epochs=2))
+    assert checkpoints.newest(tmp_path / "run")[0].seconds > 1000
 
 
 # ---- when checkpoints are written ------------------------------------------------------------------------------------
