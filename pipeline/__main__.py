@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import shlex
 import signal
 import sys
@@ -35,6 +36,7 @@ WORDS = {
     "drift": {"series": 0},
     "golden": {"record": 0},
 }
+PASSWORD = re.compile(r"(//[^\s/@:]*:)\S+(?=@)|(password=)[^\s&'\"]+")  # of a database, wherever it was typed
 OPTIONS = dict.fromkeys(("runs", "drift", "golden", "qualify", "doctor"), ("--json",))
 
 
@@ -54,7 +56,7 @@ def main(arguments):
         print("stopped at once", file=sys.stderr)
         return 128 + signal.SIGINT
     except PipelineError as error:
-        print(f"{in_red('error')}: {error}", file=sys.stderr)
+        print(f"{in_red('error')}: {PASSWORD.sub(r'\1\2***', str(error))}", file=sys.stderr)
         return error.status
 
 

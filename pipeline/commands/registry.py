@@ -6,6 +6,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from pipeline.commands import intake
 from pipeline.errors import RegistryError
 from pipeline.files import whole_file
 from pipeline.registry import store, tables
@@ -40,7 +41,7 @@ def upgrade(config, root):
 
 
 def ingest(engine, root):
-    lines, problems = store.take_in_all(engine, root)
+    lines, problems = intake.take_in_all(engine, root)
     print(f"{store.shown(engine)}: {lines:,} new lines from the journals under {root}/")
     if problems:
         raise RegistryError("\n".join(problems))
@@ -50,6 +51,9 @@ def ingest(engine, root):
 def verify(engine, root):
     agreeing, differences = store.verify(engine, root)
     print(f"{store.shown(engine)}: {agreeing:,} runs agree with their journals under {root}/")
+    alone = store.count_without_journal(engine, root)
+    if alone:
+        print(f"{alone:,} more in the tables have no journal there to be held against")
     if differences:
         raise RegistryError("\n".join(differences))
     return 0

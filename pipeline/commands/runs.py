@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from pipeline.commands import intake
 from pipeline.errors import ConfigError, RegistryError, RunError, nearest
 from pipeline.evaluation.tables import number
 from pipeline.registry import journal, page, queries, store
@@ -64,7 +65,7 @@ def recorded(config):
 
 
 def take_in(engine, root):
-    for problem in store.take_in_all(engine, root)[1]:
+    for problem in intake.take_in_all(engine, root)[1]:
         warn(problem)
 
 
@@ -132,9 +133,15 @@ def cells(row):
 
 
 def print_table(lines):
+    lines = [[printable(cell) for cell in line] for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def printable(text):
+    """Text that cannot break a table's line or steer the terminal."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)
 
 
 # ---- two runs -------------------------------------------------------------------------------------------------------

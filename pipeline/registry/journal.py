@@ -7,6 +7,7 @@ and no reader looks at it.
 import fcntl
 import hashlib
 import json
+import math
 import os
 import uuid
 from datetime import UTC, datetime
@@ -35,7 +36,7 @@ class Journal:
         """Put a line at the end, where a kill of the process cannot reach it. Raises OSError where that cannot be done;
         the line is then tried again."""
         line = {"event": event, "at": datetime.now(UTC).isoformat(timespec="microseconds"), **content}
-        self.unwritten.append(json.dumps(line, default=str).encode() + b"\n")
+        self.unwritten.append(as_json(line).encode() + b"\n")
         with self.path.open("a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             size = whole_size(file)
@@ -48,6 +49,25 @@ class Journal:
         """Put what was added on disk, where a power cut cannot reach it: a few milliseconds, not for a step's loop."""
         with self.path.open("rb") as file:
             os.fsync(file.fileno())
+
+
+def as_json(value):
+    """JSON that every program reads: NaN and infinity, which JSON has no numbers for, are told as text."""
+    try:
+        return json.dumps(value, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(told(value), default=str)
+
+
+def told(value):
+    match value:
+        case dict():
+            return {key: told(part) for key, part in value.items()}
+        case list() | tuple():
+            return [told(part) for part in value]
+        case float() if not math.isfinite(value):
+            return str(value)
+    return value
 
 
 def whole_size(file):
@@ -101,6 +121,15 @@ def starts(path, size, sha256):
     """Whether the first `size` bytes of a journal have this sha256."""
     with Path(path).open("rb") as file:
         return hashlib.sha256(file.read(size)).hexdigest() == sha256
+
+
+def run_of(path):
+    """The run's id in the first line of a journal; None where there is no such line."""
+    with Path(path).open("rb") as file:
+        try:
+            return uuid.UUID(json.loads(file.readline(100))["run"]).hex
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None
 
 
 def under(root):

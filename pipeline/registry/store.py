@@ -34,12 +34,17 @@ UPGRADE = "python -m pipeline registry upgrade"
 def connect(config, root):
     """The Engine of a config.Registry; nothing is opened yet. root: run.root.
 
-    Raises RegistryError where the password's file cannot be read.
+    Raises RegistryError where the URL or the password's file cannot be read.
     """
     if config.url is None or config.url.startswith("sqlite:"):
         path = Path(root) / "registry.db" if config.url is None else Path(sa.make_url(config.url).database or "")
         return of_file(path)
-    url = sa.make_url(config.url).set(drivername="postgresql+psycopg")
+    try:
+        url = sa.make_url(config.url).set(drivername="postgresql+psycopg")
+    except (ValueError, sa.exc.ArgumentError) as error:
+        raise RegistryError(
+            f"registry.url: expected postgresql://USER@HOST:PORT/DATABASE; it cannot be read: {error}."
+        ) from None
     options = {
         "connect_timeout": CONNECT_SECONDS,
         "options": f"-c statement_timeout={STATEMENT_SECONDS}s",
@@ -72,6 +77,8 @@ def answering(engine):
     except sa.exc.DBAPIError as error:
         reason = " ".join(str(error.orig).split())
         raise RegistryError(f"{shown(engine)}: expected a database that answers; {reason}.") from None
+    except OSError as error:  # the lock beside a file that cannot be written
+        raise RegistryError(f"{error.filename}: expected a place that can be written; {error.strerror}.") from None
     finally:
         engine.dispose()
 
@@ -266,18 +273,24 @@ def take_in_content(connection, path, uuid, head, content):
 
 def take_in_all(engine, root):
     """Take in every journal under a root that has grown. Returns (lines taken in, problems as text)."""
-    columns = tables.run.c.folder, tables.run.c.journal_bytes
     with reading(engine) as connection:
-        known = dict(connection.execute(sa.select(*columns).where(tables.run.c.folder.is_not(None))).all())
+        known = dict(connection.execute(sa.select(tables.run.c.uuid, tables.run.c.journal_bytes)).all())
     count, problems = 0, []
     for path in journal.under(root):
-        if known.get(str(path.parent.absolute())) == path.stat().st_size:
-            continue
         try:
+            if known.get(journal.run_of(path)) == path.stat().st_size:
+                continue
             count += take_in(engine, path)
-        except RegistryError as error:
+        except (RegistryError, OSError) as error:
             problems.append(str(error))
     return count, problems
+
+
+def running(engine, root):
+    """The journals under a root of the runs that the tables call running."""
+    with reading(engine) as connection:
+        known = set(connection.scalars(sa.select(tables.run.c.uuid).where(tables.run.c.status == "running")))
+    return [path for path in journal.under(root) if journal.run_of(path) in known] if known else []
 
 
 def apply(connection, run_id, lines):
@@ -479,6 +492,13 @@ def verify(engine, root):
                 other = [table for table in expected if found[table] != expected[table]]
                 differences.append(f"{path}: the tables {', '.join(other)} hold something else")
     return agreeing, differences
+
+
+def count_without_journal(engine, root):
+    """Runs in the tables whose journal is not under a root: another machine's, deleted since, or put in by hand."""
+    here = {journal.run_of(path) for path in journal.under(root)}
+    with reading(engine) as connection:
+        return sum(uuid not in here for uuid in connection.scalars(sa.select(tables.run.c.uuid)))
 
 
 def taken_bytes(connection, uuid):

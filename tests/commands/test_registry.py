@@ -3,16 +3,19 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from written_runs import write_run
+import sqlalchemy as sa
+from written_runs import beginning, write_run
 
 from pipeline.__main__ import main
 from pipeline.config import Registry
-from pipeline.registry import journal, store
+from pipeline.registry import journal, store, tables
+from pipeline.runtime import run_folder
 
 PROJECT = Path(__file__).parents[2]
 
@@ -36,7 +39,24 @@ def test_verify_agrees_after_ingest_and_not_before(root, capsys):
     assert "has not been taken in" in capsys.readouterr().err
     main(["registry", "ingest", f"run.root={root}"])
     assert main(["registry", "verify", f"run.root={root}"]) == 0
-    assert "2 runs agree" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "2 runs agree" in said and "more" not in said
+    shutil.rmtree(root / "a")
+    assert main(["registry", "verify", f"run.root={root}"]) == 0
+    assert "1 runs agree" in (said := capsys.readouterr().out) and "1 more in the tables" in said
+
+
+def test_the_next_ingest_ends_a_run_that_was_killed_and_none_that_is_at_work(root):
+    for name in ("killed", "at-work"):
+        (root / name).mkdir()
+        journal.Journal(root / name / journal.NAME).add(journal.BEGIN, **beginning(root / name))
+    with run_folder.held(root / "at-work"):
+        assert main(["registry", "ingest", f"run.root={root}"]) == 0
+    engine = store.connect(Registry(), root)
+    with store.reading(engine) as connection:
+        found = dict(connection.execute(sa.select(tables.run.c.name, tables.run.c.status)).all())
+    assert found == {"a": "finished", "b": "finished", "killed": "interrupted", "at-work": "running"}
+    assert store.verify(engine, root) == (4, [])
 
 
 def test_a_damaged_journal_is_named_and_keeps_no_other_out(root, capsys):
@@ -79,6 +99,10 @@ WRONG = {
     "an unknown word": (["registry", "ingset"], "Did you mean ingest?"),
     "a password in the address": (["registry", "registry.url=postgresql://me:t0ps3cret@host/db"], "no password in it"),
     "another kind of database": (["registry", "registry.url=mysql://host/db"], "begins with 'mysql'"),
+    "a password in what cannot be read": (["registry", "registry.url=postgresql://b?password=t0ps3cret"], "=***"),
+    "a password in what has two values": (["registry", "registry.url=postgresql://a:t0ps3cret@b,c"], "a:***@b,c"),
+    "a port that is none": (["registry", "registry.url=postgresql://me@host:port/db"], "it cannot be read"),
+    "a file that cannot be made": (["registry", "registry.url=sqlite:////proc/registry.db"], "/proc/registry.db.lock"),
     "a server that is not there": (["registry", "registry.url=postgresql://me@127.0.0.1:1/db"], "that answers"),
 }
 
@@ -87,7 +111,7 @@ WRONG = {
 def test_a_mistake_is_one_message_and_status_2(arguments, said, tmp_path, capsys):
     assert main([*arguments, f"run.root={tmp_path}"]) == 2
     message = capsys.readouterr().err
-    assert said in message and "t0ps3cret" not in message and len(message.splitlines()) <= 3
+    assert said in message and "t0ps3cret" not in message and len(message.splitlines()) <= 4
 
 
 def trained(folder, name, *more):

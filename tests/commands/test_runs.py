@@ -60,6 +60,13 @@ def test_the_table_shows_scores(root, capsys):
     assert "digit accuracy 0.9000" in lines[2]
 
 
+def test_a_name_cannot_break_the_table_or_steer_the_terminal(tmp_path, capsys):
+    write_run(tmp_path, "a", model="\x1b[2Jx\r\ny")
+    assert main(["runs", f"run.root={tmp_path}"]) == 0
+    said = capsys.readouterr().out
+    assert len(said.splitlines()) == 2 and "\x1b" not in said
+
+
 def test_a_column_that_is_not_there_is_answered_with_the_nearest(root, capsys):
     assert main(["runs", f"run.root={root}", "runs.sort=acuracy"]) == 2
     assert "Did you mean accuracy?" in capsys.readouterr().err
@@ -187,7 +194,7 @@ def test_a_page_of_10_000_runs_shows_the_newest_and_counts_all(tmp_path, tmp_pat
         row["scores"] = {"digit": {"accuracy": place / 10_000}}
     page.write(tmp_path / "registry.html", many, "now")
     dom = seen(tmp_path / "registry.html", tmp_path_factory.mktemp("browser"), "#sort=-digit+accuracy")
-    assert names_in(dom) == [f"run-{n:05}" for n in range(9_999, 9_799, -1)]
+    assert names_in(dom) == [f"run-{n:05}" for n in range(9_999, 9_899, -1)]
     assert "10,000 of 10,000" in dom
 
 

@@ -1,6 +1,7 @@
 """The journal: whole lines or none, whatever happens to the process or the disk."""
 
 import json
+import math
 import subprocess
 import sys
 
@@ -23,6 +24,16 @@ def test_the_first_line_names_the_run_and_stays(tmp_path):
     journal.Journal(path).add("end")
     assert journal.read(path)[0] == run
     assert events(path) == ["begin", "end"]
+
+
+def test_numbers_that_are_not_finite_leave_a_journal_that_every_program_can_read(tmp_path):
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    path = tmp_path / journal.NAME
+    journal.Journal(path).add("epoch", metrics={"loss": math.nan, "accuracy": 0.5}, others=[{"a": -math.inf}])
+    _, line = [json.loads(line, parse_constant=refuse) for line in path.read_text().splitlines()]
+    assert (line["metrics"], line["others"]) == ({"loss": "nan", "accuracy": 0.5}, [{"a": "-inf"}])
 
 
 def test_a_line_cut_short_is_not_read_and_gone_with_the_next(tmp_path):

@@ -59,6 +59,14 @@ def test_taking_in_again_changes_nothing(engine, tmp_path):
         assert store.snapshot(connection, journal.read(path)[0]) == before
 
 
+def test_another_run_in_the_same_folder_is_taken_in_although_its_journal_is_as_long(engine, tmp_path):
+    path = write_run(tmp_path, "a")
+    store.take_in_all(engine, tmp_path)
+    path.write_bytes(path.read_bytes().replace(journal.run_of(path).encode(), b"0" * 32))
+    assert store.take_in_all(engine, tmp_path) == (7, [])
+    assert rows(engine, tables.run, "name") == [("a",), ("a",)]
+
+
 def test_only_what_is_new_is_taken_in(engine, tmp_path):
     path = write_run(tmp_path, "a", epochs=2)
     store.take_in(engine, path)
