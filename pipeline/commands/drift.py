@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.commands import evaluate, judging, recording
+from pipeline.commands import evaluate, intake, judging, recording
 from pipeline.config import chosen
 from pipeline.data import splits
 from pipeline.errors import ConfigError, DataError, RunError, nearest
@@ -73,7 +73,7 @@ def of_data(config):
     part, fingerprint = splits.load_part(config.data, config.drift.split, spec)
 
     new = profile.count(reference.columns, judging.data_blocks(spec, part))
-    results = drift.compare(drift.INPUT, reference, new, config.drift)
+    groups = drift.input_groups(reference, new, config.drift)
 
     def predicted(of_run):
         model = evaluate.load_model(of_run / "model.keras")
@@ -84,7 +84,7 @@ def of_data(config):
         name: profile.predictions(label, part.labels[name], outputs[name], said[name].profile.columns)
         for name, label in spec.labels.items()
     }
-    results += drift.compare_predictions(said, says, config.drift)
+    results = drift.judged([*groups, drift.compare_predictions(said, says, config.drift)], config.drift.rate)
     if config.drift.against:
         other = Path(config.run.root) / config.drift.against
         if spec_from(run_folder.read(other, "spec.json")) != spec:
@@ -123,7 +123,7 @@ def over_runs(config):
     """(results, path of the page) of one score of successive runs on one choice of data."""
     data, wanted = chosen(config)["data"], config.drift
     with store.opened(config.registry, config.run.root) as engine:
-        for problem in store.take_in_all(engine, config.run.root)[1]:
+        for problem in intake.take_in_all(engine, config.run.root)[1]:
             warn(problem)
         with store.reading(engine) as connection:
             found = queries.series(connection, data, wanted.metric, wanted.label)

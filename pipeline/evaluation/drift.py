@@ -2,16 +2,18 @@
 
 Each comparison of two samples gives an effect size that does not grow with the rows, and a p-value that does tell
 chance apart. The p-values of one check are corrected together (Benjamini and Hochberg 1995), so that of all that is
-called drift the share of false alarms stays below config.Drift.rate, however many columns are looked at.
+called drift the share of false alarms stays below config.Drift.rate, however many columns are looked at. They are
+corrected in groups that weigh the same, however many comparisons each holds: one class that is gone from the labels
+shall not have to stand out from the cells of an image.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2, false_discovery_control, kstwobign
+from scipy.stats import chi2, false_discovery_control, hypergeom, kstwobign, norm
 
 from pipeline.evaluation import metrics
-from pipeline.evaluation.profile import is_numbers
+from pipeline.evaluation.profile import LABEL, OTHER, is_numbers
 from pipeline.spec import MULTI_LABEL, REAL
 
 NONE, DRIFT, FEW = "none", "drift", "too few rows"
@@ -44,24 +46,39 @@ class Result:
 # ---- two samples ----------------------------------------------------------------------------------------------------
 
 
+def input_groups(reference, new, config):
+    """Compare two Profiles of data, counted in the same bins. Returns two groups for judged(): features, labels."""
+    groups = [], []
+    for result in compare(INPUT, reference, new, config):
+        groups[result.subject.startswith(LABEL)].append(result)
+    return groups
+
+
 def compare(kind, reference, new, config, prefix=""):
-    """Compare two Profiles counted in the same bins, column by column. Returns a list of Results.
+    """Compare two Profiles counted in the same bins, column by column. Returns a list of Results not judged yet.
 
-    Numbers: population stability index and binned Kolmogorov-Smirnov. Names: the index and chi-square.
+    Numbers: population stability index and binned Kolmogorov-Smirnov. Names: the index, chi-square, and the one name
+    whose share has changed most.
     """
-    found = [
-        Result(kind, prefix + name, method, reference.rows, new.rows, effect, p_value, threshold, NONE)
+    return [
+        Result(kind, prefix + name, method, reference.rows, new.rows, effect, p_value, threshold, NONE, *detail)
         for name, column in reference.columns.items()
-        for method, effect, p_value, threshold in compare_column(column, new.columns[name], config)
+        for method, effect, p_value, threshold, *detail in compare_column(column, new.columns[name], config)
     ]
-    return judged(found, config.rate)
 
 
-def judged(results, rate):
-    """The results with their p-values corrected together, and their verdicts."""
+def judged(groups, rate):
+    """The Results of all groups with their p-values corrected together, and their verdicts.
+
+    Each group weighs the same (Genovese, Roeder and Wasserman 2006, "False discovery control with p-value weighting").
+    """
+    groups = [group for group in groups if group]
+    results = [result for group in groups for result in group]
     if not results:
         return []
-    corrected = false_discovery_control([result.p_value for result in results])
+    weights = np.array([len(results) / (len(groups) * len(group)) for group in groups for _ in group])
+    p_values = np.array([result.p_value for result in results])
+    corrected = false_discovery_control(np.minimum(p_values / weights, 1))
     return [with_verdict(result, float(p_value), rate) for result, p_value in zip(results, corrected, strict=True)]
 
 
@@ -73,7 +90,7 @@ def with_verdict(result, p_value, rate):
 
 
 def compare_column(reference, new, config):
-    """Yield (method, effect, p-value, threshold) of one column's two samples."""
+    """Yield (method, effect, p-value, threshold) of one column's two samples, and a detail where there is one."""
     one, other = (np.array([*column.counts, column.missing], np.float64) for column in (reference, new))
     p, q = pooled(one, other)
     yield "population stability index", *index_test(p, q, config.rate, config.psi)
@@ -81,6 +98,7 @@ def compare_column(reference, new, config):
         yield "Kolmogorov-Smirnov, binned", *distance_test(one[:-1], other[:-1], config.rate, config.distance)
     else:
         yield "chi-square", *chi_square_test(p, q, config.rate, config.effect)
+        yield "largest change of a share", *share_test([*reference.values, OTHER, "missing"], one, other, config)
 
 
 def pooled(one, other):
@@ -147,6 +165,26 @@ def chi_square_test(one, other, rate, floor):
     return float(np.sqrt(statistic * scale)), float(chi2.sf(statistic, freedom)), max(floor, float(threshold))
 
 
+def share_test(names, one, other, config):
+    """The name whose share has changed by more than chance makes it, most of all. Effect: Cohen's h, now less then.
+
+    Its p-value: Fisher's exact test of that name against all others, twice the smaller tail, times the number of names.
+    Chi-square spreads what one name has lost over all of them, and sees it later.
+    """
+    n, m, seen = one.sum(), other.sum(), one + other > 0
+    if not (n and m):
+        return 0.0, 1.0, config.effect
+    names, one, other = np.array(names)[seen], one[seen], other[seen]
+    known = hypergeom(n + m, one + other, m)
+    p_values = 2 * np.minimum(known.cdf(other), known.sf(other - 1))
+    place = int(p_values.argmin())
+    p, q = one[place] / n, other[place] / m
+    effect = float(2 * np.arcsin(np.sqrt(q)) - 2 * np.arcsin(np.sqrt(p)))
+    noise = float(norm.isf(config.rate / 2 / len(names)) * np.sqrt(1 / n + 1 / m))
+    detail = f"{names[place]}: {100 * p:.4g} % then, {100 * q:.4g} % now"
+    return effect, min(1.0, float(p_values[place]) * len(names)), max(config.effect, noise), detail
+
+
 def nothing_to_compare(one, other):
     return len(one) < 2 or not one.sum() or not other.sum()
 
@@ -155,7 +193,7 @@ def nothing_to_compare(one, other):
 
 
 def compare_predictions(reference, new, config):
-    """Compare what a model says now with what it said of its reference rows. Returns a list of Results.
+    """Compare what a model says now with what it said of its reference rows. Returns a group of Results for judged().
 
     reference, new: label name -> profile.Predictions, in the same bins.
     """
@@ -167,7 +205,7 @@ def compare_predictions(reference, new, config):
             rows = before.profile.rows, new[name].profile.rows
             tested = calibration_test(before.calibration, new[name].calibration, config.rate, config.distance)
             found.append(Result(PREDICTION, f"{prefix}calibration", "gap by confidence", *rows, *tested, NONE))
-    return judged(found, config.rate)
+    return found
 
 
 def calibration_test(before, after, rate, floor):
@@ -222,7 +260,7 @@ def paired_difference(name, label, targets, one, other, evaluation, config, seed
         subject = f"{name} {score}"
         tested = (effect, p_value, config.difference)
         found.append(Result(PERFORMANCE, subject, "paired bootstrap", rows, rows, *tested, NONE, detail))
-    return judged(found, config.rate)
+    return judged([found], config.rate)
 
 
 def scores_of(label, targets, outputs, evaluation, seed):

@@ -18,6 +18,7 @@ EDGE_ROWS = 20_000  # whose quantiles the bins are cut at: a bin's share is off 
 BINS = 20
 MOST_VALUES = 100  # categories told apart; the rarer ones are one
 OTHER = "(other)"
+LABEL = "label "  # what the names of labels' columns begin with
 MOST_COLUMNS = 256  # of one feature; a wider one is averaged over neighbours
 GRID = 4  # cells of an image, each way
 MOST_CLASSES = 20  # whose probabilities are columns of their own
@@ -138,14 +139,15 @@ def count_names(known, values):
 def data_columns(spec, features, labels):
     """The columns that stand for a block of rows: column name -> (rows,).
 
-    features, labels: as data.blocks yields them. Images become brightness, contrast, edges and a grid of means;
-    sequences their length, and each channel's mean and spread; text its length; labels their own distribution.
+    features, labels: as data.blocks yields them. Images become brightness, contrast, edges, sharpness, the moments of
+    their light and a grid of means; sequences their length, and each channel's mean and spread; text its length;
+    labels their own distribution.
     """
     columns = {}
     for name, feature in spec.features.items():
         columns |= {f"{name}{suffix}": values for suffix, values in feature_columns(feature, features[name])}
     for name, label in spec.labels.items():
-        columns |= {f"label {name}{suffix}": values for suffix, values in label_columns(label, labels[name])}
+        columns |= {f"{LABEL}{name}{suffix}": values for suffix, values in label_columns(label, labels[name])}
     return columns
 
 
@@ -200,12 +202,42 @@ def step_columns(sequences):
 def image_columns(images):
     """images: (rows, height, width, channels)."""
     grey = images[..., 0].astype(np.float32) if images.shape[3] == 1 else images.mean(axis=3, dtype=np.float32)
+    down, across = np.diff(grey, axis=1), np.diff(grey, axis=2)
     yield " brightness", grey.mean(axis=(1, 2))
     yield " contrast", grey.std(axis=(1, 2))
-    yield " edges", np.abs(np.diff(grey, axis=1)).mean(axis=(1, 2)) + np.abs(np.diff(grey, axis=2)).mean(axis=(1, 2))
+    yield " edges", np.abs(down).mean(axis=(1, 2)) + np.abs(across).mean(axis=(1, 2))
+    yield " sharpness", ratio(energy(np.diff(down, axis=1), np.diff(across, axis=2)), energy(down, across))
+    yield from moment_columns(grey)
     for row, band in enumerate(np.array_split(grey, GRID, axis=1)):
         for column, cell in enumerate(np.array_split(band, GRID, axis=2)):
             yield f" cell {row},{column}", cell.mean(axis=(1, 2))
+
+
+def moment_columns(grey):
+    """Where the light of each image lies, how far it spreads and how it leans: first and second moments, in pixels.
+
+    grey: (rows, height, width); an image's darkest pixel counts as no light.
+    """
+    grey = grey - grey.min(axis=(1, 2), keepdims=True)
+    light, y, x = grey.sum(axis=(1, 2)), np.arange(grey.shape[1]), np.arange(grey.shape[2])
+    by_row, by_column = grey.sum(axis=2), grey.sum(axis=1)
+    centre_y, centre_x = ratio(by_row @ y, light), ratio(by_column @ x, light)
+    variance_y = np.maximum(ratio(by_row @ y**2, light) - centre_y**2, 0)
+    variance_x = np.maximum(ratio(by_column @ x**2, light) - centre_x**2, 0)
+    yield " centre down", centre_y
+    yield " centre across", centre_x
+    yield " spread down", np.sqrt(variance_y)
+    yield " spread across", np.sqrt(variance_x)
+    yield " slant", ratio(ratio((grey @ x.astype(grey.dtype)) @ y, light) - centre_x * centre_y, variance_y)
+
+
+def energy(*images):
+    return sum(np.einsum("nij,nij->n", image, image) for image in images)
+
+
+def ratio(above, below):
+    """0 where there is nothing below, as in an image of one shade."""
+    return np.divide(above, below, out=np.zeros(len(above)), where=below != 0)
 
 
 def label_columns(label, values):

@@ -56,7 +56,7 @@ def drifting(workplace, capsys):
 def test_the_same_data_is_no_drift_and_status_0(drifting):
     status, said = drifting()
     assert status == 0, said
-    assert "input: 40 comparisons: 40 none" in said
+    assert "input: 53 comparisons: 53 none" in said
 
 
 def test_noise_is_drift_and_status_4_kept_in_the_registry_and_shown_on_a_page(workplace, drifting):

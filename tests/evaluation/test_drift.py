@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binom, chi2, chi2_contingency, ks_2samp, norm
+from scipy.special import softmax
+from scipy.stats import binom, chi2, chi2_contingency, fisher_exact, ks_2samp, norm
 
 from pipeline.config import Drift, Evaluation
 from pipeline.data.blocks import blocks
@@ -15,7 +16,8 @@ SIMULATIONS = 100_000
 def compared(reference, new, config=None):
     """The results of comparing two blocks: column name -> values."""
     before = profile.profile([reference])
-    return drift.compare(drift.INPUT, before, profile.count(before.columns, [new]), config or Drift())
+    config = config or Drift()
+    return drift.judged(drift.input_groups(before, profile.count(before.columns, [new]), config), config.rate)
 
 
 def verdicts(results):
@@ -71,6 +73,22 @@ def test_the_binned_distance_comes_near_scipys_and_never_exceeds_it():
     expected = ks_2samp(one, other)
     assert 0.95 * expected.statistic <= effect <= expected.statistic
     assert p_value >= expected.pvalue
+
+
+def test_the_largest_change_of_a_share_is_fishers_test_of_one_name_times_the_names():
+    one, other = np.array([30.0, 50, 20, 0]), np.array([100.0, 70, 60, 0])
+    effect, p_value, _, detail = drift.share_test(["a", "b", "c", "never"], one, other, Drift())
+    sides = [fisher_exact([[50, 50], [70, 160]], alternative=side).pvalue for side in ("less", "greater")]
+    assert p_value == pytest.approx(3 * 2 * min(sides))
+    assert effect == pytest.approx(2 * np.arcsin(np.sqrt(70 / 230)) - 2 * np.arcsin(np.sqrt(0.5)))
+    assert detail == "b: 50 % then, 30.43 % now"
+
+
+def test_a_single_comparison_weighs_as_much_as_a_group_of_many():
+    many, single = [drift.Result(drift.INPUT, "x", "m", 1_000, 1_000, 1.0, 0.5, 0.1, drift.NONE)] * 200, 0.003
+    single = drift.Result(drift.INPUT, "label y", "m", 1_000, 1_000, 1.0, single, 0.1, drift.NONE)
+    assert drift.judged([many, [single]], 0.01)[-1].verdict == drift.DRIFT
+    assert drift.judged([[*many, single]], 0.01)[-1].verdict == drift.NONE
 
 
 def test_neighbouring_bins_are_joined_until_enough_rows_can_be_expected():
@@ -141,14 +159,28 @@ def columns(spec, images, labels):
     return profile.data_columns(spec, {"image": images}, {"digit": labels})
 
 
+def by_nearest_centre(images, labels):
+    """Probabilities of a simple model that takes each image for the class whose mean image is nearest."""
+    flat = images.reshape(len(images), -1) / 16
+    centres = np.stack([flat[labels == digit].mean(axis=0) for digit in range(10)])
+    return softmax(-np.square(flat[:, None] - centres).sum(axis=2), axis=1)
+
+
+@pytest.mark.slow
 def test_undrifted_digits_raise_no_more_false_alarms_than_the_stated_rate(all_digits):
     images, labels, spec = all_digits
     rng, block, alarms = np.random.default_rng(0), columns(spec, images, labels), 0
+    label, outputs = spec.labels["digit"], by_nearest_centre(images, labels)
     config = Drift(rate=0.05, psi=0, distance=0, effect=0)  # chance alone
     for _ in range(500):
-        order = rng.permutation(len(labels))
-        halves = [{name: values[half] for name, values in block.items()} for half in np.array_split(order, 2)]
-        alarms += drift.DRIFT in verdicts(compared(*halves, config))
+        halves = np.array_split(rng.permutation(len(labels)), 2)
+        before, after = ({name: values[half] for name, values in block.items()} for half in halves)
+        reference = profile.profile([before])
+        groups = drift.input_groups(reference, profile.count(reference.columns, [after]), config)
+        said = profile.predictions(label, labels[halves[0]], outputs[halves[0]])
+        says = profile.predictions(label, labels[halves[1]], outputs[halves[1]], said.profile.columns)
+        of_model = drift.compare_predictions({"digit": said}, {"digit": says}, config)
+        alarms += drift.DRIFT in verdicts(drift.judged([*groups, of_model], config.rate))
     assert alarms <= binom.ppf(0.99, 500, config.rate)
 
 
@@ -168,6 +200,12 @@ def rotated(rng, images, labels, hit):
     return changed, labels
 
 
+def moved(rng, images, labels, hit):
+    changed = images.copy()
+    changed[hit] = np.roll(images[hit], 1, axis=2)
+    return changed, labels
+
+
 def knocked_out(rng, images, labels, hit):
     gone = hit[labels[hit] == 0]
     keep = np.setdiff1d(np.arange(len(labels)), gone)
@@ -177,6 +215,7 @@ def knocked_out(rng, images, labels, hit):
 SHIFTS = [
     (noisy, 0.5, True),
     (noisy, 1.0, True),
+    (moved, 0.1, True),
     (rotated, 0.5, True),
     (rotated, 1.0, True),
     (knocked_out, 0.1, False),  # a tenth of a tenth of the rows: nothing sees that in 1,000
@@ -215,7 +254,7 @@ LABEL = class_label(["a", "b", "c"])
 def said(one, other):
     before = profile.predictions(LABEL, *one)
     after = profile.predictions(LABEL, *other, before.profile.columns)
-    results = drift.compare_predictions({"y": before}, {"y": after}, Drift())
+    results = drift.judged([drift.compare_predictions({"y": before}, {"y": after}, Drift())], Drift().rate)
     return {result.subject for result in results if result.verdict == drift.DRIFT}
 
 

@@ -95,6 +95,25 @@ def test_images_become_statistics_and_a_grid():
     assert found["label y"].tolist() == ["no", "yes", "yes"]
 
 
+def test_an_image_that_is_moved_turned_or_blurred_differs_in_where_its_light_lies_or_in_sharpness():
+    images = np.zeros((4, 12, 12, 1), np.float32)
+    images[0, 3:9, 5] = images[1, 3:9, 7] = 1  # an upright stroke, and the same two pixels aside
+    images[2, np.arange(3, 9), np.arange(3, 9)] = 1  # leaning
+    images[3, 3:9, 4:7] = 1 / 3  # wider and paler
+    found = columns_of(Feature((12, 12, 1), "float32"), images, labels=np.array([0, 1, 1, 0]))
+    assert found["x centre across"].tolist() == pytest.approx([5, 7, 5.5, 5])
+    assert found["x centre down"].tolist() == pytest.approx([5.5] * 4)
+    assert found["x spread across"].tolist() == pytest.approx([0, 0, np.sqrt(35 / 12), np.sqrt(2 / 3)])
+    assert found["x slant"].tolist() == pytest.approx([0, 0, 1, 0], abs=1e-5)
+    assert found["x sharpness"][3] < found["x sharpness"][0] == found["x sharpness"][1]
+
+
+def test_an_image_of_one_shade_has_no_moments_and_no_sharpness():
+    found = columns_of(Feature((8, 8, 1), "uint8"), np.full((3, 8, 8, 1), 7, np.uint8))
+    for name in ("sharpness", "centre down", "spread across", "slant"):
+        assert found[f"x {name}"].tolist() == [0, 0, 0]
+
+
 def test_sequences_become_lengths_means_and_spreads():
     steps = np.array([[1.0, 0.0], [3.0, 0.0], [5.0, 2.0], [7.0, 7.0]])
     found = columns_of(Feature((None, 2), "float32"), Sequences(steps, np.array([0, 2, 3, 4])))
