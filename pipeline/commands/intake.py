@@ -1,9 +1,8 @@
 """What `runs`, `registry` and `drift series` do before they ask: take the journals in, and end those left open."""
 
-from contextlib import suppress
 from datetime import UTC, datetime
 
-from pipeline.errors import RunError
+from pipeline.errors import RegistryError, RunError
 from pipeline.registry import journal, store
 from pipeline.runtime import run_folder
 
@@ -19,10 +18,12 @@ def end(engine, path):
 
     Returns how many lines that was.
     """
-    with suppress(RunError, OSError), run_folder.held(path.parent):
-        last = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="microseconds")
-        journal.Journal(path).add(
-            journal.END, at=last, status=run_folder.INTERRUPTED, message="its process ended without a word"
-        )
-        return store.take_in(engine, path)
-    return 0
+    try:
+        store.take_in(engine, path)  # a journal that is refused is left as it is
+        with run_folder.held(path.parent):  # no longer than it takes: the run may be about to go on
+            last = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="microseconds")
+            why = "its process ended without a word"
+            journal.Journal(path).add(journal.END, at=last, status=run_folder.INTERRUPTED, message=why)
+    except (RegistryError, RunError, OSError):
+        return 0
+    return store.take_in(engine, path)

@@ -59,6 +59,16 @@ def test_the_next_ingest_ends_a_run_that_was_killed_and_none_that_is_at_work(roo
     assert store.verify(engine, root) == (4, [])
 
 
+def test_a_journal_that_was_changed_is_not_ended(root):
+    path = write_run(root, "changed", status="running")
+    engine = store.connect(Registry(), root)
+    store.require_revision(engine)
+    store.take_in(engine, path)
+    path.write_bytes(before := path.read_bytes().replace(b"train", b"other"))
+    assert main(["registry", "ingest", f"run.root={root}"]) == 2
+    assert path.read_bytes() == before
+
+
 def test_a_damaged_journal_is_named_and_keeps_no_other_out(root, capsys):
     path = root / "a" / journal.NAME
     path.write_bytes(path.read_bytes()[:-5] + b"\n")
