@@ -10,6 +10,8 @@ from pipeline.preflight.findings import Finding
 FEW_STEPS = 10
 PROBES = 64  # moments of the run at which the schedule is looked at
 EARLY = 0.9  # share of the run before which a schedule that has ended was too short
+EARLY_STEP = 0.5  # the same of one that falls in steps, whose last one is often a quarter of the run or more
+STILL = 1e-2  # change of the rate, as a share of it, that is none
 
 # Learning rates between which models are trained with each optimizer: about a hundredth of Keras's default to fifty
 # times it, wider where practice is (SGD up to 1; Adadelta, whose own scale makes 1 usual; Lion, whose authors advise a
@@ -61,7 +63,8 @@ def _monitors(setup):
             yield Finding("monitor-mode", f"{place}.mode", found, f"{place}.mode=auto")
         if callback.patience >= training.epochs:
             found = f"patience of {callback.patience} in a run of {training.epochs} epochs."
-            yield Finding("patience-too-long", f"{place}.patience", found, f"{place}.patience={training.epochs // 3}")
+            yield Finding("patience-too-long", f"{place}.patience", found,
+                          f"{place}.patience={training.epochs // 3 or 'null'}")  # fmt: skip
     if training.plateau.patience is not None and _has_schedule(setup):
         found = "the optimizer's learning rate is a schedule."
         yield Finding("plateau-with-schedule", "training.plateau", found, "training.plateau.patience=null")
@@ -109,7 +112,7 @@ def _schedule(setup):
     else:
         rates = np.array([float(optimizer.learning_rate)])
     key = "optimizer.config.learning_rate"
-    if rates.max() <= 0 or rates.min() < 0:
+    if not (rates.max() > 0 and rates.min() >= 0):  # NaN as well
         yield Finding("learning-rate-zero", key, f"from {rates.min():g} to {rates.max():g}.", f"{key}=0.001")
         return
     names = (kind.__name__ for kind in type(optimizer).__mro__)
@@ -120,23 +123,37 @@ def _schedule(setup):
 
 
 def _length(schedule, rates, moments, total):
-    """Whether a schedule that comes to an end does so when the run does."""
-    if hasattr(schedule, "decay_rate"):
-        return  # exponential and inverse-time decay have no end
-    far = 1_000 * total + 10**9
-    last, later = float(schedule(far)), float(schedule(2 * far))
-    if last != later or (np.isclose(rates, rates[0]).all() and np.isclose(last, rates[0])):
-        return  # constant, or without an end
+    """Whether a schedule that comes to an end does so when the run does, and one without an end moves at all."""
+    far = 1e3 * total + 1e9
+    last, later = float(schedule(far)), float(schedule(2.6 * far))  # not twice: restarts that double would look ended
+    has_end = last == later and not hasattr(schedule, "decay_rate")  # exponential decay comes near 0 and goes on
+    key, mend = "optimizer.config.learning_rate", _ending_with(schedule, total)
+    if np.allclose(rates, rates[0], rtol=STILL, atol=0):
+        if not np.isclose(last, rates[0], rtol=STILL, atol=0):
+            found = f"the rate goes from {rates[0]:g} to {rates[-1]:g} in all of the run's {total:,} steps."
+            yield Finding("schedule-longer", key, found, mend)
+        return
+    if last != later:
+        return
     span = max(abs(rates.max() - last), abs(float(schedule(0)) - last))
     away = np.abs(rates - last) > 1e-3 * span
-    key, mend = "optimizer.config.learning_rate", "Leave decay_steps out of the schedule's config."
-    if not away.any() or (moments[away].max() + 1) / total < EARLY:
-        end = int(moments[away].max()) if away.any() else 0
+    end = int(moments[away].max()) + 1 if away.any() else 0
+    if end / total < (EARLY_STEP if hasattr(schedule, "boundaries") else EARLY):
         found = f"the schedule has ended by step {end:,} of {total:,}, at {last:g}."
         yield Finding("schedule-shorter", key, found, mend)
-    elif abs(rates[-1] - last) > 0.1 * span:
+    elif has_end and abs(rates[-1] - last) > 0.1 * span:
         found = f"the run ends after {total:,} steps at {rates[-1]:g}; the schedule would come to {last:g}."
         yield Finding("schedule-longer", key, found, mend)
+
+
+def _ending_with(schedule, total):
+    """What makes a schedule end when a run of so many steps does."""
+    if hasattr(schedule, "boundaries"):
+        return f"boundaries below {total:,} in optimizer.config.learning_rate.config"
+    warmup = getattr(schedule, "warmup_steps", 0) if getattr(schedule, "warmup_target", None) is not None else 0
+    if warmup >= total:
+        return f"optimizer.config.learning_rate.config.warmup_steps={total // 10}, and no decay_steps"
+    return f"optimizer.config.learning_rate.config.decay_steps={total - warmup}"
 
 
 def _jit(setup):

@@ -13,6 +13,8 @@ def build(config, total_steps, key="optimizer"):
     have."""
     arguments = dict(config.config)
     match arguments.get("learning_rate"):
+        case int(rate) if not isinstance(rate, bool):
+            arguments["learning_rate"] = float(rate)  # YAML's 1, which Keras refuses
         case {"class_name": name, **rest} if _decays(name):
             given = rest.get("config", {})
             warmup = given.get("warmup_steps", 0) if given.get("warmup_target") is not None else 0

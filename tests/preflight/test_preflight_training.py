@@ -16,8 +16,15 @@ def head():
 
 
 def cosine(steps, **config):
-    config = {"initial_learning_rate": 0.1, "decay_steps": steps, **config}
-    return ("SGD", {"learning_rate": {"class_name": "CosineDecay", "config": config}})
+    return schedule("CosineDecay", decay_steps=steps, **config)
+
+
+def schedule(name, **config):
+    return ("SGD", {"learning_rate": {"class_name": name, "config": {"initial_learning_rate": 0.1, **config}}})
+
+
+def exponential(steps, rate):
+    return schedule("ExponentialDecay", decay_steps=steps, decay_rate=rate)
 
 
 def piecewise(*boundaries):
@@ -41,7 +48,11 @@ WRONG = {
     "half a cosine": ("schedule-shorter", {"optimizer": cosine(10)}),
     "a cosine of ten runs": ("schedule-longer", {"optimizer": cosine(200)}),
     "a warm-up beyond the run": ("schedule-longer", {"optimizer": cosine(100, warmup_target=0.2, warmup_steps=50)}),
+    "a decay to nothing": ("schedule-shorter", {"optimizer": exponential(1, 0.3)}),
+    "a decay that never comes": ("schedule-longer", {"optimizer": exponential(10**5, 0.9)}),
+    "steps down at once": ("schedule-shorter", {"optimizer": piecewise(2, 4)}),
     "steps down beyond the run": ("schedule-longer", {"optimizer": piecewise(100, 200)}),
+    "a rate that is no number": ("learning-rate-zero", {"optimizer": ("SGD", {"learning_rate": float("nan")})}),
     "a rate of 0": ("learning-rate-zero", {"optimizer": ("SGD", {"learning_rate": 0.0})}),
     "a rate for another optimizer": ("learning-rate-range", {"optimizer": ("Adam", {"learning_rate": 1.0})}),
     "a tiny rate": ("learning-rate-range", {"optimizer": ("SGD", {"learning_rate": 1e-9})}),
@@ -71,12 +82,13 @@ RIGHT = {
     "mode auto of AUC": {"metrics": ["AUC"], "kind": "one_hot", "early_stopping": EarlyStopping(2, "val_auc")},
     "plateau": {"plateau": Plateau(2)},
     "a cosine over the run": {"optimizer": cosine(20)},
-    "a cosine of its own length": {"optimizer": ("SGD", {"learning_rate": {
-        "class_name": "CosineDecay", "config": {"initial_learning_rate": 0.1}}})},
+    "a cosine of its own length": {"optimizer": schedule("CosineDecay")},
     "warm-up and cosine": {"optimizer": cosine(15, warmup_target=0.2, warmup_steps=5)},
-    "exponential decay": {"optimizer": ("SGD", {"learning_rate": {"class_name": "ExponentialDecay", "config": {
-        "initial_learning_rate": 0.1, "decay_steps": 5, "decay_rate": 0.9}}})},
+    "exponential decay": {"optimizer": exponential(5, 0.9)},
     "two steps down": {"optimizer": piecewise(8, 19)},
+    "steps down at half and three quarters": {"optimizer": piecewise(10, 15)},
+    "restarts that double": {"optimizer": schedule("CosineDecayRestarts", first_decay_steps=5)},
+    "Adadelta at 1": {"optimizer": ("Adadelta", {"learning_rate": 1})},
     "Adam": {"optimizer": ("Adam", {"learning_rate": 0.001})},
     "Lion": {"optimizer": ("Lion", {"learning_rate": 1e-4})},
     "accumulated gradients": {"optimizer": ("SGD", {"learning_rate": 0.1, "gradient_accumulation_steps": 2})},
@@ -117,3 +129,7 @@ def test_a_monitor_whose_direction_keras_does_not_know_needs_a_mode(found):
     assert "monitor-direction" in found(build, early_stopping=EarlyStopping(2, "val_p_accuracy"), **options)
     assert "monitor-direction" not in found(build, early_stopping=EarlyStopping(2, "val_p_accuracy", "max"), **options)
     assert "monitor-mode" in found(build, early_stopping=EarlyStopping(2, "val_p_accuracy", "min"), **options)
+
+
+def test_a_schedule_is_looked_at_beyond_the_steps_an_int32_counts(found):
+    assert "schedule-shorter" in found(head(), optimizer=piecewise(10), epochs=10**6)
