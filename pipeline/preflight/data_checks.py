@@ -11,22 +11,27 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from scipy import stats
 
 from pipeline.data import feed
 from pipeline.data.checks import blocks, may_lack_values
 from pipeline.data.examples import Images, Sequences, Shards
 from pipeline.files import whole_file
 from pipeline.preflight.findings import Finding
+from pipeline.preflight.setup import built_for
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL
 
 COPIES = 0.01  # share of a split's rows found in training, below which they are only mentioned
 BEYOND_CHANCE = 5  # times the share of training rows that repeat within training
-MOST_COLUMNS = 4_096  # columns of a feature looked at one by one
+MOST_COLUMNS = 4_096  # pairs of a feature's column and a label's looked at one by one
 FEWEST = 50  # rows from which a column that tells the label is no accident
 REPEATED = 5  # rows a value, from which a value that always has one label is no accident
-CORRELATION = 0.99999
+OTHERWISE = 10  # rows with another value than the most frequent, from which a value for each class is no accident
+NOISE = 0.02  # share of the rows a leak may tell wrongly, of those that guessing the most frequent class does
+CORRELATION = 0.999  # of the values or of their ranks; a copy with 4 % of noise has it
+SCREEN = 5_000  # rows on which every column is looked at; all rows are only where it tells the label there
 UNSCALED = 20.0  # deviation, or distance of the mean from 0, of what meets weights first
-CHANNELS = (1, 3, 4)
+CHANNELS = (1, 2, 3, 4)
 
 
 def check(setup):
@@ -57,23 +62,20 @@ def check_scale(prediction):
         if layer not in told and max(abs(mean), deviation) > UNSCALED:
             told.add(layer)
             found = f"what reaches its weights has mean {mean:.3g}, deviation {deviation:.3g}, largest {largest:.3g}."
-            mend = "model.preprocessing=[{class_name: Normalization, config: {axis: -1}}]"
+            mend = "'model.preprocessing=[{class_name: Normalization, config: {axis: -1}}]'"
             yield Finding("unscaled-inputs", layer, found, mend)
 
 
 def check_channels(setup):
     """Yield image features whose channels lie in another axis than the convolutions take them from."""
-    orders = {
-        layer.data_format
-        for layer in setup.layers
-        if isinstance(getattr(layer, "kernel_size", None), tuple) and len(layer.kernel_size) == 2
-    }
+    convolutions = [layer for layer in setup.layers if len(getattr(layer, "kernel_size", None) or ()) == 2]
     for name, feature in setup.spec.features.items():
         if len(feature.shape) != 3 or None in feature.shape:
             continue
         first, middle, last = feature.shape
         looks = "channels_first" if first in CHANNELS and last not in CHANNELS and middle > 4 else None
         looks = "channels_last" if last in CHANNELS and first not in CHANNELS and middle > 4 else looks
+        orders = {layer.data_format for layer in convolutions if built_for(layer)[1:] == feature.shape}
         if looks and orders and looks not in orders:
             found = f"images of shape {feature.shape} look like {looks}; the convolutions take {', '.join(orders)}."
             yield Finding("channel-order", name, found, "Move the axis: images.transpose(0, 2, 3, 1).")
@@ -101,8 +103,7 @@ def _look(setup):
         columns = _columns(setup, train, name, feature)
         if columns is not None:
             yield from _constant(name, feature, columns)
-            if columns.ndim == 2 and columns.shape[1] <= MOST_COLUMNS and len(feature.shape) <= 1:
-                yield from _leaks(spec, name, columns, train.labels)
+            yield from _leaks(spec, name, feature, train)
     yield from _copies(setup)
 
 
@@ -116,7 +117,7 @@ def _classes(spec, split, part):
         if label.kind == CLASS and values.dtype.kind in "iu":
             shown = set(np.unique(values).tolist())
         elif label.kind in (ONE_HOT, MULTI_LABEL):
-            shown = set(np.flatnonzero((values > 0).any(axis=0)).tolist())
+            shown = set(np.flatnonzero((values.reshape(-1, values.shape[-1]) > 0).any(axis=0)).tolist())
         else:
             continue
         absent = [label.classes[index] for index in range(len(label.classes)) if index not in shown]
@@ -168,43 +169,72 @@ def _constant(name, feature, columns):
     yield Finding("constant-feature", name, found, f"Leave the column out of {name!r}.")
 
 
-def _leaks(spec, name, columns, labels):
-    """Columns that tell a label by themselves."""
-    if len(columns) < FEWEST:
+def _leaks(spec, name, feature, part):
+    """Columns that tell a label by themselves; each pixel is one, and of rows of many lengths each number of a step."""
+    column = part.features[name]
+    steps = column.lengths if isinstance(column, Sequences) else 1
+    values = column.values if isinstance(column, Sequences) else column
+    columns = values.reshape(len(values), -1)
+    targets = list(_targets(spec, part.labels, columns))
+    if len(part) < FEWEST or columns.shape[1] * len(targets) > MOST_COLUMNS:
         return
-    for label_name, label in spec.labels.items():
-        values = labels[label_name]
-        if label.kind == MULTI_LABEL or (label.kind == REAL and label.width > 1):
-            continue
-        targets = values.argmax(axis=1) if label.kind == ONE_HOT else values.reshape(-1)
-        tells = _correlated if label.kind == REAL else _separating
-        for column in range(columns.shape[1]):
-            how = tells(columns[:, column], targets)
+    for target, tells, values in targets:
+        values = np.repeat(values, steps)
+        few = slice(None, None, max(len(values) // SCREEN, 1))
+        for place in range(columns.shape[1]):
+            how = tells(columns[few, place], values[few]) and tells(columns[:, place], values)
             if how:
-                place = f"{name}, column {column}" if columns.shape[1] > 1 else name
-                yield Finding("label-leak", place, f"{how} {label_name!r}.", f"Leave it out of {name!r}.")
+                place = np.unravel_index(place, [size for size in feature.shape if size is not None])
+                where = f"{name}, column {', '.join(map(str, place))}" if columns.shape[1] > 1 else name
+                yield Finding("label-leak", where, f"{how} {target}.", f"Leave it out of {name!r}.")
+
+
+def _targets(spec, labels, columns):
+    """Yield (what it is called, how a column tells it, (rows,) values) of each thing that one number could tell; none
+    where the label is the feature, as it is for an autoencoder."""
+    for name, label in spec.labels.items():
+        tells = _correlated if label.kind == REAL else _separating
+        values = labels[name].argmax(axis=-1) if label.kind == ONE_HOT else labels[name]
+        if values.ndim == 1:
+            yield repr(name), tells, values
+        elif values.ndim == 2 and not np.array_equal(values, columns):
+            for place, column in enumerate(values.T):
+                yield f"{name!r}, column {place}", tells, column
 
 
 def _correlated(column, targets):
     if column.dtype.kind not in "fiu" or np.ptp(column) == 0 or np.ptp(targets) == 0:
         return None
-    share = np.corrcoef(column.astype(np.float64), targets.astype(np.float64))[0, 1]
-    return f"it has a correlation of {share:.6f} with" if abs(share) >= CORRELATION else None
+    values = column.astype(np.float64), targets.astype(np.float64)
+    for of, pair in (("", values), (" of ranks", map(stats.rankdata, values))):
+        share = np.corrcoef(*pair)[0, 1]
+        if abs(share) >= CORRELATION:
+            return f"it has a correlation{of} of {share:.6f} with"
+    return None
 
 
 def _separating(column, targets):
-    """How a column tells a class label: each of its few values has one class, or thresholds tell all classes."""
-    classes = len(np.unique(targets))
-    if classes < 2:
-        return None
+    """How a column tells a class label, but for a few rows: each of its few values has one class, or each class one
+    value, or thresholds tell all classes."""
+    classes, targets = np.unique(targets, return_inverse=True)
     different, codes = np.unique(column.astype(str) if column.dtype == object else column, return_inverse=True)
-    if 1 < len(different) <= len(column) / REPEATED:
-        pairs = len(np.unique(codes.astype(np.int64) * (int(targets.max()) + 1) + targets))
-        if pairs == len(different):
+    if len(classes) < 2 or len(different) < 2:
+        return None
+    rows, of_class, of_value = len(targets), np.bincount(targets), np.bincount(codes)
+    tolerated = NOISE * (rows - of_class.max())
+    if len(different) <= rows / REPEATED:
+        pairs, counts = np.unique(codes.astype(np.int64) * len(classes) + targets, return_counts=True)
+        told, fixed = np.zeros(len(different), int), np.zeros(len(classes), int)
+        np.maximum.at(told, pairs // len(classes), counts)
+        np.maximum.at(fixed, pairs % len(classes), counts)
+        if rows - told.sum() <= tolerated:
             return "each of its values has one class of"
+        others = rows - of_value.max()
+        if others >= OTHERWISE and rows - fixed.sum() <= NOISE * others:
+            return "it has one value for each class of"
     if column.dtype.kind in "fiu":
         ordered = targets[np.argsort(column, kind="stable")]
-        if np.count_nonzero(np.diff(ordered)) == classes - 1:
+        if np.count_nonzero(np.diff(ordered)) - (len(classes) - 1) <= 2 * tolerated:
             return "its order alone tells the class of"
     return None
 

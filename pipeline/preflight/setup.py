@@ -66,3 +66,8 @@ class Setup:
 def is_binary(label):
     """Whether a label is one of two classes, so that a single unit, the probability of the second, can tell it."""
     return label.kind == CLASS and label.width == 2
+
+
+def built_for(layer):
+    """The shape of the input a layer was built for, the batch's axis first; () where it has not been told."""
+    return tuple(next(iter((getattr(layer, "_build_shapes_dict", None) or {}).values()), None) or ())

@@ -7,6 +7,7 @@ import numpy as np
 
 from pipeline.data.feed import bucket_boundaries
 from pipeline.preflight.findings import Finding
+from pipeline.preflight.setup import built_for
 
 SMALL = 8  # values behind a mean and variance, below which they are mostly noise
 LEAK = 1e-3  # change of an output, as a share of it, that is no rounding
@@ -115,8 +116,8 @@ def _without_one(setup):
 
 def _values_per_row(layer):
     """Numbers that a batch normalisation averages of one row: those of all axes but the channels'."""
-    shape = next(iter((getattr(layer, "_build_shapes_dict", None) or {}).values()), None)
-    if shape is None:
+    shape = built_for(layer)
+    if not shape:
         return 1
     axis = layer.axis % len(shape)
     others = [size for place, size in enumerate(shape) if place not in (0, axis)]

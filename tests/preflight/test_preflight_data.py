@@ -41,6 +41,9 @@ WRONG = {
     "the label as a column": ("label-leak", with_column(CLASS)),
     "the label shifted and scaled": ("label-leak", with_column(CLASS * -5.0 + 3)),
     "the label with noise": ("label-leak", with_column(CLASS + 0.1 * normal(60))),
+    "one column of the one-hot label": ("label-leak", with_column(CLASS == 1)),
+    "the label in another order": ("label-leak", with_column(np.array([2, 0, 1])[CLASS])),
+    "a finer label": ("label-leak", with_column(CLASS * 10 + np.arange(60) // 3 % 2)),
     "large numbers": ("unscaled-inputs", normal(60, 4) * 1000),
     "numbers far from 0": ("unscaled-inputs", normal(60, 4) + 500),
 }
@@ -56,9 +59,41 @@ def test_sound_data_is_passed_without_a_word(found):
     assert found(head()) == {}
 
 
-def test_real_labels_in_a_column_are_found(found):
+@pytest.mark.parametrize("told", [lambda x: 2 * x + 1, np.exp, lambda x: x + 0.02 * normal(61)[1:]])
+def test_real_labels_in_a_column_are_found(found, told):
     x = normal(60, 4)
-    assert "label-leak" in found([layers.Dense(1)], "real", 1, x=x, values=2 * x[:, 3] + 1)
+    assert "label-leak" in found([layers.Dense(1)], "real", 1, x=x, values=told(x[:, 3]))
+
+
+@pytest.mark.parametrize(
+    "column", [CLASS + 0.6 * normal(60), np.arange(60) // 7 % 2, np.arange(60)], ids=["good", "coin", "row number"]
+)
+def test_a_feature_that_says_something_of_the_label_is_no_leak(found, column):
+    assert "label-leak" not in found(head(), x=with_column(column))
+
+
+def test_a_label_that_a_few_rows_of_a_column_contradict_has_leaked(found):
+    labels = np.arange(600) % 3
+    x = normal(600, 4)
+    x[:, 1] = np.where(np.arange(600) % 100 == 50, 0, labels)
+    assert "label-leak" in found(head(), x=x, values=labels, rows=600)
+
+
+def test_a_pixel_that_tells_the_label_is_found_by_its_place(found):
+    x = normal(60, 3, 3, 1)
+    x[:, 0, 2, 0] = CLASS
+    assert found([layers.Flatten(), *head()], x=x, shape=(3, 3, 1))["label-leak"].place == "x, column 0, 2, 0"
+
+
+def test_one_of_several_labels_that_leaks_is_named(found):
+    x, labels = normal(60, 4), normal(60, 3) + 1
+    x[:, 1] = labels[:, 2]
+    assert "'y', column 2" in found([layers.Dense(3)], "real", 3, x=x, values=labels)["label-leak"].found
+
+
+def test_an_autoencoder_leaks_nothing(found):
+    x = normal(60, 4)
+    assert "label-leak" not in found([layers.Dense(4)], "real", 4, x=x, values=x)
 
 
 def test_labels_that_are_not_finite_are_found(found):
@@ -120,6 +155,11 @@ def test_images_with_their_channels_in_front_are_mentioned(found):
     assert "channel-order" not in found(
         [layers.Conv2D(2, 2), layers.Flatten(), layers.Dense(3, "softmax")], x=normal(60, 12, 12, 3), shape=(12, 12, 3)
     )
+
+
+def test_a_model_that_moves_the_channels_by_itself_is_passed(found):
+    body = [layers.Permute((2, 3, 1)), layers.Conv2D(2, 2), layers.Flatten()]
+    assert "channel-order" not in found([*body, *head()], x=normal(60, 3, 12, 12), shape=(3, 12, 12))
 
 
 # ---- the cache -------------------------------------------------------------------------------------------------------
