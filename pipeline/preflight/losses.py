@@ -1,5 +1,6 @@
 """The loss against the last activation and the labels."""
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,6 +61,7 @@ DEMANDS = {
     losses.CTC: Demand(SEQUENCE, ()),
 }
 CATEGORICAL = (DISTRIBUTION, MARGIN)
+OVERLAPS = (losses.Dice, losses.Tversky)  # of areas: no likelihood, so that a softmax fits as well
 
 
 def check(setup, prediction):
@@ -118,9 +120,10 @@ def _of_loss(name, label, output, loss, values):
         yield from _pairs_rows(name, label, output, loss)
         return
     if demand.output == SEQUENCE:
-        yield Finding("loss-needs-sequences", name, f"{kind} with {label.kind} labels.", "objective.loss=null")
+        if not (label.kind == CLASS and len(label.shape) == 1 and len(output.shape) == 2):
+            yield Finding("loss-needs-sequences", name, f"{kind} with {label.kind} labels.", "objective.loss=null")
         return
-    mismatch = [*_kinds(name, label, output, demand, kind)]
+    mismatch = [*_kinds(name, label, output, demand, kind, values)]
     yield from mismatch
     if mismatch:
         return  # what follows takes it for granted that the loss is for such labels
@@ -132,7 +135,7 @@ def _of_loss(name, label, output, loss, values):
     yield from _values(name, label, output, demand, loss, values)
 
 
-def _kinds(name, label, output, demand, loss):
+def _kinds(name, label, output, demand, loss, values):
     """Whether the loss is for labels of this kind."""
     found = f"{loss} with {label.kind} labels of width {label.width} and {output.width} output units."
     categorical = demand.output in CATEGORICAL
@@ -150,6 +153,8 @@ def _kinds(name, label, output, demand, loss):
             yield Finding("two-units-binary", name, found, "units: 1 in the last layer, or objective.loss=null")
         else:
             yield Finding("integer-labels", name, found, "objective.loss=sparse_categorical_crossentropy")
+    elif label.kind == REAL and demand.output == PROBABILITY and values.min() >= 0 and values.max() <= 1:
+        return  # shares, such as the pixels that an autoencoder gives back
     elif label.kind == REAL:
         yield Finding("real-labels", name, found, "objective.loss=mean_squared_error")
     elif label.kind == MULTI_LABEL:
@@ -161,9 +166,11 @@ def _kinds(name, label, output, demand, loss):
 def _shape(name, label, output, loss):
     """Whether every number of a row's output has its own in the label."""
     shape, widths = output.shape, (1, 2) if is_binary(label) else (label.width,)
+    axes = label.shape if label.kind == CLASS else label.shape[:-1]  # none, but for a label a step or a pixel
     mend = f"units: {label.width} in the last layer."
-    if len(shape) > 1:
-        yield Finding("output-rank", name, f"a row's output has the shape {shape}; {loss} takes (units,).", mend)
+    if shape[:-1] != axes:
+        taken = ", ".join([*map(str, axes), "units"])
+        yield Finding("output-rank", name, f"a row's output has the shape {shape}; {loss} takes ({taken}).", mend)
     elif output.width not in widths:
         found = f"{output.width} output units for {label.kind} labels of width {label.width}."
         spread = label.kind != CLASS and 1 in (output.width, label.width)
@@ -180,7 +187,10 @@ def _pairs_rows(name, label, output, loss):
         return tf.TensorSpec((PRIME, *shape), dtype)
 
     specs = of(label.shape, label.dtype), of(output.shape, tf.float32)
-    graph = tf.function(loss.call, autograph=False).get_concrete_function(*specs).graph
+    try:
+        graph = tf.function(loss.call, autograph=False).get_concrete_function(*specs).graph
+    except Exception:  # a loss of the user's own may raise anything; the step that is tried tells what
+        return
     for operation in graph.get_operations():
         for tensor in operation.outputs:
             if tensor.shape.rank is not None and tensor.shape.as_list().count(PRIME) > 1:
@@ -195,7 +205,7 @@ def _activation(name, label, output, demand, loss):
     reading = output.reading
     made = f"{type(loss).__name__}{'(from_logits)' if from_logits(loss) else ''} over the {reading.operation} of "
     made += f"{reading.layer!r}"
-    if reading.operation == "Softmax" and output.shape[-1:] == (1,):
+    if reading.operation in ("Softmax", "LogSoftmax") and output.shape[-1:] == (1,):
         yield Finding("softmax-of-one", name, f"{made}, of one unit.", "activation: sigmoid in the last layer")
         return
     if reading.operation == "Softmax" and not output.sums_to_one and np.isfinite(output.values).all():
@@ -206,11 +216,13 @@ def _activation(name, label, output, demand, loss):
                       "activation: sigmoid in the last layer")  # fmt: skip
         return
     if demand.output in (DISTRIBUTION, PROBABILITY) and from_logits(loss):
-        yield from _logits(name, output, made)
+        if reading.operation == "LogSoftmax" and demand.output == DISTRIBUTION:
+            return  # softmax leaves log-probabilities what they are
+        yield from _logits(name, output, loss, made)
     elif demand.output == DISTRIBUTION:
-        yield from _distribution(name, output, made)
+        yield from _distribution(name, output, loss, made)
     elif demand.output == PROBABILITY:
-        yield from _probability(name, label, output, made)
+        yield from _probability(name, label, output, loss, made)
     elif demand.output in (POSITIVE, ABOVE_MINUS_ONE):
         if demand.output == POSITIVE and reading.low < 0:
             yield Finding("log-of-negative", name, f"{made}, which can be negative.", "activation: softplus")
@@ -226,18 +238,33 @@ def _activation(name, label, output, demand, loss):
     if label.kind != REAL and demand.output not in (DISTRIBUTION, PROBABILITY):
         if demand.output in (NUMBER, POSITIVE, ABOVE_MINUS_ONE):
             found = f"{made}, for {label.kind} labels."
-            yield Finding("distance-on-classes", name, found, "objective.loss=null picks the cross-entropy.")
+            yield Finding("distance-on-classes", name, found, "objective.loss=null, which picks the cross-entropy.")
         if not output.is_probability:
             found = f"{made} leaves 0 to 1."
             yield Finding("scores-not-probabilities", name, found, "activation: softmax or sigmoid, if it matters")
 
 
-def _logits(name, output, made):
+def _on_logits(activation, loss):
+    """What mends a loss of probabilities over others: the activation, or the same loss on logits, if it has that."""
+    line = f", or {_line(loss, from_logits=True)}" if hasattr(loss, "from_logits") else ""
+    return f"activation: {activation} in the last layer{line}"
+
+
+def _line(loss, **changed):
+    """The config line of a loss of Keras's with some of its arguments changed."""
+    kind = next(kind for kind in type(loss).__mro__ if kind in DEMANDS)
+    usual = kind().get_config()
+    config = {name: value for name, value in (loss.get_config() | changed).items() if value != usual.get(name)}
+    spelled = ", ".join(f"{name}: {json.dumps(value)}" for name, value in config.items())
+    if not config:
+        return f"objective.loss={kind.__name__}"
+    return f"'objective.loss={{class_name: {kind.__name__}, config: {{{spelled}}}}}'"
+
+
+def _logits(name, output, loss, made):
     reading = output.reading
     if output.is_probability:
-        yield Finding("probabilities-as-logits", name, f"{made}.", "from_logits: false in objective.loss")
-    elif reading.operation == "LogSoftmax":
-        return  # softmax leaves log-probabilities what they are
+        yield Finding("probabilities-as-logits", name, f"{made}.", _line(loss, from_logits=False))
     elif reading.low >= 0 or reading.high <= 0:
         yield Finding("one-sided-logits", name, f"{made}.", "activation: linear in the last layer")
     elif max(-reading.low, reading.high) < np.inf:
@@ -245,23 +272,25 @@ def _logits(name, output, made):
                       "activation: linear in the last layer")  # fmt: skip
 
 
-def _distribution(name, output, made):
+def _distribution(name, output, loss, made):
     reading = output.reading
     if output.is_distribution:
         return
     if reading.high <= 0:
-        yield Finding("log-probabilities", name, f"{made}.", "from_logits: true in objective.loss")
+        yield Finding("log-probabilities", name, f"{made}.", _on_logits("softmax", loss))
     elif output.is_probability:
         yield Finding("sigmoid-with-categorical", name, f"{made}.", "activation: softmax in the last layer")
     else:
-        yield Finding("logits-as-probabilities", name, f"{made}.", "activation: softmax, or from_logits: true")
+        yield Finding("logits-as-probabilities", name, f"{made}.", _on_logits("softmax", loss))
 
 
-def _probability(name, label, output, made):
+def _probability(name, label, output, loss, made):
     if output.reading.high <= 0:
         yield Finding("log-probabilities", name, f"{made}.", "activation: sigmoid in the last layer")
     elif not output.is_probability:
-        yield Finding("logits-as-probabilities", name, f"{made}.", "activation: sigmoid, or from_logits: true")
+        yield Finding("logits-as-probabilities", name, f"{made}.", _on_logits("sigmoid", loss))
+    elif isinstance(loss, OVERLAPS):
+        return
     elif label.kind == ONE_HOT and output.is_distribution:
         yield Finding("binary-loss-over-softmax", name, f"{made}.", "objective.loss=categorical_crossentropy")
     elif label.kind == ONE_HOT:

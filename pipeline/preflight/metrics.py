@@ -46,7 +46,7 @@ def check(setup, prediction, batch):
 
 def _labels(place, label, output, metric):
     """Whether the metric is for such labels."""
-    mend = "objective.metrics=[accuracy]" if label.kind != REAL else "objective.metrics=[mean_absolute_error]"
+    mend = f"'objective.metrics=[{'accuracy' if label.kind != REAL else 'mean_absolute_error'}]'"
     found = f"{label.kind} labels of width {label.width}, {output.width} output units."
     one_unit = is_binary(label) and output.width == 1
     if type(metric) in (metrics.Mean, metrics.Sum):
@@ -60,7 +60,7 @@ def _labels(place, label, output, metric):
             yield Finding("metric-labels", place, f"{found} It compares class indices with class indices.", mend)
     elif isinstance(metric, SPARSE):
         if label.kind != CLASS or one_unit:
-            instead = "objective.metrics=[BinaryAccuracy]" if one_unit else mend
+            instead = "'objective.metrics=[BinaryAccuracy]'" if one_unit else mend
             yield Finding("metric-labels", place, f"{found} It takes class indices and a unit a class.", instead)
     elif isinstance(metric, ROWS):
         if label.kind != ONE_HOT:
@@ -83,10 +83,10 @@ def _output(place, label, output, metric):
         takes_logits = from_logits(metric) or getattr(metric, "_from_logits", False)
         if takes_logits and output.is_probability:
             yield Finding("metric-on-logits", place, f"takes logits; {made} gives probabilities.",
-                          "from_logits: false in the metric")  # fmt: skip
+                          "from_logits: false in the config of the metric")  # fmt: skip
         elif not takes_logits and not output.is_probability:
             yield Finding("metric-on-logits", place, f"takes probabilities; {made} gives others.",
-                          "from_logits: true in the metric")  # fmt: skip
+                          _with(metric, "from_logits: true"))  # fmt: skip
     elif isinstance(metric, (*CONFUSION, metrics.BinaryAccuracy, metrics.BinaryIoU)):
         threshold = _threshold(metric)
         if not output.is_probability and 0 < threshold < 1:
@@ -98,6 +98,11 @@ def _output(place, label, output, metric):
     k = getattr(metric, "_fn_kwargs", {}).get("k")
     if k is not None and k >= output.width:
         yield Finding("top-k-of-all", place, f"k is {k}, of {output.width} classes.", f"k: {max(output.width // 3, 1)}")
+
+
+def _with(metric, argument):
+    """A metric as it stands in objective.metrics, with one argument more."""
+    return f"{{class_name: {type(metric).__name__}, config: {{{argument}}}}} in objective.metrics"
 
 
 def _threshold(metric):

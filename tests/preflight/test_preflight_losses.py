@@ -8,6 +8,7 @@ from keras import layers, ops
 
 from pipeline.models import architecture
 from pipeline.preflight.catalogue import CATALOGUE, ERROR
+from pipeline.spec import Label
 from pipeline.training.objectives.supervised import Supervised
 
 SCE, CCE, BCE = "SparseCategoricalCrossentropy", "CategoricalCrossentropy", "BinaryCrossentropy"
@@ -121,6 +122,8 @@ WRONG = [
     *[("sigmoid-with-categorical", "sigmoid", loss, kind) for loss, kind in ((SCE, CLASSES), (CCE, HOT), (KLD, HOT),
       ("CategoricalFocalCrossentropy", HOT), ("CategoricalGeneralizedCrossEntropy", CLASSES))],
     *[("softmax-on-multi-label", "softmax", loss, MULTI) for loss in (BCE, "Dice", MSE)],
+    ("softmax-of-one", "log_softmax", logits(BCE), TWO, 1),
+    ("one-sided-logits", "log_softmax", logits(BCE), MULTI),
     *[("softmax-of-one", "softmax", loss, kind, 1) for loss, kind in ((BCE, TWO), (BCE, ONE_LABEL), (MSE, ONE_REAL))],
     *[("binary-loss-over-softmax", "softmax", loss, HOT) for loss in (BCE, "BinaryFocalCrossentropy")],
     ("one-hot-with-sigmoid", "sigmoid", BCE, HOT),
@@ -166,7 +169,7 @@ def test_what_does_not_go_together_is_found_under_its_code(found, case):
     assert set(errors(findings)) <= {code, *CONSEQUENCES}, errors(findings)
 
 
-CONSEQUENCES = ("loss-not-finite", "gradient-not-finite", "unreachable-labels")
+CONSEQUENCES = ("loss-not-finite", "gradient-not-finite", "unreachable-labels", "output-ignores-input")
 
 RIGHT = [
     ("softmax", SCE, CLASSES),
@@ -225,9 +228,49 @@ def test_scaled_real_labels_go_with_a_sigmoid(found):
     assert not errors(found([layers.Dense(1, "sigmoid")], "real", 1, MSE, values=values))
 
 
+@pytest.mark.parametrize("width", [1, 4])
+def test_shares_go_with_a_sigmoid_and_a_binary_loss(found, width):
+    x = np.random.default_rng(0).random((60, width), np.float32)
+    values = x[:, 0] if width == 1 else x
+    assert not errors(found([layers.Dense(width, "sigmoid")], "real", width, BCE, values=values))
+
+
 def test_soft_labels_go_with_a_softmax(found):
     soft = np.full((60, 3), 0.1, np.float32) + 0.7 * np.eye(3, dtype=np.float32)[np.arange(60) % 3]
     assert not errors(found([layers.Dense(3, "softmax")], "one_hot", 3, CCE, values=soft))
+
+
+@pytest.mark.parametrize("loss", ["Dice", "Tversky"])
+def test_an_overlap_of_areas_goes_with_a_softmax_without_a_word(found, loss):
+    assert found([layers.Dense(3, "softmax")], "one_hot", 3, loss) == {}
+
+
+def a_label_a_step(kind, classes, shape):
+    rows = np.arange(60 * int(np.prod(shape))).reshape(60, *shape) % max(len(classes), 2)
+    dtype = np.int64 if kind == "class" else np.float32
+    return {"y": (Label(kind, classes, len(classes), shape, np.dtype(dtype).name), rows.astype(dtype))}
+
+
+STEPS = a_label_a_step("class", ("a", "b", "c"), (6,))
+PIXELS = a_label_a_step("multi_label", ("inside",), (4, 4, 1))
+
+
+@pytest.mark.parametrize(
+    "labels, shape, model, loss",
+    [
+        (STEPS, (6, 2), lambda: [layers.GRU(4, return_sequences=True), layers.Dense(3, "softmax")], None),
+        (STEPS, (14, 2), lambda: [layers.GRU(4, return_sequences=True), layers.Dense(4)], "CTC"),
+        (PIXELS, (4, 4, 1), lambda: [layers.Conv2D(1, 3, padding="same", activation="sigmoid")], "Dice"),
+        (PIXELS, (4, 4, 1), lambda: [layers.Conv2D(1, 3, padding="same")], logits(BCE)),
+    ],
+    ids=["steps", "aligned", "overlap", "pixels"],
+)
+def test_a_label_a_step_or_a_pixel_goes_with_an_output_for_each(found, labels, shape, model, loss):
+    assert not errors(found(model(), labels=labels, shape=shape, loss=loss))
+
+
+def test_an_output_a_row_for_a_label_a_step_is_found(found):
+    assert "output-rank" in found([layers.GRU(4), layers.Dense(3, "softmax")], labels=STEPS, shape=(6, 2))
 
 
 def test_unit_length_embeddings_go_with_the_circle_loss(found):

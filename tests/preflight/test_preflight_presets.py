@@ -125,6 +125,12 @@ def test_presets_of_the_data_that_is_shipped_are_passed_without_a_word_on_model_
     assert told <= {"last-batch-of-one"}
 
 
+@pytest.mark.slow
+def test_each_of_several_tasks_is_held_against_its_own_label(root):
+    told = found("experiment=digits_multi_task data.labels=[digit,ink] model.filters=[4] objective.loss=mse", root)
+    assert [(finding.code, finding.place) for finding in told if finding.is_error] == [("integer-labels", "digit")]
+
+
 def test_every_preset_is_looked_at():
     every = {f"{path.parent.name}/{path.stem}" for path in composition.PRESETS.glob("*/*.yaml")}
     about_a_model = {name for name in every if not name.startswith("registry/")}
