@@ -5,16 +5,21 @@ import json
 
 
 def digest(model):
-    """The sha256, in hexadecimal, of a model's get_config() and of which of its layers are trainable.
+    """The sha256, in hexadecimal, of the configs of a model and of all layers in it, and of what is trainable.
 
-    A model without a get_config counts by its layers' classes and shapes of weights.
+    The layers count by themselves too: a subclassed model's own config says nothing of what its layers became. What
+    has no config counts by its class.
     """
-    try:
-        described = model.get_config()
-    except (NotImplementedError, TypeError):
-        described = [type(layer).__name__ for layer in model._flatten_layers()]
-    described = [described, [[variable.path, variable.shape, variable.trainable] for variable in model.variables]]
+    described = [_described(layer) for layer in model._flatten_layers()]
+    described += [[variable.path, variable.shape, variable.trainable] for variable in model.variables]
     return hashlib.sha256(json.dumps(described, sort_keys=True, default=_kind).encode()).hexdigest()
+
+
+def _described(layer):
+    try:
+        return [type(layer).__name__, layer.get_config()]
+    except (NotImplementedError, TypeError):
+        return [type(layer).__name__]
 
 
 def _kind(value):

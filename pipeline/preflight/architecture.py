@@ -42,6 +42,11 @@ def check_connections(setup, prediction):
         if not output.features:
             found = f"made by {output.reading.operation} in {output.reading.layer!r}, from no feature."
             yield Finding("output-ignores-input", name, found, "Connect it to the model's input.")
+        elif output.is_constant:
+            made = f"{output.reading.operation} in {output.reading.layer!r}"
+            found = f"{made} gives all rows of a batch the same numbers, under other weights too."
+            mend = "Look for a product with 0, a difference of equal tensors, a softmax of one unit, or dead units."
+            yield Finding("output-ignores-input", name, found, mend)
     for name in setup.spec.features:
         if name not in used and used:
             yield Finding("input-unused", name, "no output depends on it.", "Leave it out of the data's features.")

@@ -307,7 +307,7 @@ DATA = {
     "unscaled-inputs": warning(
         "Numbers far from 0 or far larger than 1 reach the first weights: gradients grow with them and initial "
         "weights are made for numbers around 1.",
-        "model.preprocessing=[{class_name: Normalization, config: {axis: -1}}]",
+        "'model.preprocessing=[{class_name: Normalization, config: {axis: -1}}]'",
     ),
     "label-leak": warning(
         "One input column tells the label by itself. Such a column is often the label in disguise, and missing when "
@@ -345,7 +345,8 @@ ARCHITECTURE = {
     ),
     "layer-unused": warning("The layer was never built: no call of the model reaches it.", "Remove it, or call it."),
     "output-ignores-input": error(
-        "No path leads from the input to this output: every row gets the same prediction.",
+        "Every row gets the same prediction: no path leads from the input to this output, or what comes along it is "
+        "cancelled.",
         "Connect the output to the input.",
     ),
     "input-unused": warning("No path leads from this feature to any output.", "Leave the feature out, or connect it."),
@@ -434,6 +435,11 @@ TRIAL = {
         "The gradient of the first batch is 0 everywhere: dead units, saturated activations, or a branch that starts "
         "at 0 on purpose.",
         "Lower the learning rate or inputs that saturate, or take another initializer.",
+    ),
+    "gradient-vanishes": warning(
+        "On its way back the gradient has shrunk a billionfold: these weights stay what they are while others learn. "
+        "Many saturating layers in a row (sigmoid, tanh) do that.",
+        "Take relu or gelu, a normalisation between the layers, or residual connections.",
     ),
     "update-not-finite": error(
         "After one update a variable is no finite number.", "Lower optimizer.config.learning_rate."

@@ -8,6 +8,7 @@ from pipeline.preflight.catalogue import CATALOGUE, ERROR
 
 WIDTH = 110
 MOST_WORDS = 300  # characters of an error that are told
+FRAMES = ("Exception encountered", "Graph execution error", "Detected at node", "<stack traces", "File ")
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ def as_json(findings):
 
 
 def words_of(error):
-    """What an error of Keras says, without colours and without the line that only names the layer's call."""
+    """What an error of Keras or TensorFlow says, without colours and the lines that only say where it was raised."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if not line.startswith("Exception encountered")] or lines
+    telling = [line for line in lines if not line.startswith(FRAMES)] or lines
     return telling[0][:MOST_WORDS] if telling else type(error).__name__

@@ -11,6 +11,7 @@ from pipeline.spec import PADDING
 
 WEIGHTS = "trainable weights"
 MORE_STEPS = 3  # of padding, to see whether it changes what the model says
+OTHER_WEIGHTS = 3  # draws of noise on all weights, before an output is said to be the same for every row
 DROPPED = "does not support masking"  # Keras's warning where a layer drops a mask
 
 
@@ -20,13 +21,15 @@ class Output:
 
     reading: what it is made by. values: (rows, ...) on the batch. padding_shift: the largest change of a value, as a
     share of the largest value, when rows are filled up further, or the shortest not at all; 0 where all rows are of
-    one length. features: the names of those it depends on.
+    one length. features: the names of those it depends on. is_constant: whether rows that differ all get the same,
+    under other weights too.
     """
 
     reading: graph.Reading
     values: np.ndarray
     padding_shift: float
     features: frozenset
+    is_constant: bool
 
     @property
     def shape(self):
@@ -34,8 +37,8 @@ class Output:
 
     @property
     def width(self):
-        """Numbers a row."""
-        return int(np.prod(self.shape, dtype=int))
+        """Units: numbers along the last axis."""
+        return self.shape[-1] if self.shape else 1
 
     @property
     def sums_to_one(self):
@@ -95,8 +98,12 @@ def predict(setup, x):
         shifts = dict.fromkeys(outputs, 0.0)
         if any(feature.variable_length for feature in setup.spec.features.values()):
             shifts = _padding_shifts(setup, concrete, x, outputs)
+        constant = _constant(setup, concrete, x, outputs)
     return Prediction(
-        {name: Output(readings[name], outputs[name], shifts[name], features_of[name]) for name in outputs},
+        {
+            name: Output(readings[name], outputs[name], shifts[name], features_of[name], name in constant)
+            for name in outputs
+        },
         tuple((layer, *(float(number) for number in numbers)) for layer, numbers in zip(met, summaries)),
         tuple(str(warning.message).splitlines()[0] for warning in said if DROPPED in str(warning.message)),
     )
@@ -117,6 +124,27 @@ def _weights(setup, here):
 def _summary(tensor):
     values = tf.cast(tensor, tf.float32)
     return tf.stack([tf.reduce_mean(values), tf.math.reduce_std(values), tf.reduce_max(tf.abs(values))])
+
+
+def _constant(setup, concrete, x, outputs):
+    """The names of the outputs that are the same for all rows. A last layer that starts at 0 makes them so at first;
+    hence noise is put on all weights that the function reads, which the caller puts back."""
+    read = {id(variable) for variable in concrete.graph.variables}
+    weights = [variable for variable in setup.model.trainable_variables if id(variable.value) in read]
+    constant = set()
+    if not all(_rows_alike(value) for value in _numpy(tf.nest.flatten(x))):
+        constant = {name for name, values in outputs.items() if _rows_alike(values)}
+    for draw in range(OTHER_WEIGHTS if constant else 0):
+        for place, variable in enumerate(weights):
+            noise = tf.random.stateless_normal(variable.shape, (draw, place))
+            variable.assign(variable + tf.cast(noise, variable.dtype))
+        others, _ = _numpy(concrete(x))
+        constant = {name for name in constant if _rows_alike(others[name])}
+    return constant
+
+
+def _rows_alike(values):
+    return bool((values == values[:1]).all())
 
 
 def _padding_shifts(setup, concrete, x, outputs):

@@ -13,6 +13,7 @@ from pipeline.preflight.findings import Finding, words_of
 from pipeline.training import gradients
 from pipeline.training.steps import make_step
 
+VANISHED = 1e-9  # a weight matrix's largest gradient, as a share of the model's largest, below which it does not learn
 CHANCE = (0.3, 3.0)  # an initial loss between these shares of guessing's is nothing to speak of
 
 
@@ -84,6 +85,7 @@ def check(setup, trial):
                 "every number of its gradient is 0.",
                 "Nothing, where the branch starts at 0 on purpose; else model.kernel_initializer=he_normal.",
             )
+    yield from _vanished(trial.gradients)
     gradients_are_finite = all(finite for _, connected, finite, _ in trial.gradients if connected)
     if trial.broken and losses_are_finite and gradients_are_finite:
         yield Finding(
@@ -92,6 +94,20 @@ def check(setup, trial):
             "holds NaN or infinity after one update.",
             "Lower optimizer.config.learning_rate.",
         )
+
+
+def _vanished(gradients):
+    """Biases are left out: where a normalisation follows, their gradient is rounding only."""
+    most = max((largest for _, _, finite, largest in gradients if finite), default=0)
+    matrices = [(largest, variable.path) for variable, _, _, largest in gradients if len(variable.shape) > 1]
+    small = [(largest, path) for largest, path in matrices if 0 < largest < VANISHED * most]
+    if small:
+        largest, path = min(small)
+        found = (
+            f"its largest gradient is {largest:.1e}, the model's is {most:.1e}; so small are those of {len(small)} of "
+        )
+        found += f"{len(matrices)} weight matrices."
+        yield Finding("gradient-vanishes", path, found, "activation: relu or gelu, or LayerNormalization in between")
 
 
 def initial_loss(setup, batch, prediction):
@@ -113,7 +129,7 @@ def initial_loss(setup, batch, prediction):
                 "initial-loss",
                 name,
                 f"the loss of the first batch is {found:.3g}; equal guessing has {guessing:.3g}.",
-                "model.preprocessing=[{class_name: Normalization, config: {axis: -1}}]",
+                "'model.preprocessing=[{class_name: Normalization, config: {axis: -1}}]'",
             )
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
+from pipeline.preflight.inspection import inspect
 from pipeline.spec import Feature, class_label
 
 HEAD = layers.Dense
@@ -43,6 +44,18 @@ class Hoarder(keras.Model):
         return self.head(x)
 
 
+class Aimless(keras.Model):
+    """Gives every row the same, and has weights that no call reads."""
+
+    def __init__(self):
+        super().__init__()
+        self.spare, self.head = layers.Dense(3), layers.Dense(3, "softmax")
+        self.spare.build((None, 4))
+
+    def call(self, x, training=False):
+        return self.head(x - x)
+
+
 def of(make):
     def build(x):
         model = make()
@@ -69,6 +82,9 @@ WRONG = {
     "never called": ("layer-unused", lambda: of(Hoarder)),
     "of constants": ("output-ignores-input", lambda: lambda x: HEAD(3, "softmax")(ops.zeros_like(x))),
     "of its shape": ("output-ignores-input", lambda: lambda x: HEAD(3, "softmax")(ops.ones_like(x))),
+    "a product with 0": ("output-ignores-input", lambda: lambda x: HEAD(3, "softmax")(HEAD(4)(x) * 0.0)),
+    "a difference of equals": ("output-ignores-input", lambda: lambda x: HEAD(3, "softmax")(x - x)),
+    "thirty sigmoids": ("gradient-vanishes", lambda: [*(HEAD(4, "sigmoid") for _ in range(30)), HEAD(3, "softmax")]),
     "dropout not told": ("no-training-flag", lambda: of(lambda: Unhanded(layers.Dropout(0.5)))),
     "batch norm not told": ("no-training-flag", lambda: of(lambda: Unhanded(layers.BatchNormalization()))),
     "noise not told": ("no-training-flag", lambda: of(lambda: Unhanded(layers.GaussianNoise(0.1)))),
@@ -89,6 +105,14 @@ def test_what_cannot_learn_is_found_under_its_code(found, case):
     assert code in findings, [*findings]
 
 
+def test_weights_are_put_back_where_an_output_was_tried_with_others(prepared):
+    setup = prepared(of(Aimless))
+    before = [weight.copy() for weight in setup.model.get_weights()]
+    assert "output-ignores-input" in {finding.code for finding in inspect(setup)}
+    for old, now in zip(before, setup.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, now)
+
+
 RIGHT = {
     "dropout": lambda: [HEAD(4, "relu"), layers.Dropout(0.5), HEAD(3, "softmax")],
     "dropout of none": lambda: [HEAD(4, "relu"), layers.Dropout(0.0), HEAD(3, "softmax")],
@@ -98,6 +122,8 @@ RIGHT = {
     "batch norm without centre": lambda: [layers.BatchNormalization(center=False), HEAD(3, "softmax")],
     "first layer frozen": lambda: [*frozen(HEAD(4, "relu")), HEAD(3, "softmax")],
     "head of zeros": lambda: [HEAD(4, "relu"), HEAD(3, "softmax", kernel_initializer="zeros")],
+    "head and body of zeros but for a bias": lambda: [HEAD(4, "sigmoid", kernel_initializer="zeros"),
+                                                      HEAD(3, "softmax", kernel_initializer="zeros")],
     "residual": lambda: lambda x: HEAD(3, "softmax")(x + HEAD(4)(x)),
     "shared layer": lambda: lambda x: HEAD(3, "softmax")(twice(HEAD(4, "relu"), x)),
     "recurrent without dropout": lambda: [layers.Reshape((2, 2)), layers.GRU(4), HEAD(3, "softmax")],
@@ -146,6 +172,15 @@ def test_a_sound_model_is_not_refused(found, case):
 def test_a_model_changed_after_compile_is_found(found, change):
     model = [HEAD(3, "relu"), layers.Dropout(0.1), HEAD(3, "softmax"), HEAD(3, "softmax")]
     assert "changed-after-compile" in found(model, change=change)
+
+
+def test_a_layer_of_a_subclassed_model_changed_after_compile_is_found(found):
+    def swap(model):
+        model.head.activation = keras.activations.sigmoid
+
+    handing = of(lambda: Handing(HEAD(4, "relu")))
+    assert "changed-after-compile" in found(handing, change=swap)
+    assert "changed-after-compile" not in found(handing)
 
 
 def numbers(*shape):
