@@ -33,8 +33,8 @@ def locked(lock_path):
         pin = re.match(r"([\w.-]+)==([^\s;\\]+)", line)
         if not pin:
             raise EnvironmentMismatch(
-                f"{lock_path}, line {number}: expected NAME==VERSION; found {line!r}. Locks are written by `make lock`; "
-                "take back the edit."
+                f"{lock_path}, line {number}: expected NAME==VERSION; found {line!r}. Take back the edit; locks "
+                "are written by `make lock`."
             )
         packages[normalised(pin[1])] = pin[2]
     if not packages:
