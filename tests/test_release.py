@@ -19,7 +19,7 @@ PROJECT = Path(__file__).parents[1]
 ENGINE = """#!/bin/sh
 echo "$*" >>"$ENGINE_LOG"
 case " $* " in *" ${ENGINE_FAILS:-nothing at all} "*) exit 1 ;; esac
-case " $* " in *" ${ENGINE_HANGS:-nothing at all} "*) echo "hangs as $$"; exec sleep 600 ;; esac
+case " $* " in *" ${ENGINE_HANGS:-nothing at all} "*) echo hangs; exec sleep 600 ;; esac
 named() { while [ $# -gt 1 ]; do [ "$1" != --tag ] || echo "$2"; shift; done; }
 case $1 in
 build) touch "$ENGINE_IMAGES/$(named "$@")" ;;
@@ -187,13 +187,11 @@ def test_a_release_that_is_stopped_leaves_nothing_and_no_engine_at_work(clone, h
     command = [sys.executable, "scripts/release.py", "1.2.3"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(command, cwd=clone.root, env=clone.environment | {"ENGINE_HANGS": hangs}, **pipes) as process:
-        engine = next(int(line.split()[-1]) for line in process.stdout if line.startswith("hangs as"))
+        next(line for line in process.stdout if line == "hangs\n")
         process.send_signal(number)
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=60)  # the pipe ends once nothing holds it any more, the engine too
     assert process.returncode == 128 + number and "Traceback" not in said
     assert clone.left() == []
-    with pytest.raises(ProcessLookupError):
-        os.kill(engine, 0)
 
 
 def test_a_failing_test_of_the_image_itself_ends_the_release(clone):

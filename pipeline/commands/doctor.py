@@ -88,7 +88,7 @@ def lock(config):
 
 
 def image():
-    found = environment.describe()["image"]
+    found = environment.image()
     if found is None:
         return Finding("image", OK, "none, this is no container of the project's")
     name = f"version {found['version']}, {found['id'] or 'started by hand'}"
@@ -99,7 +99,7 @@ def image():
 
 
 def code():
-    found = environment.describe()["git"]
+    found = environment.revision()
     if found["commit"] is None:
         return Finding("code", NOTE, "no commit: git knows none here", "runs will not know which code made them")
     if found["dirty"]:

@@ -102,8 +102,8 @@ def describe():
                 for package, version, installed in lock_differences(lock_path)
             ],
         },
-        "image": _image(),
-        "git": _revision(),
+        "image": image(),
+        "git": revision(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "hostname": host(),
@@ -144,7 +144,7 @@ def _table(differences):
     return "\n".join(f"  {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}" for row in rows)
 
 
-def _image():
+def image():
     """What docker/Dockerfile and scripts/run tell the program of the image it runs in; None outside of one."""
     if "PIPELINE_IMAGE_LOCK" not in os.environ:
         return None
@@ -155,12 +155,12 @@ def _image():
     }
 
 
-def _revision():
+def revision():
     """The commit of the code. In a container, where there is no git, the one it was started or built from."""
-    revision = os.environ.get("PIPELINE_REVISION") or _ask_git()
-    if revision == "unknown":
+    found = os.environ.get("PIPELINE_REVISION") or _ask_git()
+    if found == "unknown":
         return {"commit": None, "dirty": None}
-    return {"commit": revision.removesuffix("-dirty"), "dirty": revision.endswith("-dirty")}
+    return {"commit": found.removesuffix("-dirty"), "dirty": found.endswith("-dirty")}
 
 
 def _ask_git():

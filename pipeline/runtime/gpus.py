@@ -1,5 +1,6 @@
 """Why TensorFlow sees no GPU, or sees one it serves badly. Imports no TensorFlow: it is asked in another process."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -40,7 +41,7 @@ def surroundings(words):
         driver=environment.driver_version(environment.DRIVER.read_text()) if environment.DRIVER.exists() else None,
         device=DEVICE.exists(),
         visible=os.environ.get("CUDA_VISIBLE_DEVICES"),
-        libraries=environment.lock_in_use() != environment.CPU_LOCK,
+        libraries=importlib.util.find_spec("nvidia") is not None,  # what all of them install into
         container="PIPELINE_IMAGE_LOCK" in os.environ or Path("/.dockerenv").exists(),
         words=words,
     )
