@@ -65,8 +65,9 @@ def test_a_journal_that_was_changed_is_not_ended(root):
     store.require_revision(engine)
     store.take_in(engine, path)
     path.write_bytes(before := path.read_bytes().replace(b"train", b"other"))
-    assert main(["registry", "ingest", f"run.root={root}"]) == 2
+    main(["registry", "ingest", f"run.root={root}"])
     assert path.read_bytes() == before
+    assert main(["registry", "verify", f"run.root={root}"]) == 2
 
 
 def test_a_damaged_journal_is_named_and_keeps_no_other_out(root, capsys):
