@@ -269,8 +269,7 @@ def take_in_content(connection, path, uuid, head, content):
             apply(connection, taken.id, new)
         except (KeyError, TypeError, AttributeError) as error:
             raise RegistryError(
-                f"{path}: expected lines as this program writes them; one lacks what they hold, or holds something else "
-                f"({error!r})."
+                f"{path}: expected lines as this program writes them; one lacks what it should hold ({error!r})."
             ) from None
         digest.update(content[taken.journal_bytes :])
         change_run(connection, taken.id, journal_bytes=len(content), journal_sha256=digest.hexdigest())
