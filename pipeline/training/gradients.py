@@ -1,13 +1,14 @@
 """Gradients looked at while training: their norms, how far they move the weights, and whether losses pull apart."""
 
 import json
+import math
 from itertools import combinations
 from typing import NamedTuple
 
 import tensorflow as tf
-from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 
 from pipeline.files import whole_file
+from pipeline.training.histograms import HistogramFile
 
 TINY = 1e-12  # in place of a norm of 0
 
@@ -88,7 +89,7 @@ class Watch:
     def __init__(self, every, folder, histograms):
         self.every = every
         self.path = folder / "gradients.jsonl"
-        self.writer = tf.summary.create_file_writer(str(folder / "tensorboard" / "gradients")) if histograms else None
+        self.histograms = HistogramFile(folder / "tensorboard" / "gradients") if histograms else None
 
     def begin(self, step):
         """Go on after so many steps of the run: later lines are of a process that was killed, and come again."""
@@ -96,25 +97,16 @@ class Watch:
         with whole_file(self.path) as file:
             file.writelines(json.dumps(line).encode() + b"\n" for line in kept)
 
-    def is_due(self, step):
-        return step % self.every == 0
-
     def until_due(self, step):
-        """Steps before the next that is due, from one that is not."""
-        return self.every - step % self.every
+        """Steps before the next that is due; 0 where this one is."""
+        return -step % self.every
 
     def keep(self, step, epoch, looks):
         line = {"step": step + 1, "epoch": epoch + 1, "updates": {name: _plain(seen) for name, seen in looks.items()}}
         with self.path.open("ab") as file:
             file.write(json.dumps(line).encode() + b"\n")
-        if self.writer is None:
-            return
-        with self.writer.as_default(step + 1):
-            for name, seen in looks.items():
-                for path, gradient in seen.gradients.items():
-                    # made by NumPy: tf.summary.histogram runs some twenty operations one by one
-                    histogram = histogram_pb(f"gradients/{name}/{path}", gradient.numpy())
-                    tf.summary.experimental.write_raw_pb(histogram.SerializeToString())
+        if self.histograms is not None:
+            self.histograms.add(step + 1, _arrays(looks))
 
 
 class Unwatched:
@@ -123,11 +115,8 @@ class Unwatched:
     def begin(self, step):
         pass
 
-    def is_due(self, step):
-        return False
-
     def until_due(self, step):
-        return float("inf")
+        return math.inf
 
     def keep(self, step, epoch, looks):
         raise AssertionError("no step is due")
@@ -147,4 +136,12 @@ def _plain(seen):
         "norm": float(seen.norm),
         "layers": {layer: [float(norm), float(ratio)] for layer, (norm, ratio) in seen.layers.items()},
         "conflicts": {pair: float(cosine) for pair, cosine in seen.conflicts.items()},
+    }
+
+
+def _arrays(looks):
+    return {
+        f"gradients/{name}/{path}": gradient.numpy()
+        for name, seen in looks.items()
+        for path, gradient in seen.gradients.items()
     }

@@ -21,9 +21,11 @@ class Steps:
         self.names = [name for update in objective.updates() for name in watched_names(update)]
         jit = objective.jit
         step = make_step(objective)
-        self.several = _several(tf.function(step, jit_compile=jit, reduce_retracing=True))
+        compiled = tf.function(step, jit_compile=jit, reduce_retracing=True)
+        observed = tf.function(make_observed_step(objective), jit_compile=jit, reduce_retracing=True)
+        self.several = _several(compiled)
         self.stacked = _stacked(step, self.stack)
-        self.observed = _observed(tf.function(make_observed_step(objective), jit_compile=jit, reduce_retracing=True))
+        self.looking = _looking(compiled, observed)
         self.several.get_concrete_function(tf.data.IteratorSpec(element_spec), tf.TensorSpec([], tf.int32))
 
     def take(self, batches, count):
@@ -34,9 +36,10 @@ class Steps:
         """Train `stack` steps, whose batches are of one shape: the fastest way where XLA compiles."""
         return self.stacked(batches).numpy()
 
-    def observe(self, batches):
-        """Train one step. Returns what was finite and, by the update's name, a gradients.Look."""
-        finite, looks = self.observed(batches)
+    def take_looking(self, batches, count, place):
+        """Train `count` steps, and look at the gradients of the one with `place` others of them before it. Returns what
+        was finite and, by the update's name, a gradients.Look."""
+        finite, looks = self.looking(batches, tf.constant(count), tf.constant(place))
         return finite.numpy(), looks
 
 
@@ -72,15 +75,22 @@ def _stacked(step, count):
     return stacked
 
 
-def _observed(step):
+def _looking(step, observed):
+    """One call, as without looking: on a small model a call of its own costs more than the look."""
     strategy = tf.distribute.get_strategy()
 
     @tf.function
-    def observed(batches):
-        finite, looks = strategy.run(step, args=(next(batches),))
-        return finite[tf.newaxis], looks
+    def looking(batches, count, place):
+        finite = tf.TensorArray(tf.bool, count)
+        for position in tf.range(place):
+            finite = finite.write(position, strategy.run(step, args=(next(batches),)))
+        found, looks = strategy.run(observed, args=(next(batches),))
+        finite = finite.write(place, found)
+        for position in tf.range(place + 1, count):
+            finite = finite.write(position, strategy.run(step, args=(next(batches),)))
+        return finite.stack(), looks
 
-    return observed
+    return looking
 
 
 def make_step(objective):
@@ -92,10 +102,10 @@ def make_step(objective):
         for update in updates:
             losses, seen, slopes = descend(update, batch, tf.GradientTape())
             move(update, slopes)
-            finite += are_finite(update, losses, slopes)
+            finite.append(are_finite(update, losses, slopes))
             taught |= losses
         objective.measure(batch, taught, seen)
-        return tf.stack(finite)
+        return tf.concat(finite, axis=0)
 
     return step
 
@@ -112,10 +122,10 @@ def make_observed_step(objective):
             before = [tf.identity(variable) for variable in update.variables]
             move(update, slopes)
             looks[update.name] = gradients.look(update, tape, losses, slopes, before)
-            finite += are_finite(update, losses, slopes)
+            finite.append(are_finite(update, losses, slopes))
             taught |= losses
         objective.measure(batch, taught, seen)
-        return tf.stack(finite), looks
+        return tf.concat(finite, axis=0), looks
 
     return step
 
@@ -139,11 +149,11 @@ def watched_names(update):
 
 
 def are_finite(update, losses, slopes):
-    """Scalar bools: of the losses together, and of each gradient."""
-    found = [tf.math.is_finite(tf.add_n(list(losses.values())))]
+    """(names,) bool: of the losses together, and of each gradient. A sum is finite only where every number is."""
+    sums = [tf.add_n(list(losses.values()))]
     if _gradients_must_be_finite(update):
-        found += [tf.math.is_finite(tf.reduce_sum(gradients.values(slope))) for slope in slopes]
-    return found
+        sums += [tf.reduce_sum(gradients.values(slope)) for slope in slopes]
+    return tf.math.is_finite(tf.stack([tf.cast(each, tf.float32) for each in sums]))
 
 
 def _gradients_must_be_finite(update):

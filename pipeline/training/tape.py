@@ -49,22 +49,21 @@ def run(objective, feed, validation, epochs, callbacks, checkpointer, verbose, w
 
 
 def train_epoch(steps, batches, epoch, first, feed, model, callbacks, look_every, watch):
-    """Train an epoch from its step `first` on, `steps_per_execution` in each call, a watched one by itself."""
+    """Train an epoch from its step `first` on, `steps_per_execution` in each call, at most one of them watched."""
     step, calls = first, 0
     while step < feed.steps:
         callbacks.on_train_batch_begin(step - first)
         so_far = epoch * feed.steps + step
-        if watch.is_due(so_far):
-            count = 1
-            finite, looks = steps.observe(batches)
-            watch.keep(so_far, epoch, looks)
+        count = min(model.steps_per_execution, feed.steps - step)
+        until_look = watch.until_due(so_far)
+        if until_look < count:
+            count = min(count, until_look + watch.every)
+            finite, looks = steps.take_looking(batches, count, until_look)
+            watch.keep(so_far + until_look, epoch, looks)
+        elif 0 < steps.stack <= min(count, feed.full_steps - step):
+            count, finite = steps.stack, steps.take_stack(batches)
         else:
-            room = min(feed.steps - step, watch.until_due(so_far))
-            if 0 < steps.stack <= min(room, feed.full_steps - step):
-                count, finite = steps.stack, steps.take_stack(batches)
-            else:
-                count = min(model.steps_per_execution, room)
-                finite = steps.take(batches, count)
+            finite = steps.take(batches, count)
         refuse_not_finite(steps.names, finite, epoch, step)
         step += count
         calls += 1
