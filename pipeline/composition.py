@@ -115,6 +115,12 @@ def _explain(error, overrides):
         return _explain_value(cause)
     groups = [*GROUPS, "experiment"]
     choices_only = [override.input_line for override in _parse(overrides) if override.key_or_group in groups]
+    if len(choices_only) == len(overrides):
+        said = " ".join(str(error).splitlines()[:2])
+        return ConfigError(
+            f"{' '.join(overrides)}: these choices do not go together, since an experiment also sets keys of what it "
+            f"chose itself. Hydra says: {said}"
+        )
     known = _keys(_compose(choices_only)) | set(groups)
     for override in _parse(overrides):
         if override.key_or_group not in known and not override.is_add() and not override.is_force_add():
