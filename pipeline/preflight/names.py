@@ -31,11 +31,13 @@ def check(config):
     match config.objective:
         case c.Adversarial():
             optimizers.build(adversarial.critic_optimizer(config), 1, "objective.critic_optimizer")
-        case c.Supervised(loss=loss, metrics=metrics):
-            if loss is not None:
-                named.loss("objective.loss", loss)
-            for metric in metrics or []:
-                named.metric("objective.metrics", metric)
+        case c.Supervised() as objective:
+            for key, loss in objective.losses().items():
+                if loss is not None:
+                    named.loss(key, loss)
+            for key, metrics in objective.metric_lists().items():
+                for metric in metrics or []:
+                    named.metric(key, metric)
     if isinstance(config.training, c.Fit) and type(config.objective) is not c.Supervised:
         raise ConfigError(
             f"training=fit: expected objective=supervised, since Keras's fit knows no other; found objective="
@@ -43,11 +45,7 @@ def check(config):
         )
     if isinstance(config.training, c.Fit) and config.regularization:
         raise ConfigError("regularization: expected training=tape, since Keras's fit knows none; found training=fit.")
-    if config.regularization.mixup and not isinstance(config.objective, c.Supervised):
-        raise ConfigError(
-            "regularization.mixup: expected an objective with labels, which are mixed with the rows; found objective="
-            f"{c.chosen(config)['objective']}. Set regularization.mixup=0."
-        )
+    check_regularization(config)
     if isinstance(config.model, c.Gan) != isinstance(config.objective, c.Adversarial):
         found = c.chosen(config)
         raise ConfigError(
@@ -55,3 +53,19 @@ def check(config):
             "together: an adversarial objective needs a generator and a critic, and no other one trains them."
         )
     keras.backend.clear_session()  # what was made only to be looked at shall not count up the names of the real ones
+
+
+def check_regularization(config):
+    """Raise ConfigError for a regulariser that has no meaning for the objective."""
+    asked, objective = config.regularization, c.chosen(config)["objective"]
+    if asked.mixup and not isinstance(config.objective, c.Supervised):
+        raise ConfigError(
+            "regularization.mixup: expected an objective with labels, which are mixed with the rows; found objective="
+            f"{objective}. Set regularization.mixup=0."
+        )
+    if asked.gradient_penalty and isinstance(config.objective, c.Adversarial):
+        raise ConfigError(
+            "regularization.gradient_penalty: expected an objective all of whose losses depend on the batch's inputs; "
+            "found objective=adversarial, whose generator sees none. The critic's slope is held by "
+            "objective.loss=wgan_gp and objective.gradient_penalty."
+        )

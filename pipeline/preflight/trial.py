@@ -1,7 +1,9 @@
 """The first training step, tried on one real batch; the model's state is bit for bit what it was before."""
 
 import itertools
+import traceback
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -222,7 +224,17 @@ def _refused(setup, batch, reached, error):
     x, *rest = batch
     given = ", ".join([*_described("x", x), *(line for value in rest for line in _described("y", value))])
     place = f"objective {c.chosen(setup.config).get('objective')}, {reached[-1] if reached else 'before any'} update"
-    return Finding("step-fails", place, f"{words_of(error)} The batch: {given}.", "See what Keras says.")
+    return Finding(
+        "step-fails", place, f"{words_of(error)}{_line_of(error)} The batch: {given}.", "See what Keras says."
+    )
+
+
+def _line_of(error):
+    """The line of code outside of libraries that an error was raised by, as " In FILE, line N: LINE."; else ''."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
+    if not frames or frames[-1].filename == __file__:
+        return ""
+    return f" In {Path(frames[-1].filename).name}, line {frames[-1].lineno}: {frames[-1].line}."
 
 
 def _described(name, value):

@@ -283,6 +283,31 @@ def test_a_step_that_keras_refuses_is_told_in_its_words(found):
     assert "not while training" in found([Refusing(), layers.Dense(3, "softmax")])["step-fails"].found
 
 
+class WrongShape(Supervised):
+    def losses(self, batch):
+        losses, outputs = super().losses(batch)
+        wanted = tf.zeros((7,))
+        return losses | {"distance": tf.reduce_sum(outputs - wanted)}, outputs
+
+
+class OfNothing(Supervised):
+    def losses(self, batch):
+        _, outputs = super().losses(batch)
+        return {"loss": tf.constant(1.0)}, outputs
+
+
+def test_shapes_that_do_not_fit_inside_an_objective_are_told_with_its_name_and_line(found):
+    told = found([layers.Dense(3, "softmax")], objective=WrongShape, engine=c.Tape)["step-fails"]
+    assert "objective supervised, supervised update" in told.place
+    for words in ("outputs - wanted", "3 and 7", "test_preflight_trial.py, line", "x (16, 4) float32", "y (16,)"):
+        assert words in told.found
+
+
+def test_a_loss_that_depends_on_no_variable_is_told_with_the_variable(found):
+    told = found([layers.Dense(3, "softmax", name="only")], objective=OfNothing, engine=c.Tape)["takes-no-part"]
+    assert "only/" in told.place and told.is_error
+
+
 def test_the_page_of_findings_is_current():
     page = Path(__file__).parents[2] / "docs" / "preflight.md"
     assert page.read_text() == catalogue.markdown(), "python -m pipeline.preflight.catalogue > docs/preflight.md"

@@ -134,6 +134,25 @@ def test_several_tasks_are_mixed_too(train, configured):
         assert last["val_digit_accuracy"] > 0.75 and last["val_loss"] < 3
 
 
+DECAY = {"weight_decay": {"*": 0.001}}
+PENALTY = {"gradient_penalty": 0.01}
+FEW = c.DigitTasks(tasks=300, held_out=100)
+OTHERS = {
+    "the GAN": (DECAY, {"objective": c.Adversarial(critic_steps=2), "model": c.Gan(generator=[8], critic=[8])}),
+    "MAML": (DECAY | PENALTY, {"objective": c.Maml(support=3, inner_steps=1), "data": FEW}),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("asked", "case"), OTHERS.values(), ids=OTHERS)
+def test_penalties_go_around_other_objectives_and_a_stopped_run_goes_on(train, configured, asked, case):
+    config = replace(configured(c.Tape, **{**case, "epochs": 2}), regularization=c.Regularization(**asked))
+    whole, again = train(config), train(config, (2, 2))
+    assert again.digest == whole.digest and again.history == whole.history
+    for name in asked:
+        assert 0 < whole.history[-1][name] < 1
+
+
 # ---- what is refused -------------------------------------------------------------------------------------------------
 
 
@@ -168,6 +187,21 @@ def test_a_loss_without_a_slope_by_its_inputs_is_refused_by_the_updates_name():
 def test_fit_is_refused(configured, asked):
     with pytest.raises(ConfigError, match="training=tape"):
         names.check(replace(configured(c.Fit), regularization=c.Regularization(**asked)))
+
+
+@pytest.mark.parametrize(
+    ("asked", "objective", "model"),
+    [
+        ({"mixup": 0.1}, c.Adversarial(), c.Gan()),
+        ({"mixup": 0.1}, c.Maml(), c.Mlp()),
+        ({"gradient_penalty": 0.1}, c.Adversarial(), c.Gan()),
+    ],
+    ids=["mixup, GAN", "mixup, MAML", "gradient penalty, GAN"],
+)
+def test_a_regulariser_without_a_meaning_for_the_objective_is_refused(configured, asked, objective, model):
+    config = configured(c.Tape, objective=objective, model=model)
+    with pytest.raises(ConfigError, match=f"regularization.{next(iter(asked))}: .*objective="):
+        names.check(replace(config, regularization=c.Regularization(**asked)))
 
 
 def test_a_wrapper_leaves_no_method_of_an_objective_out():
