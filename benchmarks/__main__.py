@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 
-USUAL = ("startup", "preflight", "engines", "convnet", "checkpoints")
+USUAL = ("startup", "preflight", "engines", "objectives", "convnet", "checkpoints")
 BENCHMARKS = (*USUAL, "memory", "registry", "drift", "accuracy", "image")
 
 

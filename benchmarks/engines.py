@@ -4,6 +4,7 @@ First fit's best steps_per_execution is looked for, then both sides run with it 
 first callback to its last; the first epoch, which traces and warms up, is left out.
 """
 
+import math
 import statistics
 import tempfile
 import time
@@ -18,11 +19,11 @@ from benchmarks import mnist, plain_loop
 from benchmarks.measuring import ratios, summed_up
 from pipeline import composition
 from pipeline.data import feed, splits
-from pipeline.models.build import build
 from pipeline.runtime import determinism
 from pipeline.runtime.signals import StopRequest
-from pipeline.training import callbacks, checkpoints, engines, optimizers
+from pipeline.training import callbacks, checkpoints, engines, gradients, optimizers, tape
 from pipeline.training.objectives import build as objectives
+from pipeline.training.steps import Steps
 
 STEPS_PER_EXECUTION = (1, 8, 32, 64)
 SEARCHES = 2
@@ -47,24 +48,35 @@ class Problem:
     def part(self):
         return self.data.train if self.rows is None else self.data.train.take(np.arange(self.rows))
 
-    def pace(self, *overrides, average=statistics.median):
-        """(steps a second, steps a CPU second) of one training, averaged over its epochs after the first."""
+    def prepared(self, config):
+        """(objective, feed) of a config, compiled, as `train` has them."""
         keras.backend.clear_session()
+        model = objectives.initial_model(config, self.data.spec, self.part)
+        batches = feed.TrainingFeed(self.part, self.data.spec, config.data, config.training.batch_size, config.seed)
+        total = config.training.epochs * batches.steps
+        objective = objectives.build(config, self.data, model, total)
+        objective.compile(optimizers.build(config.optimizer, total), config.training)
+        return objective, batches
+
+    def pace(self, *overrides):
+        """(steps a second, steps a CPU second) of one training, the medians of its epochs after the first."""
         config = composition.compose([*self.overrides, *overrides])
-        keras.utils.set_random_seed(config.seed)
-        spec, part, epochs = self.data.spec, self.part, config.training.epochs
-        model = build(config.model, spec, lambda name: feed.feature_batches(part, spec, name))
-        batches = feed.TrainingFeed(part, spec, config.data, config.training.batch_size, config.seed)
-        objective = objectives.build(config, self.data, model, epochs * batches.steps)
-        objective.compile(optimizers.build(config.optimizer, epochs * batches.steps), config.training)
+        objective, batches = self.prepared(config)
         clock = Clock()
         with tempfile.TemporaryDirectory() as folder:
-            state, stop = checkpoints.State(), StopRequest()
             saver = callbacks.Checkpointer(
-                objective, Path(folder), config.training.checkpoints, epochs, batches.steps, stop, [], state, 0.0
+                objective,
+                Path(folder),
+                config.training.checkpoints,
+                config.training.epochs,
+                batches.steps,
+                StopRequest(),
+                [],
+                checkpoints.State(),
+                0.0,
             )
             engines.run(config, Path(folder), objective, batches, None, [clock], saver, verbose=0)
-        wall, cpu = (average(seconds) for seconds in zip(*clock.epochs[1:], strict=True))
+        wall, cpu = (statistics.median(seconds) for seconds in zip(*clock.epochs[1:], strict=True))
         return batches.steps / wall, batches.steps / cpu
 
 
@@ -93,8 +105,8 @@ def run(folder):
     with_xla(digits, best)
     for problem in (vowels, convnet):
         xla_alone(problem)
-    gradients(digits, epochs=100)
-    gradients(convnet, epochs=3)
+    look_at_gradients(digits, rounds=200)
+    look_at_gradients(convnet, rounds=7)
 
 
 def against_fit(problem):
@@ -124,7 +136,7 @@ def against_hand(problem, stride):
         dense = [keras.layers.Dense(units, "relu") for units in config.model.hidden]
         layers = [normalization, keras.layers.Flatten(), *dense, keras.layers.Dense(10, "softmax")]
         epochs, batch_size = config.training.epochs, config.training.batch_size
-        every = plain_loop.paces(images, digits, layers, batch_size, epochs, stride)
+        every = plain_loop.classifier(images, digits, layers, batch_size, epochs, stride)
         return tuple(statistics.median(paces) for paces in zip(*every[1:], strict=True))
 
     ours = ("training=tape", f"training.steps_per_execution={stride}")
@@ -150,16 +162,37 @@ def xla_alone(problem):
     compare(problem.title, {"jit=auto": auto, "jit=never": never}, pairs=3)
 
 
-def gradients(problem, epochs):
-    """Print what it costs to look at every 50th step's gradients; means, since not every epoch has such a step."""
-    words = ("training=tape", f"training.epochs={epochs}")
-    for histograms in ("true", "false"):
-        looking = (*words, "training.gradients.every=50", f"training.gradients.histograms={histograms}")
-        sides = {
-            f"looking, histograms={histograms}": lambda words=looking: problem.pace(*words, average=statistics.fmean),
-            "not looking": lambda: problem.pace(*words, average=statistics.fmean),
-        }
-        compare(problem.title, sides, pairs=5)
+def look_at_gradients(problem, rounds):
+    """Print what it costs to look at every 50th step's gradients: epochs with one look, with one that keeps
+    histograms, and with none, in turn, so that a machine whose speed drifts does not count."""
+    config = composition.compose([*problem.overrides, "training=tape"])
+    objective, batches = problem.prepared(config)
+    steps = Steps(objective, batches.batches(0).element_spec, batches.full_steps)
+    silent = keras.callbacks.CallbackList([], model=objective.model)
+    with tempfile.TemporaryDirectory() as folder:
+        watches = [
+            gradients.Unwatched(),
+            *(gradients.Watch(batches.steps, Path(folder), histograms) for histograms in (False, True)),
+        ]
+        stream = iter(batches.stream(0, 0, (rounds + 1) * len(watches)))
+        seconds = [[] for _ in watches]
+        for epoch in range((rounds + 1) * len(watches)):  # the first of each traces
+            turn = epoch % len(watches)
+            objective.model.reset_metrics()
+            began = time.process_time()
+            tape.train_epoch(
+                steps, stream, epoch, 0, batches, objective.model, silent, look_every=math.inf, watch=watches[turn]
+            )
+            seconds[turn].append(time.process_time() - began)
+    none, *looking = (of_turn[1:] for of_turn in seconds)
+    step = statistics.median(none) / batches.steps
+    for title, epochs in zip(("without", "with"), looking, strict=True):
+        look = statistics.median(more - less for more, less in zip(epochs, none, strict=True))
+        print(
+            f"{problem.title}: a look {title} histograms {1000 * look:.2f} ms of CPU, a step {1000 * step:.2f}; every "
+            f"50th step {look / (50 * step):.1%}",
+            flush=True,
+        )
 
 
 def compare(title, sides, pairs=PAIRS):

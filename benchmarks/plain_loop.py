@@ -1,4 +1,7 @@
-"""A training loop as one writes it by hand: TensorFlow and Keras, and nothing of this project."""
+"""Training loops as one writes them by hand: TensorFlow and Keras, and nothing of this project.
+
+Each returns (steps a second, steps a CPU second) of every epoch.
+"""
 
 import time
 
@@ -6,15 +9,13 @@ import keras
 import tensorflow as tf
 
 
-def paces(x, y, layers, batch_size, epochs, stride, learning_rate=0.001):
-    """(steps a second, steps a CPU second) of each epoch of a classifier. x: (rows, ...). y: (rows,) of indices."""
+def classifier(x, y, layers, batch_size, epochs, stride, learning_rate=0.001):
+    """A classifier. x: (rows, ...). y: (rows,) of indices. stride: steps a call."""
     model = keras.Sequential([keras.Input(x.shape[1:], dtype=x.dtype), *layers])
     optimizer = keras.optimizers.Adam(learning_rate)
     optimizer.build(model.trainable_variables)
     loss_of = keras.losses.SparseCategoricalCrossentropy()
     loss_mean, accuracy = keras.metrics.Mean(), keras.metrics.SparseCategoricalAccuracy()
-    steps = -(-len(x) // batch_size)
-    dataset = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x)).batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
     @tf.function(reduce_retracing=True)
     def step(images, labels):
@@ -25,6 +26,88 @@ def paces(x, y, layers, batch_size, epochs, stride, learning_rate=0.001):
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         loss_mean.update_state(loss, sample_weight=tf.shape(images)[0])
         accuracy.update_state(labels, outputs)
+
+    return paces(step, [loss_mean, accuracy], (x, y), batch_size, epochs, stride)
+
+
+def gan(x, y, front, generator, critic, batch_size, epochs, stride, optimizers):
+    """A non-saturating GAN that is told the class. x: (rows, height, width, channels). y: (rows,) of indices.
+
+    front: a layer from images to what the critic takes. generator, critic: models of [numbers or image, one-hot class].
+    optimizers: of the generator and of the critic.
+    """
+    of_generator, of_critic = optimizers
+    of_generator.build(generator.trainable_variables)
+    of_critic.build(critic.trainable_variables)
+    latent, classes = (each.shape[-1] for each in generator.inputs)
+    means = [keras.metrics.Mean() for _ in range(2)]
+
+    @tf.function(reduce_retracing=True)
+    def step(images, labels):
+        labels = tf.one_hot(labels, classes)
+        rows = tf.shape(images)[0]
+        with tf.GradientTape() as tape:
+            made = front(generator([tf.random.normal((rows, latent)), labels], training=True))
+            on_real = critic([front(images), labels], training=True)
+            on_made = critic([made, labels], training=True)
+            critic_loss = tf.reduce_mean(tf.nn.softplus(-on_real)) + tf.reduce_mean(tf.nn.softplus(on_made))
+        gradients = tape.gradient(critic_loss, critic.trainable_variables)
+        of_critic.apply_gradients(zip(gradients, critic.trainable_variables, strict=True))
+        with tf.GradientTape() as tape:
+            made = front(generator([tf.random.normal((rows, latent)), labels], training=True))
+            generator_loss = tf.reduce_mean(tf.nn.softplus(-critic([made, labels], training=True)))
+        gradients = tape.gradient(generator_loss, generator.trainable_variables)
+        of_generator.apply_gradients(zip(gradients, generator.trainable_variables, strict=True))
+        for mean, loss in zip(means, (critic_loss, generator_loss), strict=True):
+            mean.update_state(loss, sample_weight=rows)
+
+    return paces(step, means, (x, y), batch_size, epochs, stride)
+
+
+def maml(x, y, layers, support, inner_rate, inner_steps, batch_size, epochs, stride, optimizer):
+    """MAML of second order for regression, its loss the mean of those after each inner step.
+
+    x: (tasks, points, ...). y: (tasks, points). layers: from a point to a number.
+    """
+    model = keras.Sequential([keras.Input(x.shape[2:], dtype=x.dtype), *layers])
+    optimizer.build(model.trainable_variables)
+    means = [keras.metrics.Mean() for _ in range(inner_steps + 1)]
+
+    def loss_with(weights, points, targets):
+        outputs, _ = model.stateless_call(weights, [], points)
+        return tf.reduce_mean(tf.square(outputs[:, 0] - targets))
+
+    def of_task(task):
+        points, targets = task
+        weights = [variable.value for variable in model.trainable_variables]
+        losses = [loss_with(weights, points[support:], targets[support:])]
+        for _ in range(inner_steps):
+            with tf.GradientTape() as tape:
+                tape.watch(weights)
+                loss = loss_with(weights, points[:support], targets[:support])
+            slopes = tape.gradient(loss, weights)
+            weights = [weight - inner_rate * slope for weight, slope in zip(weights, slopes, strict=True)]
+            losses.append(loss_with(weights, points[support:], targets[support:]))
+        return tf.stack(losses)
+
+    @tf.function(reduce_retracing=True)
+    def step(points, targets):
+        with tf.GradientTape() as tape:
+            losses = tf.reduce_mean(tf.vectorized_map(of_task, (points, targets)), axis=0)
+            loss = tf.reduce_mean(losses[1:])
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        for position, mean in enumerate(means):
+            mean.update_state(losses[position], sample_weight=tf.shape(points)[0])
+
+    return paces(step, means, (x, y), batch_size, epochs, stride)
+
+
+def paces(step, metrics, arrays, batch_size, epochs, stride):
+    """Train on batches of arrays, rows first. step: a tf.function of a batch."""
+    rows = len(arrays[0])
+    steps = -(-rows // batch_size)
+    dataset = tf.data.Dataset.from_tensor_slices(arrays).shuffle(rows).batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
     @tf.function
     def several(batches, count):
@@ -37,8 +120,8 @@ def paces(x, y, layers, batch_size, epochs, stride, learning_rate=0.001):
         batches = iter(dataset)
         for first in range(0, steps, stride):
             several(batches, tf.constant(min(stride, steps - first)))
-        float(loss_mean.result()), float(accuracy.result())
-        loss_mean.reset_state()
-        accuracy.reset_state()
+        for metric in metrics:
+            float(metric.result())
+            metric.reset_state()
         found.append((steps / (time.perf_counter() - began[0]), steps / (time.process_time() - began[1])))
     return found

@@ -1,0 +1,70 @@
+"""The steps of a GAN and of MAML against the same written by hand, as many steps a call on both sides."""
+
+import statistics
+
+import keras
+
+from benchmarks import plain_loop
+from benchmarks.engines import Problem, compare
+from pipeline import composition
+from pipeline.data import feed
+from pipeline.training import optimizers
+from pipeline.training.objectives import adversarial
+from pipeline.training.objectives import build as objectives
+
+TASKS = 2_500  # 100 steps an epoch
+
+
+def run(folder):
+    against_hand("digits GAN", ("experiment=digits_gan", "training.epochs=20"), gan_by_hand)
+    waves = ("experiment=sinusoids_maml", f"data.tasks={TASKS}", "training.epochs=6")
+    against_hand("sine waves MAML", waves, maml_by_hand)
+
+
+def against_hand(title, words, by_hand):
+    """Print the pipeline's pace against that of a loop written by hand."""
+    problem = Problem(title, words)
+    config = composition.compose([*words])
+
+    def pace_by_hand():
+        keras.backend.clear_session()
+        every = by_hand(config, problem.data)
+        return tuple(statistics.median(paces) for paces in zip(*every[1:], strict=True))
+
+    compare(title, {"tape": problem.pace, "by hand": pace_by_hand}, pairs=3)
+
+
+def gan_by_hand(config, data):
+    """The networks are taken as they are built, so that only the step differs."""
+    model = objectives.initial_model(config, data.spec, data.train)
+    moves = [optimizers.build(each, 1) for each in (config.optimizer, adversarial.critic_optimizer(config))]
+    (images,), (classes,) = data.train.features.values(), data.train.labels.values()
+    return plain_loop.gan(
+        images,
+        classes,
+        keras.Sequential(model.front),
+        model.generator,
+        model.critic,
+        config.training.batch_size,
+        config.training.epochs,
+        config.training.steps_per_execution,
+        moves,
+    )
+
+
+def maml_by_hand(config, data):
+    dense = [keras.layers.Dense(units, "relu") for units in config.model.hidden]
+    steps = config.training.epochs * feed.count_steps(data.train, config.data, config.training.batch_size)
+    (x,), (y,) = data.train.features.values(), data.train.labels.values()
+    return plain_loop.maml(
+        x,
+        y,
+        [*dense, keras.layers.Dense(1)],
+        config.objective.support,
+        config.objective.inner_rate,
+        config.objective.inner_steps,
+        config.training.batch_size,
+        config.training.epochs,
+        config.training.steps_per_execution,
+        optimizers.build(config.optimizer, steps),
+    )
