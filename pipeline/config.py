@@ -291,6 +291,37 @@ class Sinusoids(Data):
         at_least("data.points", self.points, 2)
 
 
+@dataclass
+class DigitTasks(Data):
+    """Few-shot tasks on the shipped digits, a row each: tell a few digits apart by a few images of each. The digits of
+    the test split are in no other; validation has other images of the digits of training. For meta-learning."""
+
+    tasks: int = knob(20_000, "to train on")
+    held_out: int = knob(1_000, "tasks of the validation split, and as many of the test split")
+    ways: int = knob(3, "digits to tell apart in a task; guessing is right in one case of so many")
+    images: int = knob(6, "of each digit in a task; those that objective.support leaves are its queries")
+    test_digits: list[int] = knob([2, 5, 7], "whose tasks are the test split; all other digits are trained on")
+    validation_images: int = knob(30, "of each training digit, kept for the tasks of the validation split")
+    move: bool = knob(True, "turn each training task by right angles and mirror it, as a whole: more to learn from")
+    seed: int = knob(0, "decides every task")
+
+    def __post_init__(self):
+        super().__post_init__()
+        at_least("data.tasks", self.tasks, 1)
+        at_least("data.held_out", self.held_out, 1)
+        at_least("data.ways", self.ways, 2)
+        within("data.validation_images", self.validation_images, 1, 100)
+        within("data.images", self.images, 2, self.validation_images + 1)
+        for digit in self.test_digits:
+            within("data.test_digits", digit, 0, 10)
+        kept = len(set(self.test_digits))
+        if kept < len(self.test_digits) or not self.ways <= min(kept, 10 - kept):
+            raise ConfigError(
+                f"data.test_digits: expected each digit once, at least data.ways={self.ways} of them, and as many left "
+                f"to train on; found {self.test_digits}."
+            )
+
+
 # ---- models ---------------------------------------------------------------------------------------------------------
 
 
@@ -498,18 +529,25 @@ class Supervised(Objective):
 
     loss: Any = knob(
         None,
-        "of keras.losses. null: sparse_categorical_crossentropy for classes, categorical_crossentropy for one-hot, "
+        "of keras.losses, for every label, or label -> one of them; a label without has: "
+        "sparse_categorical_crossentropy for classes, categorical_crossentropy for one-hot, "
         "binary_crossentropy for multi-label, mean_squared_error for real labels",
     )
-    metrics: list[Any] | None = knob(
-        None, "of keras.metrics. null: accuracy for classes, mean_absolute_error for real labels"
+    metrics: Any = knob(
+        None,
+        "a list of keras.metrics, for every label, or label -> such a list; a label without has: accuracy for classes, "
+        "mean_absolute_error for real labels",
     )
     class_weight: Any = knob(None, "null, balanced, or a list of one weight a class")
 
     def __post_init__(self):
-        keras_object("objective.loss", self.loss, optional=True)
-        for metric in self.metrics or []:
-            keras_object("objective.metrics", metric)
+        for key, value in self.losses().items():
+            keras_object(key, value, optional=True)
+        for key, values in self.metric_lists().items():
+            if not isinstance(values, list | None):
+                raise ConfigError(f"{key}: expected a list of metrics; found {values!r}. One alone is [{values}].")
+            for value in values or []:
+                keras_object(key, value)
         if isinstance(self.class_weight, list):
             numbers = all(isinstance(weight, (int, float)) and weight >= 0 for weight in self.class_weight)
             if not numbers or not sum(self.class_weight):
@@ -520,6 +558,29 @@ class Supervised(Objective):
             raise ConfigError(
                 f"objective.class_weight: expected null, balanced or a list; found {self.class_weight!r}."
             )
+
+    def losses(self):
+        """Key of the config -> loss in Keras's form, or None for the usual one."""
+        return spelled_out("objective.loss", self.loss)
+
+    def metric_lists(self):
+        """Key of the config -> list of metrics in Keras's form, or None for the usual ones."""
+        return spelled_out("objective.metrics", self.metrics)
+
+
+def is_by_label(value):
+    """Whether a loss or metrics are given label by label; a dict may also be a Keras object's class_name and config."""
+    return isinstance(value, dict) and "class_name" not in value
+
+
+def spelled_out(key, value):
+    """{key: value}, or key and value of each label where the value is given label by label."""
+    return {f"{key}.{label}": each for label, each in value.items()} if is_by_label(value) else {key: value}
+
+
+def of_label(value, label):
+    """What is given for a label, by itself or for all; None where nothing is."""
+    return value.get(label) if is_by_label(value) else value
 
 
 @dataclass
@@ -934,6 +995,7 @@ GROUPS = {
         "keras": KerasDataset,
         "synthetic": Synthetic,
         "sinusoids": Sinusoids,
+        "digit_tasks": DigitTasks,
     },
     "model": {
         "mlp": Mlp,

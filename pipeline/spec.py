@@ -35,7 +35,8 @@ class Label:
     kind: one of LABEL_KINDS.
     classes: the names of the classes in index order; empty for real labels.
     width: units an output needs: the number of classes, or of real numbers.
-    shape: of one example's label: () for an index or a single real number, else (width,).
+    shape: of one example's label: () for an index or a single real number, (points,) where the example is a task of so
+    many points with an index or a number each, else (width,).
     """
 
     kind: str
@@ -57,9 +58,9 @@ class DataSpec:
     lengths: tuple[int, int] | None = None
 
 
-def class_label(classes):
-    """The label of a set whose rows belong to one class each."""
-    return Label(CLASS, tuple(str(name) for name in classes), len(classes), (), "int64")
+def class_label(classes, shape=()):
+    """The label of a set whose rows belong to one class each, or each of their points does: shape is then (points,)."""
+    return Label(CLASS, tuple(str(name) for name in classes), len(classes), tuple(shape), "int64")
 
 
 def real_label(width=1):

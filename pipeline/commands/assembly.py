@@ -2,11 +2,8 @@
 
 from dataclasses import dataclass
 
-import keras
-
 from pipeline import config as c
 from pipeline.data import feed, splits
-from pipeline.models.build import build
 from pipeline.preflight import names
 from pipeline.runtime import determinism, devices
 from pipeline.training import optimizers
@@ -30,13 +27,10 @@ def assemble(config):
     device = devices.select(config.device, config.hardware)
     device |= determinism.prepare(config.determinism, config.seed, config.hardware.threads)
     names.check(config)
-    keras.config.set_dtype_policy(config.training.precision)
     data = splits.load(config.data)
     show_data(config, data)
 
-    keras.utils.set_random_seed(config.seed)
-    model_spec = objectives.model_spec(config, data.spec)
-    model = build(config.model, model_spec, lambda name: feed.feature_batches(data.train, data.spec, name))
+    model = objectives.initial_model(config, data.spec, data.train)
     model.summary()
     batch_size = config.training.batch_size
     total_steps = config.training.epochs * feed.count_steps(data.train, config.data, batch_size)

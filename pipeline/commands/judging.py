@@ -16,6 +16,7 @@ from pipeline.models.image_judge import frechet_distance
 from pipeline.spec import MULTI_LABEL, REAL
 from pipeline.training import sample_grid
 from pipeline.training.objectives import adversarial, maml, supervised
+from pipeline.training.objectives import build as objectives
 
 STEPS_SHOWN = (0, 1, 5, 10)  # of gradient descent on a task
 LOOKED_THROUGH = 50  # rows a class, for real images to show
@@ -44,7 +45,7 @@ def judge(config, spec, model, part, training_part, path):
         case c.Adversarial():
             return [judge_images(config, spec, model, part, training_part())]
         case c.Maml():
-            return [judge_tasks(config, spec, model, part)]
+            return [judge_tasks(config, spec, model, part, training_part())]
         case _:
             return judge_labels(config, spec, model, part, path)
 
@@ -75,16 +76,25 @@ def judge_images(config, spec, model, part, training_part):
     )
 
 
-def judge_tasks(config, spec, model, part):
-    """The ScoresOnly of a model that adapts to each task of a split."""
-    after = maml.adapted(maml.Maml(config.objective, model), batches_of(config, spec, part), max(STEPS_SHOWN))
-    losses = metrics.averages({f"mse_after_{steps}": after[:, steps] for steps in STEPS_SHOWN})
-    scores = metrics.intervals([losses], len(after), config.evaluation, config.seed)
+def judge_tasks(config, spec, model, part, training_part):
+    """The ScoresOnly of a model that adapts to each task of a split, beside the weights that training began with."""
+    (label,) = spec.labels.values()
+    measure, name = ("accuracy", "accuracy") if label.classes else ("loss", "mse")
+    models = {"": model, "untrained_": objectives.initial_model(config, spec, training_part)}
+    columns = {}
+    for whose, each in models.items():
+        objective = maml.Maml(config.objective, maml.point_label(label), each)
+        after = maml.adapted(objective, batches_of(config, spec, part), max(STEPS_SHOWN))[measure]
+        columns |= {f"{whose}{name}_after_{steps}": after[:, steps] for steps in STEPS_SHOWN}
+    scores = metrics.intervals([metrics.averages(columns)], len(part), config.evaluation, config.seed)
+    if label.classes:
+        scores["accuracy_by_chance"] = metrics.Score(1 / len(label.classes), np.nan, np.nan)
     note = (
-        f"Each task's mean squared error on its queries, after so many steps of gradient descent on its first "
-        f"{config.objective.support} points, averaged over the tasks."
+        f"Each task's {'accuracy' if label.classes else 'mean squared error'} on its queries, after so many steps of "
+        f"gradient descent on its first {config.objective.support} points, averaged over the tasks. untrained: that of "
+        "the weights that training began with, after the same steps."
     )
-    return metrics.ScoresOnly("tasks", len(after), config.evaluation.confidence, scores, note)
+    return metrics.ScoresOnly("tasks", len(part), config.evaluation.confidence, scores, note)
 
 
 def image_grids(config, spec, model, part):
@@ -102,7 +112,7 @@ def judge_labels(config, spec, model, part, path):
     Returns a LabelEvaluation a label.
     """
     outputs = outputs_of(config, spec, model, part)
-    losses = {name: supervised.loss(config.objective, label) for name, label in spec.labels.items()}
+    losses = {name: supervised.loss(config.objective, name, label) for name, label in spec.labels.items()}
     per_row = {name: row_losses(losses[name], part.labels[name], outputs[name]) for name in spec.labels}
     judged = probabilities(config, spec, part, outputs)
     predictions.write(path, spec.labels, part.labels, judged)
@@ -133,7 +143,7 @@ def probabilities(config, spec, part, outputs):
     """The outputs as metrics.evaluate takes them, checked, with logits turned into probabilities."""
     found = {}
     for name, label in spec.labels.items():
-        judged = as_probabilities(label, supervised.loss(config.objective, label), outputs[name])
+        judged = as_probabilities(label, supervised.loss(config.objective, name, label), outputs[name])
         found[name] = metrics.checked_outputs(name, label, len(part), judged)
     return found
 

@@ -49,7 +49,7 @@ def check_label(label, name, part):
     """Labels must lie in the range of their kind: a known class, probabilities, zeros and ones, or finite numbers."""
     values = part.labels[name]
     if label.kind == CLASS:
-        wrong = (values < 0) | (values >= len(label.classes))
+        wrong = ((values < 0) | (values >= len(label.classes))).reshape(len(values), -1).any(axis=1)
         expected = f"a class from 0 to {len(label.classes) - 1}"
     elif label.kind == ONE_HOT:
         wrong = ~((values >= 0).all(axis=1) & (np.abs(values.sum(axis=1) - 1) <= SUM_TOLERANCE))

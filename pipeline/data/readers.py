@@ -14,12 +14,13 @@ import keras
 import numpy as np
 
 from pipeline import config
-from pipeline.data import idx, images, npz, shards, sinusoids, table_file
+from pipeline.data import few_shot, idx, images, npz, shards, sinusoids, table_file
 from pipeline.data.examples import Images, Sequences, Source, Table
 from pipeline.errors import ConfigError, DataError, nearest
 from pipeline.spec import CLASS, REAL, DataSpec, Feature, class_label, real_label, row_label
 
 SHIPPED = Path(__file__).parents[2] / "datasets"
+DIGITS = SHIPPED / "digits" / "digits.csv.gz"
 SPLITS = ("train", "validation", "test")
 LONGEST_NUMBER = 100  # digits of a class name that is still ordered as a number
 DOWNLOAD_TIMEOUT = 10  # seconds without an answer
@@ -62,6 +63,8 @@ def read(data):
                 return synthetic(data)
             case config.Sinusoids():
                 return sine_waves(data)
+            case config.DigitTasks():
+                return digit_tasks(data)
     except OSError as error:
         raise DataError(f"expected data that can be read; found: {error}. Check data.path.") from error
 
@@ -69,18 +72,21 @@ def read(data):
 def digits(data):
     """UCI handwritten digits: image (8, 8, 1) uint8 of 0 to 16, and the labels that the config names: digit 0 to 9,
     parity even or odd, ink the mean of the pixels, 0 to 16."""
-    path = SHIPPED / "digits" / "digits.csv.gz"
-    table = np.loadtxt(path, np.uint8, delimiter=",")
-    features = {"image": table[:, :-1].reshape(-1, 8, 8, 1)}
-    digit = table[:, -1].astype(np.int64)
+    images, digit = shipped_digits()
     known = {
         "digit": (class_label(range(10)), digit),
         "parity": (class_label(("even", "odd")), digit % 2),
-        "ink": (real_label(), table[:, :-1].mean(axis=1, dtype=np.float32)),
+        "ink": (real_label(), images.mean(axis=(1, 2, 3), dtype=np.float32)),
     }
     labels = {name: known[name][0] for name in data.labels}
-    part = Table(features, {name: known[name][1] for name in data.labels}, rows_of(path))
-    return describe({"train": part}, labels, str(path))
+    part = Table({"image": images}, {name: known[name][1] for name in data.labels}, rows_of(DIGITS))
+    return describe({"train": part}, labels, str(DIGITS))
+
+
+def shipped_digits():
+    """(images (1797, 8, 8, 1) uint8, digits (1797,) int64)."""
+    table = np.loadtxt(DIGITS, np.uint8, delimiter=",")
+    return table[:, :-1].reshape(-1, 8, 8, 1), table[:, -1].astype(np.int64)
 
 
 def japanese_vowels():
@@ -206,8 +212,9 @@ def sequences(place, values, lengths):
 
 
 def npz_classes(place, given, data, places):
-    """(Label, split -> (rows,) int64) of arrays that hold a class a row: its index, or its name as text."""
-    given = {split: single(place, array) for split, array in given.items()}
+    """(Label, split -> int64) of arrays that hold a class a row, or a point of it where rows are tasks: its index, or,
+    a class a row only, its name as text."""
+    given = {split: class_column(place, array) for split, array in given.items()}
     kinds = {array.dtype.kind for array in given.values()}
     if kinds == {"U"}:
         names = class_names(given["train"].tolist())
@@ -223,7 +230,10 @@ def npz_classes(place, given, data, places):
         raise DataError(
             f"{place}: expected classes 0 to at most {rows - 1}, the training rows less one; found {count - 1}."
         )
-    return class_label(range(count)), {split: array.astype(np.int64) for split, array in given.items()}
+    shapes = {array.shape[1:] for array in given.values()}
+    if len(shapes) > 1:
+        raise DataError(f"{place}: expected as many points a task in every split; found {sorted(shapes)}.")
+    return class_label(range(count), *shapes), {split: array.astype(np.int64) for split, array in given.items()}
 
 
 def npz_numbers(place, given, data, places):
@@ -246,11 +256,13 @@ def npz_numbers(place, given, data, places):
     return row_label(data.label_kind, range(*width)), columns
 
 
-def single(place, array):
-    """The array with one value a row: (rows,)."""
-    if array.shape[1:] not in ((), (1,)):
-        raise DataError(f"{place}: expected one class a row; found shape {array.shape}. See data.label_kind.")
-    return array.reshape(-1)
+def class_column(place, array):
+    """The array with one value a row, (rows,), or (rows, points) whole numbers of rows that are tasks."""
+    if array.shape[1:] in ((), (1,)):
+        return array.reshape(-1)
+    if array.ndim == 2 and array.dtype.kind in "biu":
+        return array
+    raise DataError(f"{place}: expected one class a row; found shape {array.shape}. See data.label_kind.")
 
 
 def csv_files(data):
@@ -437,6 +449,26 @@ def sine_waves(data):
     }
     parts = {split: Table({"x": x}, {"y": y}, rows_of(f"sinusoids, {split}")) for split, (x, y) in drawn.items()}
     return describe(parts, {"y": real_label(data.points)}, "sinusoids")
+
+
+def digit_tasks(data):
+    """Tasks as rows: images (points, 8, 8, 1) and number (points,), that of the digit within the task; given splits."""
+    images, digit = shipped_digits()
+    of_each = {number: images[digit == number] for number in range(10)}
+    trained = [of_each[number] for number in range(10) if number not in data.test_digits]
+    classes = {
+        "train": [rows[: -data.validation_images] for rows in trained],
+        "validation": [rows[-data.validation_images :] for rows in trained],
+        "test": [of_each[number] for number in data.test_digits],
+    }
+    counts = {"train": data.tasks, "validation": data.held_out, "test": data.held_out}
+    parts = {}
+    for number, (split, count) in enumerate(counts.items()):
+        x, y = few_shot.draw(classes[split], count, data.ways, data.images, [data.seed, number])
+        if data.move and split == "train":
+            x = few_shot.moved(x, [data.seed, len(counts)])
+        parts[split] = Table({"images": x}, {"number": y}, rows_of(f"tasks of {DIGITS}, {split}"))
+    return describe(parts, {"number": class_label(range(data.ways), (data.ways * data.images,))}, str(DIGITS))
 
 
 # ---- what the readers share -----------------------------------------------------------------------------------------

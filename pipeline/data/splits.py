@@ -116,9 +116,9 @@ def cut(source, split):
 
 
 def strata(spec, table, split):
-    """(rows,) int64: the stratum of each row: its class in the first label that has classes, else 0 for all."""
+    """(rows,) int64: the stratum of each row: its class in the first label with a class a row, else 0 for all."""
     for name, label in spec.labels.items():
-        if split.stratify and label.kind == CLASS:
+        if split.stratify and label.kind == CLASS and label.shape == ():
             return table.labels[name]
     return np.zeros(len(table), np.int64)
 

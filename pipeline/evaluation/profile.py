@@ -242,7 +242,9 @@ def ratio(above, below):
 
 def label_columns(label, values):
     if label.kind == CLASS:
-        yield "", np.array(label.classes, dtype=object)[values.reshape(-1)]
+        points = values.reshape(len(values), -1)[:, :MOST_COLUMNS]  # of tasks; else one
+        for place, column in enumerate(points.T):
+            yield suffix(place, points), np.array(label.classes, dtype=object)[column]
     elif label.kind == REAL:
         yield from flat_columns(values.reshape(len(values), -1))
     else:

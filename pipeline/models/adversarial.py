@@ -115,7 +115,7 @@ class GenerativeAdversarialNetwork(keras.Model):
 
     def samples(self, rows):
         """(rows, classes, *image) float32, the same random numbers for each class of a row, and at every call."""
-        latent = np.repeat(fixed_latent(rows, self.latent), self.classes, axis=0)
+        latent = latent_numbers().standard_normal((rows, self.latent), np.float32).repeat(self.classes, axis=0)
         labels = np.tile(np.arange(self.classes), rows)
         images = ops.convert_to_numpy(self({"latent": latent, "label": labels}))
         return images.reshape(rows, self.classes, *images.shape[1:])
@@ -135,6 +135,6 @@ class GenerativeAdversarialNetwork(keras.Model):
         return cls(**(config | nested | {"front": front}))
 
 
-def fixed_latent(rows, width):
-    """(rows, width) float32 normal random numbers, the same at every call."""
-    return np.random.Generator(np.random.Philox(SAMPLES_SEED)).standard_normal((rows, width), np.float32)
+def latent_numbers():
+    """The generator of the random numbers behind images that are looked at: the same ones each time."""
+    return np.random.Generator(np.random.Philox(SAMPLES_SEED))

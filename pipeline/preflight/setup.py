@@ -52,7 +52,8 @@ class Setup:
         if not self.is_supervised:
             return {}
         return {
-            name: supervised.label_metrics(self.config.objective, label) for name, label in self.spec.labels.items()
+            name: supervised.label_metrics(self.config.objective, name, label)
+            for name, label in self.spec.labels.items()
         }
 
     def by_label(self, outputs):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from pipeline import config
-from pipeline.data import readers
+from pipeline.data import readers, splits
 from pipeline.errors import DataError
+from pipeline.spec import class_label
 
 X = np.arange(24.0).reshape(6, 4)
 Y = np.array([0, 1, 2, 0, 1, 2])
@@ -121,6 +122,20 @@ def test_lengths_that_do_not_fit_are_refused(saved, lengths, words):
 
 def test_a_class_a_row_may_lie_in_a_column_of_its_own(saved):
     assert readers.read(saved(x=X, y=Y[:, np.newaxis])).parts["train"].labels["y"].shape == (6,)
+
+
+def test_rows_that_are_tasks_have_a_class_for_each_point(saved):
+    data = saved(
+        {"split": config.Split(stratify=True)}, x=np.arange(160.0).reshape(40, 4), y=np.arange(160).reshape(40, 4) % 3
+    )
+    loaded = splits.load(data)
+    assert loaded.spec.labels["y"] == class_label(range(3), (4,))
+    assert loaded.train.labels["y"].shape == (28, 4) and loaded.rows == {"train": 28, "validation": 4, "test": 8}
+
+
+def test_tasks_of_other_lengths_in_another_split_are_refused(saved):
+    points = np.arange(24).reshape(6, 4) % 3
+    refused(saved(train_x=X, train_y=points, test_x=X, test_y=points[:, :3]), "'y'", "points", "(3,)", "(4,)")
 
 
 def test_classes_given_by_name_are_counted_in_order_of_name(saved):

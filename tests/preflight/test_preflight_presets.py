@@ -8,7 +8,6 @@ import pytest
 
 from pipeline import composition
 from pipeline.data import feed, shards, splits
-from pipeline.models.build import build
 from pipeline.preflight import inspection, names
 from pipeline.preflight.setup import Setup
 from pipeline.training import optimizers
@@ -51,6 +50,8 @@ PRESETS = {
     "objective/adversarial": "experiment=digits_gan objective.critic_steps=2",
     "objective/multi_task": "experiment=digits_multi_task objective.weighting=fixed",
     "data/sinusoids": "experiment=sinusoids_maml data.tasks=500 objective.first_order=true",
+    "data/digit_tasks": "experiment=digits_few_shot data.tasks=500 data.ways=2 data.move=false",
+    "experiment/digits_few_shot": "experiment=digits_few_shot data.tasks=500",
     "objective/maml": "experiment=sinusoids_maml data.tasks=500 objective.inner_steps=1",
     "experiment/sinusoids_maml": "experiment=sinusoids_maml data.tasks=500",
     "experiment/digits_gan": "experiment=digits_gan",
@@ -102,10 +103,8 @@ def write_idx(path, values):
 def found(overrides, root):
     config = composition.compose([*SMALL, f"run.root={root}/runs", *overrides.format(root=root).split()])
     names.check(config)
-    keras.config.set_dtype_policy(config.training.precision)
     data = splits.load(config.data)
-    spec = objectives.model_spec(config, data.spec)
-    model = build(config.model, spec, lambda name: feed.feature_batches(data.train, data.spec, name))
+    model = objectives.initial_model(config, data.spec, data.train)
     objective = objectives.build(config, data, model, total_steps=100)
     weights = objective.class_weights(data.train.labels)
     batches = feed.TrainingFeed(data.train, data.spec, config.data, config.training.batch_size, config.seed, weights)

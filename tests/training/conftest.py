@@ -10,7 +10,6 @@ import pytest
 from pipeline import config as c
 from pipeline.data import feed, splits
 from pipeline.errors import Stopped
-from pipeline.models.build import build
 from pipeline.runtime.signals import StopRequest
 from pipeline.training import callbacks, checkpoints, engines, optimizers
 from pipeline.training.objectives import build as objectives
@@ -53,11 +52,8 @@ class AskToStop(keras.callbacks.Callback):
 def run(folder, config, stop_at=None, watchers=()):
     """Train a config in a folder from its newest checkpoint to the end, or to the (epoch, step) to stop at."""
     keras.backend.clear_session()
-    keras.config.set_dtype_policy(config.training.precision)
     data = splits.load(config.data)
-    keras.utils.set_random_seed(config.seed)
-    model_spec = objectives.model_spec(config, data.spec)
-    model = build(config.model, model_spec, lambda name: feed.feature_batches(data.train, data.spec, name))
+    model = objectives.initial_model(config, data.spec, data.train)
     batch_size = config.training.batch_size
     total = config.training.epochs * feed.count_steps(data.train, config.data, batch_size)
     objective = objectives.build(config, data, model, total)

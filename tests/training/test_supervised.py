@@ -43,7 +43,7 @@ def test_every_kind_of_label_is_learned_alike_by_both_engines(train, configured,
 def test_an_accuracy_of_real_numbers_is_refused(tmp_path):
     spec = splits.load(data_of(tmp_path, "real")).spec
     with pytest.raises(ConfigError, match="mean_absolute_error"):
-        supervised.label_metrics(c.Supervised(metrics=["accuracy"]), spec.labels["y"])
+        supervised.label_metrics(c.Supervised(metrics=["accuracy"]), "y", spec.labels["y"])
 
 
 @pytest.mark.parametrize("kind", ["one_hot", "multi_label", "real"])
@@ -54,6 +54,6 @@ def test_weights_of_classes_are_refused_where_a_row_has_no_class(tmp_path, kind)
 
 
 def test_a_loss_has_a_value_for_every_row(digits):
-    loss = supervised.loss(c.Supervised(), digits.spec.labels["digit"])
+    loss = supervised.loss(c.Supervised(), "digit", digits.spec.labels["digit"])
     outputs = np.full((4, 10), 0.1, np.float32)
     np.testing.assert_allclose(loss.call(np.arange(4), outputs), np.full(4, np.log(10)), rtol=1e-6)

@@ -8,11 +8,11 @@ from keras import ops
 from pipeline import config as c
 from pipeline.data import feed
 from pipeline.models import architecture
-from pipeline.models.adversarial import fixed_latent
+from pipeline.models.adversarial import latent_numbers
 from pipeline.models.image_judge import ImageJudge, frechet_distance
 from pipeline.training import jit
 from pipeline.training.objectives.epoch_metrics import add_means, loss_mean
-from pipeline.training.objectives.objective import Objective, Update
+from pipeline.training.objectives.objective import Objective, Update, told
 from pipeline.training.sample_grid import SampleGrid
 
 JUDGE_BATCH, JUDGE_STEPS, JUDGE_SEED = 128, 1_000, 0
@@ -104,7 +104,7 @@ class Adversarial(Objective):
         callbacks.on_test_begin()
         if self.judge is None:
             self.judge = self.train_judge()
-        seen = compare(self.judge, self.model, batches)
+        seen = compare(self.judge, self.model, told(batches, callbacks))
         logs = {
             "accuracy": float(np.mean(seen["taken_for"] == seen["labels"])),
             "frechet_distance": frechet_distance(seen["real"], seen["generated"]),
@@ -138,18 +138,15 @@ def judge_of(config, spec, part):
 def compare(judge, model, batches):
     """What a judge sees of real images and of as many generated ones of the same classes.
 
-    batches: a tf.data.Dataset of (images, labels). Returns arrays, rows first: "labels", features "real" and
-    "generated", the classes that the judge has "real_taken_for" and the generated ones "taken_for".
+    batches: of (images, labels). Returns arrays, rows first: "labels", features "real" and "generated", the classes
+    that the judge has "real_taken_for" and the generated ones "taken_for".
     """
     found = {"labels": [], "real": [], "real_taken_for": [], "generated": [], "taken_for": []}
-    rows = int(batches.reduce(np.int64(0), lambda count, batch: count + tf.shape(batch[1], tf.int64)[0]))
-    latent, start = fixed_latent(rows, model.latent), 0
+    numbers = latent_numbers()
     for images, labels in batches:
-        end = start + len(labels)
-        generated = model({"latent": latent[start:end], "label": labels})
-        real = judge.see(images)
-        seen = (labels.numpy(), *real, *judge.see(generated))
+        latent = numbers.standard_normal((len(labels), model.latent), np.float32)
+        generated = model({"latent": latent, "label": labels})
+        seen = (labels.numpy(), *judge.see(images), *judge.see(generated))
         for parts, values in zip(found.values(), seen, strict=True):
             parts.append(values)
-        start = end
     return {name: np.concatenate(parts) for name, parts in found.items()}

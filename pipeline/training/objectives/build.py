@@ -1,8 +1,15 @@
-"""Picks the objective that the config names."""
+"""Picks the objective that the config names, and builds the model that it begins with."""
 
 from functools import partial
 
+import keras
+import tensorflow as tf
+
 from pipeline import config as c
+from pipeline.data import feed
+from pipeline.errors import ConfigError
+from pipeline.models.build import build as build_model
+from pipeline.spec import CLASS
 from pipeline.training import optimizers
 from pipeline.training.objectives import adversarial, maml, regularized
 from pipeline.training.objectives.multi_task import MultiTask
@@ -35,11 +42,31 @@ def unregularized(config, data, model, total_steps):
             judge = partial(adversarial.judge_of, config.data, spec, data.train)
             return adversarial.Adversarial(config.objective, spec, model, critic_optimizer, judge)
         case c.Maml():
-            return maml.Maml(config.objective, model)
+            (label,) = maml.point_spec(config.objective, spec).labels.values()
+            return maml.Maml(config.objective, label, model)
         case c.MultiTask():
             return MultiTask(config.objective, spec, model)
         case c.Supervised():
             return Supervised(config.objective, spec, model)
+
+
+def initial_model(config, spec, part):
+    """The model that a run begins with, its weights from the seed, whatever was made before.
+
+    config: a config.Config. spec: of the data. part: the training split, whose values layers in front adapt to. Raises
+    ConfigError where objective, model and data do not go together.
+    """
+    keras.config.set_dtype_policy(config.training.precision)
+    keras.utils.set_random_seed(config.seed)
+    own = model_spec(config, spec)
+
+    def values_of(name):
+        values, feature = feed.feature_batches(part, spec, name), own.features[name]
+        if feature.shape == spec.features[name].shape:
+            return values
+        return values.map(lambda tasks: tf.reshape(tasks, (-1, *feature.shape)))  # of points
+
+    return build_model(config.model, own, values_of)
 
 
 def model_spec(config, spec):
@@ -48,9 +75,22 @@ def model_spec(config, spec):
     Raises ConfigError where the objective or the regularisation has no meaning for the data.
     """
     if isinstance(config.objective, c.Maml):
-        return maml.point_spec(config.objective, spec)
+        spec = maml.point_spec(config.objective, spec)
+    else:
+        refuse_tasks(config, spec)
     if config.regularization.mixup:
         regularized.check_mixable(spec)
     if config.regularization.mixup or config.regularization.gradient_penalty:
         spec = regularized.with_float_inputs(spec)
     return spec
+
+
+def refuse_tasks(config, spec):
+    """Raise ConfigError where a row has a class for each of its points, of which only objective=maml makes sense."""
+    for name, label in spec.labels.items():
+        if label.kind == CLASS and label.shape:
+            raise ConfigError(
+                f"objective={c.chosen(config)['objective']}: expected one class a row; found {label.shape} in label "
+                f"{name!r}. Rows that are tasks are for objective=maml; a number a class is "
+                "data.label_kind=one_hot or multi_label."
+            )

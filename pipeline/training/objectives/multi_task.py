@@ -4,10 +4,10 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from pipeline.errors import ConfigError, nearest
+from pipeline.errors import ConfigError
 from pipeline.spec import REAL
 from pipeline.training.objectives.epoch_metrics import add_to_epoch
-from pipeline.training.objectives.supervised import Supervised, loss
+from pipeline.training.objectives.supervised import Supervised, check_label, loss
 
 
 class MultiTask(Supervised):
@@ -23,7 +23,7 @@ class MultiTask(Supervised):
         super().__init__(config, spec, model)
         check_labels(config, spec)
         check_heads(spec, model)
-        self.task_losses = {label: loss(config, kind) for label, kind in spec.labels.items()}
+        self.task_losses = {label: loss(config, label, kind) for label, kind in spec.labels.items()}
         learned = spec.labels if config.weighting == "learned" else {}
         self.log_variances = {label: keras.Variable(0.0, name=f"{label}_log_variance") for label in learned}
         self.weights = {label: config.weights.get(label, 1.0) for label in spec.labels}
@@ -117,11 +117,7 @@ def check_labels(config, spec):
             "data.labels, or take objective=supervised."
         )
     for label in config.weights:
-        if label not in spec.labels:
-            raise ConfigError(
-                f"objective.weights.{label}: the data has no such label, only {', '.join(spec.labels)}. "
-                f"{nearest(label, spec.labels)}"
-            )
+        check_label("objective.weights", label, spec)
     if not any(config.weights.get(label, 1.0) for label in spec.labels):
         raise ConfigError("objective.weights: expected a weight above 0; found 0 for every label.")
 

@@ -80,3 +80,12 @@ class Objective(ABC):
             every += optimizer.variables
         every += self.model.metrics_variables
         return {f"{place:04d}/{variable.path}": variable for place, variable in enumerate(every)}
+
+
+def told(batches, callbacks):
+    """The batches of a validation, its callbacks told of each, so that a stop that is asked for need not wait for the
+    last. callbacks: a keras.callbacks.CallbackList."""
+    for number, batch in enumerate(batches):
+        callbacks.on_test_batch_begin(number)
+        yield batch
+        callbacks.on_test_batch_end(number)

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline.config import Fit
-from pipeline.errors import ConfigError
+from pipeline.config import Fit, is_by_label, of_label
+from pipeline.errors import ConfigError, nearest
 from pipeline.models import architecture, named
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL
 from pipeline.training import jit
@@ -39,16 +39,18 @@ class Supervised(Objective):
     """Any Keras loss and metrics, the same under both engines: the model is compiled with them.
 
     config: a config.Supervised. spec: a DataSpec. model: built; its outputs are bare for one label, a dict for several.
+    Raises ConfigError where a loss or metrics are given for a label that is not there.
     """
 
     def __init__(self, config, spec, model):
+        check_labels_given(config, spec)
         self.config = config
         self.spec = spec
         self.model = model
 
     def compile(self, optimizer, training):
-        losses = {name: loss(self.config, label) for name, label in self.spec.labels.items()}
-        metrics = {name: label_metrics(self.config, label) for name, label in self.spec.labels.items()}
+        losses = {name: loss(self.config, name, label) for name, label in self.spec.labels.items()}
+        metrics = {name: label_metrics(self.config, name, label) for name, label in self.spec.labels.items()}
         if len(self.spec.labels) == 1:
             losses, metrics = next(iter(losses.values())), next(iter(metrics.values()))
         self.jit = jit.chosen(training, self.model)
@@ -81,7 +83,7 @@ class Supervised(Objective):
 
     def log_names(self):
         """Losses and metrics, by label where there are several."""
-        per_label = {name: label_metrics(self.config, label) for name, label in self.spec.labels.items()}
+        per_label = {name: label_metrics(self.config, name, label) for name, label in self.spec.labels.items()}
         if len(per_label) == 1:
             return ["loss", *(metric.name for metrics in per_label.values() for metric in metrics)]
         names = [f"{label}_{metric.name}" for label, metrics in per_label.items() for metric in metrics]
@@ -130,18 +132,34 @@ def class_weights(config, spec, labels):
     return {name: values.astype(np.float32) for name, values in weights.items()}
 
 
-def loss(config, label):
-    """The loss object of one label: the config's, or the usual one for its kind."""
-    return named.loss("objective.loss", config.loss or LOSSES[label.kind])
+def check_labels_given(config, spec):
+    for key, value in (("loss", config.loss), ("metrics", config.metrics)):
+        for name in value if is_by_label(value) else ():
+            check_label(f"objective.{key}", name, spec)
 
 
-def label_metrics(config, label):
-    """The metric objects of one label: the config's, or accuracy for classes and mean absolute error for real labels.
+def check_label(key, name, spec):
+    """Raise ConfigError where a config names a label that the data does not have."""
+    if name not in spec.labels:
+        raise ConfigError(
+            f"{key}.{name}: the data has no such label, only {', '.join(spec.labels)}. {nearest(name, spec.labels)}"
+        )
+
+
+def loss(config, name, label):
+    """The loss object of one label: the config's, for it or for all, or the usual one for its kind."""
+    return named.loss("objective.loss", of_label(config.loss, name) or LOSSES[label.kind])
+
+
+def label_metrics(config, name, label):
+    """The metric objects of one label: the config's, for it or for all, or accuracy for classes and mean absolute error
+    for real labels.
 
     Raises ConfigError for an accuracy of real labels.
     """
+    asked = of_label(config.metrics, name)
     usual = ["accuracy" if label.kind in ACCURACY else "mean_absolute_error"]
-    return [_metric(value, label) for value in (usual if config.metrics is None else config.metrics)]
+    return [_metric(value, label) for value in (usual if asked is None else asked)]
 
 
 def _metric(value, label):

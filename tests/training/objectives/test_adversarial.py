@@ -18,6 +18,7 @@ from pipeline.training.objectives import build as objectives
 SMALL = c.Gan(latent=4, generator=[16], critic=[16])
 ADAM = {"class_name": "Adam", "config": {"learning_rate": 0.001, "epsilon": 1e-7}}
 CASE = {"model": SMALL, "epochs": 2}
+UNJUDGED = c.Digits(split=c.Split(validation=0))  # without a validation no classifier is trained to judge by
 
 
 def pipeline(*words, **options):
@@ -41,11 +42,23 @@ def test_the_preset_comes_thirty_times_nearer_to_real_digits_than_its_first_epoc
     assert f"{scores['accuracy']['value']:.4f}" in again.stdout
 
 
-@pytest.mark.parametrize("loss", ["non_saturating", "wgan_gp"])
-def test_a_run_that_was_stopped_goes_on_to_the_same_bits(train, configured, loss):
+@pytest.mark.parametrize(("loss", "stop_at"), [("non_saturating", (2, 7)), ("wgan_gp", (2, "validation"))], ids=str)
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(train, configured, loss, stop_at):
     config = configured(c.Tape, objective=c.Adversarial(loss=loss, critic_steps=2, critic_optimizer=ADAM), **CASE)
+    alone, stopped = train(config), train(config, stop_at=stop_at)
+    assert (stopped.digest, stopped.history) == (alone.digest, alone.history)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("loss", "precision"), [("non_saturating", "mixed_bfloat16"), ("wgan_gp", "mixed_float16")], ids=str
+)
+def test_a_run_of_16_bits_that_was_stopped_goes_on_to_the_same_bits(train, configured, loss, precision):
+    objective = c.Adversarial(loss=loss, critic_steps=2, critic_optimizer=ADAM)
+    config = configured(c.Tape, data=UNJUDGED, objective=objective, precision=precision, **CASE)
     alone, stopped = train(config), train(config, stop_at=(2, 7))
     assert (stopped.digest, stopped.history) == (alone.digest, alone.history)
+    assert all(np.isfinite(value) for value in alone.history[-1].values())
 
 
 def test_the_critic_moves_as_often_as_asked_for_with_an_optimizer_of_its_own(digits):

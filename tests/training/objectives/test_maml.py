@@ -10,17 +10,19 @@ import pytest
 import tensorflow as tf
 
 from pipeline import config as c
-from pipeline.data import sinusoids
-from pipeline.errors import DataError
+from pipeline.data import sinusoids, splits
+from pipeline.errors import ConfigError, DataError
+from pipeline.spec import class_label, real_label
+from pipeline.training.objectives import build
 from pipeline.training.objectives.maml import Maml
 
 SHOTS, POINTS = 10, 20
 
 
-def objective(layers, inner_rate, inner_steps, first_order=False):
+def objective(layers, inner_rate, inner_steps, first_order=False, label=real_label(), shots=SHOTS):  # noqa: B008
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((1,)), *layers])
-    return Maml(c.Maml(SHOTS, inner_rate, inner_steps, first_order), model)
+    return Maml(c.Maml(shots, inner_rate, inner_steps, first_order), label, model)
 
 
 def slopes(maml, batch):
@@ -42,10 +44,29 @@ def test_the_gradient_of_a_linear_model_is_the_one_worked_out_by_hand(first_orde
     np.testing.assert_allclose(slopes(maml, (x, tf.constant(y)))[0].numpy().item(), by_hand, rtol=1e-4)
 
 
+def test_classes_are_learned_by_their_cross_entropy_and_counted_as_by_hand():
+    """One step on two support points of a linear model, its softmax written out."""
+    maml = objective([keras.layers.Dense(2, "softmax", use_bias=False)], 0.5, 1, label=class_label("ab"), shots=2)
+    weights = np.array([[0.3, -0.2]])
+    maml.model.set_weights([weights.astype(np.float32)])
+    x, y = np.array([1.0, -2.0, 0.5, -1.0]), np.array([0, 1, 1, 1])
+    found = maml.after_steps((tf.constant(x[None, :, None], tf.float32), tf.constant(y[None])), 1)
+
+    def probabilities(weights, points):
+        scores = np.exp(points[:, None] * weights)
+        return scores / scores.sum(axis=1, keepdims=True)
+
+    slope = (x[:2, None] * (probabilities(weights, x[:2]) - np.eye(2)[y[:2]])).mean(axis=0)
+    for step, adapted in enumerate((weights, weights - 0.5 * slope)):
+        guesses = probabilities(adapted, x[2:])
+        expected = -np.log(guesses[[0, 1], y[2:]]).mean(), (guesses.argmax(axis=1) == y[2:]).mean()
+        np.testing.assert_allclose((found["loss"][0, step], found["accuracy"][0, step]), expected, rtol=1e-5)
+
+
 def test_a_task_without_queries_is_refused_by_objective_and_shape():
     maml = objective([keras.layers.Dense(1)], 0.01, 1)
     with pytest.raises(DataError, match=r"objective maml, label.*\(5, 10\)"):
-        maml.query_losses(tuple(map(tf.constant, sinusoids.draw(5, SHOTS, 0))), 1)
+        maml.after_steps(tuple(map(tf.constant, sinusoids.draw(5, SHOTS, 0))), 1)
 
 
 def test_the_tasks_are_a_pure_function_of_the_seed():
@@ -65,27 +86,53 @@ def test_adapted_weights_beat_those_trained_on_all_tasks_jointly():
         @tf.function
         def step(x, y):
             with tf.GradientTape() as tape:
-                loss = tf.reduce_mean(maml.query_losses((x, y), 1), axis=0)[trained_after]
+                loss = tf.reduce_mean(maml.after_steps((x, y), 1)["loss"], axis=0)[trained_after]
             variables = maml.model.trainable_variables
             maml.model.optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
 
         for x, y in zip(*(np.split(part, 2000) for part in sinusoids.draw(50_000, POINTS, 0)), strict=True):
             step(x, y)
-        return float(tf.reduce_mean(maml.query_losses(test, 1), axis=0)[1])
+        return float(tf.reduce_mean(maml.after_steps(test, 1)["loss"], axis=0)[1])
 
     assert after_one_step(1) < 0.75 * after_one_step(0)
 
 
-def test_a_run_that_was_stopped_goes_on_to_the_same_bits(train, configured):
-    data = c.Sinusoids(tasks=500, held_out=50, points=15)
-    model = c.Mlp(hidden=[8], preprocessing=[])
-    config = configured(c.Tape, data=data, model=model, objective=c.Maml(support=5, inner_steps=2))
-    alone, stopped = train(config), train(config, stop_at=(2, 3))
+WAVES = c.Sinusoids(tasks=500, held_out=200, points=15), c.Mlp(hidden=[8], preprocessing=[])
+DIGITS = c.DigitTasks(tasks=500, held_out=200), c.Mlp(hidden=[8])
+
+
+@pytest.mark.parametrize(
+    ("task", "stop_at"),
+    [(WAVES, (2, 3)), pytest.param(DIGITS, (2, "validation"), marks=pytest.mark.slow)],
+    ids=["waves, inside an epoch", "classes, while it validates"],
+)
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(train, configured, task, stop_at):
+    data, model = task
+    config = configured(c.Tape, data=data, model=model, objective=c.Maml(support=6, inner_steps=1), epochs=2)
+    alone, stopped = train(config), train(config, stop_at=stop_at)
     assert (stopped.digest, stopped.history) == (alone.digest, alone.history)
+
+
+@pytest.mark.parametrize(
+    ("objective", "words"),
+    [
+        (c.Maml(support=2), "objective.support: .* 3 points.*'number'"),
+        (c.Supervised(), r"objective=supervised: .*\(18,\)"),
+    ],
+    ids=["a class that no support shows", "tasks for another objective"],
+)
+def test_tasks_that_an_objective_has_no_use_for_are_refused(objective, words):
+    spec = splits.load(c.DigitTasks(tasks=10, held_out=10)).spec
+    with pytest.raises(ConfigError, match=words):
+        build.model_spec(c.Config(data=c.DigitTasks(), model=c.Mlp(), objective=objective), spec)
 
 
 BAD = {
     "rows that are no tasks": (["data=digits"], ["objective=maml", "image", "(8, 8, 1)"]),
+    "a class that no support shows": (
+        ["experiment=digits_few_shot", "objective.support=2"],
+        ["objective.support", "3 points", "number"],
+    ),
     "no point left to judge by": (["objective.support=20"], ["objective.support", "20 points"]),
     "Keras's fit": (["training=fit"], ["training=tape", "maml"]),
 }
@@ -109,3 +156,23 @@ def test_the_preset_reaches_what_is_known_of_the_sine_waves(tmp_path, shots, aft
     subprocess.run(command, check=True)
     scores = json.loads((tmp_path / "waves" / "result.json").read_text())["metrics"]["tasks"]
     assert scores["mse_after_1"]["value"] <= after_1 and scores["mse_after_10"]["value"] <= after_10
+
+
+@pytest.mark.release
+def test_new_tasks_are_learned_faster_than_by_weights_that_learned_nothing(tmp_path):
+    words = ["experiment=digits_few_shot", f"run.root={tmp_path}", "run.name=few"]
+    command = [sys.executable, "-m", "pipeline", "train", *words, "registry.url=none"]
+    subprocess.run(command, check=True)
+    scores = json.loads((tmp_path / "few" / "result.json").read_text())["metrics"]["tasks"]
+    assert scores["accuracy_by_chance"]["value"] == pytest.approx(1 / 3)
+    assert scores["accuracy_after_0"]["high"] < 0.4  # nothing is known of a task before
+    # one step on digits that were never trained on, then any steps on new images of those that were
+    assert scores["accuracy_after_1"]["low"] > scores["untrained_accuracy_after_1"]["high"]
+    last = json.loads((tmp_path / "few" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert last["val_accuracy_after_1"] > 0.7 and last["val_accuracy_after_5"] > 0.8
+    again = subprocess.run(
+        [sys.executable, "-m", "pipeline", "evaluate", f"run.root={tmp_path}", "run.name=few"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    shown = {line.split()[0]: line.split()[1] for line in again.stdout.splitlines() if "accuracy" in line}
+    assert all(f"{scores[name]['value']:.4f}" == value for name, value in shown.items()) and len(shown) == len(scores)

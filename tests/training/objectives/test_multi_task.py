@@ -122,6 +122,26 @@ def test_the_loss_of_validation_is_weighted_as_that_of_training(objective_of, ob
     assert not any(name.endswith("_weight") for name in scores)
 
 
+def test_losses_and_metrics_may_be_given_label_by_label(objective_of):
+    asked = {
+        "loss": {"ink": "huber"},
+        "metrics": {"ink": ["root_mean_squared_error", "mean_squared_error"], "digit": []},
+    }
+    plain, (x, y) = objective_of(c.MultiTask())
+    made, batch = objective_of(c.MultiTask(**asked))
+    made.model.set_weights(plain.model.get_weights())
+    bare, found = plain.losses(batch)[0], made.losses(batch)[0]
+    outputs = made.model(x)["ink"][:, 0]
+    np.testing.assert_allclose(found["ink"], keras.losses.Huber()(y["ink"], outputs), rtol=1e-5)
+    assert all(float(found[label]) == float(bare[label]) for label in ("digit", "parity"))
+    scores = made.evaluate(tf.data.Dataset.from_tensors(batch), None)
+    assert scores["ink_root_mean_squared_error"] == pytest.approx(
+        float(scores["ink_mean_squared_error"]) ** 0.5, rel=1e-5
+    )
+    assert {name for name in scores if name.endswith("accuracy")} == {"parity_accuracy"}
+    assert set(made.log_names()) == set(scores)
+
+
 def test_losses_that_layers_bring_along_count_once(objective_of):
     made, batch = objective_of(c.MultiTask())
     made.model.get_layer("dense").kernel.regularizer = keras.regularizers.L2(0.01)
@@ -162,7 +182,19 @@ def test_weights_beside_learned_ones_are_refused():
         c.MultiTask(weighting="learned", weights={"digit": 1.0})
 
 
+@pytest.mark.parametrize("asked", [{"loss": {"ink": 3}}, {"metrics": {"ink": "mse"}}, {"metrics": "mse"}], ids=str)
+def test_a_loss_or_metrics_of_another_form_are_refused_with_the_key(asked):
+    ((key, value),) = asked.items()
+    with pytest.raises(ConfigError, match=rf"objective\.{key}{'.ink' if isinstance(value, dict) else ''}: expected"):
+        c.MultiTask(**asked)
+
+
 REFUSED = {
+    "a loss of a label that is not there": ({"objective": c.MultiTask(loss={"inc": "mse"})}, r"loss\.inc: .*mean ink"),
+    "metrics of a label that is not there": (
+        {"objective": c.MultiTask(metrics={"inc": ["mse"]})},
+        r"metrics\.inc: .*mean ink",
+    ),
     "a weight of a label that is not there": (
         {"objective": c.MultiTask(weights={"inc": 1.0})},
         "inc.*Did you mean ink",

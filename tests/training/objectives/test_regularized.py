@@ -138,7 +138,8 @@ DECAY = {"weight_decay": {"*": 0.001}}
 PENALTY = {"gradient_penalty": 0.01}
 FEW = c.DigitTasks(tasks=300, held_out=100)
 OTHERS = {
-    "the GAN": (DECAY, {"objective": c.Adversarial(critic_steps=2), "model": c.Gan(generator=[8], critic=[8])}),
+    "the GAN": (DECAY, {"objective": c.Adversarial(critic_steps=2), "model": c.Gan(generator=[8], critic=[8]),
+                        "data": c.Digits(split=c.Split(validation=0))}),
     "MAML": (DECAY | PENALTY, {"objective": c.Maml(support=3, inner_steps=1), "data": FEW}),
 }  # fmt: skip
 

@@ -1,0 +1,77 @@
+"""Few-shot tasks: digits apart from those of other splits, each class once a turn, and a pure function of the seed."""
+
+import numpy as np
+import pytest
+
+from pipeline import config as c
+from pipeline.data import few_shot, readers, splits
+from pipeline.errors import ConfigError
+
+FEW = c.DigitTasks(tasks=40, held_out=30, ways=3, images=4)
+
+
+def images_of(*digits):
+    images, digit = readers.shipped_digits()
+    return {image.tobytes() for image in images[np.isin(digit, digits)]}
+
+
+def test_no_image_of_a_split_is_in_a_task_of_another_and_no_digit_of_the_test_is_trained_on():
+    data = splits.load(c.DigitTasks(tasks=400, held_out=200, move=False))
+    shown = {
+        split: {image.tobytes() for task in part.features["images"] for image in task}
+        for split, part in data.parts.items()
+    }
+    assert not shown["train"] & shown["validation"]
+    trained = images_of(0, 1, 3, 4, 6, 8, 9)
+    assert shown["train"] <= trained and shown["validation"] <= trained and len(shown["train"]) > 800
+    assert shown["test"] <= images_of(2, 5, 7) and len(shown["test"]) > 400
+
+
+def test_a_task_shows_every_class_in_turn_and_no_image_twice():
+    part = splits.load(FEW).train
+    assert part.features["images"].shape == (40, 12, 8, 8, 1)
+    for images, numbers in zip(part.features["images"], part.labels["number"], strict=True):
+        np.testing.assert_array_equal(numbers, [0, 1, 2] * 4)
+        assert len({image.tobytes() for image in images}) == 12
+
+
+def test_images_of_one_number_are_of_one_class():
+    """Each class holds one grey value, so that an image tells its class."""
+    classes = [np.full((9, 2, 2, 1), grey, np.uint8) for grey in range(6)]
+    x, y = few_shot.draw(classes, 50, 4, 5, seed=0)
+    greys = x[..., 0, 0, 0]
+    for task, numbers in zip(greys, y, strict=True):
+        assert len({(grey, number) for grey, number in zip(task, numbers)}) == 4 == len(set(task))
+    assert len(set(greys[:, 0])) == 6  # a class has another number in another task
+
+
+def test_the_tasks_are_a_pure_function_of_the_seed():
+    first, again, other = (readers.read(c.DigitTasks(tasks=20, seed=seed)).parts["test"] for seed in (1, 1, 2))
+    assert np.array_equal(first.features["images"], again.features["images"])
+    assert not np.array_equal(first.features["images"], other.features["images"])
+
+
+def test_a_task_is_moved_as_a_whole_in_each_of_eight_ways():
+    x = np.broadcast_to(np.arange(4, dtype=np.uint8).reshape(1, 1, 2, 2, 1), (200, 3, 2, 2, 1))
+    moved = few_shot.moved(x, 0)
+    seen = {task[0].tobytes() for task in moved}
+    assert len(seen) == 8 and moved.dtype == np.uint8
+    assert all((task == task[0]).all() for task in moved)
+    assert all(sorted(image) == [0, 1, 2, 3] for image in seen)
+
+
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        ({"ways": 4}, "data.test_digits: .*data.ways=4"),
+        ({"test_digits": [2, 2, 5]}, "data.test_digits: .*each digit once"),
+        ({"test_digits": [0, 1, 2, 3, 4, 5, 6, 7]}, "data.test_digits: .*left to train on"),
+        ({"test_digits": [2, 5, 10]}, "data.test_digits"),
+        ({"validation_images": 5}, "data.images"),
+        ({"images": 1}, "data.images"),
+    ],
+    ids=str,
+)
+def test_tasks_that_cannot_be_drawn_are_refused_with_the_key(wrong, words):
+    with pytest.raises(ConfigError, match=words):
+        c.DigitTasks(**wrong)
