@@ -35,6 +35,8 @@ class Refusal(Exception):
 
 
 def main(arguments):
+    # a job in the background is started with SIGINT ignored, and would hand that on to the commands it is to stop
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):  # so that what was begun is taken back
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:

@@ -107,8 +107,8 @@ def _vanished(gradients):
         largest, path = min(small)
         found = (
             f"its largest gradient is {largest:.1e}, the model's is {most:.1e}; so small are those of {len(small)} of "
+            f"{len(matrices)} weight matrices."
         )
-        found += f"{len(matrices)} weight matrices."
         yield Finding("gradient-vanishes", path, found, "activation: relu or gelu, or LayerNormalization in between")
 
 
