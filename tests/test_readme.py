@@ -21,6 +21,7 @@ def changed_copy(tmp_path_factory):
     return copy
 
 
+@pytest.mark.slow
 def test_the_worked_example_trains_its_own_data_on_its_own_model(changed_copy):
     words = ("data=sensors", "data.path=readings.jsonl", "model=wide_and_deep", "training.epochs=30")
     answer = train(changed_copy, *words)

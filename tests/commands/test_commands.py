@@ -185,6 +185,7 @@ def test_runs_of_nothing_names_the_command_that_makes_the_first(tmp_path, capsys
     assert "make train" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_shards_of_a_data_set_train_like_the_data_set(workplace):
     folder, _ = workplace
     written = pipeline("shards", "shards.path=digits-shards", "shards.rows=500", cwd=folder)

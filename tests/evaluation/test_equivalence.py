@@ -35,6 +35,7 @@ def rate(verdict, effect, seeds, sets=1, spread=0.012, margin=MARGIN):
     return found / TRIALS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [3, 10])
 @pytest.mark.parametrize("sets", [1, 5])
 def test_seed_noise_is_called_different_at_most_as_often_as_stated(seeds, sets):
@@ -55,6 +56,7 @@ def test_as_many_seeds_as_are_said_to_be_needed_show_equivalence():
     assert rate(EQUIVALENT, 0.0, seeds) == pytest.approx(equivalence.POWER, abs=0.06)
 
 
+@pytest.mark.slow
 def test_what_ten_seeds_cannot_tell_is_not_called_equal():
     assert rate(FEW, 0.0, 10) > 0.9
 

@@ -40,12 +40,14 @@ def test_never_and_always_are_what_they_say(digits):
         assert not jit.chosen(c.Tape(jit="never"), model)
 
 
+@pytest.mark.slow
 def test_stacked_steps_have_the_bits_of_steps_by_themselves(train, configured):
     # 13 steps an epoch, the last one short: stacks of 5, and of all that are full; 1 has no stack
     digests = {train(configured(c.Tape, jit="always", steps_per_execution=stride)).digest for stride in (1, 5, 32)}
     assert len(digests) == 1
 
 
+@pytest.mark.slow
 def test_a_compiled_run_that_was_stopped_goes_on_to_the_same_bits(train, configured):
     config = configured(c.Tape, jit="always", steps_per_execution=4)
     assert train(config, stop_at=(2, 8)).digest == train(config).digest

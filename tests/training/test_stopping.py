@@ -69,6 +69,7 @@ def same_end(root, overrides, signals):
     assert (folder / "predictions.csv.gz").read_bytes() == (root / "peaceful" / "predictions.csv.gz").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_and_then_asked_to_stop_comes_to_the_same_end(tmp_path):
     same_end(tmp_path, QUICK, [signal.SIGKILL, signal.SIGTERM])
 

@@ -42,6 +42,7 @@ def test_the_preset_comes_thirty_times_nearer_to_real_digits_than_its_first_epoc
     assert f"{scores['accuracy']['value']:.4f}" in again.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("loss", "stop_at"), [("non_saturating", (2, 7)), ("wgan_gp", (2, "validation"))], ids=str)
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(train, configured, loss, stop_at):
     config = configured(c.Tape, objective=c.Adversarial(loss=loss, critic_steps=2, critic_optimizer=ADAM), **CASE)
