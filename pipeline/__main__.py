@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext
 
 from pipeline import composition, reference
 from pipeline.errors import ConfigError, PipelineError, RunError, Stopped, nearest
-from pipeline.runtime.signals import stopping_at_once
+from pipeline.runtime.signals import AskedToStop, stopping_at_once
 
 COMMANDS = {
     "train": "Train a model, evaluate it on the test split and write the report.",
@@ -136,7 +136,7 @@ def quiet_start():
         os.dup2(aside.fileno(), 2)
         try:
             yield
-        except Stopped:
+        except AskedToStop:
             raise
         except BaseException:
             aside.seek(0)

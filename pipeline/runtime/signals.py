@@ -54,16 +54,22 @@ def stop_request(grace=None, too_late=None):
         request.events.put("ended")
 
 
+class AskedToStop(BaseException):
+    """A signal's name. No Exception, since preflight takes those for what a model raises when it is tried."""
+
+
 @contextmanager
 def stopping_at_once():
     """Raises Stopped at the first of these signals while the block runs: nothing is in training, so nothing is lost."""
 
     def stop(number, frame):
-        name = signal.Signals(number).name
-        raise Stopped(f"{name}: stopped while nothing was in training; the same command goes on.")
+        raise AskedToStop(signal.Signals(number).name)
 
-    with _handled(stop):
-        yield
+    try:
+        with _handled(stop):
+            yield
+    except AskedToStop as asked:
+        raise Stopped(f"{asked}: stopped while nothing was in training; the same command goes on.") from None
 
 
 @contextmanager
