@@ -1,5 +1,6 @@
 """Signals: noted, and left to the training loop; a second Ctrl-C ends at once."""
 
+import contextlib
 import os
 import queue
 import signal
@@ -78,3 +79,10 @@ def test_what_ends_within_the_grace_is_left_alone(asked):
         watcher.join(60)
         assert not watcher.is_alive()
     assert late.empty()
+
+
+def test_a_request_to_stop_at_once_is_not_taken_for_an_error_of_what_is_tried():
+    with pytest.raises(Stopped, match="SIGTERM"), stopping_at_once():
+        with contextlib.suppress(Exception):  # as preflight does, for whatever a model may raise
+            signal.raise_signal(signal.SIGTERM)
+        pytest.fail("went on")
