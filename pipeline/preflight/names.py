@@ -52,7 +52,8 @@ def check(config):
             f"objective={found['objective']}, model={found['model']}: expected objective=adversarial and model=gan "
             "together: an adversarial objective needs a generator and a critic, and no other one trains them."
         )
-    keras.backend.clear_session()  # what was made only to be looked at shall not count up the names of the real ones
+    # what was made only to be looked at shall not count up the names of the real ones
+    keras.backend.clear_session(free_memory=False)
 
 
 def check_regularization(config):

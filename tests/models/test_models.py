@@ -107,7 +107,7 @@ def test_outputs_are_float32_probabilities_also_in_mixed_precision(data_for, dig
 @pytest.mark.parametrize("name", quick_for(("tabular",), SMALL))
 def test_the_same_seed_builds_the_same_weights_and_another_seed_others(data_for, digits, name):
     def kernels(seed):
-        keras.backend.clear_session()
+        keras.backend.clear_session(free_memory=False)
         keras.utils.set_random_seed(seed)
         model = built(SMALL[name], data_for(name, digits))
         return np.concatenate([np.ravel(weight) for weight in model.get_weights()])

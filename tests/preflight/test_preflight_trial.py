@@ -117,7 +117,7 @@ def test_looking_twice_finds_the_same(prepared):
 
 
 def trained(data, look, **model):
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(0)
     built = build(c.Mlp(**model), data.spec, lambda name: feed.feature_batches(data.train, data.spec, name))
     objective = Supervised(c.Supervised(), data.spec, built)

@@ -51,7 +51,7 @@ class AskToStop(keras.callbacks.Callback):
 
 def run(folder, config, stop_at=None, watchers=()):
     """Train a config in a folder from its newest checkpoint to the end, or to the (epoch, step) to stop at."""
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)
     data = splits.load(config.data)
     model = objectives.initial_model(config, data.spec, data.train)
     batch_size = config.training.batch_size
