@@ -41,10 +41,8 @@ def connect(config, root):
         return of_file(path)
     try:
         url = sa.make_url(config.url).set(drivername="postgresql+psycopg")
-    except (ValueError, sa.exc.ArgumentError) as error:
-        raise RegistryError(
-            f"registry.url: expected postgresql://USER@HOST:PORT/DATABASE; it cannot be read: {error}."
-        ) from None
+    except (ValueError, sa.exc.ArgumentError):  # whose words may hold what was meant as a password
+        raise RegistryError("registry.url: expected postgresql://USER@HOST:PORT/DATABASE; it cannot be read.") from None
     options = {
         "connect_timeout": CONNECT_SECONDS,
         "options": f"-c statement_timeout={STATEMENT_SECONDS}s",

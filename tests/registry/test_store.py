@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from written_runs import FINGERPRINT, beginning, environment, judge, score, write_run
 
+from pipeline.config import Registry
 from pipeline.errors import RegistryError
 from pipeline.registry import journal, store, tables
 
@@ -111,6 +112,12 @@ HOSTILE = [
     "NULL",
     "",
 ]
+
+
+def test_a_url_that_cannot_be_read_is_not_shown(tmp_path):
+    with pytest.raises(RegistryError, match="cannot be read") as told:
+        store.connect(Registry(url="postgresql://trainer:sec/ret"), tmp_path)
+    assert "sec" not in str(told.value)
 
 
 def test_words_of_sql_and_of_any_script_stay_words(engine, tmp_path):
