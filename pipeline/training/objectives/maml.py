@@ -127,7 +127,7 @@ def accuracy(classes, outputs):
 
 def adapted(objective, batches, steps):
     """What `Maml.after_steps` gives, of all tasks, as float64 arrays. batches: of (x, y)."""
-    look = tf.function(lambda *batch: objective.after_steps(batch, steps), reduce_retracing=True)
+    look = tf.function(lambda *batch: objective.after_steps(batch, steps), autograph=False, reduce_retracing=True)
     looks = [look(*batch) for batch in batches]
     return {measure: np.concatenate([seen[measure] for seen in looks]).astype(np.float64) for measure in looks[0]}
 
