@@ -1,5 +1,6 @@
 """One batch through the model as in prediction: what its outputs are, and what they depend on."""
 
+import itertools
 import warnings
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from pipeline.spec import PADDING
 
 WEIGHTS = "trainable weights"
 MORE_STEPS = 3  # of padding, to see whether it changes what the model says
-OTHER_WEIGHTS = 3  # draws of noise on all weights, before an output is said to be the same for every row
+OTHER_WEIGHTS = 2  # draws of noise, each put on all weights and taken off them, before it is said what they never do
 DROPPED = "does not support masking"  # Keras's warning where a layer drops a mask
 
 
@@ -22,7 +23,7 @@ class Output:
     reading: what it is made by. values: (rows, ...) on the batch. padding_shift: the largest change of a value, as a
     share of the largest value, when rows are filled up further, or the shortest not at all; 0 where all rows are of
     one length. features: the names of those it depends on. is_constant: whether rows that differ all get the same,
-    under other weights too.
+    under other weights too. stays_in_unit: whether no number leaves 0 to 1, under other weights either.
     """
 
     reading: graph.Reading
@@ -30,6 +31,7 @@ class Output:
     padding_shift: float
     features: frozenset
     is_constant: bool
+    stays_in_unit: bool
 
     @property
     def shape(self):
@@ -59,7 +61,7 @@ class Output:
 
     @property
     def is_probability(self):
-        return self.sums_to_one or (self.reading.low >= 0 and self.reading.high <= 1)
+        return self.sums_to_one or self.stays_in_unit
 
 
 @dataclass(frozen=True)
@@ -98,10 +100,12 @@ def predict(setup, x):
         shifts = dict.fromkeys(outputs, 0.0)
         if any(feature.variable_length for feature in setup.spec.features.values()):
             shifts = _padding_shifts(setup, concrete, x, outputs)
-        constant = _constant(setup, concrete, x, outputs)
+        constant, in_unit = _under_all_weights(setup, concrete, x, outputs, readings)
     return Prediction(
         {
-            name: Output(readings[name], outputs[name], shifts[name], features_of[name], name in constant)
+            name: Output(
+                readings[name], outputs[name], shifts[name], features_of[name], name in constant, name in in_unit
+            )
             for name in outputs
         },
         tuple((layer, *(float(number) for number in numbers)) for layer, numbers in zip(met, summaries)),
@@ -126,25 +130,43 @@ def _summary(tensor):
     return tf.stack([tf.reduce_mean(values), tf.math.reduce_std(values), tf.reduce_max(tf.abs(values))])
 
 
-def _constant(setup, concrete, x, outputs):
-    """The names of the outputs that are the same for all rows. A last layer that starts at 0 makes them so at first;
-    hence noise is put on all weights that the function reads, which the caller puts back."""
-    read = {id(variable) for variable in concrete.graph.variables}
-    weights = [variable for variable in setup.model.trainable_variables if id(variable.value) in read]
+def _under_all_weights(setup, concrete, x, outputs, readings):
+    """The names of the outputs that are the same for all rows, and of those that stay within 0 and 1.
+
+    What a reading does not show is looked for: on the batch, then under other weights, since a last layer that starts
+    at 0 makes its output look like either at first. The caller puts the weights back.
+    """
+    known = {name for name in outputs if readings[name].low >= 0 and readings[name].high <= 1}
+    in_unit = {name for name, values in outputs.items() if name not in known and _in_unit(values)}
     constant = set()
     if not all(_rows_alike(value) for value in _numpy(tf.nest.flatten(x))):
         constant = {name for name, values in outputs.items() if _rows_alike(values)}
-    for draw in range(OTHER_WEIGHTS if constant else 0):
-        for place, variable in enumerate(weights):
-            noise = tf.random.stateless_normal(variable.shape, (draw, place))
-            variable.assign(variable + tf.cast(noise, variable.dtype))
-        others, _ = _numpy(concrete(x))
-        constant = {name for name in constant if _rows_alike(others[name])}
-    return constant
+    if constant or in_unit:
+        for _ in _other_weights(setup, concrete.graph):
+            others, _ = _numpy(concrete(x))
+            constant = {name for name in constant if _rows_alike(others[name])}
+            in_unit = {name for name in in_unit if _in_unit(others[name])}
+    return constant, known | in_unit
+
+
+def _other_weights(setup, here):
+    """Yield each time that other weights have been put into the model: noise on all that the graph reads."""
+    read = {id(variable) for variable in here.variables}
+    weights = [variable for variable in setup.model.trainable_variables if id(variable.value) in read]
+    first = [tf.identity(variable) for variable in weights]
+    for draw, sign in itertools.product(range(OTHER_WEIGHTS), (1, -1)):
+        for place, (variable, value) in enumerate(zip(weights, first, strict=True)):
+            noise = sign * tf.random.stateless_normal(variable.shape, (draw, place))
+            variable.assign(value + tf.cast(noise, value.dtype))
+        yield
 
 
 def _rows_alike(values):
     return bool((values == values[:1]).all())
+
+
+def _in_unit(values):
+    return bool(np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1)
 
 
 def _padding_shifts(setup, concrete, x, outputs):

@@ -79,6 +79,22 @@ def written_out(x):
     return odds / ops.sum(odds, axis=-1, keepdims=True)
 
 
+def mixture(x):
+    """Sigmoids that a sigmoid chooses between: within 0 and 1, which intervals of its operations do not show."""
+    gate = layers.Dense(3, "sigmoid")(x)
+    return gate * layers.Dense(3, "sigmoid")(x) + (1 - gate) * layers.Dense(3, "sigmoid")(x)
+
+
+@pytest.mark.parametrize("loss, code", [(BCE, None), (logits(BCE), "probabilities-as-logits")])
+def test_a_mixture_of_probabilities_is_one(found, loss, code):
+    assert [*errors(found(mixture, "multi_label", 3, loss))] == ([code] if code else [])
+
+
+def test_a_head_that_starts_at_0_is_no_probability(found):
+    findings = found([layers.Dense(3, kernel_initializer="zeros")], "multi_label", 3, BCE)
+    assert "logits-as-probabilities" in findings
+
+
 def build(form):
     return [form[0](*form[1])] if isinstance(form, list) else form
 
