@@ -8,6 +8,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from pipeline.files import whole_file
+from pipeline.training.callbacks import warn
 from pipeline.training.histograms import HistogramFile
 
 TINY = 1e-12  # in place of a norm of 0
@@ -89,6 +90,7 @@ class Watch:
     def __init__(self, every, folder, histograms):
         self.every = every
         self.path = folder / "gradients.jsonl"
+        self.is_whole = False  # whether a line can be added as the file stands
         self.histograms = HistogramFile(folder / "tensorboard" / "gradients") if histograms else None
 
     def begin(self, step):
@@ -96,6 +98,7 @@ class Watch:
         kept = [line for line in read(self.path) if line["step"] <= step]
         with whole_file(self.path) as file:
             file.writelines(json.dumps(line).encode() + b"\n" for line in kept)
+        self.is_whole = True
 
     def until_due(self, step):
         """Steps before the next that is due; 0 where this one is."""
@@ -103,10 +106,21 @@ class Watch:
 
     def keep(self, step, epoch, looks):
         line = {"step": step + 1, "epoch": epoch + 1, "updates": {name: _plain(seen) for name, seen in looks.items()}}
+        try:
+            if not self.is_whole:
+                self.begin(step)
+            self._add(line)
+            if self.histograms is not None:
+                self.histograms.add(step + 1, _arrays(looks))
+        except (OSError, tf.errors.OpError) as error:  # whether the run goes on without is for its checkpoints to say
+            reason = getattr(error, "strerror", None) or error
+            warn(f"{self.path.parent}: {reason}; the gradients of step {step + 1} are not kept")
+
+    def _add(self, line):
+        self.is_whole = False
         with self.path.open("ab") as file:
             file.write(json.dumps(line).encode() + b"\n")
-        if self.histograms is not None:
-            self.histograms.add(step + 1, _arrays(looks))
+        self.is_whole = True
 
 
 class Unwatched:

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline import config as c
 from pipeline.errors import RunError
-from pipeline.training import checkpoints
+from pipeline.training import checkpoints, gradients
 
 TINY = ["training.epochs=6", "model.hidden=[8]", "training.tensorboard=false", "registry.url=none", "run.name=mine"]
 
@@ -96,6 +96,22 @@ def test_a_training_that_is_told_to_goes_on_without_its_checkpoints(
     assert training_run(folder, config).digest == train(config).digest
     assert whole(folder) == before
     assert "No space left on device; the run goes on" in capsys.readouterr().err
+
+
+def test_a_look_at_gradients_that_finds_the_disk_full_is_left_out_and_the_next_is_kept(small_disk, capsys):
+    folder, fill = small_disk
+    look = gradients.Look(np.float32(1), {"dense/kernel": (np.float32(1), np.float32(1))}, {}, {})
+    watch = gradients.Watch(1, folder, histograms=False)
+    watch.begin(0)
+    watch.keep(0, 0, {"supervised": look})
+    ballast = fill()
+    for step in range(1, 60):  # the page that the file has is filled up first
+        watch.keep(step, 0, {"supervised": look})
+    assert "No space left on device; the gradients of step 60 are not kept" in capsys.readouterr().err
+    ballast.unlink()
+    watch.keep(60, 0, {"supervised": look})
+    steps = [line["step"] for line in gradients.read(watch.path)]
+    assert steps == [*range(1, len(steps)), 61] and len(steps) < 61
 
 
 def test_a_checkpoint_makes_no_folder_anew_where_the_run_was_taken_away(tmp_path):
