@@ -3,6 +3,9 @@
 import sys
 from dataclasses import dataclass
 
+import tensorflow as tf
+
+from pipeline.config import Maml
 from pipeline.errors import ConfigError
 from pipeline.preflight import (
     architecture,
@@ -80,11 +83,22 @@ def _in_order(findings):
 
 def _on_any_batch(setup):
     """What a training step of an objective of any kind shows on a real batch."""
-    found = []
-    result = trial.attempt(setup, next(iter(setup.feed.batches(0).take(1))), found)
+    batch = next(iter(setup.feed.batches(0).take(1)))
+    found = _on_points(setup, batch[0]) if isinstance(setup.config.objective, Maml) else []
+    result = trial.attempt(setup, batch, found)
     if result is not None:
         found += architecture.check_training_flag(setup, result)
     return found
+
+
+def _on_points(setup, x):
+    """Of tasks (tasks, points, ...), what their points show: whether the loss that fits the label fits the output."""
+    points = setup.of_points()
+    try:
+        prediction = predict(points, tf.reshape(x, (-1, *x.shape[2:])))
+    except Exception as error:  # whatever a layer raises of data it was not made for
+        return [Finding("model-refuses-data", setup.model.name, words_of(error), "See what Keras says.")]
+    return [*losses.check(points, prediction)]
 
 
 def _on_batch(setup, batch):

@@ -336,7 +336,7 @@ def _reachable(name, reading, values, shown):
 
 
 def _class_weights(setup):
-    given = setup.config.objective.class_weight
+    given = getattr(setup.config.objective, "class_weight", None)
     for name, label in setup.spec.labels.items():
         if label.kind != CLASS or not isinstance(given, list):
             continue

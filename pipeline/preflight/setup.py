@@ -1,15 +1,16 @@
 """What preflight looks at: the parts of a run, put together and compiled, before its first step."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import keras
 
-from pipeline.config import Config, Supervised
+from pipeline.config import Config, Maml, Supervised
+from pipeline.data.examples import Table
 from pipeline.data.feed import TrainingFeed
 from pipeline.data.splits import Data
 from pipeline.spec import CLASS
-from pipeline.training.objectives import supervised
+from pipeline.training.objectives import maml, supervised
 from pipeline.training.objectives.objective import Objective
 
 
@@ -42,7 +43,9 @@ class Setup:
 
     @cached_property
     def losses(self):
-        """Label name -> the Loss object the model was compiled with."""
+        """Label name -> the Loss object the model was compiled with; of Maml, the one that fits the label's kind."""
+        if isinstance(self.config.objective, Maml):
+            return {name: supervised.loss(Supervised(), name, label) for name, label in self.spec.labels.items()}
         found = self.model.loss
         return found if isinstance(found, dict) else {next(iter(self.spec.labels)): found}
 
@@ -55,6 +58,17 @@ class Setup:
             name: supervised.label_metrics(self.config.objective, name, label)
             for name, label in self.spec.labels.items()
         }
+
+    def of_points(self):
+        """The Setup of an objective Maml as its model sees the data: the rows are the points of the tasks.
+
+        Its training split holds labels only, all of them.
+        """
+        spec = maml.point_spec(self.config.objective, self.spec)
+        (name, label), (of_tasks,) = next(iter(spec.labels.items())), self.data.train.labels.values()
+        width = () if label.width == 1 or label.kind == CLASS else (label.width,)
+        train = Table({}, {name: of_tasks.reshape(-1, *width)}, self.data.train.where)
+        return replace(self, data=replace(self.data, spec=spec, train=train))
 
     def by_label(self, outputs):
         """Label name -> output, of what the model returned."""

@@ -101,7 +101,10 @@ def write_idx(path, values):
 
 
 def found(overrides, root):
-    config = composition.compose([*SMALL, f"run.root={root}/runs", *overrides.format(root=root).split()])
+    return inspected(composition.compose([*SMALL, f"run.root={root}/runs", *overrides.format(root=root).split()]))
+
+
+def inspected(config):
     names.check(config)
     data = splits.load(config.data)
     model = objectives.initial_model(config, data.spec, data.train)
@@ -128,6 +131,19 @@ def test_presets_of_the_data_that_is_shipped_are_passed_without_a_word_on_model_
 def test_each_of_several_tasks_is_held_against_its_own_label(root):
     told = found("experiment=digits_multi_task data.labels=[digit,ink] model.filters=[4] objective.loss=mse", root)
     assert [(finding.code, finding.place) for finding in told if finding.is_error] == [("integer-labels", "digit")]
+
+
+@pytest.mark.parametrize(
+    "last, code",
+    [("{units: 3}", "logits-as-probabilities"), ("{units: 3, activation: sigmoid}", "sigmoid-with-categorical"),
+     ("{units: 4, activation: softmax}", "output-width"), ("{units: 3, activation: softmax}", None)],
+)  # fmt: skip
+def test_the_points_of_tasks_are_held_against_the_loss_of_their_label(root, last, code):
+    layers = f"model.layers=[Flatten,{{class_name: Dense, config: {last}}}]"
+    tasks = ("data=digit_tasks", "data.tasks=100", "objective=maml", "objective.support=3", "training=tape")
+    config = composition.compose([*SMALL, *tasks, "model=layers", layers])
+    errors = {finding.code for finding in inspected(config) if finding.is_error}
+    assert errors == ({code} if code else set())
 
 
 def test_every_preset_is_looked_at():
