@@ -186,6 +186,13 @@ def test_a_run_whose_process_was_killed_is_free_and_counts_as_interrupted(tmp_pa
         assert str(os.getpid()) in (folder / ".lock").read_text()
 
 
+def test_a_lock_left_by_a_dead_process_of_another_host_does_not_keep_the_run(tmp_path):
+    (tmp_path / ".lock").write_text("process 1 on another-host")
+    with run_folder.held(tmp_path):
+        assert f"process {os.getpid()} on " in (tmp_path / ".lock").read_text()
+    assert "another-host" not in (tmp_path / ".lock").read_text()
+
+
 def test_asking_for_the_status_of_a_run_does_not_hold_it(tmp_path):
     with run_folder.held(tmp_path / "run"):
         pass

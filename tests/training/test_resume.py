@@ -78,6 +78,12 @@ def test_a_training_of_any_kind_goes_on_as_if_never_stopped(train, configured, e
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("stop_at", [(2, 5), (2, "validation")], ids=str)
+def test_a_training_that_xla_compiles_goes_on_as_if_never_stopped(train, configured, stop_at):
+    continued(train, configured, c.Tape, {"jit": "always", "steps_per_execution": 5}, stop_at)
+
+
+@pytest.mark.slow
 def test_a_training_stopped_again_and_again_comes_to_the_same_end(training_run, train, configured, tmp_path):
     config = configured(c.Fit, epochs=4)
     for stop_at in ((1, 3), (1, 4), (2, 13), (4, 2)):
