@@ -35,6 +35,7 @@ def read_elsewhere(cache, proxy):
     return done.stderr[done.stderr.index("DataError") :]
 
 
+@pytest.mark.slow
 def test_without_internet_the_error_says_what_was_missing_where_and_what_to_do_instead(tmp_path):
     error = read_elsewhere(tmp_path, "http://127.0.0.1:9")  # nothing listens there
     for word in ("keras.datasets.mnist", str(tmp_path / "datasets"), "data=idx data.path="):

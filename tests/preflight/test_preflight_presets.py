@@ -133,6 +133,7 @@ def test_each_of_several_tasks_is_held_against_its_own_label(root):
     assert [(finding.code, finding.place) for finding in told if finding.is_error] == [("integer-labels", "digit")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "last, code",
     [("{units: 3}", "logits-as-probabilities"), ("{units: 3, activation: sigmoid}", "sigmoid-with-categorical"),

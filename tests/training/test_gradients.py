@@ -38,6 +38,7 @@ def test_every_nth_step_of_the_run_is_looked_at_the_first_among_them(training_ru
     assert steps == list(range(1, 3 * done.per_epoch + 1, 4))
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_has_the_lines_of_one_left_alone(training_run, configured, tmp_path):
     config = configured(c.Tape, gradients=looks(every=5))
     training_run(tmp_path / "alone", config)

@@ -101,9 +101,10 @@ WAVES = c.Sinusoids(tasks=500, held_out=200, points=15), c.Mlp(hidden=[8], prepr
 DIGITS = c.DigitTasks(tasks=500, held_out=200), c.Mlp(hidden=[8])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "stop_at"),
-    [(WAVES, (2, 3)), pytest.param(DIGITS, (2, "validation"), marks=pytest.mark.slow)],
+    [(WAVES, (2, 3)), (DIGITS, (2, "validation"))],
     ids=["waves, inside an epoch", "classes, while it validates"],
 )
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(train, configured, task, stop_at):

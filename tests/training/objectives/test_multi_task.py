@@ -76,6 +76,7 @@ def test_learned_weights_come_near_the_inverse_of_each_tasks_loss(train, configu
 # ---- the arithmetic --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_weights_of_one_give_the_bits_of_supervised_learning(train, configured):
     plain = train(configured(c.Tape, objective=c.Supervised(), **CASE))
     for weights in ({}, dict.fromkeys(LABELS, 1.0)):
@@ -152,6 +153,7 @@ def test_losses_that_layers_bring_along_count_once(objective_of):
 # ---- what advances ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_learned_weights_repeat_and_go_on_as_if_never_stopped(train, configured):
     config = configured(c.Tape, objective=LEARNED, **CASE)
     whole = train(config)

@@ -119,6 +119,7 @@ def test_wrappers_go_around_each_other_in_any_order():
 ALL = c.Regularization(mixup=0.3, gradient_penalty=0.01, weight_decay={"dense*": 0.001})
 
 
+@pytest.mark.slow
 def test_a_regularised_training_goes_on_as_if_never_stopped(train, configured):
     config = replace(configured(c.Tape), regularization=ALL)
     whole, again = train(config), train(config, (2, 7))

@@ -64,7 +64,9 @@ class Traces:
         self.inner(batch, losses, seen)
 
 
-@pytest.mark.parametrize("model", [MODELS["gru"], MODELS["transformer"]], ids=["gru", "transformer"])
+@pytest.mark.parametrize(
+    "model", [MODELS["gru"], pytest.param(MODELS["transformer"], marks=pytest.mark.slow)], ids=["gru", "transformer"]
+)
 def test_a_step_is_traced_at_most_once_a_bucket(vowels, model):
     objective = objective_of(model, vowels)
     objective.measure = traces = Traces(objective)
