@@ -242,6 +242,10 @@ METRICS = {
         "The metric gives a number a class; a log, a chart and the registry take one.",
         "Average it: {class_name: F1Score, config: {average: macro}}.",
     ),
+    "metric-tells-nothing": warning(
+        "On such labels or outputs the metric is no number, or one that does not say how good the model is.",
+        "objective.metrics=[mean_absolute_error] for real labels, [accuracy] for others.",
+    ),
     "metric-fails": error("Keras refuses the metric on a real batch.", "See what Keras says."),
     "imbalance-accuracy": warning(
         "With one class far more frequent than another, always answering it scores well: plain accuracy does not show "

@@ -24,6 +24,8 @@ BINARY = (*CONFUSION, metrics.BinaryAccuracy, metrics.BinaryCrossentropy, metric
 INDICES = (metrics.IoU, metrics.MeanIoU)
 ACCURACIES = (metrics.BinaryAccuracy, metrics.CategoricalAccuracy, metrics.SparseCategoricalAccuracy,
               metrics.TopKCategoricalAccuracy, metrics.SparseTopKCategoricalAccuracy)  # fmt: skip
+HINGES = (metrics.Hinge, metrics.SquaredHinge)
+ALONG_AN_AXIS = (metrics.CosineSimilarity, metrics.PearsonCorrelation, metrics.ConcordanceCorrelation)
 LIKELIHOODS = (metrics.BinaryCrossentropy, metrics.CategoricalCrossentropy, metrics.SparseCategoricalCrossentropy)
 
 
@@ -40,6 +42,7 @@ def check(setup, prediction, batch):
             found = [*_labels(place, label, output, metric)] or [*_output(place, label, output, metric)]
             yield from found
             if not any(finding.is_error for finding in found):
+                yield from _values(place, label, output, metric, setup.data.train.labels[name])
                 yield from _tried(place, metric, targets[name], output.values)
     yield from _imbalance(setup)
 
@@ -100,6 +103,24 @@ def _output(place, label, output, metric):
         yield Finding("top-k-of-all", place, f"k is {k}, of {output.width} classes.", f"k: {max(output.width // 3, 1)}")
 
 
+def _values(place, label, output, metric, values):
+    """Whether the metric says anything of such values."""
+    mend = f"'objective.metrics=[{'accuracy' if label.kind != REAL else 'mean_absolute_error'}]'"
+    if isinstance(metric, metrics.MeanAbsolutePercentageError) and (values == 0).any():
+        found = f"{np.count_nonzero(values == 0):,} of {values.size:,} labels are 0, which it divides by."
+        yield Finding("metric-tells-nothing", place, found, mend)
+    elif isinstance(metric, HINGES) and label.kind == REAL and not np.isin(values, (-1, 1)).all():
+        yield Finding("metric-tells-nothing", place, f"labels from {values.min():.4g} to {values.max():.4g}; it takes "
+                      "-1 and 1.", mend)  # fmt: skip
+    elif isinstance(metric, ALONG_AN_AXIS) and output.width == 1 and _axis(metric) in (-1, len(output.shape)):
+        found = "it compares the numbers of a row, of which there is one."
+        yield Finding("metric-tells-nothing", place, found, _with(metric, "axis: 0"))
+
+
+def _axis(metric):
+    return getattr(metric, "axis", getattr(metric, "_fn_kwargs", {}).get("axis"))
+
+
 def _with(metric, argument):
     """A metric as it stands in objective.metrics, with one argument more."""
     return f"{{class_name: {type(metric).__name__}, config: {{{argument}}}}} in objective.metrics"
@@ -121,6 +142,9 @@ def _tried(place, metric, targets, outputs):
             found = f"its result has the shape {tuple(np.shape(result))}."
             mend = "{class_name: F1Score, config: {average: macro}}"
             yield Finding("metric-of-several-numbers", place, found, mend)
+        elif not isinstance(result, dict) and np.isfinite(outputs).all() and not np.isfinite(result):
+            found = f"it is {float(result)} on the first batch."
+            yield Finding("metric-tells-nothing", place, found, "Take another metric, or another last activation.")
     except Exception as error:  # a metric of the user's own may raise anything
         yield Finding("metric-fails", place, words_of(error), "Take another metric, or reshape the output.")
 

@@ -33,7 +33,7 @@ class Setup:
 
     @property
     def is_supervised(self):
-        """Whether a Keras loss compares each output with its label; other objectives are only tried."""
+        """Whether a Keras loss compares each output with its label."""
         return isinstance(self.config.objective, Supervised)
 
     @cached_property

@@ -33,6 +33,9 @@ WRONG = [
     ("binary-accuracy-on-classes", "softmax", None, "BinaryAccuracy", HOT),
     ("top-k-of-all", "softmax", None, with_("SparseTopKCategoricalAccuracy", k=3), CLASSES),
     ("metric-of-several-numbers", "softmax", None, "F1Score", HOT),
+    *[("metric-tells-nothing", "linear", None, metric, REAL) for metric in ("Hinge", "PearsonCorrelation",
+      "ConcordanceCorrelation", "CosineSimilarity", "Poisson")],
+    ("metric-tells-nothing", "sigmoid", None, "MeanAbsolutePercentageError", MULTI),
     ("metric-fails", "sigmoid", None, with_("AUC", multi_label=True, label_weights=[1.0, 1.0]), MULTI),
 ]  # fmt: skip
 
@@ -53,7 +56,8 @@ RIGHT = [
     *[("sigmoid", None, metric, MULTI) for metric in ("accuracy", "AUC", "Recall", with_("AUC", multi_label=True),
       with_("F1Score", average="micro", threshold=0.5))],
     *[("linear", None, metric, REAL) for metric in ("MeanAbsoluteError", "RootMeanSquaredError", "R2Score",
-      "PearsonCorrelation")],
+      with_("PearsonCorrelation", axis=0), "MeanAbsolutePercentageError")],
+    *[("linear", None, metric, ("real", 3)) for metric in ("PearsonCorrelation", "CosineSimilarity")],
     *[("linear", with_("BinaryCrossentropy", from_logits=True), metric, MULTI) for metric in (
       with_("AUC", from_logits=True), with_("BinaryAccuracy", threshold=0.0), with_("Precision", thresholds=0))],
     *[("sigmoid", "BinaryCrossentropy", metric, TWO, 1) for metric in ("BinaryAccuracy", "AUC")],
@@ -65,6 +69,7 @@ def test_a_metric_that_fits_is_not_refused(found, case):
     head, loss, metric, (kind, width), *units = case
     findings = found([layers.Dense(*(units or [width]), head)], kind, width, loss, metrics=[metric])
     assert [str(finding) for finding in findings.values() if finding.is_error] == []
+    assert "metric-tells-nothing" not in findings
 
 
 RARE = (np.arange(240) % 20 == 0).astype(int)
