@@ -13,6 +13,7 @@ from pipeline.spec import PADDING
 WEIGHTS = "trainable weights"
 MORE_STEPS = 3  # of padding, to see whether it changes what the model says
 OTHER_WEIGHTS = 2  # draws of noise, each put on all weights and taken off them, before it is said what they never do
+SMALL_NOISE = 0.1  # deviation of that under which padding is looked for again: it moves what starts at 0
 DROPPED = "does not support masking"  # Keras's warning where a layer drops a mask
 
 
@@ -99,7 +100,8 @@ def predict(setup, x):
         outputs, summaries = _numpy(concrete(x))
         shifts = dict.fromkeys(outputs, 0.0)
         if any(feature.variable_length for feature in setup.spec.features.values()):
-            shifts = _padding_shifts(setup, concrete, x, outputs)
+            shifts = _most_padding_shifts(setup, concrete, x, outputs)
+    with state.variables_restored(concrete.graph):
         constant, in_unit = _under_all_weights(setup, concrete, x, outputs, readings)
     return Prediction(
         {
@@ -142,21 +144,22 @@ def _under_all_weights(setup, concrete, x, outputs, readings):
     if not all(_rows_alike(value) for value in _numpy(tf.nest.flatten(x))):
         constant = {name for name, values in outputs.items() if _rows_alike(values)}
     if constant or in_unit:
-        for _ in _other_weights(setup, concrete.graph):
+        for _ in _other_weights(setup, concrete.graph, deviation=1.0):
             others, _ = _numpy(concrete(x))
             constant = {name for name in constant if _rows_alike(others[name])}
             in_unit = {name for name in in_unit if _in_unit(others[name])}
     return constant, known | in_unit
 
 
-def _other_weights(setup, here):
-    """Yield each time that other weights have been put into the model: noise on all that the graph reads."""
+def _other_weights(setup, here, deviation):
+    """Yield each time that other weights have been put into the model: noise on all that the graph reads, which the
+    caller puts back."""
     read = {id(variable) for variable in here.variables}
     weights = [variable for variable in setup.model.trainable_variables if id(variable.value) in read]
     first = [tf.identity(variable) for variable in weights]
     for draw, sign in itertools.product(range(OTHER_WEIGHTS), (1, -1)):
         for place, (variable, value) in enumerate(zip(weights, first, strict=True)):
-            noise = sign * tf.random.stateless_normal(variable.shape, (draw, place))
+            noise = sign * tf.random.stateless_normal(variable.shape, (draw, place), stddev=deviation)
             variable.assign(value + tf.cast(noise, value.dtype))
         yield
 
@@ -167,6 +170,17 @@ def _rows_alike(values):
 
 def _in_unit(values):
     return bool(np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1)
+
+
+def _most_padding_shifts(setup, concrete, x, outputs):
+    """Output name -> how far its values move with the padding; also once biases are no longer 0, as they start: what
+    they add to padding is no padding any more. The caller puts the weights back."""
+    shifts = _padding_shifts(setup, concrete, x, outputs)
+    for _ in itertools.islice(_other_weights(setup, concrete.graph, SMALL_NOISE), 1):
+        others, _ = _numpy(concrete(x))
+        later = _padding_shifts(setup, concrete, x, others)
+        shifts = {name: max(shift, later[name]) for name, shift in shifts.items()}
+    return shifts
 
 
 def _padding_shifts(setup, concrete, x, outputs):

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from keras import layers
+from keras import layers, ops
 
 from pipeline.preflight.inspection import inspect
 from pipeline.spec import Feature
@@ -83,6 +83,10 @@ MASKS = {
     "dropped by a convolution": ("mask-lost", lambda x: layers.LSTM(4)(layers.Conv1D(4, 3, padding="same")(
         layers.Masking()(x)))),
     "a function between": ("mask-lost", lambda x: layers.GlobalAveragePooling1D()(Dropping()(layers.Masking()(x)))),
+    "normalised before the mask": ("mask-missing", lambda x: layers.GRU(4)(layers.Masking()(
+        layers.BatchNormalization()(x)))),
+    "a bias before the mask": ("mask-missing", lambda x: layers.GRU(4)(layers.Masking()(layers.Dense(4)(x)))),
+    "turned around without its mask": ("mask-missing", lambda x: layers.GRU(4)(ops.flip(layers.Masking()(x), 1))),
     "convolution and maximum": ("padding-leaks", lambda x: layers.GlobalMaxPooling1D()(
         layers.Conv1D(4, 3, padding="same", bias_initializer="ones")(x))),
 }  # fmt: skip
