@@ -6,7 +6,7 @@ import pytest
 from pipeline.evaluation import equivalence, equivalence_page
 from pipeline.evaluation.equivalence import DIFFERENT, EQUIVALENT, FEW, IDENTICAL, Pairs
 
-MARGIN, CONFIDENCE, ROWS, TRIALS = 0.005, 0.95, 360, 1_000
+MARGIN, CONFIDENCE, ROWS, COMPARISONS = 0.005, 0.95, 360, 1_000
 
 
 def pairs(baseline, candidate, identical=False):
@@ -25,14 +25,14 @@ def scores(rng, level, seeds, spread=0.012):
 
 def rate(verdict, effect, seeds, sets=1, spread=0.012, margin=MARGIN):
     """How often the verdict on all data sets is this one, where each has this effect."""
-    rng, found = np.random.default_rng(0), 0
-    for _ in range(TRIALS):
+    rng, found, trials = np.random.default_rng(0), 0, COMPARISONS // sets
+    for _ in range(trials):
         samples = {
             str(number): pairs(scores(rng, 0.95, seeds, spread), scores(rng, 0.95 + effect, seeds, spread))
             for number in range(sets)
         }
         found += equivalence.overall(equivalence.compare(samples, margin, CONFIDENCE)) == verdict
-    return found / TRIALS
+    return found / trials
 
 
 @pytest.mark.slow
