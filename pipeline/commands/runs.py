@@ -187,5 +187,5 @@ def write_page(config):
     path.parent.mkdir(parents=True, exist_ok=True)
     found = chosen(config.runs, rows(config))
     page.write(path, found, f"{datetime.now(UTC):%Y-%m-%d %H:%M}")
-    print(f"{path}: {len(found):,} runs")
+    print(f"{path}: {len(found):,} run{'' if len(found) == 1 else 's'}")
     return 0
