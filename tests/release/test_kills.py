@@ -53,7 +53,7 @@ TAPE_ONLY = {
     ],
     "regularised": [
         *(*DIGITS, "regularization.mixup=0.2", "regularization.gradient_penalty=0.01"),
-        "regularization.weight_decay={dense*:0.001}",
+        "+regularization.weight_decay={dense*:0.001}",
     ],
 }
 CASES = SUPERVISED | TAPE_ONLY
