@@ -93,21 +93,29 @@ def _on_any_batch(setup):
 
 def _on_points(setup, x):
     """Of tasks (tasks, points, ...), what their points show: whether the loss that fits the label fits the output."""
-    points = setup.of_points()
+    points, found = setup.of_points(), []
+    prediction = _predicted(points, tf.reshape(x, (-1, *x.shape[2:])), found)
+    return found if prediction is None else [*losses.check(points, prediction)]
+
+
+def _predicted(setup, x, findings):
+    """The Prediction of the batch x; None where the model refuses it, which is added to a list of findings."""
     try:
-        prediction = predict(points, tf.reshape(x, (-1, *x.shape[2:])))
+        return predict(setup, x)
     except Exception as error:  # whatever a layer raises of data it was not made for
-        return [Finding("model-refuses-data", setup.model.name, words_of(error), "See what Keras says.")]
-    return [*losses.check(points, prediction)]
+        refused = determinism.refused(setup, error)
+        findings.append(
+            refused or Finding("model-refuses-data", setup.model.name, words_of(error), "See what Keras says.")
+        )
+        return None
 
 
 def _on_batch(setup, batch):
     """Of a supervised objective, what a real batch shows: first in prediction, then in a training step."""
-    try:
-        prediction = predict(setup, batch[0])
-    except Exception as error:  # whatever a layer raises of data it was not made for
-        refused = determinism.refused(setup, error)
-        return [refused or Finding("model-refuses-data", setup.model.name, words_of(error), "See what Keras says.")]
+    found = []
+    prediction = _predicted(setup, batch[0], found)
+    if prediction is None:
+        return found
     found = [
         *losses.check(setup, prediction),
         *metrics.check(setup, prediction, batch),

@@ -75,7 +75,8 @@ def check(setup, prediction):
             values = setup.data.train.labels[name]
             yield from _of_labels(name, label, output, values)
             yield from _of_loss(name, label, output, loss, values)
-    yield from _class_weights(setup)
+    if setup.is_supervised:
+        yield from _class_weights(setup)
 
 
 def from_logits(loss):
@@ -336,7 +337,7 @@ def _reachable(name, reading, values, shown):
 
 
 def _class_weights(setup):
-    given = getattr(setup.config.objective, "class_weight", None)
+    given = setup.config.objective.class_weight
     for name, label in setup.spec.labels.items():
         if label.kind != CLASS or not isinstance(given, list):
             continue

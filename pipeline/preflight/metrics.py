@@ -49,7 +49,7 @@ def check(setup, prediction, batch):
 
 def _labels(place, label, output, metric):
     """Whether the metric is for such labels."""
-    mend = f"'objective.metrics=[{'accuracy' if label.kind != REAL else 'mean_absolute_error'}]'"
+    mend = _usual(label)
     found = f"{label.kind} labels of width {label.width}, {output.width} output units."
     one_unit = is_binary(label) and output.width == 1
     if type(metric) in (metrics.Mean, metrics.Sum):
@@ -105,7 +105,7 @@ def _output(place, label, output, metric):
 
 def _values(place, label, output, metric, values):
     """Whether the metric says anything of such values."""
-    mend = f"'objective.metrics=[{'accuracy' if label.kind != REAL else 'mean_absolute_error'}]'"
+    mend = _usual(label)
     if isinstance(metric, metrics.MeanAbsolutePercentageError) and (values == 0).any():
         found = f"{np.count_nonzero(values == 0):,} of {values.size:,} labels are 0, which it divides by."
         yield Finding("metric-tells-nothing", place, found, mend)
@@ -115,6 +115,11 @@ def _values(place, label, output, metric, values):
     elif isinstance(metric, ALONG_AN_AXIS) and output.width == 1 and _axis(metric) in (-1, len(output.shape)):
         found = "it compares the numbers of a row, of which there is one."
         yield Finding("metric-tells-nothing", place, found, _with(metric, "axis: 0"))
+
+
+def _usual(label):
+    """The config line of the metric that fits a label's kind."""
+    return f"'objective.metrics=[{'accuracy' if label.kind != REAL else 'mean_absolute_error'}]'"
 
 
 def _axis(metric):

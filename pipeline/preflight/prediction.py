@@ -176,11 +176,10 @@ def _most_padding_shifts(setup, concrete, x, outputs):
     """Output name -> how far its values move with the padding; also once biases are no longer 0, as they start: what
     they add to padding is no padding any more. The caller puts the weights back."""
     shifts = _padding_shifts(setup, concrete, x, outputs)
-    for _ in itertools.islice(_other_weights(setup, concrete.graph, SMALL_NOISE), 1):
-        others, _ = _numpy(concrete(x))
-        later = _padding_shifts(setup, concrete, x, others)
-        shifts = {name: max(shift, later[name]) for name, shift in shifts.items()}
-    return shifts
+    next(_other_weights(setup, concrete.graph, SMALL_NOISE))
+    others, _ = _numpy(concrete(x))
+    later = _padding_shifts(setup, concrete, x, others)
+    return {name: max(shift, later[name]) for name, shift in shifts.items()}
 
 
 def _padding_shifts(setup, concrete, x, outputs):

@@ -5,10 +5,6 @@ import tensorflow as tf
 
 from pipeline.training import gradients
 
-# An objective is traced as it is written, in preflight too and as Keras's own step is: AutoGraph's rewriting of all
-# that it calls takes a second of CPU.
-as_written = tf.autograph.experimental.do_not_convert
-
 
 class Steps:
     """Trains an objective, whose model is compiled, on the batches of an iterator.
@@ -101,7 +97,8 @@ def make_step(objective):
     """One step: for each update the losses of the batch, their gradients and the move. batch -> (names,) bool."""
     updates = objective.updates()
 
-    @as_written
+    # traced as it is written, in preflight too and as Keras's own is: rewriting all that it calls takes a second of CPU
+    @tf.autograph.experimental.do_not_convert
     def step(batch):
         finite, taught = [], {}
         for update in updates:
@@ -119,7 +116,7 @@ def make_observed_step(objective):
     """The same step, its gradients looked at: batch -> ((names,) bool, update's name -> gradients.Look)."""
     updates = objective.updates()
 
-    @as_written
+    @tf.autograph.experimental.do_not_convert
     def step(batch):
         finite, taught, looks = [], {}, {}
         for update in updates:

@@ -119,6 +119,21 @@ def test_the_model_file_has_the_digest_beside_it(finished):
     assert (digest, name) == (hashlib.sha256((finished / "model.keras").read_bytes()).hexdigest(), "model.keras")
 
 
+def test_a_finished_run_started_again_says_so_and_changes_nothing(workplace, answer):
+    folder, _ = workplace
+    before = {path: path.stat().st_mtime_ns for path in (folder / "runs/first").rglob("*")}
+    status, said, _ = answer(folder, "train", "run.name=first", "training.epochs=3")
+    assert (status, "finished already" in said) == (0, True)
+    assert {path: path.stat().st_mtime_ns for path in (folder / "runs/first").rglob("*")} == before
+
+
+def test_another_config_under_the_same_name_is_refused_with_the_differences(workplace, answer):
+    folder, _ = workplace
+    status, _, told = answer(folder, "train", "run.name=first", "training.batch_size=32")
+    assert status == 2
+    assert "training.batch_size: 64 then, 32 now" in told
+
+
 def test_evaluate_gives_the_scores_that_train_gave(workplace, answer):
     folder, _ = workplace
     status, _, told = answer(folder, "evaluate", "run.name=first")
@@ -200,3 +215,10 @@ def test_bad_data_leaves_no_run_behind(tmp_path, answer):
     status, _, told = answer(tmp_path, "train", "data=csv", "data.path=train.csv", "data.numeric=[a]", "model=tabular")
     assert status == 2 and "train.csv, line 4" in told
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_a_gpu_that_is_not_there_is_status_3(tmp_path):
+    answer = pipeline("train", "device=gpu", "hardware.gpus=[99]", cwd=tmp_path)
+    assert answer.returncode == 3
+    assert "hardware.gpus" in answer.stderr and "Traceback" not in answer.stderr
