@@ -4,6 +4,7 @@ First fit's best steps_per_execution is looked for, then both sides run with it 
 first callback to its last; the first epoch, which traces and warms up, is left out.
 """
 
+import itertools
 import math
 import statistics
 import tempfile
@@ -28,6 +29,7 @@ from pipeline.training.steps import Steps
 STEPS_PER_EXECUTION = (1, 8, 32, 64)
 SEARCHES = 2
 PAIRS = 7
+TURNS = 15
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,19 @@ class Problem:
         wall, cpu = (statistics.median(seconds) for seconds in zip(*clock.epochs[1:], strict=True))
         return batches.steps / wall, batches.steps / cpu
 
+    def epochs(self, *overrides):
+        """Yield after each epoch that the tape trains."""
+        config = composition.compose([*self.overrides, "training=tape", *overrides])
+        objective, batches = self.prepared(config)
+        steps = Steps(objective, batches.batches(0).element_spec, batches.full_steps)
+        silent = keras.callbacks.CallbackList([], model=objective.model)
+        stream = iter(batches.stream(0, 0, config.training.epochs))
+        for epoch in range(config.training.epochs):
+            steps.reset_metrics()
+            tape.train_epoch(steps, stream, epoch, 0, batches, objective.model, silent, math.inf, gradients.Unwatched())
+            steps.metrics()
+            yield
+
 
 class Clock(keras.callbacks.Callback):
     """Seconds of each epoch, on the wall and of CPU."""
@@ -129,18 +144,13 @@ def against_hand(problem, stride):
     config = composition.compose([*problem.overrides])
     images, digits = problem.part.features["image"], problem.part.labels["digit"]
 
-    def by_hand():
-        keras.backend.clear_session()
-        normalization = keras.layers.Normalization(axis=None)
-        normalization.adapt(images)
-        dense = [keras.layers.Dense(units, "relu") for units in config.model.hidden]
-        layers = [normalization, keras.layers.Flatten(), *dense, keras.layers.Dense(10, "softmax")]
-        epochs, batch_size = config.training.epochs, config.training.batch_size
-        every = plain_loop.classifier(images, digits, layers, batch_size, epochs, stride)
-        return tuple(statistics.median(paces) for paces in zip(*every[1:], strict=True))
-
-    ours = ("training=tape", f"training.steps_per_execution={stride}")
-    compare(f"{problem.title}, {stride} steps a call", {"tape": lambda: problem.pace(*ours), "by hand": by_hand})
+    normalization = keras.layers.Normalization(axis=None)
+    normalization.adapt(images)
+    dense = [keras.layers.Dense(units, "relu") for units in config.model.hidden]
+    layers = [normalization, keras.layers.Flatten(), *dense, keras.layers.Dense(10, "softmax")]
+    theirs = plain_loop.classifier(images, digits, layers, config.training.batch_size, stride)
+    ours = problem.epochs(f"training.steps_per_execution={stride}", "training.epochs=1000")
+    in_turn(f"{problem.title}, {stride} steps a call", ours, theirs, epochs=60)
 
 
 def with_xla(problem, stride):
@@ -178,7 +188,7 @@ def look_at_gradients(problem, rounds):
         seconds = [[] for _ in watches]
         for epoch in range((rounds + 1) * len(watches)):  # the first of each traces
             turn = epoch % len(watches)
-            objective.model.reset_metrics()
+            steps.reset_metrics()
             began = time.process_time()
             tape.train_epoch(
                 steps, stream, epoch, 0, batches, objective.model, silent, look_every=math.inf, watch=watches[turn]
@@ -206,3 +216,27 @@ def compare(title, sides, pairs=PAIRS):
             f"ratio {summed_up(ratios(ours, theirs))}",
             flush=True,
         )
+
+
+def in_turn(title, tape, by_hand, epochs):
+    """Print the ratio of two sides' pace, by the wall and by CPU. They train so many epochs each in turn: long enough
+    that what one has prefetched when its turn is over does not count, short enough for a machine whose speed drifts.
+
+    tape, by_hand: iterators that train an epoch when they are asked for the next one.
+    """
+    for side in (tape, by_hand):
+        next(side)  # traces and warms up
+    pairs = []
+    for _ in range(TURNS):
+        ours, theirs = (seconds_of(itertools.islice(side, epochs)) for side in (tape, by_hand))
+        pairs.append(theirs / ours)
+    for position, unit in enumerate(("second", "CPU second")):
+        print(f"{title}: tape / by hand, steps a {unit} {summed_up([pair[position] for pair in pairs])}", flush=True)
+
+
+def seconds_of(epochs):
+    """(on the wall, of CPU) that an iterator takes to its end, an array."""
+    began = time.perf_counter(), time.process_time()
+    for _ in epochs:
+        pass
+    return np.subtract((time.perf_counter(), time.process_time()), began)

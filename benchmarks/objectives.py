@@ -1,11 +1,9 @@
 """The steps of a GAN and of MAML against the same written by hand, as many steps a call on both sides."""
 
-import statistics
-
 import keras
 
 from benchmarks import plain_loop
-from benchmarks.engines import Problem, compare
+from benchmarks.engines import Problem, in_turn
 from pipeline import composition
 from pipeline.data import feed
 from pipeline.training import optimizers
@@ -16,22 +14,15 @@ TASKS = 2_500  # 100 steps an epoch
 
 
 def run(folder):
-    against_hand("digits GAN", ("experiment=digits_gan", "training.epochs=20"), gan_by_hand)
-    waves = ("experiment=sinusoids_maml", f"data.tasks={TASKS}", "training.epochs=6")
-    against_hand("sine waves MAML", waves, maml_by_hand)
+    against_hand("digits GAN", ("experiment=digits_gan",), gan_by_hand, epochs=20)
+    against_hand("sine waves MAML", ("experiment=sinusoids_maml", f"data.tasks={TASKS}"), maml_by_hand, epochs=2)
 
 
-def against_hand(title, words, by_hand):
-    """Print the pipeline's pace against that of a loop written by hand."""
+def against_hand(title, words, by_hand, epochs):
+    """Print the pipeline's pace against that of a loop written by hand, so many epochs of each in a pair."""
     problem = Problem(title, words)
-    config = composition.compose([*words])
-
-    def pace_by_hand():
-        keras.backend.clear_session()
-        every = by_hand(config, problem.data)
-        return tuple(statistics.median(paces) for paces in zip(*every[1:], strict=True))
-
-    compare(title, {"tape": problem.pace, "by hand": pace_by_hand}, pairs=3)
+    theirs = by_hand(composition.compose([*words]), problem.data)
+    in_turn(title, problem.epochs(), theirs, epochs)
 
 
 def gan_by_hand(config, data):
@@ -46,7 +37,6 @@ def gan_by_hand(config, data):
         model.generator,
         model.critic,
         config.training.batch_size,
-        config.training.epochs,
         config.training.steps_per_execution,
         moves,
     )
@@ -64,7 +54,6 @@ def maml_by_hand(config, data):
         config.objective.inner_rate,
         config.objective.inner_steps,
         config.training.batch_size,
-        config.training.epochs,
         config.training.steps_per_execution,
         optimizers.build(config.optimizer, steps),
     )

@@ -1,15 +1,13 @@
 """Training loops as one writes them by hand: TensorFlow and Keras, and nothing of this project.
 
-Each returns (steps a second, steps a CPU second) of every epoch.
+Each returns an iterator that trains an epoch when it is asked for the next one.
 """
-
-import time
 
 import keras
 import tensorflow as tf
 
 
-def classifier(x, y, layers, batch_size, epochs, stride, learning_rate=0.001):
+def classifier(x, y, layers, batch_size, stride, learning_rate=0.001):
     """A classifier. x: (rows, ...). y: (rows,) of indices. stride: steps a call."""
     model = keras.Sequential([keras.Input(x.shape[1:], dtype=x.dtype), *layers])
     optimizer = keras.optimizers.Adam(learning_rate)
@@ -27,10 +25,10 @@ def classifier(x, y, layers, batch_size, epochs, stride, learning_rate=0.001):
         loss_mean.update_state(loss, sample_weight=tf.shape(images)[0])
         accuracy.update_state(labels, outputs)
 
-    return paces(step, [loss_mean, accuracy], (x, y), batch_size, epochs, stride)
+    return epochs(step, [loss_mean, accuracy], (x, y), batch_size, stride)
 
 
-def gan(x, y, front, generator, critic, batch_size, epochs, stride, optimizers):
+def gan(x, y, front, generator, critic, batch_size, stride, optimizers):
     """A non-saturating GAN that is told the class. x: (rows, height, width, channels). y: (rows,) of indices.
 
     front: a layer from images to what the critic takes. generator, critic: models of [numbers or image, one-hot class].
@@ -61,10 +59,10 @@ def gan(x, y, front, generator, critic, batch_size, epochs, stride, optimizers):
         for mean, loss in zip(means, (critic_loss, generator_loss), strict=True):
             mean.update_state(loss, sample_weight=rows)
 
-    return paces(step, means, (x, y), batch_size, epochs, stride)
+    return epochs(step, means, (x, y), batch_size, stride)
 
 
-def maml(x, y, layers, support, inner_rate, inner_steps, batch_size, epochs, stride, optimizer):
+def maml(x, y, layers, support, inner_rate, inner_steps, batch_size, stride, optimizer):
     """MAML of second order for regression, its loss the mean of those after each inner step.
 
     x: (tasks, points, ...). y: (tasks, points). layers: from a point to a number.
@@ -100,28 +98,25 @@ def maml(x, y, layers, support, inner_rate, inner_steps, batch_size, epochs, str
         for position, mean in enumerate(means):
             mean.update_state(losses[position], sample_weight=tf.shape(points)[0])
 
-    return paces(step, means, (x, y), batch_size, epochs, stride)
+    return epochs(step, means, (x, y), batch_size, stride)
 
 
-def paces(step, metrics, arrays, batch_size, epochs, stride):
-    """Train on batches of arrays, rows first. step: a tf.function of a batch."""
+def epochs(step, metrics, arrays, batch_size, stride):
+    """Yield after each epoch on batches of arrays, rows first. step: a tf.function of a batch."""
     rows = len(arrays[0])
     steps = -(-rows // batch_size)
-    dataset = tf.data.Dataset.from_tensor_slices(arrays).shuffle(rows).batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    dataset = tf.data.Dataset.from_tensor_slices(arrays).shuffle(rows).batch(batch_size)
+    batches = iter(dataset.repeat().prefetch(tf.data.AUTOTUNE))  # cheaper than an iterator for each epoch
 
     @tf.function
     def several(batches, count):
         for _ in tf.range(count):
             step(*next(batches))
 
-    found = []
-    for _ in range(epochs):
-        began = time.perf_counter(), time.process_time()
-        batches = iter(dataset)
+    while True:
         for first in range(0, steps, stride):
             several(batches, tf.constant(min(stride, steps - first)))
         for metric in metrics:
             float(metric.result())
             metric.reset_state()
-        found.append((steps / (time.perf_counter() - began[0]), steps / (time.process_time() - began[1])))
-    return found
+        yield

@@ -19,6 +19,7 @@ from pipeline.spec import PADDING, DataSpec
 BUCKETS = 4  # made where the config names none
 ADAPT_BATCH = 4_096  # rows, or steps, at a time while a layer takes its statistics
 SHARDS_AT_ONCE = 4  # files read in turn, so that rows of several meet in the shuffle buffer
+AHEAD = 8  # batches of gathered rows that wait for their step
 
 # What makes a dataset is decorated with it: none of its functions branches on a tensor, and having AutoGraph rewrite
 # them took half of what a run needs from the built model to its first step.
@@ -186,12 +187,20 @@ def _finish(dataset, part, spec, boundaries, steps, weights):
 
     options = tf.data.Options()
     options.deterministic = True
+    # rows of arrays are gathered in less time than it takes to wake threads for that, or to tune how many
+    gathered = is_gathered(part)
+    options.autotune.enabled = not gathered
     return (
-        dataset.map(batch, num_parallel_calls=tf.data.AUTOTUNE)
+        dataset.map(batch, num_parallel_calls=None if gathered else tf.data.AUTOTUNE)
         .apply(tf.data.experimental.assert_cardinality(steps))
-        .prefetch(tf.data.AUTOTUNE)
+        .prefetch(AHEAD if gathered else tf.data.AUTOTUNE)
         .with_options(options)
     )
+
+
+def is_gathered(part):
+    """Whether every column of a split is an array, whose rows need no decoding and no padding."""
+    return isinstance(part, Table) and all(isinstance(column, np.ndarray) for column in part.features.values())
 
 
 def _alone(named):

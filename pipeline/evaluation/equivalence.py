@@ -7,6 +7,7 @@ margin on both sides. Where neither can be made, more seeds are needed: not to f
 there is none.
 """
 
+import bisect
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,10 +105,14 @@ def deviation(differences, resolution):
 def seeds_needed(spread, margin, alpha):
     """The fewest seeds at which equivalence is shown with a chance of POWER, if there is no difference; None for very
     many. The usual approximation of the power of TOST: both one-sided tests have to pass."""
-    seeds = np.arange(2, MOST_NEEDED)
-    reach = student.isf(alpha, seeds - 1) + student.isf((1 - POWER) / 2, seeds - 1)
-    enough = np.flatnonzero(reach * spread / np.sqrt(seeds) <= margin)
-    return int(seeds[enough[0]]) if len(enough) else None
+
+    def show(seeds):
+        reach = student.isf(alpha, seeds - 1) + student.isf((1 - POWER) / 2, seeds - 1)
+        return reach * spread / np.sqrt(seeds) <= margin  # the reach falls with every seed
+
+    seeds = range(2, MOST_NEEDED)
+    first = bisect.bisect_left(seeds, True, key=show)
+    return seeds[first] if first < len(seeds) else None
 
 
 def overall(comparisons):

@@ -27,6 +27,9 @@ class Steps:
         self.stacked = _stacked(step, self.stack)
         self.looking = _looking(compiled, observed)
         self.several.get_concrete_function(tf.data.IteratorSpec(element_spec), tf.TensorSpec([], tf.int32))
+        # traced, since a metric's dozen operations one by one take as long as steps of a small model
+        self.read = tf.function(objective.model.get_metrics_result, autograph=False)
+        self.reset = tf.function(objective.model.reset_metrics, autograph=False)
 
     def take(self, batches, count):
         """Train `count` steps."""
@@ -41,6 +44,14 @@ class Steps:
         was finite and, by the update's name, a gradients.Look."""
         finite, looks = self.looking(batches, tf.constant(count), tf.constant(place))
         return finite.numpy(), looks
+
+    def metrics(self):
+        """The metrics so far, as floats; reading them waits for the device."""
+        return {name: float(value) for name, value in self.read().items()}
+
+    def reset_metrics(self):
+        """Begin the metrics anew."""
+        self.reset()
 
 
 def _several(step):

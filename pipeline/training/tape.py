@@ -35,12 +35,12 @@ def run(objective, feed, validation, epochs, callbacks, checkpointer, verbose, w
     watch.begin(start.epoch * feed.steps + start.step)
     logs = {}
     for epoch in range(start.epoch, start.epoch if start.finished else epochs):
-        model.reset_metrics()
+        steps.reset_metrics()
         callbacks.on_epoch_begin(epoch)
         first = start.step if epoch == start.epoch else 0
         look_every = LOOK_EVERY if verbose == 1 else math.inf
         train_epoch(steps, batches, epoch, first, feed, model, callbacks, look_every, watch)
-        logs = end_epoch(epoch, objective, validation, callbacks)
+        logs = end_epoch(epoch, steps, objective, validation, callbacks)
         if model.stop_training:
             break
     for update in objective.updates():
@@ -67,22 +67,17 @@ def train_epoch(steps, batches, epoch, first, feed, model, callbacks, look_every
         refuse_not_finite(steps.names, finite, epoch, step)
         step += count
         calls += 1
-        callbacks.on_train_batch_end(step - first - 1, metrics(model) if calls % look_every == 1 else None)
+        callbacks.on_train_batch_end(step - first - 1, steps.metrics() if calls % look_every == 1 else None)
 
 
-def end_epoch(epoch, objective, validation, callbacks):
+def end_epoch(epoch, steps, objective, validation, callbacks):
     """Validate an epoch whose steps are done, and tell the callbacks of it. Returns its logs."""
-    logs = metrics(objective.model)
+    logs = steps.metrics()
     if validation is not None:
         scores = objective.evaluate(validation, callbacks)
         logs |= {f"val_{name}": value for name, value in scores.items()}
     callbacks.on_epoch_end(epoch, logs)
     return logs
-
-
-def metrics(model):
-    """The metrics so far, as floats; reading them waits for the device."""
-    return {name: float(value) for name, value in model.get_metrics_result().items()}
 
 
 def refuse_not_finite(names, finite, epoch, step):

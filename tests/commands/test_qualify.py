@@ -114,7 +114,7 @@ def test_seeds_trained_in_one_process_have_the_bits_of_a_process_each(tmp_path):
 
 @pytest.mark.slow
 def test_the_same_lock_twice_is_identical_by_trainings_of_its_own(root, capsys):
-    status, told = qualify(root, capsys, f"qualify.candidate={environment.CPU_LOCK}", experiments="golden_cnn")
+    status, told = qualify(root, capsys, f"qualify.candidate={environment.CPU_LOCK}", experiments="golden_cnn", seeds=1)
     assert status == 0 and verdicts(told) == {"golden_cnn": "identical"} and told["changes"] == []
     assert len(list((root / "runs").iterdir())) == 2
     assert "identical" in Path(told["report"]).read_text()
@@ -125,7 +125,7 @@ def test_a_keras_whose_dense_layers_start_otherwise_is_different_only_where_a_co
     root, fixed_std, capsys
 ):
     status, told = qualify(
-        root, capsys, f"qualify.candidate={fixed_std}", experiments="golden_mlp,golden_defaults", seeds=8
+        root, capsys, f"qualify.candidate={fixed_std}", experiments="golden_mlp,golden_defaults", seeds=5
     )
     assert verdicts(told) == {"golden_mlp": "identical", "golden_defaults": "different"}
     assert status == 4 and told["verdict"] == "different"
@@ -133,12 +133,6 @@ def test_a_keras_whose_dense_layers_start_otherwise_is_different_only_where_a_co
     assert change.startswith("keras ") and change.endswith("+fixedstd")
     (defaults,) = [found for found in told["comparisons"] if found["name"].startswith("golden_defaults")]
     assert defaults["high"] < -0.01
-
-
-@pytest.mark.slow
-def test_with_every_initializer_written_out_the_same_keras_is_identical(root, fixed_std, capsys):
-    status, told = qualify(root, capsys, f"qualify.candidate={fixed_std}")
-    assert status == 0 and told["verdict"] == "identical"
 
 
 @pytest.mark.slow
@@ -163,7 +157,9 @@ def test_an_environment_changed_by_hand_is_status_3_and_names_the_package(root, 
 
 @pytest.mark.slow
 def test_another_release_of_keras_is_identical(root, capsys):
-    status, told = qualify(root, capsys, f'qualify.package="keras=={OLDER}"', experiments="golden_mlp,golden_gru")
+    status, told = qualify(
+        root, capsys, f'qualify.package="keras=={OLDER}"', experiments="golden_mlp,golden_gru", seeds=1
+    )
     if status == 3 and re.search("No matching distribution|Could not find|ConnectionError|Max retries", told):
         pytest.skip("the package index cannot be reached")
     assert status == 0, told

@@ -268,9 +268,9 @@ def test_64_processes_share_a_fresh_registry(registry, tmp_path):
 
 
 @pytest.mark.slow
-def test_64_processes_make_the_file_that_no_run_has_made_before(tmp_path):
-    write_at_once(None, tmp_path, 64, 5)
-    hold_all(store.connect(store_config(), tmp_path), tmp_path, 64, 5)
+def test_many_processes_make_the_file_that_no_run_has_made_before(tmp_path):
+    write_at_once(None, tmp_path, 16, 5)
+    hold_all(store.connect(store_config(), tmp_path), tmp_path, 16, 5)
 
 
 def store_config():

@@ -44,9 +44,14 @@ def test_the_preset_comes_thirty_times_nearer_to_real_digits_than_its_first_epoc
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("loss", "stop_at"), [("non_saturating", (2, 7)), ("wgan_gp", (2, "validation"))], ids=str)
-def test_a_run_that_was_stopped_goes_on_to_the_same_bits(train, configured, loss, stop_at):
-    config = configured(c.Tape, objective=c.Adversarial(loss=loss, critic_steps=2, critic_optimizer=ADAM), **CASE)
+@pytest.mark.parametrize(
+    ("loss", "data", "stop_at"),
+    [("non_saturating", UNJUDGED, (2, 7)), ("wgan_gp", c.Digits(), (2, "validation"))],
+    ids=["non_saturating, inside an epoch", "wgan_gp, while it validates"],
+)
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(train, configured, loss, data, stop_at):
+    objective = c.Adversarial(loss=loss, critic_steps=2, critic_optimizer=ADAM)
+    config = configured(c.Tape, data=data, objective=objective, **CASE)
     alone, stopped = train(config), train(config, stop_at=stop_at)
     assert (stopped.digest, stopped.history) == (alone.digest, alone.history)
 
