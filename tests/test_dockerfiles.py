@@ -52,3 +52,28 @@ def test_what_the_build_may_see_is_named_and_all_else_stays_out():
     assert lines[0] == "*"
     allowed = {line[1:] for line in lines if line.startswith("!")}
     assert not allowed & {".git", ".venv", "runs", "tests", "docker", ".env", "docker/.env", "releases"}
+
+
+def compiled(folder, packages, compile):
+    """The bytes of package b's .pyc, compiled with the others beside it. compile: what is called with the folder."""
+    for name, source in packages.items():
+        (folder / name).mkdir(parents=True)
+        (folder / name / "module.py").write_text(source)
+    subprocess.run([*compile, "."], check=True, cwd=folder)
+    (path,) = folder.glob("b/__pycache__/*.pyc")
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("compile", "same"),
+    [
+        ([PROJECT / "scripts/compile", sys.executable], True),
+        ([sys.executable, "-m", "compileall", "-qq", "--invalidation-mode", "unchecked-hash"], False),
+    ],
+    ids=["scripts/compile", "CPython's compileall, for comparison"],
+)
+def test_what_is_compiled_of_a_package_does_not_depend_on_the_others(tmp_path, compile, same):
+    module = "one = {'unheard', 2, 3}\n\n\ndef function():\n    other = {'unheard', 2, 3}\n"
+    alone = compiled(tmp_path / "alone", {"b": module}, compile)
+    among = compiled(tmp_path / "among", {"a": module, "b": module}, compile)
+    assert (alone == among) is same
