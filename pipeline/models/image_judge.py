@@ -6,6 +6,7 @@ import tensorflow as tf
 from keras import layers
 
 WIDTH = 32  # of the features; few enough for the covariance of some hundred rows
+STEPS_A_CALL = 50  # a step takes little longer than its call
 
 
 class ImageJudge:
@@ -29,7 +30,11 @@ class ImageJudge:
         features = layers.Dense(WIDTH, "relu", **settings(2))(layers.Flatten(dtype="float32")(x))
         probabilities = layers.Dense(classes, "softmax", **settings(3))(features)
         classifier = keras.Model(image, probabilities)
-        classifier.compile(keras.optimizers.Adam(1e-3, epsilon=1e-7), "sparse_categorical_crossentropy")
+        classifier.compile(
+            keras.optimizers.Adam(1e-3, epsilon=1e-7),
+            "sparse_categorical_crossentropy",
+            steps_per_execution=STEPS_A_CALL,
+        )
         classifier.fit(epochs, shuffle=False, verbose=0)
         self._see = tf.function(keras.Model(image, [features, probabilities]), reduce_retracing=True)
 

@@ -215,10 +215,3 @@ def test_bad_data_leaves_no_run_behind(tmp_path, answer):
     status, _, told = answer(tmp_path, "train", "data=csv", "data.path=train.csv", "data.numeric=[a]", "model=tabular")
     assert status == 2 and "train.csv, line 4" in told
     assert not (tmp_path / "runs").exists()
-
-
-@pytest.mark.slow
-def test_a_gpu_that_is_not_there_is_status_3(tmp_path):
-    answer = pipeline("train", "device=gpu", "hardware.gpus=[99]", cwd=tmp_path)
-    assert answer.returncode == 3
-    assert "hardware.gpus" in answer.stderr and "Traceback" not in answer.stderr

@@ -2,10 +2,7 @@
 
 import csv
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -126,15 +123,8 @@ def test_a_mistake_is_one_message_and_status_2(arguments, said, tmp_path, capsys
 
 
 def trained(folder, name, *more):
-    arguments = ["train", f"run.name={name}", "training.epochs=2", "model.dropout=0.2", *more]
-    answer = subprocess.run(
-        [sys.executable, "-m", "pipeline", *arguments],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(PROJECT)},
-        capture_output=True,
-        text=True,
-    )
-    assert answer.returncode == 0, answer.stderr
+    words = [f"run.root={folder}/runs", f"run.name={name}", "training.epochs=2", "model.dropout=0.2", *more]
+    assert main(["train", *words]) == 0
     return json.loads((folder / "runs" / name / "result.json").read_text())["weights_digest"]
 
 
