@@ -4,7 +4,6 @@ First fit's best steps_per_execution is looked for, then both sides run with it 
 first callback to its last; the first epoch, which traces and warms up, is left out.
 """
 
-import itertools
 import math
 import statistics
 import tempfile
@@ -81,9 +80,9 @@ class Problem:
         wall, cpu = (statistics.median(seconds) for seconds in zip(*clock.epochs[1:], strict=True))
         return batches.steps / wall, batches.steps / cpu
 
-    def epochs(self, *overrides):
-        """Yield after each epoch that the tape trains."""
-        config = composition.compose([*self.overrides, "training=tape", *overrides])
+    def epochs(self, count, *overrides):
+        """Yield after each epoch that the tape trains, of so many."""
+        config = composition.compose([*self.overrides, "training=tape", f"training.epochs={count}", *overrides])
         objective, batches = self.prepared(config)
         steps = Steps(objective, batches.batches(0).element_spec, batches.full_steps)
         silent = keras.callbacks.CallbackList([], model=objective.model)
@@ -149,8 +148,8 @@ def against_hand(problem, stride):
     dense = [keras.layers.Dense(units, "relu") for units in config.model.hidden]
     layers = [normalization, keras.layers.Flatten(), *dense, keras.layers.Dense(10, "softmax")]
     theirs = plain_loop.classifier(images, digits, layers, config.training.batch_size, stride)
-    ours = problem.epochs(f"training.steps_per_execution={stride}", "training.epochs=1000")
-    in_turn(f"{problem.title}, {stride} steps a call", ours, theirs, epochs=60)
+    ours = (f"training.steps_per_execution={stride}",)
+    in_turn(f"{problem.title}, {stride} steps a call", problem, ours, theirs, epochs=60)
 
 
 def with_xla(problem, stride):
@@ -218,25 +217,27 @@ def compare(title, sides, pairs=PAIRS):
         )
 
 
-def in_turn(title, tape, by_hand, epochs):
-    """Print the ratio of two sides' pace, by the wall and by CPU. They train so many epochs each in turn: long enough
-    that what one has prefetched when its turn is over does not count, short enough for a machine whose speed drifts.
+def in_turn(title, problem, overrides, by_hand, epochs):
+    """Print the ratio of the tape's pace to that of a loop by hand, by the wall and by CPU. They train so many epochs
+    each in turn: long enough that what one has prefetched when its turn is over does not count, short enough for a
+    machine whose speed drifts.
 
-    tape, by_hand: iterators that train an epoch when they are asked for the next one.
+    by_hand: an iterator that trains an epoch when it is asked for the next one.
     """
-    for side in (tape, by_hand):
+    sides = problem.epochs(1 + TURNS * epochs, *overrides), by_hand
+    for side in sides:
         next(side)  # traces and warms up
     pairs = []
     for _ in range(TURNS):
-        ours, theirs = (seconds_of(itertools.islice(side, epochs)) for side in (tape, by_hand))
+        ours, theirs = (seconds_of(side, epochs) for side in sides)
         pairs.append(theirs / ours)
     for position, unit in enumerate(("second", "CPU second")):
         print(f"{title}: tape / by hand, steps a {unit} {summed_up([pair[position] for pair in pairs])}", flush=True)
 
 
-def seconds_of(epochs):
-    """(on the wall, of CPU) that an iterator takes to its end, an array."""
+def seconds_of(side, epochs):
+    """(on the wall, of CPU) that so many epochs take, an array."""
     began = time.perf_counter(), time.process_time()
-    for _ in epochs:
-        pass
+    for _ in range(epochs):
+        next(side)
     return np.subtract((time.perf_counter(), time.process_time()), began)

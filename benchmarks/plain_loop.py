@@ -28,11 +28,11 @@ def classifier(x, y, layers, batch_size, stride, learning_rate=0.001):
     return epochs(step, [loss_mean, accuracy], (x, y), batch_size, stride)
 
 
-def gan(x, y, front, generator, critic, batch_size, stride, optimizers):
+def gan(x, y, front, generator, critic, batch_size, stride, optimizers, iterators):
     """A non-saturating GAN that is told the class. x: (rows, height, width, channels). y: (rows,) of indices.
 
     front: a layer from images to what the critic takes. generator, critic: models of [numbers or image, one-hot class].
-    optimizers: of the generator and of the critic.
+    optimizers: of the generator and of the critic. iterators: `one_each` or `one_for_all`.
     """
     of_generator, of_critic = optimizers
     of_generator.build(generator.trainable_variables)
@@ -59,7 +59,7 @@ def gan(x, y, front, generator, critic, batch_size, stride, optimizers):
         for mean, loss in zip(means, (critic_loss, generator_loss), strict=True):
             mean.update_state(loss, sample_weight=rows)
 
-    return epochs(step, means, (x, y), batch_size, stride)
+    return epochs(step, means, (x, y), batch_size, stride, iterators)
 
 
 def maml(x, y, layers, support, inner_rate, inner_steps, batch_size, stride, optimizer):
@@ -101,19 +101,30 @@ def maml(x, y, layers, support, inner_rate, inner_steps, batch_size, stride, opt
     return epochs(step, means, (x, y), batch_size, stride)
 
 
-def epochs(step, metrics, arrays, batch_size, stride):
+def one_each(dataset):
+    """An iterator for each epoch, as most loops have it."""
+    while True:
+        yield iter(dataset.prefetch(tf.data.AUTOTUNE))
+
+
+def one_for_all(dataset):
+    """The same iterator for all epochs, which is cheaper."""
+    batches = iter(dataset.repeat().prefetch(tf.data.AUTOTUNE))
+    while True:
+        yield batches
+
+
+def epochs(step, metrics, arrays, batch_size, stride, iterators=one_for_all):
     """Yield after each epoch on batches of arrays, rows first. step: a tf.function of a batch."""
     rows = len(arrays[0])
     steps = -(-rows // batch_size)
-    dataset = tf.data.Dataset.from_tensor_slices(arrays).shuffle(rows).batch(batch_size)
-    batches = iter(dataset.repeat().prefetch(tf.data.AUTOTUNE))  # cheaper than an iterator for each epoch
 
     @tf.function
     def several(batches, count):
         for _ in tf.range(count):
             step(*next(batches))
 
-    while True:
+    for batches in iterators(tf.data.Dataset.from_tensor_slices(arrays).shuffle(rows).batch(batch_size)):
         for first in range(0, steps, stride):
             several(batches, tf.constant(min(stride, steps - first)))
         for metric in metrics:

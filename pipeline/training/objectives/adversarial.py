@@ -11,7 +11,7 @@ from pipeline.models import architecture
 from pipeline.models.adversarial import latent_numbers
 from pipeline.models.image_judge import ImageJudge, frechet_distance
 from pipeline.training import jit
-from pipeline.training.objectives.epoch_metrics import add_means, loss_mean
+from pipeline.training.objectives.epoch_metrics import add_means
 from pipeline.training.objectives.objective import Objective, Update, told
 from pipeline.training.sample_grid import SampleGrid
 
@@ -46,7 +46,7 @@ class Adversarial(Objective):
             self.critic_optimizer = keras.optimizers.LossScaleOptimizer(self.critic_optimizer)
         self.model.optimizer.build(self.model.generator.trainable_variables)
         self.critic_optimizer.build(self.model.critic.trainable_variables)
-        self.trackers = add_means(self.model, [name for name in self.log_names() if name != "loss"])
+        self.means = add_means(self.model, self.log_names())
         self.architecture = architecture.digest(self.model)  # preflight holds what is trained against it
 
     def updates(self):
@@ -65,21 +65,22 @@ class Adversarial(Objective):
     def critic_losses(self, batch):
         """See Update; the penalty comes with its weight."""
         images, labels = batch
-        real, fake = self.model.preprocess(images), self.model.preprocess(self.model.draw(labels))
-        on_real, on_fake = self.model.criticise(real, labels), self.model.criticise(fake, labels)
+        asked = self.model.one_hot(labels)
+        real, fake = self.model.preprocess(images), self.model.preprocess(self.model.draw(asked))
+        on_real, on_fake = self.model.criticise(real, asked), self.model.criticise(fake, asked)
         if self.config.loss == "non_saturating":
             return {"critic_loss": ops.mean(ops.softplus(-on_real)) + ops.mean(ops.softplus(on_fake))}, None
-        penalty = self.config.gradient_penalty * self.squared_distance_from_slope_1(real, fake, labels)
+        penalty = self.config.gradient_penalty * self.squared_distance_from_slope_1(real, fake, asked)
         return {"critic_loss": ops.mean(on_fake) - ops.mean(on_real), "gradient_penalty": penalty}, None
 
-    def squared_distance_from_slope_1(self, real, fake, labels):
+    def squared_distance_from_slope_1(self, real, fake, asked):
         """The mean over the batch, at a random point between each pair of preprocessed images."""
         one_each = (ops.shape(real)[0], *[1] * (len(real.shape) - 1))
         share = keras.random.uniform(one_each, dtype=real.dtype, seed=self.model.seed_generator)
         between = share * real + (1 - share) * fake
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(between)
-            verdict = self.model.criticise(between, labels)
+            verdict = self.model.criticise(between, asked)
         slope = tape.gradient(verdict, between)
         norm = ops.sqrt(ops.sum(ops.square(slope), axis=tuple(range(1, len(slope.shape)))) + TINY)
         return ops.mean(ops.square(norm - 1))
@@ -87,16 +88,15 @@ class Adversarial(Objective):
     def generator_losses(self, batch):
         """See Update."""
         _, labels = batch
-        verdict = self.model.criticise(self.model.preprocess(self.model.draw(labels)), labels)
+        asked = self.model.one_hot(labels)
+        verdict = self.model.criticise(self.model.preprocess(self.model.draw(asked)), asked)
         if self.config.loss == "non_saturating":
             return {"generator_loss": ops.mean(ops.softplus(-verdict))}, None
         return {"generator_loss": -ops.mean(verdict)}, None
 
     def measure(self, batch, losses, seen):
-        rows = tf.shape(batch[1])[0]
-        for name, tracker in self.trackers.items():
-            tracker.update_state(losses[name], sample_weight=rows)
-        loss_mean(self.model).update_state(tf.add_n(list(losses.values())), sample_weight=rows)
+        losses = {"loss": tf.add_n(list(losses.values())), **losses}
+        self.means.update_state([losses[name] for name in self.log_names()], rows=tf.shape(batch[1])[0])
 
     def evaluate(self, batches, callbacks):
         """accuracy: share of generated images that a classifier of real ones takes for the class asked for.

@@ -10,7 +10,7 @@ import tensorflow as tf
 from pipeline.errors import ConfigError, DataError
 from pipeline.models import architecture
 from pipeline.spec import CLASS, REAL, DataSpec, real_label
-from pipeline.training.objectives.epoch_metrics import add_means, loss_mean
+from pipeline.training.objectives.epoch_metrics import add_means
 from pipeline.training.objectives.objective import Objective, Update, told
 from pipeline.training.objectives.supervised import LOSSES
 
@@ -36,7 +36,7 @@ class Maml(Objective):
         self.jit = training.jit == "always"  # never by itself: XLA made the nested steps twelve times slower on a CPU
         self.model.compile(optimizer=optimizer, steps_per_execution=training.steps_per_execution, jit_compile=False)
         self.model.optimizer.build(self.model.trainable_variables)  # before a checkpoint is restored into it
-        self.trackers = add_means(self.model, [name for name in self.log_names() if name != "loss"])
+        self.means = add_means(self.model, self.log_names())
         self.architecture = architecture.digest(self.model)  # preflight holds what is trained against it
 
     def updates(self):
@@ -53,11 +53,8 @@ class Maml(Objective):
         return {"loss": tf.reduce_mean(after["loss"][1:])}, after
 
     def measure(self, batch, losses, after):
-        tasks = tf.shape(batch[1])[0]
-        loss_mean(self.model).update_state(losses["loss"], sample_weight=tasks)
-        values = tf.concat(list(after.values()), axis=0)
-        for position, tracker in enumerate(self.trackers.values()):
-            tracker.update_state(values[position], sample_weight=tasks)
+        values = [losses["loss"], *tf.unstack(tf.concat(list(after.values()), axis=0))]
+        self.means.update_state(values, rows=tf.shape(batch[1])[0])
 
     def evaluate(self, batches, callbacks):
         """The same measures on other tasks."""
