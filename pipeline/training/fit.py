@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from pipeline.training.callbacks import EpochClock, epoch_variable
+from pipeline.training.steps import floats
 from pipeline.training.tape import end_epoch
 
 
@@ -54,4 +55,5 @@ def validate(epoch, objective, validation, callbacks):
     callbacks.on_train_begin()
     model.reset_metrics()
     callbacks.on_epoch_begin(epoch)
-    callbacks.on_train_end(end_epoch(epoch, objective, validation, callbacks))
+    logs = floats(model.get_metrics_result())
+    callbacks.on_train_end(end_epoch(epoch, logs, objective, validation, callbacks))

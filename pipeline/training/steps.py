@@ -47,11 +47,16 @@ class Steps:
 
     def metrics(self):
         """The metrics so far, as floats; reading them waits for the device."""
-        return {name: float(value) for name, value in self.read().items()}
+        return floats(self.read())
 
     def reset_metrics(self):
         """Begin the metrics anew."""
         self.reset()
+
+
+def floats(results):
+    """Name -> float of a model's metrics."""
+    return {name: float(value) for name, value in results.items()}
 
 
 def _several(step):

@@ -40,7 +40,7 @@ def run(objective, feed, validation, epochs, callbacks, checkpointer, verbose, w
         first = start.step if epoch == start.epoch else 0
         look_every = LOOK_EVERY if verbose == 1 else math.inf
         train_epoch(steps, batches, epoch, first, feed, model, callbacks, look_every, watch)
-        logs = end_epoch(epoch, steps, objective, validation, callbacks)
+        logs = end_epoch(epoch, steps.metrics(), objective, validation, callbacks)
         if model.stop_training:
             break
     for update in objective.updates():
@@ -70,12 +70,14 @@ def train_epoch(steps, batches, epoch, first, feed, model, callbacks, look_every
         callbacks.on_train_batch_end(step - first - 1, steps.metrics() if calls % look_every == 1 else None)
 
 
-def end_epoch(epoch, steps, objective, validation, callbacks):
-    """Validate an epoch whose steps are done, and tell the callbacks of it. Returns its logs."""
-    logs = steps.metrics()
+def end_epoch(epoch, logs, objective, validation, callbacks):
+    """Validate an epoch whose steps are done, and tell the callbacks of it. Returns its logs.
+
+    logs: metric name -> float, of its steps.
+    """
     if validation is not None:
         scores = objective.evaluate(validation, callbacks)
-        logs |= {f"val_{name}": value for name, value in scores.items()}
+        logs = logs | {f"val_{name}": value for name, value in scores.items()}
     callbacks.on_epoch_end(epoch, logs)
     return logs
 
