@@ -302,7 +302,10 @@ def test_an_image_that_cannot_be_built_is_an_error_that_names_the_way_out(tree):
 
 @pytest.mark.parametrize(
     ("name", "changes"),
-    [("requirements.txt", True), ("docker/Dockerfile", True), ("scripts/compile", True), ("Makefile", False)],
+    [
+        *(("requirements.txt", True), ("docker/Dockerfile", True), ("scripts/install", True)),
+        *(("scripts/compile", True), ("Makefile", False)),
+    ],
 )
 def test_the_images_name_changes_with_what_is_installed_in_it(tree, name, changes):
     before = tree.call("scripts/image", "name").stdout

@@ -9,9 +9,9 @@ from pipeline.training import gradients
 class Steps:
     """Trains an objective, whose model is compiled, on the batches of an iterator.
 
-    Every method returns what was finite, (steps, names) bool, with `names` those of the losses and gradients. `stack`
-    is how many batches of one shape `take_stack` takes; 0 where it is not to be used. It is traced when it is made, so
-    that every variable is there before a checkpoint is restored.
+    What takes steps returns what was finite, (steps, names) bool, with `names` those of the losses and gradients.
+    `stack` is how many batches of one shape `take_stack` takes; 0 where it is not to be used. It is traced when it is
+    made, so that every variable is there before a checkpoint is restored. `reset_metrics()` begins the metrics anew.
 
     full_steps: how many batches of an epoch are of one shape.
     """
@@ -29,7 +29,7 @@ class Steps:
         self.several.get_concrete_function(tf.data.IteratorSpec(element_spec), tf.TensorSpec([], tf.int32))
         # traced, since a metric's dozen operations one by one take as long as steps of a small model
         self.read = tf.function(objective.model.get_metrics_result, autograph=False)
-        self.reset = tf.function(objective.model.reset_metrics, autograph=False)
+        self.reset_metrics = tf.function(objective.model.reset_metrics, autograph=False)
 
     def take(self, batches, count):
         """Train `count` steps."""
@@ -48,10 +48,6 @@ class Steps:
     def metrics(self):
         """The metrics so far, as floats; reading them waits for the device."""
         return floats(self.read())
-
-    def reset_metrics(self):
-        """Begin the metrics anew."""
-        self.reset()
 
 
 def floats(results):

@@ -136,6 +136,12 @@ def test_a_keras_whose_dense_layers_start_otherwise_is_different_only_where_a_co
 
 
 @pytest.mark.slow
+def test_with_every_initializer_written_out_the_same_keras_is_identical(root, fixed_std, capsys):
+    status, told = qualify(root, capsys, f"qualify.candidate={fixed_std}")
+    assert status == 0 and told["verdict"] == "identical"
+
+
+@pytest.mark.slow
 def test_two_seeds_of_it_are_not_enough(root, fixed_std, capsys):
     status, told = qualify(root, capsys, f"qualify.candidate={fixed_std}", experiments="golden_defaults")
     assert status == 5 and told["verdict"] == "not enough seeds"
