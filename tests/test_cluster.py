@@ -116,16 +116,21 @@ def shown(number, key):
 
 
 def queued_again(number, folder, times=1):
-    """Wait until a job was queued again, and have it start at once."""
+    """Wait until a job was queued again, and have it start in seconds instead of Slurm's two minutes.
+
+    Not at once: a start in the second of the end before it has the ended job's credential, which slurmd refuses.
+    """
     wait_until(lambda: shown(number, "Restarts") == str(times), folder)
     wait_until(lambda: shown(number, "JobState") == "PENDING", folder)
-    asked("scontrol", "update", f"JobId={number}", "StartTime=now")
+    asked("scontrol", "update", f"JobId={number}", "StartTime=now+3")
 
 
 def same_end(number, folder, alone):
     wait_until(lambda: shown(number, "JobState") in ("COMPLETED", "FAILED", "TIMEOUT"), folder)
+    log = (folder.parent / "log").read_text()
+    assert shown(number, "JobState") == "COMPLETED", log
     assert outcome(folder) == alone
-    return (folder.parent / "log").read_text()
+    return log
 
 
 @pytest.mark.slow
