@@ -27,9 +27,10 @@ class Steps:
         self.stacked = _stacked(step, self.stack)
         self.looking = _looking(compiled, observed)
         self.several.get_concrete_function(tf.data.IteratorSpec(element_spec), tf.TensorSpec([], tf.int32))
-        # traced, since a metric's dozen operations one by one take as long as steps of a small model
-        self.read = tf.function(objective.model.get_metrics_result, autograph=False)
-        self.reset_metrics = tf.function(objective.model.reset_metrics, autograph=False)
+        # traced, since a metric's dozen operations one by one take as long as steps of a small model; here, as calls of
+        # one that traces itself would have TensorFlow warn of retracing where trainings of few epochs follow each other
+        self.read = tf.function(objective.model.get_metrics_result, autograph=False).get_concrete_function()
+        self.reset_metrics = tf.function(objective.model.reset_metrics, autograph=False).get_concrete_function()
 
     def take(self, batches, count):
         """Train `count` steps."""
