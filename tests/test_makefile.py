@@ -473,6 +473,13 @@ def test_the_first_call_makes_venv_from_the_lock_and_the_second_installs_nothing
     assert (json.loads(second.stdout), second.stderr) == (["train"], "")
 
 
+def test_venv_may_be_a_link_to_another_disk(fresh, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("disk") / "venv"
+    (fresh.root / ".venv").symlink_to(elsewhere)
+    assert json.loads(fresh.make("train", "RUNTIME=local").stdout) == ["train"]
+    assert fresh.installed() == "1.0" and (elsewhere / "pyvenv.cfg").exists()
+
+
 @pytest.mark.slow
 def test_a_changed_lock_is_installed_and_leaves_nothing_of_the_old_one(fresh):
     fresh.make("train", "RUNTIME=local")
