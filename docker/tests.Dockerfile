@@ -23,5 +23,5 @@ RUN --mount=type=cache,target=/root/.cache/pip,sharing=locked \
     && echo /opt/tools/lib/python*/site-packages >"$(echo /opt/venv/lib/python*/site-packages)/tools.pth"
 ENV PATH=$PATH:/opt/tools/bin
 USER 65534:65534
-ENTRYPOINT ["python", "-m", "pytest"]
+ENTRYPOINT ["python", "-m", "pytest", "-n", "2", "--dist", "loadfile"]
 CMD ["-m", "not release"]

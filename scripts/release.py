@@ -26,6 +26,7 @@ RELEASES = PROJECT / "releases"
 LOCKS = ("requirements-cpu", "requirements", "requirements-dev")
 WHOLE_SUITE = "-m 'not release'"
 SHOWN = 5  # lines of a long list that an error repeats
+PATIENCE = 10  # seconds in which a command that is stopped may come to its own end
 # as strict as a container can be started; scripts/run adds what a training needs of the machine
 STRICT = ("--rm", "--network", "none", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 
@@ -192,7 +193,8 @@ def base(engine):
 def tested_inside(engine, tester, tests):
     """The last line of pytest, run in the image with what it has, no network and no privileges."""
     memory = ("--shm-size", "2g")  # the databases of the registry's tests lie in it
-    return summary([engine, "run", *STRICT, *memory, tester, *shlex.split(tests)], "a test failed in the image.")
+    with container(engine, tester) as run:
+        return summary([*run, *memory, tester, *shlex.split(tests)], "a test failed in the image.")
 
 
 def tested_outside(image):
@@ -208,9 +210,22 @@ def summary(command, failed, **variables):
 
 def golden(engine, image):
     """What `golden --json` says of the golden runs, trained in the image. Raises Refusal where one differs."""
-    command = [engine, "run", *STRICT, "--read-only", "--tmpfs", "/tmp", "--tmpfs", "/app/runs", image]
-    lines = call(*command, "golden", "--json", failed="the golden runs differ from what is kept of them.")
+    folders = ("--read-only", "--tmpfs", "/tmp", "--tmpfs", "/app/runs")
+    with container(engine, image) as run:
+        words = [*run, *folders, image, "golden", "--json"]
+        lines = call(*words, failed="the golden runs differ from what is kept of them.")
     return json.loads("\n".join(lines))
+
+
+@contextmanager
+def container(engine, image):
+    """The words that start a container under a name of its own, which is stopped and gone at the end: a container does
+    not end with the engine's client."""
+    name = image.replace(":", "-")
+    try:
+        yield [engine, "run", "--name", name, *STRICT]
+    finally:
+        subprocess.run([engine, "rm", "--force", name], cwd=PROJECT, capture_output=True, check=False)
 
 
 # ---- the end --------------------------------------------------------------------------------------------------------
@@ -249,8 +264,8 @@ def shortened(lines):
 def call(*command, failed, **variables):
     """Run a command, its words shown as they come. Returns the lines of its stdout; raises Refusal where it fails.
 
-    Stopped meanwhile, it stops the command and all that this started by SIGINT: an engine's client cancels its build
-    then, and hands the signal on to what it runs, where a Python that is a container's first process ignores SIGTERM.
+    Stopped meanwhile, it stops the command and all that this started by SIGINT, at which an engine's client cancels its
+    build, and later by SIGKILL.
     """
     process = subprocess.Popen(
         command,
@@ -270,6 +285,10 @@ def call(*command, failed, **variables):
                 lines.append(line.rstrip("\n"))
         except BaseException:
             os.killpg(process.pid, signal.SIGINT)
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
             raise
     if process.returncode:
         raise Refusal(f"{failed} (`{shlex.join(map(str, command))}` ended with status {process.returncode})")

@@ -14,24 +14,30 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-# An engine as far as a release asks one: it keeps names of images as files, fails at the verb in ENGINE_FAILS, and does
-# not come to an end at the one in ENGINE_HANGS.
+# An engine as far as a release asks one: it keeps names of images and containers as files, fails at the verb in
+# ENGINE_FAILS, and does not come to an end at the one in ENGINE_HANGS; there a `run` is deaf to SIGINT. A container
+# outlives its client, and its image cannot go before it.
 ENGINE = """#!/bin/sh
 echo "$*" >>"$ENGINE_LOG"
+cd "$ENGINE_IMAGES"
+after() { option=$1; while shift && [ $# -gt 1 ]; do [ "$1" != "$option" ] || echo "$2"; done; }
 case " $* " in *" ${ENGINE_FAILS:-nothing at all} "*) exit 1 ;; esac
+container="container-$(after --name "$@")"
+[ "$1" != run ] || { touch "$container"; trap '' INT; }
 case " $* " in *" ${ENGINE_HANGS:-nothing at all} "*) echo hangs; exec sleep 600 ;; esac
-named() { while [ $# -gt 1 ]; do [ "$1" != --tag ] || echo "$2"; shift; done; }
 case $1 in
-build) touch "$ENGINE_IMAGES/$(named "$@")" ;;
+build) touch "$(after --tag "$@")" ;;
 image) echo sha256:12 7 ;;
-tag) touch "$ENGINE_IMAGES/$3" ;;
-rmi) rm "$ENGINE_IMAGES/$2" ;;
+tag) touch "$3" ;;
+rm) rm "container-$3" ;;
+rmi) [ ! -e "container-$(echo "$2" | tr : -)" ] && rm "$2" ;;
 run)
   case "$*" in
   *sbom*) echo '{"bomFormat": "CycloneDX"}' ;;
   *golden*) echo '{"runs": []}' ;;
   *) echo "3 passed in 1s" ;;
   esac
+  rm "$container"
   ;;
 esac
 """
@@ -181,8 +187,14 @@ def test_a_release_that_fails_on_the_way_leaves_no_tag_record_or_image(clone, fa
     assert clone.left() == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
-@pytest.mark.parametrize("hangs", ["--no-cache", "not release"], ids=["building", "testing"])
+@pytest.mark.parametrize(
+    ("hangs", "number"),
+    [
+        *(("--no-cache", number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)),
+        ("not release", signal.SIGTERM),
+    ],
+    ids=["building, SIGINT", "building, SIGTERM", "building, SIGHUP", "testing, SIGTERM"],
+)
 def test_a_release_that_is_stopped_leaves_nothing_and_no_engine_at_work(clone, hangs, number):
     command = [sys.executable, "scripts/release.py", "1.2.3"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
