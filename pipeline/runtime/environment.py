@@ -80,8 +80,8 @@ def require_lock(allow_drift):
         raise EnvironmentMismatch(
             f"what is installed differs from {lock_path.name} in {len(differences)} of its packages:\n"
             f"{_table(differences)}\n"
-            "Start it with `make train`, which installs what is locked; or go on as it is, and have the run's record "
-            "say so, with environment.allow_drift=true."
+            "`make clean`, then `make train`, installs what is locked (in a container, `make image`); or go on as it "
+            "is, and have the run's record say so, with environment.allow_drift=true."
         )
     return differences
 

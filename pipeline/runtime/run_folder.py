@@ -134,9 +134,10 @@ def mixed(folder, record, allowed):
 
 def notes(record):
     """What a reader must know before trusting a run's scores. record: its environment.json."""
-    found = []
-    if record["lock"]["drift"]:
-        found.append(f"Trained although {len(record['lock']['drift'])} packages differed from the lock.")
+    found = [
+        f"Trained with {each['package']} {each['installed'] or 'not installed'}; locked is {each['locked']}."
+        for each in record["lock"]["drift"]
+    ]
     found += [f"Changed while it was trained: {line}" for line in record.get("mixed", [])]
     for finding in record.get("preflight", {}).get("ignored", []):
         found.append(f"Trained although preflight found {finding['code']}, {finding['place']}: {finding['found']}")

@@ -173,6 +173,12 @@ def test_notes_stand_on_the_page(tmp_path):
     assert "environment drifted" in Page(write(tmp_path, report(notes=["environment drifted: numpy"]))).text
 
 
+def test_packages_off_the_lock_stand_on_the_page_by_name_and_versions(tmp_path):
+    drift = [{"package": package, "locked": "2.0", "installed": "1.9"} for package in ("numpy", "h5py")]
+    found = Page(write(tmp_path, report(environment={"lock": {"drift": drift}}))).text
+    assert found.count("installed1.9") == 2 and "packagenumpy" in found and "packageh5py" in found
+
+
 def test_the_most_frequent_mistakes_are_the_largest_cells_off_the_diagonal(digits):
     counts = digits.confusion - np.diag(np.diag(digits.confusion))
     true, predicted, count, share = mistakes(digits)[0]

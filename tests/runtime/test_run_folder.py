@@ -270,6 +270,17 @@ def test_a_run_goes_on_with_other_code_or_packages_only_where_that_is_allowed_an
     assert before == "python: 3.11 then, 3.12 now" and marked.startswith(named)
 
 
+def test_a_reader_is_told_which_packages_were_not_as_locked():
+    drift = [
+        {"package": "numpy", "locked": "2.1", "installed": "2.0"},
+        {"package": "h5py", "locked": "3.14", "installed": None},
+    ]
+    assert run_folder.notes({"lock": {"drift": drift}}) == [
+        "Trained with numpy 2.0; locked is 2.1.",
+        "Trained with h5py not installed; locked is 3.14.",
+    ]
+
+
 def test_a_run_goes_on_with_another_processor_and_is_marked(begun_folder):
     other = MADE_OF | {"cpu": {"model": "slow"}, "hostname": "two"}
     assert run_folder.mixed(begun_folder, other, allowed=False)[1:] == ['cpu.model: "fast" then, "slow" now']
