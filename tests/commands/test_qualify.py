@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 import sysconfig
 import zipfile
@@ -65,8 +66,12 @@ def patched_keras(folder):
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Where environments are made, of 2.5 GB each: gone after the tests."""
+    """Where environments are made, of 2.5 GB each: gone after the tests. They are installed from a package index."""
     folder = tmp_path_factory.mktemp("qualify")
+    smallest = f"wheel=={environment.locked(environment.CPU_LOCK)['wheel']}"
+    words = ["pip", "download", "--quiet", "--retries=0", "--no-deps", f"--dest={folder}", smallest]
+    if subprocess.run([sys.executable, "-m", *words], check=False).returncode:
+        pytest.skip("no package index answers here")
     yield folder
     shutil.rmtree(folder)
 
@@ -166,7 +171,5 @@ def test_another_release_of_keras_is_identical(root, capsys):
     status, told = qualify(
         root, capsys, f'qualify.package="keras=={OLDER}"', experiments="golden_mlp,golden_gru", seeds=1
     )
-    if status == 3 and re.search("No matching distribution|Could not find|ConnectionError|Max retries", told):
-        pytest.skip("the package index cannot be reached")
     assert status == 0, told
     assert told["verdict"] == "identical" and told["changes"] == [f"keras 3.15.1 -> {OLDER}"]
