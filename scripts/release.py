@@ -136,7 +136,7 @@ def candidate(engine, version):
     options = ["--no-cache", "--build-arg", "PIP_NO_CACHE_DIR=1"]
     if "@sha256:" in ask("scripts/image", "base"):
         options.append("--pull")  # a digest is the same wherever it comes from; a name is not
-    with removed(engine, name):
+    with removed(engine, "rmi", name):
         call("scripts/image", "build", engine, name, *options, failed="the image could not be built.", VERSION=version)
         yield name
 
@@ -145,7 +145,7 @@ def candidate(engine, version):
 def tests_image(engine, version, image):
     """Build the image for the tests on top of the candidate, out of a clone of the commit; it is gone at the end."""
     name = f"pipeline:{version}-tests"
-    with tempfile.TemporaryDirectory() as context, removed(engine, name):
+    with tempfile.TemporaryDirectory() as context, removed(engine, "rmi", name):
         ask("git", "clone", "--quiet", ".", f"{context}/tree")
         options = ["--file", "docker/tests.Dockerfile", "--tag", name, "--build-arg", f"IMAGE={image}"]
         if network := os.environ.get("BUILD_NETWORK"):
@@ -165,12 +165,13 @@ def tests_image(engine, version, image):
 
 
 @contextmanager
-def removed(engine, name):
-    """Take an image's name away at the end, and the image with it where that was its only one."""
+def removed(engine, *what):
+    """Have the engine remove something at the end, in its own words: rmi NAME takes an image's name away, and the image
+    with it where that was its only one."""
     try:
         yield
     finally:
-        subprocess.run([engine, "rmi", name], cwd=PROJECT, capture_output=True, check=False)
+        subprocess.run([engine, *what], cwd=PROJECT, capture_output=True, check=False)
 
 
 def described(engine, image):
@@ -222,10 +223,8 @@ def container(engine, image):
     """The words that start a container under a name of its own, which is stopped and gone at the end: a container does
     not end with the engine's client."""
     name = image.replace(":", "-")
-    try:
+    with removed(engine, "rm", "--force", name):
         yield [engine, "run", "--name", name, *STRICT]
-    finally:
-        subprocess.run([engine, "rm", "--force", name], cwd=PROJECT, capture_output=True, check=False)
 
 
 # ---- the end --------------------------------------------------------------------------------------------------------
