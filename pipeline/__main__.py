@@ -36,8 +36,8 @@ WORDS = {
     "drift": {"series": 0},
     "golden": {"record": 0},
 }
+OPTIONS = dict.fromkeys(("runs", "drift", "golden", "qualify", "doctor"), {"--json": "as_json"})
 PASSWORD = re.compile(r"(//[^\s/@:]*:)\S+(?=@)|(password=)[^\s&'\"]+")  # of a database, wherever it was typed
-OPTIONS = dict.fromkeys(("runs", "drift", "golden", "qualify", "doctor"), ("--json",))
 
 
 def main(arguments):
@@ -73,7 +73,8 @@ def run(arguments):
     if command not in COMMANDS:
         raise ConfigError(f"{command}: there is no such command. {nearest(command, COMMANDS)}")
     asks_help = {"-h", "--help"} & set(overrides)
-    options = {option: option in overrides for option in OPTIONS.get(command, ())}
+    options = OPTIONS.get(command, {})
+    given = {name: option in overrides for option, name in options.items()}
     overrides = [override for override in overrides if override not in ("-h", "--help", *options)]
     words, overrides = split_words(command, overrides)
     for override in overrides:
@@ -90,12 +91,11 @@ def run(arguments):
     config = stored_config(overrides) if [command, *words] in STORED else composition.compose(overrides)
     command_line = shlex.join(["python", "-m", "pipeline", *arguments])
     extra = [words] if command in WORDS else []
-    chosen = {option.strip("-"): given for option, given in options.items()}
     with stopping_at_once() if command in TRAINING else nullcontext():
         # only now, with the config known to be good, is the command imported, and TensorFlow with it
         with quiet_start():
             module = importlib.import_module(f"pipeline.commands.{command}")
-        return module.run(config, composition.to_yaml(config), command_line, *extra, **chosen)
+        return module.run(config, composition.to_yaml, command_line, *extra, **given)
 
 
 def split_words(command, arguments):
@@ -118,8 +118,8 @@ def split_words(command, arguments):
 def usage(command):
     """A command and the words that may come after it."""
     words = " | ".join([word + " NAME" * count for word, count in WORDS.get(command, {}).items()])
-    options = "".join(f" [{option}]" for option in OPTIONS.get(command, ()))
-    return f"{command} [{words}]{options}" if words else command
+    options = "".join(f" [{option}]" for option in OPTIONS.get(command, {}))
+    return command + (f" [{words}]" if words else "") + options
 
 
 @contextmanager

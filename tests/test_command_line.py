@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from pipeline import composition, config
+from pipeline.__main__ import COMMANDS, main
 from pipeline.errors import ConfigError, RunError
 
 
@@ -17,7 +18,6 @@ def pipeline(*arguments, cwd=None):
 
 
 def test_help_lists_every_command_and_the_exit_statuses():
-    from pipeline.__main__ import COMMANDS
 
     answer = pipeline("--help")
     assert answer.returncode == 0
@@ -30,6 +30,12 @@ def test_help_of_a_command_shows_the_knobs_of_the_model_that_was_chosen():
     assert answer.returncode == 0
     assert "model.recurrent_activation = sigmoid" in answer.stdout
     assert "model.filters" not in answer.stdout
+
+
+@pytest.mark.parametrize("command", ["runs", "drift", "golden", "qualify", "doctor"])
+def test_help_of_a_command_that_knows_json_says_so(command, capsys):
+    assert main([command, "--help"]) == 0
+    assert re.match(rf"usage: python -m pipeline {command}.* \[--json\]", capsys.readouterr().out)
 
 
 def test_help_needs_no_value_that_only_a_run_needs():
@@ -78,7 +84,6 @@ WRONG = {
 
 @pytest.mark.parametrize("arguments, said", WRONG.values(), ids=WRONG.keys())
 def test_a_mistake_is_one_short_message_and_status_2(arguments, said, capsys, tmp_path, monkeypatch):
-    from pipeline.__main__ import main
 
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2

@@ -1,7 +1,7 @@
 """`doctor`: the whole state of what a run would stand on, whether that is as it should be, and what to do."""
 
 import hashlib
-import json as json_format
+import json
 import os
 import platform
 import shutil
@@ -28,7 +28,7 @@ class Finding:
     advice: str = ""
 
 
-def run(config, config_yaml, command_line, json=False):
+def run(config, to_yaml, command_line, as_json=False):
     """Print the state, from the interpreter up. Returns 0 where a run of this config could start, else 3."""
     findings = [
         python(),
@@ -42,8 +42,8 @@ def run(config, config_yaml, command_line, json=False):
         database(config),
     ]
     ready = all(finding.state != WRONG for finding in findings)
-    if json:
-        print(json_format.dumps({"ready": ready, "findings": [asdict(finding) for finding in findings]}, indent=1))
+    if as_json:
+        print(json.dumps({"ready": ready, "findings": [asdict(finding) for finding in findings]}, indent=1))
     else:
         print(table(findings))
         print(f"\n{'a run can start' if ready else 'no run can start before what is wrong is mended'}")

@@ -1,6 +1,6 @@
 """`drift`: whether other data, and what a model says of it, look like those of training; or a score over runs."""
 
-import json as json_format
+import json
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -25,11 +25,11 @@ NEAR = 2  # runs between a change of level and a change of what it is made of th
 MADE_OF = {"lock": "lock", "architecture": "architecture", "fingerprint": "data", "git_commit": "code"}
 
 
-def run(config, config_yaml, command_line, words=(), json=False):
+def run(config, to_yaml, command_line, words=(), as_json=False):
     """Look for drift, print a table and write drift.html. Returns 0 for none, 4 for drift, 5 where it cannot tell."""
     results, page = over_runs(config) if list(words) == ["series"] else of_data(config)
-    if json:
-        print(json_format.dumps([asdict(result) for result in results], indent=1))
+    if as_json:
+        print(json.dumps([asdict(result) for result in results], indent=1))
     else:
         print(f"{table(results)}\n\npage     {page}")
     return status(results)
@@ -112,7 +112,7 @@ def write(folder, title, results, pictures):
     """Write drift.html and drift.json. Returns the page's path."""
     drift_page.write(folder / "drift.html", title, results, pictures)
     with whole_file(folder / "drift.json") as file:
-        file.write(json_format.dumps([asdict(result) for result in results], indent=1).encode() + b"\n")
+        file.write(json.dumps([asdict(result) for result in results], indent=1).encode() + b"\n")
     return folder / "drift.html"
 
 

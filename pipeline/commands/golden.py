@@ -1,6 +1,6 @@
 """`golden`: train the golden set and hold it against the results kept in the project, or keep them anew."""
 
-import json as json_format
+import json
 import platform
 import sys
 import tempfile
@@ -29,7 +29,7 @@ class Finding:
     lines: tuple[str, ...]
 
 
-def run(config, config_yaml, command_line, words=(), json=False):
+def run(config, to_yaml, command_line, words=(), as_json=False):
     """Train every golden run in a process of its own and compare, or record. Returns the exit status: 0 for the same
     bits or, on hardware that is not known, accuracies within the tolerance; 4 where one moved."""
     environment.require_lock(allow_drift=False)
@@ -43,14 +43,14 @@ def run(config, config_yaml, command_line, words=(), json=False):
         for name, now in entry["runs"].items()
     ]
     changes = causes(known, entry) if known and any(found.verdict == DIFFERENT for found in findings) else []
-    if json:
+    if as_json:
         told = {"hardware": mark, "known": known is not None, "runs": list(map(asdict, findings)), "causes": changes}
-        print(json_format.dumps(told, indent=1))
+        print(json.dumps(told, indent=1))
     else:
         print(table(mark, known, findings, changes, config.golden.tolerance))
     if recording:
         write(path, with_entry(kept, mark, entry, moved(findings)))
-        print(f"\nrecorded {path}", file=sys.stderr if json else sys.stdout)
+        print(f"\nrecorded {path}", file=sys.stderr if as_json else sys.stdout)
         return 0
     return MOVED if moved(findings) else 0
 
@@ -68,7 +68,7 @@ def train_all(config):
     with tempfile.TemporaryDirectory(prefix="golden-") as place:
         root = Path(place)
         options = [f"run.root={root}", "registry.url=none", "training.tensorboard=false", f"device={config.device}"]
-        options.append(f"hardware.gpus={json_format.dumps(config.hardware.gpus)}")
+        options.append(f"hardware.gpus={json.dumps(config.hardware.gpus)}")
         for name in config.golden.experiments:
             print(f"training {name} ...", file=sys.stderr, flush=True)
             words = ["pipeline", "train", f"experiment={name}", f"run.name={name}", *options]
@@ -85,7 +85,7 @@ def outcome(folder):
         "weights": result["weights_digest"],
         "data": result["fingerprint"],
         "metrics": result["metrics"],
-        "epochs": [json_format.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()],
+        "epochs": [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()],
     }
 
 
@@ -175,7 +175,7 @@ def read(path, recording):
     if recording and not path.exists():
         return {"accuracy": {}, "hardware": {}}
     try:
-        kept = json_format.loads(path.read_text())
+        kept = json.loads(path.read_text())
         if {"accuracy", "hardware"} <= kept.keys():
             return kept
         raise ValueError("accuracy or hardware is missing")
@@ -198,13 +198,13 @@ def write(path, results):
 
 def laid_out(value, indent=""):
     """JSON in which what fits on a line is a line, so that a diff shows what moved and no more."""
-    text = json_format.dumps(value)
+    text = json.dumps(value)
     nested = isinstance(value, dict | list) and any(isinstance(part, dict | list) for part in parts(value))
     if not isinstance(value, dict | list) or not value or (len(text) <= WIDTH and not nested):
         return text
     deeper = indent + " "
     if isinstance(value, dict):
-        lines = [f"{deeper}{json_format.dumps(key)}: {laid_out(part, deeper)}" for key, part in value.items()]
+        lines = [f"{deeper}{json.dumps(key)}: {laid_out(part, deeper)}" for key, part in value.items()]
     else:
         lines = [deeper + laid_out(part, deeper) for part in value]
     opening, closing = "{}" if isinstance(value, dict) else "[]"

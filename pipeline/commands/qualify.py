@@ -1,7 +1,7 @@
 """`qualify`: an upgrade on evidence. Train the golden set in two environments, seed by seed, and say what differs."""
 
 import hashlib
-import json as json_format
+import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +16,7 @@ from pipeline.runtime import candidate, environment, hardware, run_folder
 STATUS = {equivalence.IDENTICAL: 0, equivalence.EQUIVALENT: 0, equivalence.DIFFERENT: 4, equivalence.FEW: 5}
 
 
-def run(config, config_yaml, command_line, json=False):
+def run(config, to_yaml, command_line, as_json=False):
     """Judge a candidate lock, print a table and write report.html. Returns the exit status of its verdict."""
     wanted = config.qualify
     baseline, lock = locks(wanted)
@@ -33,9 +33,9 @@ def run(config, config_yaml, command_line, json=False):
     verdict = equivalence.overall(comparisons)
     folder = Path(wanted.root) / "reports" / f"{candidate.digest(baseline)[:12]}-{candidate.digest(lock)[:12]}"
     page = write(folder, config, command_line, (baseline, lock), changes, comparisons)
-    if json:
+    if as_json:
         found = {"verdict": verdict, "changes": changes, "comparisons": list(map(asdict, comparisons))}
-        print(json_format.dumps(found | {"report": str(page)}, indent=1))
+        print(json.dumps(found | {"report": str(page)}, indent=1))
     else:
         print(f"{table(comparisons, wanted)}\n\nverdict    {verdict}\nreport     {page}")
     return STATUS[verdict]
@@ -71,14 +71,15 @@ def train_all(config, role, python, lock):
     only those.
     """
     wanted, folders = config.qualify, {}
-    options = [f"device={config.device}", f"hardware.gpus={json_format.dumps(config.hardware.gpus)}"]
+    options = [f"device={config.device}", f"hardware.gpus={json.dumps(config.hardware.gpus)}"]
     options += ["registry.url=none", "training.tensorboard=false", *wanted.overrides]
     for name in config.golden.experiments:
         words = [f"experiment={name}", *options]
         root = (Path(wanted.root) / "runs" / key(role, lock, words)).absolute()
-        say(f"training   {name}, {wanted.seeds} seeds, {role}")
+        log = root / "log"
+        say(f"training   {name}, {wanted.seeds} seeds, {role}; what it prints goes to {log}")
         try:
-            process.call(python, lock, ["pipeline.seeds", str(wanted.seeds), *words, f"run.root={root}"], root / "log")
+            process.call(python, lock, ["pipeline.seeds", str(wanted.seeds), *words, f"run.root={root}"], log)
         except EnvironmentMismatch as error:
             raise EnvironmentMismatch(
                 f"the environment of {lock}: {error}\nTo have it made anew, remove {Path(python).parents[1]}."
@@ -98,7 +99,7 @@ def key(role, lock, words):
     presets = [path.read_text() for path in sorted((environment.PROJECT / "configs").rglob("*.yaml"))]
     machine = [hardware.kind([]), hardware.switches()]
     made_of = [role, candidate.digest(lock), run_folder.code_digest(), presets, machine, words]
-    return hashlib.sha256(json_format.dumps(made_of).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
 
 
 # ---- comparing ------------------------------------------------------------------------------------------------------
@@ -109,7 +110,7 @@ def paired(wanted, baseline, trained):
     samples = {}
     for name, folders in baseline.items():
         outcomes = [[outcome(folder) for folder in side] for side in (folders, trained[name])]
-        if len({json_format.dumps(found["on"]) for side in outcomes for found in side}) > 1:
+        if len({json.dumps(found["on"]) for side in outcomes for found in side}) > 1:
             raise RunError(
                 f"{name}: expected all trainings on the same data and device; one of these changed since the first. "
                 f"Remove {wanted.root}/runs, and all are made anew."
@@ -185,6 +186,6 @@ def write(folder, config, command_line, paths, changes, comparisons):
         "comparisons": list(map(asdict, comparisons)),
     }  # fmt: skip
     with whole_file(folder / "result.json") as file:
-        file.write(json_format.dumps(found, indent=1).encode() + b"\n")
+        file.write(json.dumps(found, indent=1).encode() + b"\n")
     equivalence_page.write(folder / "report.html", found, comparisons)
     return folder / "report.html"

@@ -1,6 +1,6 @@
 """`runs`: what has been trained, a line a run; two runs side by side; or all of them on one page."""
 
-import json as json_format
+import json
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -17,16 +17,16 @@ SCORES = ("accuracy", "macro_f1", "r2")  # the first that a label has is shown
 SORTED = ("name", "status", "started", "seconds", "data", "model", "epochs", "seed", "parameters")
 
 
-def run(config, config_yaml, command_line, words=(), json=False):
+def run(config, to_yaml, command_line, words=(), as_json=False):
     """Print the table of runs, two runs compared, or the path of the page. Returns the exit status."""
     match list(words):
         case ["compare", first, second]:
-            return compare(config, first, second, json)
+            return compare(config, first, second, as_json)
         case ["page"]:
             return write_page(config)
     found = chosen(config.runs, rows(config))
-    if json:
-        print(json_format.dumps(found, indent=1))
+    if as_json:
+        print(json.dumps(found, indent=1))
     elif found:
         print_table([COLUMNS, *(cells(row) for row in found)])
     else:
@@ -149,15 +149,15 @@ def printable(text):
 WIDEST = 64  # characters of a value that the table shows
 
 
-def compare(config, first, second, json):
+def compare(config, first, second, as_json):
     """Print what differs between two runs, section by section."""
     with store.opened(config.registry, config.run.root) as engine:
         take_in(engine, config.run.root)
         with store.reading(engine) as connection:
             one, other = queries.made_of(connection, first), queries.made_of(connection, second)
     differing = {section: differences(one[section], other[section]) for section in one}
-    if json:
-        print(json_format.dumps({key: {name: list(pair) for name, pair in rows} for key, rows in differing.items()}))
+    if as_json:
+        print(json.dumps({key: {name: list(pair) for name, pair in rows} for key, rows in differing.items()}))
         return 0
     for section, found in differing.items():
         if found:

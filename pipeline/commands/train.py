@@ -27,7 +27,7 @@ from pipeline.runtime.signals import stop_request
 from pipeline.training import callbacks, checkpoints, engines, gradients
 
 
-def run(config, config_yaml, command_line):
+def run(config, to_yaml, command_line):
     """Train, evaluate and report one run; go on with it where it was stopped. Returns the exit status."""
     began = time.monotonic()
     environment.require_lock(config.environment.allow_drift)
@@ -55,7 +55,7 @@ def run(config, config_yaml, command_line):
         if state.arrays:
             made_of["mixed"] = run_folder.mixed(folder, made_of, config.environment.allow_drift)
         began -= state.seconds  # as if its processes had followed each other without a break
-        start(folder, config, config_yaml, made_of, data, model)
+        start(folder, config, to_yaml(config), made_of, data, model)
         asked = stop_request(config.run.grace, partial(abandon, folder))
         with asked as stop, recording.recorded(config, folder) as tell:
             try:
@@ -64,7 +64,7 @@ def run(config, config_yaml, command_line):
                     config, data.spec, model, data.test, lambda: data.train, folder / "predictions.csv.gz"
                 )
                 seconds = time.monotonic() - began
-                finish(folder, config, config_yaml, data, model, history, best_epoch, judged, seconds)
+                finish(folder, data, model, history, best_epoch, judged, seconds)
             except Stopped as error:
                 note_end(folder, run_folder.INTERRUPTED, error)
                 raise
@@ -175,7 +175,7 @@ def learn(folder, config, objective, training_feed, data, state, began, stop, te
     return journal.history, callbacks.kept_epoch(others)
 
 
-def finish(folder, config, config_yaml, data, model, history, best_epoch, evaluations, seconds):
+def finish(folder, data, model, history, best_epoch, evaluations, seconds):
     """Save the model, write the report and the result, and say where they are."""
     digest = checkpoints.weights_digest(model)
     run_folder.write(folder, "weights.json", checkpoints.digest_of_each(model))
@@ -199,7 +199,7 @@ def finish(folder, config, config_yaml, data, model, history, best_epoch, evalua
             spec=data.spec,
             fingerprint=data.fingerprint,
             rows=data.rows,
-            config=config_yaml,
+            config=(folder / "config.yaml").read_text(),
             environment={key: value for key, value in recorded.items() if key not in ("identity", "command")},
             summary=(folder / "summary.txt").read_text(),
             parameters=model.count_params(),

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+from pipeline import composition
 from pipeline.__main__ import main
 
 TINY = ["training.epochs=2", "model.hidden=[8]", "model.dropout=0.3", "training.tensorboard=false", "registry.url=none"]
@@ -58,6 +59,13 @@ def test_a_run_comes_out_the_same_and_its_record_is_left_alone(root, capsys):
     assert f"identical: 2 epochs, weights {digest}" in capsys.readouterr().out
     assert comparison(root) == {"identical": True, "weights_digest": {"then": digest, "now": digest}}
     assert files(root / "mine") == before
+
+
+def test_a_reproduction_s_config_is_its_own_not_the_run_s(root):
+    assert reproduce(root) == 0
+    folder = root / "mine" / "reproductions" / "1"
+    kept = composition.stored(folder / "config.yaml", [])
+    assert (kept.run.root, kept.run.name, kept.registry.url) == (str(folder.parent), "1", "none")
 
 
 def test_a_difference_is_told_by_epoch_variable_amount_and_cause(root, capsys):
