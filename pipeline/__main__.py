@@ -36,7 +36,7 @@ WORDS = {
     "drift": {"series": 0},
     "golden": {"record": 0},
 }
-OPTIONS = dict.fromkeys(("runs", "drift", "golden", "qualify", "doctor"), {"--json": "as_json"})
+OPTIONS = {command: {"--json": "as_json"} for command in ("runs", "drift", "golden", "qualify", "doctor")}
 PASSWORD = re.compile(r"(//[^\s/@:]*:)\S+(?=@)|(password=)[^\s&'\"]+")  # of a database, wherever it was typed
 
 

@@ -378,7 +378,7 @@ class Cnn(Model):
 
     filters: list[int] = knob([32, 64], "of the convolutions, a block each")
     kernel_size: int = knob(3, "pixels")
-    padding: str = knob("valid", "valid or same")
+    padding: str = knob("same", "same or valid, which makes every convolution's output smaller")
     pool_size: int = knob(2, "pixels; 1 for no pooling")
     hidden: list[int] = knob([], "units of dense layers between the convolutions and the head")
     activation: str = knob("relu", "of every hidden layer")

@@ -1,8 +1,12 @@
 """The errors a user can mend, each with the exit status the command line gives it."""
 
+import re
 from difflib import get_close_matches
 
 MOST_NAMED = 20  # known words listed where none is near
+MOST_WORDS = 300  # characters of another library's error that are told
+# of Keras and TensorFlow: lines that only say where an error was raised
+FRAMES = ("Exception encountered", "Graph execution error", "Detected at node", "<stack traces", "File ")
 
 
 class PipelineError(Exception):
@@ -57,3 +61,11 @@ def nearest(word, known):
     if close:
         return "Did you mean " + " or ".join(close) + "?"
     return "Known: " + ", ".join(known[:MOST_NAMED]) + (", ..." if len(known) > MOST_NAMED else ".")
+
+
+def words_of(error):
+    """What an error of Keras or TensorFlow says, without colours and the lines that only say where it was raised."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines if not line.startswith(FRAMES)] or lines
+    return telling[0][:MOST_WORDS] if telling else type(error).__name__

@@ -24,11 +24,14 @@ def run(config, to_yaml, command_line, words=(), as_json=False):
             return compare(config, first, second, as_json)
         case ["page"]:
             return write_page(config)
-    found = chosen(config.runs, rows(config))
+    known = rows(config)
+    found = chosen(config.runs, known)
     if as_json:
         print(json.dumps(found, indent=1))
     elif found:
         print_table([COLUMNS, *(cells(row) for row in found)])
+    elif known:
+        print(f"None of the {len(known):,} runs is as runs.name, status, data and model ask.")
     else:
         print(f"No runs under {config.run.root}/ yet. `make train` makes the first.")
     return 0
@@ -38,14 +41,28 @@ def run(config, to_yaml, command_line, words=(), as_json=False):
 
 
 def rows(config):
-    """Every run that the registry or a folder under run.root knows of, as queries.runs gives them."""
-    root = Path(config.run.root)
-    known = {row["folder"]: row for row in recorded(config)}
-    folders = {str(path.parent.absolute()): path.parent for path in root.glob("*/result.json")}
-    for path, row in known.items():
-        if row["status"] == run_folder.RUNNING and path in folders:  # its process may be gone
-            row["status"] = status(folders[path])
-    return [*(from_folder(folder) for path, folder in folders.items() if path not in known), *known.values()]
+    """Every run that the registry or a folder under run.root knows of, as queries.runs gives them.
+
+    A folder's run is told by the id in its journal: its path is another one once it was moved, or in a container.
+    """
+    known, unknown = {row["uuid"]: row for row in recorded(config)}, []
+    for folder in sorted(path.parent for path in Path(config.run.root).glob("*/result.json")):
+        row = known.get(identity(folder))
+        if row is None:
+            unknown.append(from_folder(folder))
+            continue
+        row["folder"] = str(folder.absolute())
+        if row["status"] == run_folder.RUNNING:  # its process may be gone
+            row["status"] = status(folder)
+    return [*unknown, *known.values()]
+
+
+def identity(folder):
+    """The id of a folder's run; None where it has none, or may not be read."""
+    try:
+        return journal.run_of(folder / journal.NAME)
+    except OSError:
+        return None
 
 
 def recorded(config):
@@ -80,14 +97,14 @@ def from_folder(folder):
         }
         known = {key: result[key] for key in ("epochs", "weights_digest", "fingerprint", "seconds") if key in result}
         return row | known | {"status": run_folder.status(folder), "started": result["started"], "scores": scores}
-    except (RunError, KeyError, TypeError, AttributeError):
+    except (RunError, OSError, KeyError, TypeError, AttributeError):
         return row | {"status": "damaged", "scores": {}}
 
 
 def status(folder):
     try:
         return run_folder.status(folder)
-    except (RunError, KeyError, TypeError):
+    except (RunError, OSError, KeyError, TypeError):
         return "damaged"
 
 

@@ -1,7 +1,7 @@
 """Picks the model that the config names and fits it to the data."""
 
 from pipeline import config as c
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, words_of
 from pipeline.models import adversarial, functional, sequential, subclassed
 
 
@@ -32,6 +32,6 @@ def build(config, spec, values_of):
     except (ValueError, TypeError) as error:
         inputs = ", ".join(f"{name} {feature.shape} {feature.dtype}" for name, feature in spec.features.items())
         raise ConfigError(
-            f"model: {type(config).__name__} does not fit the data ({inputs}). Keras says: {str(error).splitlines()[0]}"
+            f"model: {type(config).__name__} does not fit the data ({inputs}). Keras says: {words_of(error)}"
         ) from error
     raise ConfigError(f"model: expected one of {', '.join(c.GROUPS['model'])}; found {type(config).__name__}.")

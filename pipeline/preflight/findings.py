@@ -1,14 +1,11 @@
 """A finding: something about a set-up that is wrong, or may be, before its first step."""
 
-import re
 import textwrap
 from dataclasses import dataclass
 
 from pipeline.preflight.catalogue import CATALOGUE, ERROR
 
 WIDTH = 110
-MOST_WORDS = 300  # characters of an error that are told
-FRAMES = ("Exception encountered", "Graph execution error", "Detected at node", "<stack traces", "File ")
 
 
 @dataclass(frozen=True)
@@ -57,11 +54,3 @@ def as_json(findings):
         {"code": finding.code, "severity": finding.severity, "place": finding.place, "found": finding.found}
         for finding in findings
     ]
-
-
-def words_of(error):
-    """What an error of Keras or TensorFlow says, without colours and the lines that only say where it was raised."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if not line.startswith(FRAMES)] or lines
-    return telling[0][:MOST_WORDS] if telling else type(error).__name__

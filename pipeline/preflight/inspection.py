@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from pipeline.config import Maml
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, words_of
 from pipeline.preflight import (
     architecture,
     data_checks,
@@ -18,7 +18,7 @@ from pipeline.preflight import (
     training_checks,
     trial,
 )
-from pipeline.preflight.findings import Finding, words_of
+from pipeline.preflight.findings import Finding
 from pipeline.preflight.prediction import predict
 from pipeline.preflight.setup import Setup
 

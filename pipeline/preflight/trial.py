@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import config as c
+from pipeline.errors import words_of
 from pipeline.preflight import determinism, memory, state
-from pipeline.preflight.findings import Finding, words_of
+from pipeline.preflight.findings import Finding
 from pipeline.training import gradients
 from pipeline.training.steps import make_step
 

@@ -14,7 +14,10 @@ MADE_OF = (
     .outerjoin(dataset, run.c.dataset_id == dataset.c.id)
 )
 LISTED = (
-    *(run.c[name] for name in ("id", "name", "status", "started", "seconds", "data", "model", "training", "seed")),
+    *(
+        run.c[name]
+        for name in ("id", "uuid", "name", "status", "started", "seconds", "data", "model", "training", "seed")
+    ),
     *(run.c[name] for name in ("git_commit", "host", "folder", "epochs", "weights_digest")),
     architecture.c.digest.label("architecture"),
     architecture.c.parameters,

@@ -215,12 +215,6 @@ def update(folder, **changes):
     write(folder, "result.json", read(folder, "result.json") | changes)
 
 
-def list_runs(root):
-    """The folders under a root that hold a run, oldest first."""
-    folders = [path.parent for path in Path(root).glob("*/result.json")]
-    return sorted(folders, key=lambda folder: (folder / "environment.json").stat().st_mtime)
-
-
 def _here():
     """The name of the machine, and that of the container where this runs in one."""
     own, host = socket.gethostname(), environment.host()
@@ -232,11 +226,15 @@ def _begun(folder):
 
 
 def _is_held(folder):
-    with (folder / ".lock").open("a") as lock:
-        try:
+    """Asked with no more than the right to read: the run may be another user's, and NFS wants a file that is open for
+    reading."""
+    try:
+        with (folder / ".lock").open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
     return False
 
 

@@ -80,6 +80,25 @@ def test_a_registry_that_cannot_be_asked_costs_a_warning_and_hides_no_folder(roo
     assert "warning: registry:" in said.err and "damaged" in said.out
 
 
+def test_a_run_whose_folder_was_moved_is_listed_once_and_where_it_is_now(root, tmp_path_factory, capsys):
+    moved = tmp_path_factory.mktemp("elsewhere") / "runs"
+    shutil.move(root, moved)
+    for name in ("digits-1", "digits-2", "wide"):
+        (moved / name / "result.json").write_text('{"status": "finished", "started": "now"}')
+    capsys.readouterr()
+    assert main(["runs", "--json", f"run.root={moved}"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["folder"], row["model"]) for row in rows] == [
+        (str(moved / name), model) for name, model in (("digits-1", "mlp"), ("digits-2", "mlp"), ("wide", "cnn"))
+    ]
+
+
+def test_a_filter_that_nothing_passes_is_told_from_no_runs(root, capsys):
+    capsys.readouterr()
+    assert main(["runs", f"run.root={root}", "runs.status=failed"]) == 0
+    assert "None of the 3 runs" in capsys.readouterr().out
+
+
 def test_a_list_makes_no_database(tmp_path):
     assert main(["runs", f"run.root={tmp_path}"]) == 0
     assert list(tmp_path.iterdir()) == []

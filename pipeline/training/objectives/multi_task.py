@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, words_of
 from pipeline.spec import REAL
 from pipeline.training.objectives.epoch_metrics import add_to_epoch
 from pipeline.training.objectives.supervised import Supervised, check_label, loss
@@ -106,7 +106,7 @@ def loss_of_task(label, task_loss, targets, outputs, sample_weights):
     except (ValueError, TypeError) as error:
         raise ConfigError(
             f"objective=multi_task: the loss of task {label!r} takes no outputs of shape {tuple(outputs.shape)} for "
-            f"labels of shape {tuple(targets.shape)}. Keras says: {str(error).splitlines()[0]}"
+            f"labels of shape {tuple(targets.shape)}. Keras says: {words_of(error)}"
         ) from error
 
 
