@@ -1,5 +1,6 @@
 """The door: command line -> Config -> one command -> exit status."""
 
+import errno
 import importlib
 import os
 import re
@@ -8,6 +9,7 @@ import signal
 import sys
 import tempfile
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 
 from pipeline import composition, reference
 from pipeline.errors import ConfigError, PipelineError, RunError, Stopped, nearest
@@ -37,6 +39,7 @@ WORDS = {
     "golden": {"record": 0},
 }
 OPTIONS = {command: {"--json": "as_json"} for command in ("runs", "drift", "golden", "qualify", "doctor")}
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)  # by the file system, not our defect
 PASSWORD = re.compile(r"(//[^\s/@:]*:)\S+(?=@)|(password=)[^\s&'\"]+")  # of a database, wherever it was typed
 
 
@@ -56,8 +59,17 @@ def main(arguments):
         print("stopped at once", file=sys.stderr)
         return 128 + signal.SIGINT
     except PipelineError as error:
-        print(f"{in_red('error')}: {PASSWORD.sub(r'\1\2***', str(error))}", file=sys.stderr)
+        say_error(error)
         return error.status
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+        say_error(f"expected files and folders that can be written to; {error}. Mend it, and call the same again.")
+        return RunError.status
+
+
+def say_error(error):
+    print(f"{in_red('error')}: {PASSWORD.sub(r'\1\2***', str(error))}", file=sys.stderr)
 
 
 def in_red(word):
@@ -95,7 +107,8 @@ def run(arguments):
         # only now, with the config known to be good, is the command imported, and TensorFlow with it
         with quiet_start():
             module = importlib.import_module(f"pipeline.commands.{command}")
-        return module.run(config, composition.to_yaml, command_line, *extra, **given)
+        # the composition goes down with it: what a command stores, or reads of another run, is YAML of Hydra's kind
+        return module.run(config, composition, command_line, *extra, **given)
 
 
 def split_words(command, arguments):
@@ -152,7 +165,8 @@ def stored_config(overrides):
     named = composition.compose([override for override in overrides if override.startswith("run.")]).run
     if named.name is None:
         raise RunError("run.name: expected the name of a run, found none. `python -m pipeline runs` lists them.")
-    return composition.stored(f"{named.root}/{named.name}/config.yaml", overrides)
+    config = composition.stored(f"{named.root}/{named.name}/config.yaml", overrides)
+    return replace(config, run=replace(config.run, root=named.root))  # where it lies now, if it was moved
 
 
 if __name__ == "__main__":

@@ -99,6 +99,12 @@ def test_a_mistake_leaves_nothing_behind(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_cannot_be_written_to_is_a_short_message_and_status_2(capsys):
+    assert main(["runs", "page", "run.root=/sys/runs"]) == 2  # not even by root
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and "/sys/runs" in said and "Traceback" not in said
+
+
 def test_every_preset_of_every_group_composes():
     needed = {"idx": "data.path=x", "npz": "data.path=x", "tfrecord": "data.path=x", "image_folder": "data.path=x"}
     for group in (*config.GROUPS, "experiment"):

@@ -395,6 +395,22 @@ def test_a_stored_run_brings_its_paths_and_its_registry_along(tree, tmp_path):
     assert words[words.index("--network") + 1] == "host"
 
 
+def test_a_stored_run_on_data_that_keras_downloads_finds_it_where_it_was(tree):
+    tree.engine()
+    (tree.root / "runs/first").mkdir(parents=True)
+    (tree.root / "runs/first/config.yaml").write_text("choices:\n  data: keras\n  model: cnn\n")
+    tree.make("evaluate", "run.name=first")
+    assert mounts(tree.asked("run"))[tree.environment["HOME"] + "/.keras"] is False
+
+
+def test_a_container_with_a_name_takes_the_place_of_one_that_its_client_left(tree):
+    tree.engine()
+    tree.call("scripts/run", "pipeline", "train", CONTAINER="job-7")
+    assert tree.asked("rm") == ["rm", "--force", "job-7"]
+    words = tree.asked("run")
+    assert words[words.index("--name") + 1] == "job-7"
+
+
 def test_the_folder_around_new_shards_is_writable(tree, tmp_path):
     tree.engine()
     tree.make("shards", f"shards.path={tmp_path}/out/shards")

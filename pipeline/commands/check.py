@@ -6,7 +6,7 @@ from pipeline.preflight.catalogue import CATALOGUE
 from pipeline.runtime import environment
 
 
-def run(config, to_yaml, command_line):
+def run(config, composition, command_line):
     """Say what preflight finds. Returns the exit status; raises ConfigError where a run would not start."""
     environment.require_lock(config.environment.allow_drift)
     parts = assemble(config)

@@ -28,7 +28,7 @@ class Finding:
     advice: str = ""
 
 
-def run(config, to_yaml, command_line, as_json=False):
+def run(config, composition, command_line, as_json=False):
     """Print the state, from the interpreter up. Returns 0 where a run of this config could start, else 3."""
     findings = [
         python(),
@@ -205,7 +205,11 @@ def database(config):
             if found is None and engine.dialect.name == "sqlite":
                 return Finding("database", OK, f"{place}: not there yet, the first run makes it")
             if found != tables.REVISION:
-                advice = "make registry ARGS=upgrade" if found is None or found < tables.REVISION else ""
+                advice = (
+                    "make registry ARGS=upgrade, with the same registry words"
+                    if found is None or found < tables.REVISION
+                    else ""
+                )
                 about = f"{place}: revision {found}, this program's is {tables.REVISION}"
                 return Finding("database", NOTE, about, advice or "use the newer program")
             return Finding("database", OK, f"{place}, revision {found}")

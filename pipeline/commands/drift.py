@@ -1,7 +1,7 @@
 """`drift`: whether other data, and what a model says of it, look like those of training; or a score over runs."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -25,9 +25,9 @@ NEAR = 2  # runs between a change of level and a change of what it is made of th
 MADE_OF = {"lock": "lock", "architecture": "architecture", "fingerprint": "data", "git_commit": "code"}
 
 
-def run(config, to_yaml, command_line, words=(), as_json=False):
+def run(config, composition, command_line, words=(), as_json=False):
     """Look for drift, print a table and write drift.html. Returns 0 for none, 4 for drift, 5 where it cannot tell."""
-    results, page = over_runs(config) if list(words) == ["series"] else of_data(config)
+    results, page = over_runs(config) if list(words) == ["series"] else of_data(config, composition)
     if as_json:
         print(json.dumps([asdict(result) for result in results], indent=1))
     else:
@@ -59,7 +59,7 @@ def table(results):
 # ---- one run and other data -----------------------------------------------------------------------------------------
 
 
-def of_data(config):
+def of_data(config, composition):
     """(results, path of the page) of a run's data, predictions and, against another run, scores."""
     judging.refuse_without_labels("drift", config)
     environment.require_lock(config.environment.allow_drift)
@@ -75,11 +75,11 @@ def of_data(config):
     new = profile.count(reference.columns, judging.data_blocks(spec, part))
     groups = drift.input_groups(reference, new, config.drift)
 
-    def predicted(of_run):
+    def predicted(of_run, config):
         model = evaluate.load_model(of_run / "model.keras")
         return judging.probabilities(config, spec, part, judging.outputs_of(config, spec, model, part))
 
-    outputs = predicted(folder)
+    outputs = predicted(folder, config)
     says = {
         name: profile.predictions(label, part.labels[name], outputs[name], said[name].profile.columns)
         for name, label in spec.labels.items()
@@ -89,7 +89,8 @@ def of_data(config):
         other = Path(config.run.root) / config.drift.against
         if spec_from(run_folder.read(other, "spec.json")) != spec:
             raise DataError(f"{other}: expected a run on data of the same form as {folder}; found another.")
-        judged = predicted(other)
+        objective = composition.stored(other / "config.yaml", []).objective  # its loss says what its outputs are
+        judged = predicted(other, replace(config, objective=objective))
         for name, label in spec.labels.items():
             models = (judged[name], outputs[name])
             results += drift.paired_difference(

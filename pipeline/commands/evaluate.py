@@ -16,7 +16,7 @@ from pipeline.runtime import determinism, devices, environment, run_folder
 from pipeline.spec import spec_from
 
 
-def run(config, to_yaml, command_line):
+def run(config, composition, command_line):
     """Score the model of runs/NAME on the split that config.evaluation names. Returns the exit status.
 
     The results go to runs/NAME/evaluations/SPLIT-FINGERPRINT/; what the training wrote stays as it is.
@@ -57,7 +57,7 @@ def run(config, to_yaml, command_line):
             spec=spec,
             fingerprint=fingerprint,
             rows={config.evaluation.split: len(part)},
-            config=to_yaml(config),
+            config=composition.to_yaml(config),
             environment=environment.describe() | {"hardware": record},
             summary=(folder / "summary.txt").read_text(),
             parameters=result["parameters"],

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipeline.commands import process
-from pipeline.errors import RunError
+from pipeline.errors import ConfigError, RunError
 from pipeline.files import whole_file
 from pipeline.runtime import environment, hardware, run_folder
 
@@ -29,12 +29,14 @@ class Finding:
     lines: tuple[str, ...]
 
 
-def run(config, to_yaml, command_line, words=(), as_json=False):
+def run(config, composition, command_line, words=(), as_json=False):
     """Train every golden run in a process of its own and compare, or record. Returns the exit status: 0 for the same
     bits or, on hardware that is not known, accuracies within the tolerance; 4 where one moved."""
     environment.require_lock(allow_drift=False)
     recording, path = list(words) == ["record"], Path(config.golden.file)
     kept = read(path, recording)
+    if recording:
+        require_all(kept, config.golden.experiments, path)
     entry = train_all(config)
     mark = hardware.fingerprint(entry["hardware"])
     known = kept["hardware"].get(mark)
@@ -181,6 +183,15 @@ def read(path, recording):
         raise ValueError("accuracy or hardware is missing")
     except (OSError, ValueError, AttributeError) as error:
         raise RunError(f"{path}: expected the results of golden runs; {error}. `make golden` records them.") from None
+
+
+def require_all(kept, names, path):
+    """Raise ConfigError where a golden run that is kept would not be recorded with the others, and lost."""
+    if missing := [name for name in kept["accuracy"] if name not in names]:
+        raise ConfigError(
+            f"golden.experiments: expected all runs that {path} keeps, as they are recorded together; missing: "
+            f"{', '.join(missing)}. One that is to be a golden run no more is first taken out of that file's accuracy."
+        )
 
 
 def with_entry(kept, mark, entry, moved):

@@ -16,7 +16,7 @@ from pipeline.runtime import candidate, environment, hardware, run_folder
 STATUS = {equivalence.IDENTICAL: 0, equivalence.EQUIVALENT: 0, equivalence.DIFFERENT: 4, equivalence.FEW: 5}
 
 
-def run(config, to_yaml, command_line, as_json=False):
+def run(config, composition, command_line, as_json=False):
     """Judge a candidate lock, print a table and write report.html. Returns the exit status of its verdict."""
     wanted = config.qualify
     baseline, lock = locks(wanted)
@@ -55,6 +55,12 @@ def locks(wanted):
     baseline = Path(wanted.baseline) if wanted.baseline else environment.lock_in_use()
     candidate.check(baseline)
     if wanted.package:
+        if baseline.resolve() not in (environment.CPU_LOCK, environment.GPU_LOCK):
+            raise ConfigError(
+                f"qualify.baseline: expected a lock of the project's own, {environment.CPU_LOCK.name} or "
+                f"{environment.GPU_LOCK.name}, since qualify.package is solved with the .in file of that name; found "
+                f"{baseline}. Take it away, or give both locks: qualify.baseline=LOCK qualify.candidate=LOCK."
+            )
         say(f"solving {wanted.package} ...")
         return baseline, candidate.solved(wanted.package, baseline, Path(wanted.root) / "candidates")
     candidate.check(wanted.candidate)

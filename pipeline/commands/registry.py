@@ -14,7 +14,7 @@ from pipeline.registry import store, tables
 FETCH = 10_000  # rows in memory at a time
 
 
-def run(config, to_yaml, command_line, words):
+def run(config, composition, command_line, words):
     """Do what the word says. Returns the exit status: 2 where a journal and the tables differ."""
     root = config.run.root
     if words == ["upgrade"]:

@@ -15,7 +15,7 @@ from pipeline.runtime import determinism, devices, environment, run_folder
 DIFFERENT = 4  # exit status of a comparison that found a difference
 
 
-def run(config, to_yaml, command_line):
+def run(config, composition, command_line):
     """Train runs/NAME again in runs/NAME/reproductions/N and compare. Returns the exit status: 0 if all is identical.
 
     Raises RunError, DataError or EnvironmentMismatch where what the run was made of is not there any more.
@@ -30,7 +30,7 @@ def run(config, to_yaml, command_line):
         run=replace(config.run, root=str(target.parent), name=target.name),
         registry=replace(config.registry, url="none"),  # it is the record of one run, not another run
     )
-    train.run(again, to_yaml, command_line)
+    train.run(again, composition, command_line)
 
     epochs = first_epoch(history(folder), history(target))
     anew = run_folder.read(target, "result.json")["weights_digest"]

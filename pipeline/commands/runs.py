@@ -17,7 +17,7 @@ SCORES = ("accuracy", "macro_f1", "r2")  # the first that a label has is shown
 SORTED = ("name", "status", "started", "seconds", "data", "model", "epochs", "seed", "parameters")
 
 
-def run(config, to_yaml, command_line, words=(), as_json=False):
+def run(config, composition, command_line, words=(), as_json=False):
     """Print the table of runs, two runs compared, or the path of the page. Returns the exit status."""
     match list(words):
         case ["compare", first, second]:

@@ -7,7 +7,7 @@ from pipeline.data import shards, splits
 from pipeline.errors import ConfigError
 
 
-def run(config, to_yaml, command_line):
+def run(config, composition, command_line):
     """Write the splits of config.data as shards under config.shards.path. Returns the exit status."""
     if not config.shards.path:
         raise ConfigError("shards.path: expected the folder to make, found none. Set it: shards.path=FOLDER")

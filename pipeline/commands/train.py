@@ -27,7 +27,7 @@ from pipeline.runtime.signals import stop_request
 from pipeline.training import callbacks, checkpoints, engines, gradients
 
 
-def run(config, to_yaml, command_line):
+def run(config, composition, command_line):
     """Train, evaluate and report one run; go on with it where it was stopped. Returns the exit status."""
     began = time.monotonic()
     environment.require_lock(config.environment.allow_drift)
@@ -55,7 +55,7 @@ def run(config, to_yaml, command_line):
         if state.arrays:
             made_of["mixed"] = run_folder.mixed(folder, made_of, config.environment.allow_drift)
         began -= state.seconds  # as if its processes had followed each other without a break
-        start(folder, config, to_yaml(config), made_of, data, model)
+        start(folder, config, composition.to_yaml(config), made_of, data, model)
         asked = stop_request(config.run.grace, partial(abandon, folder))
         with asked as stop, recording.recorded(config, folder) as tell:
             try:

@@ -75,8 +75,8 @@ def whole(source):
     """All rows of a source that gives no splits."""
     if len(source.parts) > 1:
         raise DataError(
-            f"{source.place}: expected data without splits for evaluation.split=all; it gives "
-            f"{', '.join(source.parts)}. Take one of them."
+            f"{source.place}: expected data without splits, since all of its rows are asked for; it gives "
+            f"{', '.join(source.parts)}. Take one of them: evaluation.split, for `drift` drift.split."
         )
     return source.parts["train"]
 

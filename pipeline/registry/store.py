@@ -28,7 +28,7 @@ STATEMENT_SECONDS = 60  # for one of its statements
 ADVISORY_LOCK = tables.APPLICATION_ID  # of PostgreSQL, held while revisions are applied
 INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 EMPTY = hashlib.sha256().hexdigest()
-UPGRADE = "python -m pipeline registry upgrade"
+UPGRADE = "python -m pipeline registry upgrade, with the same registry=... and registry.url=..."
 
 
 def connect(config, root):

@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -96,6 +97,31 @@ def test_a_run_is_compared_with_another_on_the_same_rows(workplace, drifting):
     scores = [json.loads((workplace / "runs" / name / "result.json").read_text()) for name in ("short", "good")]
     scores = [score["metrics"]["digit"]["accuracy"]["value"] for score in scores]
     assert accuracy["effect"] == pytest.approx(scores[0] - scores[1])
+
+
+def test_another_run_s_outputs_are_read_by_its_own_loss(workplace, tmp_path, capsys):
+    shutil.copytree(workplace / "runs/good", tmp_path / "good")
+    logits = "objective.loss={class_name: SparseCategoricalCrossentropy, config: {from_logits: true}}"
+    layers = "model.layers=[Flatten, {class_name: Dense, config: {units: 10}}]"
+    here = [f"run.root={tmp_path}", "registry.url=none"]
+    few = ["training.epochs=2", "training.tensorboard=false"]
+    assert main(["train", *here, *few, "run.name=logits", "model=layers", layers, logits]) == 0
+    capsys.readouterr()
+    assert main(["drift", *here, "run.name=good", "drift.split=test", "drift.against=logits", "--json"]) in (0, 4)
+    results = json.loads(capsys.readouterr().out)
+    scores = [json.loads((tmp_path / name / "result.json").read_text()) for name in ("good", "logits")]
+    scores = [score["metrics"]["digit"]["accuracy"]["value"] for score in scores]
+    (accuracy,) = [result for result in results if result["subject"] == "digit accuracy"]
+    assert accuracy["effect"] == pytest.approx(scores[0] - scores[1])
+
+
+def test_a_run_that_was_moved_is_judged_where_it_lies_now(workplace, tmp_path, monkeypatch):
+    shutil.copytree(workplace / "runs/good", tmp_path / "runs/good")
+    monkeypatch.chdir(tmp_path)
+    before = sorted((workplace / "runs/good").rglob("*"))
+    assert main(["drift", "run.name=good", "registry.url=none"]) == 0
+    assert list((tmp_path / "runs/good/drift").glob("*/drift.html"))
+    assert sorted((workplace / "runs/good").rglob("*")) == before
 
 
 def test_evaluating_other_data_is_in_the_registry_too(workplace):

@@ -105,6 +105,14 @@ def test_recording_drops_other_hardware_only_where_the_bits_moved(called, entry,
     assert set(found) == {mark} and found[mark]["runs"][RUN]["weights"] == "f" * 64
 
 
+def test_recording_some_of_the_runs_is_refused_and_loses_none(called, tmp_path, capsys):
+    (tmp_path / "results.json").write_text((environment.PROJECT / "golden/results.json").read_text())
+    words = ["golden", "record", f"golden.file={tmp_path}/results.json", f"golden.experiments=[{RUN}]"]
+    assert main(words) == 2
+    assert "missing: golden_mlp_tape, golden_cnn" in capsys.readouterr().err
+    assert (tmp_path / "results.json").read_text() == (environment.PROJECT / "golden/results.json").read_text()
+
+
 def test_a_file_that_is_gone_or_damaged_is_status_2(tmp_path, capsys):
     for text in (None, "{", "[]", "{}"):
         if text:

@@ -97,6 +97,14 @@ def test_neither_or_both_of_lock_and_package_are_status_2(tmp_path, capsys):
         assert status == 2 and "expected either qualify.candidate=LOCK or qualify.package" in said
 
 
+def test_a_package_is_solved_for_locks_of_the_project_only(tmp_path, capsys):
+    shutil.copy(environment.CPU_LOCK, tmp_path)
+    status, said = qualify(
+        tmp_path, capsys, f"qualify.baseline={tmp_path}/requirements-cpu.txt", f'qualify.package="keras=={OLDER}"'
+    )
+    assert status == 2 and "expected a lock of the project's own" in said
+
+
 def test_an_edited_lock_is_status_2_and_names_the_line(tmp_path, capsys):
     lines = environment.CPU_LOCK.read_text().splitlines(keepends=True)
     (number,) = [place for place, line in enumerate(lines) if line.startswith("keras==")]

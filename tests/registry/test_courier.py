@@ -85,7 +85,7 @@ def test_a_server_stopped_in_mid_run_and_started_again_loses_nothing(server, tmp
     record.close()
     assert epochs_of(engine) == 30
     assert store.verify(engine, tmp_path) == (1, [])
-    assert "it is left" not in capsys.readouterr().err
+    assert "left for the next run" not in capsys.readouterr().err
 
 
 def test_a_locked_database_holds_up_no_epoch_and_gets_all_of_them_later(sqlite, tmp_path, capsys):
