@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.errors import EnvironmentMismatch, PipelineError
 from pipeline.registry import store, tables
-from pipeline.runtime import environment, gpus, hardware
+from pipeline.runtime import environment, gpus
 
 OK, NOTE, WRONG = "ok", "note", "wrong"
 NOT_READY = 3  # exit status
@@ -174,8 +174,8 @@ def threads(config):
 
 
 def determinism(config):
-    if switches := hardware.switches():
-        named = ", ".join(f"{name}={value}" for name, value in switches.items())
+    if variables := environment.variables():
+        named = ", ".join(f"{name}={value}" for name, value in variables.items())
         return Finding("determinism", NOTE, f"{config.determinism}; {named}", "these variables may change the bits")
     if config.determinism == "strict":
         return Finding("determinism", OK, "strict: the same bits each time, on the same kind of hardware")

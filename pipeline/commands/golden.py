@@ -101,7 +101,7 @@ def made(recorded):
         "python": recorded["python"],
         "libc": " ".join(platform.libc_ver()),
         "driver": recorded["nvidia_driver"],
-        "switches": hardware.switches(),
+        "variables": environment.variables(),
         "packages": environment.locked(lock),
     }
 

@@ -14,8 +14,22 @@ from pipeline.errors import EnvironmentMismatch
 PROJECT = Path(__file__).parents[2]
 CPU_LOCK = PROJECT / "requirements-cpu.txt"
 GPU_LOCK = PROJECT / "requirements.txt"
-# what variables begin with that TensorFlow, XLA, oneDNN, OpenMP and NVIDIA's libraries read
-NUMERICAL = ("TF_", "XLA_", "ONEDNN_", "DNNL_", "MKL_", "OMP_", "CUBLAS_", "CUDNN_", "NVIDIA_TF32")
+# what variables begin with by which TensorFlow, XLA, oneDNN, OpenMP and NVIDIA's libraries choose kernels, algorithms
+# and threads; not all of TF_, which is Terraform's too: TF_VAR_ and TF_TOKEN_ hold passwords
+NUMERICAL = (
+    *(
+        "TF_AUTO",
+        "TF_CONV2D_",
+        "TF_CUBLAS_",
+        "TF_CUDNN_",
+        "TF_CUFFT_",
+        "TF_DETERMINISTIC_",
+        "TF_DISABLE_",
+        "TF_ENABLE_",
+    ),
+    *("TF_FP16_", "TF_MATMUL_", "TF_MKL_", "TF_NUM_", "TF_ONEDNN_", "TF_OVERRIDE_", "TF_SET_", "TF_USE_", "TF_XLA_"),
+    *("XLA_", "ONEDNN_", "DNNL_", "MKL_", "OMP_", "CUBLAS_", "CUDNN_", "NVIDIA_TF32"),
+)
 DRIVER = Path("/proc/driver/nvidia/version")
 
 
@@ -89,8 +103,7 @@ def require_lock(allow_drift):
 def describe():
     """The record of the environment, ready for JSON. What cannot be told is None.
 
-    memory: bytes. git.dirty: whether a file differs from the commit or is new. variables: of the process's environment,
-    those that libraries below TensorFlow take numerical settings from.
+    memory: bytes. git.dirty: whether a file differs from the commit or is new. variables: see there.
     """
     lock_path = lock_in_use()
     return {
@@ -107,7 +120,7 @@ def describe():
         "python": platform.python_version(),
         "platform": platform.platform(),
         "hostname": host(),
-        "variables": {name: os.environ[name] for name in sorted(os.environ) if decides(name)},
+        "variables": variables(),
         "cpu": {"model": _cpu_model(), "count": os.cpu_count()},
         "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "nvidia_driver": driver_version(DRIVER.read_text()) if DRIVER.exists() else None,
@@ -119,9 +132,9 @@ def host():
     return os.environ.get("PIPELINE_HOST") or socket.gethostname()
 
 
-def decides(name):
-    """Whether a variable of the environment may change the bits of a run, as TF_ENABLE_ONEDNN_OPTS does."""
-    return name.startswith(NUMERICAL) and not name.startswith("TF_CPP_")  # these only say what is logged
+def variables():
+    """The variables of the environment that may change the bits of a run, as TF_ENABLE_ONEDNN_OPTS does."""
+    return {name: os.environ[name] for name in sorted(os.environ) if name.startswith(NUMERICAL)}
 
 
 def driver_version(text):

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import platform
 import re
 from pathlib import Path
@@ -13,7 +12,6 @@ MAKE = ("vendor_id", "cpu family", "model", "CPU implementer", "CPU architecture
 FLAGS = ("flags", "Features")
 # instruction sets for which the libraries hold kernels of their own: each adds up in another order
 VECTORS = re.compile(r"(sse|ssse|avx|fma|amx|f16c|asimd|sve|sme(?!p)|bf16|i8mm)")
-SWITCHES = ("ONEDNN_", "DNNL_", "TF_ENABLE_ONEDNN", "TF_XLA_FLAGS", "XLA_FLAGS", "NVIDIA_TF32_OVERRIDE")
 
 
 def kind(gpus):
@@ -35,11 +33,6 @@ def kind(gpus):
 def fingerprint(kind):
     """A short digest of a kind of hardware."""
     return hashlib.sha256(json.dumps(kind, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def switches():
-    """The environment variables that are set and make the libraries compute otherwise."""
-    return {name: value for name, value in sorted(os.environ.items()) if name.startswith(SWITCHES)}
 
 
 def _processor(cpuinfo):

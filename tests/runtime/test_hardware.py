@@ -31,8 +31,3 @@ def test_a_gpu_counts(monkeypatch, tmp_path):
 
 def test_a_machine_that_tells_nothing_has_a_fingerprint_too(monkeypatch, tmp_path):
     assert len(hardware.fingerprint(kind(monkeypatch, tmp_path, ""))) == 16
-
-
-def test_switches_of_the_libraries_are_named(monkeypatch):
-    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
-    assert hardware.switches()["TF_ENABLE_ONEDNN_OPTS"] == "0"
