@@ -100,8 +100,9 @@ verify-image: ## Build the image twice from scratch and compare; BUILDER=buildah
 bench: ## Measure, in ratios of one run
 	@set -f; exec scripts/run benchmarks $(overrides) $(ARGS)
 
-docs: ## Write the config reference again
-	@mkdir -p docs && scripts/run pipeline reference >docs/config.md.new && mv docs/config.md.new docs/config.md
+docs: ## Write the references of the config and of what preflight finds again
+	@scripts/run pipeline reference >docs/config.md.new && mv docs/config.md.new docs/config.md
+	@scripts/run pipeline.preflight.catalogue >docs/preflight.md.new && mv docs/preflight.md.new docs/preflight.md
 
 clean: ## Remove .venv and caches; runs/ stays
 	@rm -rf .venv .setup .qualify .pytest_cache .ruff_cache .import_linter_cache .coverage .coverage.* htmlcov

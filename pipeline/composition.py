@@ -136,7 +136,7 @@ def _unknown_key(key, known):
         if name.split(".")[0] in {item.name for item in fields(member)}
     ]
     if owners and f"{group}.{name.split('.')[0]}" not in known:
-        return ConfigError(f"{key}: what was chosen for {group} has no such key; {' and '.join(owners)} have it.")
+        return ConfigError(f"{key}: what was chosen for {group} has no such key. It is one of {' and '.join(owners)}.")
     return ConfigError(f"{key}: there is no such key. {nearest(key, known)}")
 
 

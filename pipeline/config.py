@@ -863,8 +863,8 @@ class Drift:
 
     rate: float = knob(0.01, "false discoveries allowed among all that is called drift, over all columns of a check")
     psi: float = knob(0.02, "least population stability index that counts, whatever the number of rows")
-    distance: float = knob(0.05, "least Kolmogorov-Smirnov distance that counts")
-    effect: float = knob(0.1, "least effect size of a chi-square test that counts, Cohen's w")
+    distance: float = knob(0.05, "least Kolmogorov-Smirnov distance, or change of the calibration gap, that counts")
+    effect: float = knob(0.1, "least effect size that counts: Cohen's w of a chi-square test, Cohen's h of a share")
     difference: float = knob(0.005, "least difference of a metric that counts")
     against: str = knob("", "`drift` only: a second run, judged on the same rows; '' for none")
     split: str = knob("all", "`drift` only: the rows of the data that are looked at: all, train, validation or test")

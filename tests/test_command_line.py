@@ -62,7 +62,7 @@ WRONG = {
     "a misspelt word": (["train", "device=gppu"], "Did you mean gpu"),
     "a misspelt experiment": (["train", "experiment=mnist_convnt"], "Did you mean mnist_convnet?"),
     "choices that do not go together": (["train", "experiment=digits_gan", "objective=supervised"], "critic_optimizer"),
-    "a key of another model": (["train", "model.filters=[8]"], "model=cnn and model=residual_cnn have it"),
+    "a key of another model": (["train", "model.filters=[8]"], "It is one of model=cnn and model=residual_cnn"),
     "a key that + adds": (["train", "+training.epochz=3"], "Did you mean training.epochs"),
     "a key taken away": (["train", "~model"], "cannot be taken away"),
     "a word for a number": (["train", "training.epochs=many"], "training.epochs"),

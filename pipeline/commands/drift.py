@@ -12,7 +12,7 @@ from pipeline.config import chosen
 from pipeline.data import splits
 from pipeline.errors import ConfigError, DataError, RunError, nearest
 from pipeline.evaluation import drift, drift_page, profile, series
-from pipeline.evaluation.tables import number
+from pipeline.evaluation.tables import aligned, number
 from pipeline.files import whole_file
 from pipeline.registry import journal, queries, store
 from pipeline.registry.courier import warn
@@ -51,9 +51,7 @@ def table(results):
     for result in drift_page.telling(results)[:SHOWN]:
         figures = (number(result.effect), number(result.threshold), number(result.p_value))
         rows.append((result.kind, result.subject, result.method, *figures, result.verdict, result.detail))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join(lines)
+    return "\n".join([*lines, *aligned(rows)])
 
 
 # ---- one run and other data -----------------------------------------------------------------------------------------

@@ -24,12 +24,7 @@ def run(config, composition, command_line):
     began = time.monotonic()
     environment.require_lock(config.environment.allow_drift)
     folder = Path(config.run.root) / config.run.name
-    result = run_folder.read(folder, "result.json")
-    if result["status"] != run_folder.FINISHED:
-        raise RunError(
-            f"{folder}: expected a finished run; it is {run_folder.status(folder)}. Go on with it: "
-            f"make train run.name={folder.name}"
-        )
+    result = run_folder.finished(folder)
     spec = spec_from(run_folder.read(folder, "spec.json"))
     record = devices.select(config.device, config.hardware)
     record |= determinism.prepare(config.determinism, config.seed, config.hardware.threads)

@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.commands import process
 from pipeline.errors import ConfigError, EnvironmentMismatch, PipelineError, RunError, nearest
 from pipeline.evaluation import equivalence, equivalence_page
-from pipeline.evaluation.tables import level
+from pipeline.evaluation.tables import aligned, level
 from pipeline.files import whole_file
 from pipeline.runtime import candidate, environment, hardware, run_folder
 
@@ -103,7 +103,7 @@ def key(role, lock, words):
     The role is in it so that a lock that is held against itself is trained twice.
     """
     presets = [path.read_text() for path in sorted((environment.PROJECT / "configs").rglob("*.yaml"))]
-    machine = [hardware.kind([]), hardware.switches()]
+    machine = [hardware.kind([]), environment.variables()]
     made_of = [role, candidate.digest(lock), run_folder.code_digest(), presets, machine, words]
     return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
 
@@ -171,10 +171,10 @@ def table(comparisons, wanted):
                 found.verdict + equivalence_page.wanting(found),
             )
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     margin = equivalence_page.points(wanted.margin)
-    return "\n".join([f"{wanted.metric} in points; margin {margin}, confidence {level(wanted.confidence)}", *lines])
+    return "\n".join(
+        [f"{wanted.metric} in points; margin {margin}, confidence {level(wanted.confidence)}", *aligned(rows)]
+    )
 
 
 def write(folder, config, command_line, paths, changes, comparisons):

@@ -48,12 +48,7 @@ def run(config, composition, command_line):
 
 def finished(folder):
     """The result.json of a finished run whose record is whole."""
-    result = run_folder.read(folder, "result.json")
-    if result["status"] != run_folder.FINISHED:
-        raise RunError(
-            f"{folder}: expected a finished run; it is {run_folder.status(folder)}. Go on with it: "
-            f"make train run.name={folder.name}"
-        )
+    result = run_folder.finished(folder)
     missing = [name for name in ("environment.json", "metrics.jsonl") if not (folder / name).exists()]
     if missing:
         raise RunError(f"{folder}: expected the record of a run; missing: {', '.join(missing)}.")

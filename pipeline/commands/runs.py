@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.commands import intake
 from pipeline.errors import ConfigError, RegistryError, RunError, nearest
-from pipeline.evaluation.tables import number
+from pipeline.evaluation.tables import aligned, number
 from pipeline.registry import journal, page, queries, store
 from pipeline.registry.courier import warn
 from pipeline.runtime import run_folder
@@ -29,7 +29,7 @@ def run(config, composition, command_line, words=(), as_json=False):
     if as_json:
         print(json.dumps(found, indent=1))
     elif found:
-        print_table([COLUMNS, *(cells(row) for row in found)])
+        print("\n".join(aligned([COLUMNS, *(cells(row) for row in found)])))
     elif known:
         print(f"None of the {len(known):,} runs is as runs.name, status, data and model ask.")
     else:
@@ -149,18 +149,6 @@ def cells(row):
     ]
 
 
-def print_table(lines):
-    lines = [[printable(cell) for cell in line] for line in lines]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-
-
-def printable(text):
-    """Text that cannot break a table's line or steer the terminal."""
-    return "".join(sign if sign.isprintable() else " " for sign in text)
-
-
 # ---- two runs -------------------------------------------------------------------------------------------------------
 
 WIDEST = 64  # characters of a value that the table shows
@@ -179,7 +167,8 @@ def compare(config, first, second, as_json):
     for section, found in differing.items():
         if found:
             print(f"{section}:")
-            print_table([["  ", first, second], *(["  " + key, short(a), short(b)] for key, (a, b) in found)])
+            rows = [["  ", first, second], *(["  " + key, short(a), short(b)] for key, (a, b) in found)]
+            print("\n".join(aligned(rows)))
         else:
             print(f"{section}: the same")
     return 0

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 import keras
 
@@ -228,7 +229,8 @@ def finish(folder, data, model, history, best_epoch, evaluations, seconds):
     print(f"weights  {digest}")
     print(f"report   {page}")
     print(f"model    {folder / 'model.keras'}")
-    print(f"next     make evaluate run.name={folder.name} | make runs | make tensorboard")
+    root = "" if folder.parent == Path("runs") else f" run.root={folder.parent}"
+    print(f"next     make evaluate run.name={folder.name}{root} | make runs{root} | make tensorboard")
 
 
 def save(model, path):

@@ -18,6 +18,14 @@ def level(confidence):
     return f"{100 * confidence:.6g} %"
 
 
+def aligned(rows):
+    """Rows of text cells as lines of equal columns. Names come from data and configs: what could break a line or steer
+    the terminal becomes a blank."""
+    rows = [["".join(sign if sign.isprintable() else " " for sign in cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
 def table(evaluations):
     """Every label's scores with their intervals, a line each, the columns aligned. Ends without a newline."""
     lines = []

@@ -132,7 +132,7 @@ LOSS = {
         "Name the outputs after the labels.",
     ),
     "label-out-of-range": error(
-        "A class index outside the outputs gives a loss that is no number, or on a GPU one that is quietly 0.",
+        "A class index outside the outputs gives a loss of NaN, or on a GPU one that is quietly 0.",
         "Count the classes from 0, and give the last layer a unit a class.",
     ),
     "label-dtype": error(
@@ -243,7 +243,7 @@ METRICS = {
         "Average it: {class_name: F1Score, config: {average: macro}}.",
     ),
     "metric-tells-nothing": warning(
-        "On such labels or outputs the metric is no number, or one that does not say how good the model is.",
+        "On such labels or outputs the metric is NaN, or a number that does not say how good the model is.",
         "objective.metrics=[mean_absolute_error] for real labels, [accuracy] for others.",
     ),
     "metric-fails": error("Keras refuses the metric on a real batch.", "See what Keras says."),

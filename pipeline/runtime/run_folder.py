@@ -194,6 +194,15 @@ def status(folder):
     return found
 
 
+def finished(folder):
+    """The result.json of a run that is finished. Raises RunError with the words that finish it where it is not."""
+    result = read(folder, "result.json")
+    if result["status"] != FINISHED:
+        command = read(folder, "environment.json")["command"]
+        raise RunError(f"{folder}: expected a finished run; it is {status(folder)}. Go on with it: {command}")
+    return result
+
+
 def read(folder, name):
     """The JSON object in one file of a run. Raises RunError where it is not there or not whole."""
     try:

@@ -6,7 +6,6 @@ import pytest
 import tensorflow as tf
 from keras import layers, ops
 
-from pipeline.models import architecture
 from pipeline.preflight.catalogue import CATALOGUE, ERROR
 from pipeline.spec import Label
 from pipeline.training.objectives.supervised import Supervised
@@ -357,7 +356,6 @@ class Anonymous(Supervised):
     def compile(self, optimizer, training):
         self.model.compile(optimizer, {"z": "sparse_categorical_crossentropy"})
         optimizer.build(self.model.trainable_variables)
-        self.architecture = architecture.digest(self.model)
 
 
 class PairwiseError(keras.losses.Loss):

@@ -310,7 +310,7 @@ def test_a_loss_that_depends_on_no_variable_is_told_with_the_variable(found):
 
 def test_the_page_of_findings_is_current():
     page = Path(__file__).parents[2] / "docs" / "preflight.md"
-    assert page.read_text() == catalogue.markdown(), "python -m pipeline.preflight.catalogue > docs/preflight.md"
+    assert page.read_text() == catalogue.markdown(), "make docs"
 
 
 def test_every_finding_has_a_code_of_its_own_and_a_reason_and_a_remedy():

@@ -27,10 +27,13 @@ class Objective(ABC):
 
     model: a built keras.Model that holds every weight the run's digest covers. It is what callbacks see and what is
     saved; `model.optimizer` is the optimizer whose learning rate they may change. jit: whether XLA compiles the step.
+    architecture: models.architecture.digest of the model as it was compiled, which preflight holds the model against;
+    None where `compile` takes none.
     """
 
     model: keras.Model
     jit = False
+    architecture = None
 
     @abstractmethod
     def compile(self, optimizer, training):
