@@ -83,8 +83,8 @@ def maml(x, y, layers, support, inner_rate, inner_steps, batch_size, stride, opt
             with tf.GradientTape() as tape:
                 tape.watch(weights)
                 loss = loss_with(weights, points[:support], targets[:support])
-            slopes = tape.gradient(loss, weights)
-            weights = [weight - inner_rate * slope for weight, slope in zip(weights, slopes, strict=True)]
+            grads = tape.gradient(loss, weights)
+            weights = [weight - inner_rate * grad for weight, grad in zip(weights, grads, strict=True)]
             losses.append(loss_with(weights, points[support:], targets[support:]))
         return tf.stack(losses)
 

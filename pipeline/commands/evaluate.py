@@ -12,7 +12,7 @@ from pipeline.errors import RunError
 from pipeline.evaluation import report
 from pipeline.evaluation.tables import table
 from pipeline.models import adversarial, subclassed  # noqa: F401  registers the classes that a saved model may name
-from pipeline.runtime import determinism, devices, environment, run_folder
+from pipeline.runtime import determinism, devices, environment, provenance, run_folder
 from pipeline.spec import spec_from
 
 
@@ -60,7 +60,7 @@ def run(config, composition, command_line):
             best_epoch=None,
             evaluations=evaluations,
             notes=[
-                *run_folder.notes(run_folder.read(folder, "environment.json")),
+                *provenance.notes(run_folder.read(folder, "environment.json")),
                 *([] if fingerprint == result["fingerprint"] else ["Other data than it was trained and tested with."]),
             ],
             files={path.name.partition(".")[0]: path.name for path in target.glob("predictions.csv.gz")}

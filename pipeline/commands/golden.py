@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.commands import process
 from pipeline.errors import ConfigError, RunError
 from pipeline.files import whole_file
-from pipeline.runtime import environment, hardware, run_folder
+from pipeline.runtime import environment, hardware, provenance, run_folder
 
 MOVED = 4  # exit status
 SAME, WITHIN, DIFFERENT, UNKNOWN = "same", "within tolerance", "moved", "not recorded"
@@ -134,20 +134,20 @@ def compare(name, now, then, kept, known, config):
 def differences(then, now):
     """Lines saying what two outcomes differ in: digests, scores, and the first epoch that does."""
     plain = [
-        dict(run_folder.flatten({key: side[key] for key in ("weights", "data", "metrics")})) for side in (then, now)
+        dict(provenance.flatten({key: side[key] for key in ("weights", "data", "metrics")})) for side in (then, now)
     ]
-    lines = [line for line in run_folder.differing(*plain) if ".low: " not in line and ".high: " not in line]
+    lines = [line for line in provenance.differing(*plain) if ".low: " not in line and ".high: " not in line]
     for before, after in zip(then["epochs"], now["epochs"], strict=False):
         if before != after:
-            return [*lines, *(f"epoch {after['epoch']}, {line}" for line in run_folder.differing(before, after))]
+            return [*lines, *(f"epoch {after['epoch']}, {line}" for line in provenance.differing(before, after))]
     if len(then["epochs"]) != len(now["epochs"]):
         lines.append(f"epochs: {len(then['epochs'])} then, {len(now['epochs'])} now")
-    return lines or run_folder.differing(*plain)  # an interval alone
+    return lines or provenance.differing(*plain)  # an interval alone
 
 
 def causes(known, entry):
     """Lines naming what the runs are made of that is not what they were made of."""
-    return run_folder.differing(*(dict(run_folder.flatten(side["made"])) for side in (known, entry)))
+    return provenance.differing(*(dict(provenance.flatten(side["made"])) for side in (known, entry)))
 
 
 def table(mark, known, findings, changes, tolerance):

@@ -11,7 +11,7 @@ from pipeline.errors import ConfigError, EnvironmentMismatch, PipelineError, Run
 from pipeline.evaluation import equivalence, equivalence_page
 from pipeline.evaluation.tables import aligned, level
 from pipeline.files import whole_file
-from pipeline.runtime import candidate, environment, hardware, run_folder
+from pipeline.runtime import candidate, environment, hardware, provenance, run_folder
 
 STATUS = {equivalence.IDENTICAL: 0, equivalence.EQUIVALENT: 0, equivalence.DIFFERENT: 4, equivalence.FEW: 5}
 
@@ -104,7 +104,7 @@ def key(role, lock, words):
     """
     presets = [path.read_text() for path in sorted((environment.PROJECT / "configs").rglob("*.yaml"))]
     machine = [hardware.kind([]), environment.variables()]
-    made_of = [role, candidate.digest(lock), run_folder.code_digest(), presets, machine, words]
+    made_of = [role, candidate.digest(lock), provenance.code_digest(), presets, machine, words]
     return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
 
 
@@ -186,7 +186,7 @@ def write(folder, config, command_line, paths, changes, comparisons):
         "locks": {role: {"path": str(path), "sha256": candidate.digest(path)}
                   for role, path in zip(("baseline", "candidate"), paths, strict=True)},
         "changes": changes,
-        "code": run_folder.code_digest(),
+        "code": provenance.code_digest(),
         "hardware": hardware.kind([]),
         "settings": asdict(config.qualify),
         "comparisons": list(map(asdict, comparisons)),

@@ -9,7 +9,7 @@ from pipeline.config import chosen
 from pipeline.errors import RunError
 from pipeline.registry import journal
 from pipeline.registry.courier import Courier, warn
-from pipeline.runtime import environment, run_folder
+from pipeline.runtime import environment, provenance, run_folder
 
 FILES = ("config.yaml", "environment.json", "architecture.json", "spec.json", "summary.txt", "profile.json")
 FILES = (*FILES, PREDICTION_PROFILE)
@@ -126,7 +126,7 @@ def beginning(config, folder):
         **{"host": recorded["hostname"], "seed": config.seed},
         **{"git_commit": recorded["git"]["commit"], "git_dirty": recorded["git"]["dirty"]},
         **{key: choices[key] for key in ("data", "model", "training")},
-        "config": {"choices": choices} | dict(run_folder.flatten(asdict(config))),
+        "config": {"choices": choices} | dict(provenance.flatten(asdict(config))),
         "architecture": {
             "config": {key: found[key] for key in ("class_name", "config")},
             "parameters": result["parameters"],

@@ -10,7 +10,7 @@ from pipeline.commands import train
 from pipeline.commands.evaluate import load_model
 from pipeline.data import splits
 from pipeline.errors import DataError, EnvironmentMismatch, RunError
-from pipeline.runtime import determinism, devices, environment, run_folder
+from pipeline.runtime import determinism, devices, environment, provenance, run_folder
 
 DIFFERENT = 4  # exit status of a comparison that found a difference
 
@@ -92,7 +92,7 @@ def next_name(folder, config):
     newest = max(begun, default=0)
     if not newest or run_folder.status(begun[newest]) == run_folder.FINISHED:
         return str(newest + 1)
-    same = run_folder.read(begun[newest], "environment.json")["identity"] == run_folder.identity(config)
+    same = run_folder.read(begun[newest], "environment.json")["identity"] == provenance.identity(config)
     return str(newest if same else newest + 1)
 
 
@@ -143,8 +143,8 @@ def causes(folder, target):
     """Lines saying what differs between the two environments and changes the bits, or that nothing does."""
     then, now = (run_folder.read(run, "environment.json") for run in (folder, target))
     lines = [
-        *(f"config.{line}" for line in run_folder.differing(then["identity"]["config"], now["identity"]["config"])),
-        *run_folder.deciding(then, now),
+        *(f"config.{line}" for line in provenance.differing(then["identity"]["config"], now["identity"]["config"])),
+        *provenance.deciding(then, now),
         *(f"changed while the run was trained: {line}" for line in then.get("mixed", [])),
     ]
     if then["hardware"].get("determinism") != determinism.STRICT:

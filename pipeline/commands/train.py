@@ -23,7 +23,7 @@ from pipeline.files import whole_file
 from pipeline.preflight import inspection
 from pipeline.preflight.findings import as_json
 from pipeline.registry.callback import EpochRecorder
-from pipeline.runtime import environment, run_folder
+from pipeline.runtime import environment, provenance, run_folder
 from pipeline.runtime.signals import stop_request
 from pipeline.training import callbacks, checkpoints, engines, gradients
 
@@ -50,11 +50,12 @@ def run(config, composition, command_line):
             "hardware": record,
             "preflight": {"warnings": as_json(verdict.warnings), "ignored": as_json(verdict.ignored)},
             "command": command_line,
-            "identity": run_folder.identity(config),
+            "identity": provenance.identity(config),
         }
         state = begin_from(folder, config.training.epochs)
         if state.arrays:
-            made_of["mixed"] = run_folder.mixed(folder, made_of, config.environment.allow_drift)
+            before = run_folder.read(folder, "environment.json")
+            made_of["mixed"] = provenance.mixed(folder, before, made_of, config.environment.allow_drift)
         began -= state.seconds  # as if its processes had followed each other without a break
         start(folder, config, composition.to_yaml(config), made_of, data, model)
         asked = stop_request(config.run.grace, partial(abandon, folder))
@@ -207,7 +208,7 @@ def finish(folder, data, model, history, best_epoch, evaluations, seconds):
             history=history,
             best_epoch=best_epoch,
             evaluations=evaluations,
-            notes=run_folder.notes(recorded),
+            notes=provenance.notes(recorded),
             files=files,
             gradients=gradients.read(folder / "gradients.jsonl"),
         ),

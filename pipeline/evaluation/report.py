@@ -126,15 +126,15 @@ def write(folder: Path, report: Report) -> Path:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
         curves = list(learning_curves(report.history, report.best_epoch))
-        slopes = list(gradient_curves(report.gradients))
+        gradient_plots = list(gradient_curves(report.gradients))
         plots = [list(plots_of(evaluation)) for evaluation in report.evaluations]
 
     labels = list(zip(report.evaluations, plots, strict=True))
-    page = page_template().render(report=report, curves=curves, gradients=slopes, labels=labels)
+    page = page_template().render(report=report, curves=curves, gradients=gradient_plots, labels=labels)
 
     folder = Path(folder)
     (folder / "plots").mkdir(parents=True, exist_ok=True)
-    for plot in [*curves, *slopes, *(plot for of_label in plots for plot in of_label)]:
+    for plot in [*curves, *gradient_plots, *(plot for of_label in plots for plot in of_label)]:
         with whole_file(folder / "plots" / plot.file) as file:
             file.write(plot.png)
     with whole_file(folder / "report.html") as file:

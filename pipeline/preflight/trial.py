@@ -152,9 +152,9 @@ def _traced(setup, batch, reached):
             with tf.GradientTape() as tape:
                 of_update, _ = update.losses(batch)
                 total = tf.add_n(list(of_update.values()))
-            slopes = tape.gradient(total, update.variables)
-            there = [(slope, variable) for slope, variable in zip(slopes, update.variables) if slope is not None]
-            connected.append([slope is not None for slope in slopes])
+            grads = tape.gradient(total, update.variables)
+            there = [(grad, variable) for grad, variable in zip(grads, update.variables) if grad is not None]
+            connected.append([grad is not None for grad in grads])
             losses[update.name] = total
             summaries.append([_summary(gradient) for gradient, _ in there])
             if there:  # the loss was not scaled, so that its gradients are judged as they are; the update's must be

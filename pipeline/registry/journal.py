@@ -56,15 +56,15 @@ def as_json(value):
     try:
         return json.dumps(value, default=str, allow_nan=False)
     except ValueError:
-        return json.dumps(told(value), default=str)
+        return json.dumps(finite_json(value), default=str)
 
 
-def told(value):
+def finite_json(value):
     match value:
         case dict():
-            return {key: told(part) for key, part in value.items()}
+            return {key: finite_json(part) for key, part in value.items()}
         case list() | tuple():
-            return [told(part) for part in value]
+            return [finite_json(part) for part in value]
         case float() if not math.isfinite(value):
             return str(value)
     return value

@@ -1,48 +1,18 @@
 """The folder of one run: its name, who holds it, and whether it is to be begun, continued or left alone."""
 
 import fcntl
-import hashlib
 import json
 import os
 import socket
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.config import chosen
-from pipeline.errors import EnvironmentMismatch, RunError
+from pipeline.errors import RunError
 from pipeline.files import whole_file
-from pipeline.runtime import environment
+from pipeline.runtime import environment, provenance
 
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
-# what may differ when a run is continued: it does not change the weights, or says how long to go on
-FREE = ("run.", "evaluation.", "environment.", "preflight.", "shards.", "training.epochs", "training.tensorboard",
-        "registry.", "choices.registry", "runs.", "drift.", "golden.", "qualify.",
-        "training.checkpoints.", "training.gradients.", "training.resume",
-        "data.path", "device", "hardware.gpus", "hardware.memory_growth")  # fmt: skip
-# what of an environment.json changes the bits beside the config, the likeliest first
-DECIDING = ("lock.sha256", "lock.drift", "hardware.device", "hardware.gpus", "hardware.jit", "variables",
-            "cpu.model", "nvidia_driver", "image.id", "python", "identity.code")  # fmt: skip
-OURS = ("lock.", "identity.code")  # those of them that the project itself keeps, and a run need not be finished without
-
-
-def identity(config):
-    """What makes two runs the same: every value of the config that decides the weights, the code and the lock."""
-    values = {"choices": chosen(config)} | asdict(config)
-    flat = {key: value for key, value in flatten(values) if not key.startswith(FREE)}
-    rate = config.optimizer.config.get("learning_rate")
-    if isinstance(rate, dict) and "decay_steps" not in rate.get("config", {}):
-        flat["training.epochs"] = config.training.epochs  # a schedule that is not told its length takes the run's
-    return {"config": flat, "code": code_digest(), "lock": environment.lock_digest()}
-
-
-def code_digest():
-    """sha256 over the Python files of this package, names and contents."""
-    package = Path(__file__).parents[1]
-    digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        digest.update(f"{path.relative_to(package)}\0".encode() + path.read_bytes() + b"\0")
-    return digest.hexdigest()
 
 
 def choose(config):
@@ -52,43 +22,51 @@ def choose(config):
     DATA-MODEL-N: the newest of these is continued if it is unfinished and the same, else the next number is taken.
     training.resume=never continues none that has begun.
     """
-    goes_on = config.training.resume == "auto"
-    root, same = Path(config.run.root), identity(config)
-    if config.run.name is not None:
-        folder = root / config.run.name
-        if not _begun(folder):
-            return folder, False
-        differences = differing(read(folder, "environment.json")["identity"]["config"], same["config"])
-        if differences:
-            raise RunError(
-                f"{folder}: expected the config this run began with; found other values:\n"
-                + "\n".join(f"  {line}" for line in differences)
-                + "\nA run is never overwritten: take another run.name, or the values it began with."
-            )
-        finished = status(folder) == FINISHED
-        asked = read(folder, "result.json").get("asked_epochs", config.training.epochs)
-        if finished and asked != config.training.epochs:
-            raise RunError(
-                f"{folder}: expected training.epochs={asked}, which this run finished with; found "
-                f"{config.training.epochs}. A finished run is not trained further: take another run.name."
-            )
-        if not finished and not goes_on:
-            raise RunError(
-                f"{folder}: expected a run that has not begun, as training.resume=never asks for; it is "
-                f"{status(folder)}. Take another run.name, or training.resume=auto to go on with it."
-            )
-        return folder, finished
-    prefix = "-".join([chosen(config)["data"], chosen(config)["model"]])
+    return _named(config) if config.run.name is not None else _numbered(config)
+
+
+def _named(config):
+    folder = Path(config.run.root) / config.run.name
+    if not _begun(folder):
+        return folder, False
+    begun, now = read(folder, "environment.json")["identity"]["config"], provenance.identity(config)["config"]
+    if differences := provenance.differing(begun, now):
+        raise RunError(
+            f"{folder}: expected the config this run began with; found other values:\n"
+            + "\n".join(f"  {line}" for line in differences)
+            + "\nA run is never overwritten: take another run.name, or the values it began with."
+        )
+    is_finished = status(folder) == FINISHED
+    asked = read(folder, "result.json").get("asked_epochs", config.training.epochs)
+    if is_finished and asked != config.training.epochs:
+        raise RunError(
+            f"{folder}: expected training.epochs={asked}, which this run finished with; found "
+            f"{config.training.epochs}. A finished run is not trained further: take another run.name."
+        )
+    if not is_finished and not _goes_on(config):
+        raise RunError(
+            f"{folder}: expected a run that has not begun, as training.resume=never asks for; it is "
+            f"{status(folder)}. Take another run.name, or training.resume=auto to go on with it."
+        )
+    return folder, is_finished
+
+
+def _numbered(config):
+    root, prefix = Path(config.run.root), "-".join([chosen(config)["data"], chosen(config)["model"]])
     numbers = [
         int(path.name[len(prefix) + 1 :]) for path in root.glob(f"{prefix}-*") if path.name[len(prefix) + 1 :].isdigit()
     ]
     newest = root / f"{prefix}-{max(numbers, default=0)}"
     if newest.is_dir() and not _begun(newest):
         return newest, False  # made by a process that ended, or is about to, before it began
-    unfinished = goes_on and _begun(newest) and status(newest) != FINISHED
-    if unfinished and read(newest, "environment.json")["identity"] == same:
+    unfinished = _goes_on(config) and _begun(newest) and status(newest) != FINISHED
+    if unfinished and read(newest, "environment.json")["identity"] == provenance.identity(config):
         return newest, False
     return root / f"{prefix}-{max(numbers, default=0) + 1}", False
+
+
+def _goes_on(config):
+    return config.training.resume == "auto"
 
 
 def confirm(folder, config):
@@ -111,56 +89,6 @@ def refuse_other(folder, fingerprint, device):
                 f"{folder}: expected the {what} this run began with, {then}; found {now}. "
                 "Take another run.name, or what it began with."
             )
-
-
-def mixed(folder, record, allowed):
-    """Lines that say what changed while a run was trained: first steps under one thing, later ones under another.
-
-    record: the environment.json that a process going on from a checkpoint is about to write. Raises
-    EnvironmentMismatch where lock, packages or code are not those of the process before, unless that is allowed.
-    """
-    before = read(folder, "environment.json")
-    changes = deciding(before, record)
-    ours = [line for line in changes if line.startswith(OURS)]
-    if ours and not allowed:
-        raise EnvironmentMismatch(
-            f"{folder}: expected the packages and the code that this run was trained with so far; found others:\n"
-            + "\n".join(f"  {line}" for line in ours)
-            + "\nPut them back, or take another run.name; or go on, and have the run's record say so, with "
-            "environment.allow_drift=true."
-        )
-    return [*before.get("mixed", []), *changes]
-
-
-def notes(record):
-    """What a reader must know before trusting a run's scores. record: its environment.json."""
-    found = [
-        f"Trained with {each['package']} {each['installed'] or 'not installed'}; locked is {each['locked']}."
-        for each in record["lock"]["drift"]
-    ]
-    found += [f"Changed while it was trained: {line}" for line in record.get("mixed", [])]
-    for finding in record.get("preflight", {}).get("ignored", []):
-        found.append(f"Trained although preflight found {finding['code']}, {finding['place']}: {finding['found']}")
-    return found
-
-
-def deciding(before, now):
-    """Lines naming what differs between two environment.json and changes the bits."""
-    then, now = (dict(flatten(record)) for record in (before, now))
-    return [
-        line
-        for key in DECIDING
-        for line in differing(*({name: side[name] for name in side if name.startswith(key)} for side in (then, now)))
-    ]
-
-
-def differing(before, now):
-    """Lines naming the keys whose values differ between two flat configs."""
-    return [
-        f"{key}: {json.dumps(before.get(key))} then, {json.dumps(now.get(key))} now"
-        for key in sorted(before.keys() | now.keys())
-        if json.dumps(before.get(key)) != json.dumps(now.get(key))
-    ]
 
 
 @contextmanager
@@ -245,12 +173,3 @@ def _is_held(folder):
     except BlockingIOError:
         return True
     return False
-
-
-def flatten(values, prefix=""):
-    """Yield (dotted key, value) of nested dicts."""
-    for name, value in values.items():
-        if isinstance(value, dict) and value:
-            yield from flatten(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value

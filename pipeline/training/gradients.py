@@ -28,32 +28,32 @@ class Look(NamedTuple):
     gradients: dict[str, tf.Tensor]
 
 
-def look(update, tape, losses, slopes, before):
+def look(update, tape, losses, grads, before):
     """The Look at one update that was just made.
 
-    tape: persistent, with the losses on it. slopes: the gradients, scaled as the optimizer scales losses. before: the
+    tape: persistent, with the losses on it. grads: the gradients, scaled as the optimizer scales losses. before: the
     variables' values until then.
     """
     scale = update.optimizer.scale_loss(tf.ones([]))
-    slopes = {variable.path: values(slope) / scale for variable, slope in zip(update.variables, slopes, strict=True)}
+    grads = {variable.path: values(grad) / scale for variable, grad in zip(update.variables, grads, strict=True)}
     moves = {variable.path: (variable - old, old) for variable, old in zip(update.variables, before, strict=True)}
     layers = {}
-    for path in slopes:
+    for path in grads:
         layers.setdefault(path.rpartition("/")[0], []).append(path)
     return Look(
-        tf.linalg.global_norm(list(slopes.values())),
+        tf.linalg.global_norm(list(grads.values())),
         {
-            layer: _of_layer([slopes[path] for path in paths], [moves[path] for path in paths])
+            layer: _of_layer([grads[path] for path in paths], [moves[path] for path in paths])
             for layer, paths in layers.items()
         },
         _conflicts(update, tape, losses),
-        slopes,
+        grads,
     )
 
 
-def _of_layer(slopes, moves):
+def _of_layer(grads, moves):
     step, weights = (tf.linalg.global_norm(list(parts)) for parts in zip(*moves, strict=True))
-    return tf.linalg.global_norm(slopes), step / tf.maximum(weights, TINY)
+    return tf.linalg.global_norm(grads), step / tf.maximum(weights, TINY)
 
 
 def _conflicts(update, tape, losses):

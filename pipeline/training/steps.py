@@ -115,9 +115,9 @@ def make_step(objective):
     def step(batch):
         finite, taught = [], {}
         for update in updates:
-            losses, seen, slopes = descend(update, batch, tf.GradientTape())
-            move(update, slopes)
-            finite.append(are_finite(update, losses, slopes))
+            losses, seen, grads = descend(update, batch, tf.GradientTape())
+            move(update, grads)
+            finite.append(are_finite(update, losses, grads))
             taught |= losses
         objective.measure(batch, taught, seen)
         return tf.concat(finite, axis=0)
@@ -134,11 +134,11 @@ def make_observed_step(objective):
         finite, taught, looks = [], {}, {}
         for update in updates:
             tape = tf.GradientTape(persistent=True)
-            losses, seen, slopes = descend(update, batch, tape)
+            losses, seen, grads = descend(update, batch, tape)
             before = [tf.identity(variable) for variable in update.variables]
-            move(update, slopes)
-            looks[update.name] = gradients.look(update, tape, losses, slopes, before)
-            finite.append(are_finite(update, losses, slopes))
+            move(update, grads)
+            looks[update.name] = gradients.look(update, tape, losses, grads, before)
+            finite.append(are_finite(update, losses, grads))
             taught |= losses
         objective.measure(batch, taught, seen)
         return tf.concat(finite, axis=0), looks
@@ -154,8 +154,8 @@ def descend(update, batch, tape):
     return losses, seen, tape.gradient(total, update.variables)
 
 
-def move(update, slopes):
-    update.optimizer.apply_gradients(zip(slopes, update.variables, strict=True))
+def move(update, grads):
+    update.optimizer.apply_gradients(zip(grads, update.variables, strict=True))
 
 
 def watched_names(update):
@@ -164,11 +164,11 @@ def watched_names(update):
     return [f"{update.name}'s loss", *(f"the gradient of {path}" for path in paths)]
 
 
-def are_finite(update, losses, slopes):
+def are_finite(update, losses, grads):
     """(names,) bool: of the losses together, and of each gradient. A sum is finite only where every number is."""
     sums = [tf.add_n(list(losses.values()))]
     if _gradients_must_be_finite(update):
-        sums += [tf.reduce_sum(gradients.values(slope)) for slope in slopes]
+        sums += [tf.reduce_sum(gradients.values(grad)) for grad in grads]
     return tf.math.is_finite(tf.stack([tf.cast(each, tf.float32) for each in sums]))
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -12,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import config as c
-from pipeline.errors import EnvironmentMismatch, RunError
-from pipeline.runtime import run_folder
+from pipeline.errors import RunError
+from pipeline.runtime import provenance, run_folder
 
 COSINE = {"class_name": "CosineDecay", "config": {"initial_learning_rate": 0.01}}
 
@@ -27,7 +26,7 @@ def begun(config, status):
     """The folder that is chosen for a config, as `train` leaves it."""
     folder, _ = run_folder.choose(config)
     folder.mkdir(parents=True)
-    run_folder.write(folder, "environment.json", {"identity": run_folder.identity(config)})
+    run_folder.write(folder, "environment.json", {"identity": provenance.identity(config)})
     run_folder.write(folder, "result.json", {"status": status})
     return folder
 
@@ -255,60 +254,12 @@ def test_a_run_is_not_continued_on_other_data_or_another_device(tmp_path):
         run_folder.refuse_other(tmp_path, "abc", "gpu")
 
 
-MADE_OF = {
-    "lock": {"sha256": "abc", "drift": []},
-    "cpu": {"model": "fast"},
-    "hostname": "one",
-    "identity": {"code": "123", "config": {}},
-}
-
-
-@pytest.fixture
-def begun_folder(tmp_path):
-    """The folder of a run that was begun under MADE_OF."""
-    run_folder.write(tmp_path, "environment.json", MADE_OF | {"mixed": ["python: 3.11 then, 3.12 now"]})
-    run_folder.write(tmp_path, "result.json", {"status": "interrupted"})
-    return tmp_path
-
-
-@pytest.mark.parametrize(
-    "other, named",
-    [
-        ({"identity": {"code": "456", "config": {}}}, 'identity.code: "123" then, "456" now'),
-        ({"lock": {"sha256": "xyz", "drift": []}}, 'lock.sha256: "abc" then, "xyz" now'),
-        ({"lock": {"sha256": "abc", "drift": [{"package": "numpy"}]}}, "lock.drift: [] then"),
-    ],
-    ids=["code", "lock", "packages"],
-)
-def test_a_run_goes_on_with_other_code_or_packages_only_where_that_is_allowed_and_is_marked(begun_folder, other, named):
-    with pytest.raises(EnvironmentMismatch, match=re.escape(named)):
-        run_folder.mixed(begun_folder, MADE_OF | other, allowed=False)
-    before, marked = run_folder.mixed(begun_folder, MADE_OF | other, allowed=True)
-    assert before == "python: 3.11 then, 3.12 now" and marked.startswith(named)
-
-
-def test_a_reader_is_told_which_packages_were_not_as_locked():
-    drift = [
-        {"package": "numpy", "locked": "2.1", "installed": "2.0"},
-        {"package": "h5py", "locked": "3.14", "installed": None},
-    ]
-    assert run_folder.notes({"lock": {"drift": drift}}) == [
-        "Trained with numpy 2.0; locked is 2.1.",
-        "Trained with h5py not installed; locked is 3.14.",
-    ]
-
-
-def test_a_run_goes_on_with_another_processor_and_is_marked(begun_folder):
-    other = MADE_OF | {"cpu": {"model": "slow"}, "hostname": "two"}
-    assert run_folder.mixed(begun_folder, other, allowed=False)[1:] == ['cpu.model: "fast" then, "slow" now']
-
-
 def test_a_run_that_another_process_finished_meanwhile_is_not_gone_on_with(tmp_path):
     config = configured(tmp_path, "x")
     folder, _ = run_folder.choose(config)
     folder.mkdir()
     run_folder.confirm(folder, config)
-    run_folder.write(folder, "environment.json", {"identity": run_folder.identity(config)})
+    run_folder.write(folder, "environment.json", {"identity": provenance.identity(config)})
     run_folder.write(folder, "result.json", {"status": "finished", "asked_epochs": config.training.epochs})
     with pytest.raises(RunError, match="another process took this run"):
         run_folder.confirm(folder, config)
@@ -318,7 +269,7 @@ def test_a_finished_run_is_not_said_to_be_finished_for_other_epochs(tmp_path):
     config = configured(tmp_path, "x")
     folder, _ = run_folder.choose(config)
     folder.mkdir()
-    run_folder.write(folder, "environment.json", {"identity": run_folder.identity(config)})
+    run_folder.write(folder, "environment.json", {"identity": provenance.identity(config)})
     run_folder.write(folder, "result.json", {"status": "finished", "asked_epochs": config.training.epochs + 1})
     with pytest.raises(RunError, match=f"expected training.epochs={config.training.epochs + 1}"):
         run_folder.choose(config)

@@ -12,7 +12,7 @@ from pipeline.models.adversarial import latent_numbers
 from pipeline.models.image_judge import ImageJudge, frechet_distance
 from pipeline.training import jit
 from pipeline.training.objectives.epoch_metrics import add_means
-from pipeline.training.objectives.objective import Objective, Update, told
+from pipeline.training.objectives.objective import Objective, Update, with_batch_callbacks
 from pipeline.training.sample_grid import SampleGrid
 
 JUDGE_BATCH, JUDGE_STEPS, JUDGE_SEED = 128, 1_000, 0
@@ -70,19 +70,20 @@ class Adversarial(Objective):
         on_real, on_fake = self.model.criticise(real, asked), self.model.criticise(fake, asked)
         if self.config.loss == "non_saturating":
             return {"critic_loss": ops.mean(ops.softplus(-on_real)) + ops.mean(ops.softplus(on_fake))}, None
-        penalty = self.config.gradient_penalty * self.squared_distance_from_slope_1(real, fake, asked)
+        penalty = self.config.gradient_penalty * self.gradient_penalty(real, fake, asked)
         return {"critic_loss": ops.mean(on_fake) - ops.mean(on_real), "gradient_penalty": penalty}, None
 
-    def squared_distance_from_slope_1(self, real, fake, asked):
-        """The mean over the batch, at a random point between each pair of preprocessed images."""
+    def gradient_penalty(self, real, fake, asked):
+        """The mean squared distance from 1 of the norm of the critic's gradient, at a random point between each pair of
+        preprocessed images (Gulrajani et al. 2017)."""
         one_each = (ops.shape(real)[0], *[1] * (len(real.shape) - 1))
         share = keras.random.uniform(one_each, dtype=real.dtype, seed=self.model.seed_generator)
         between = share * real + (1 - share) * fake
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(between)
             verdict = self.model.criticise(between, asked)
-        slope = tape.gradient(verdict, between)
-        norm = ops.sqrt(ops.sum(ops.square(slope), axis=tuple(range(1, len(slope.shape)))) + TINY)
+        grad = tape.gradient(verdict, between)
+        norm = ops.sqrt(ops.sum(ops.square(grad), axis=tuple(range(1, len(grad.shape)))) + TINY)
         return ops.mean(ops.square(norm - 1))
 
     def generator_losses(self, batch):
@@ -104,7 +105,7 @@ class Adversarial(Objective):
         callbacks.on_test_begin()
         if self.judge is None:
             self.judge = self.train_judge()
-        seen = compare(self.judge, self.model, told(batches, callbacks))
+        seen = compare(self.judge, self.model, with_batch_callbacks(batches, callbacks))
         logs = {
             "accuracy": float(np.mean(seen["taken_for"] == seen["labels"])),
             "frechet_distance": frechet_distance(seen["real"], seen["generated"]),

@@ -11,7 +11,7 @@ from pipeline.errors import ConfigError, DataError
 from pipeline.models import architecture
 from pipeline.spec import CLASS, REAL, DataSpec, real_label
 from pipeline.training.objectives.epoch_metrics import add_means
-from pipeline.training.objectives.objective import Objective, Update, told
+from pipeline.training.objectives.objective import Objective, Update, with_batch_callbacks
 from pipeline.training.objectives.supervised import LOSSES
 
 
@@ -59,7 +59,7 @@ class Maml(Objective):
     def evaluate(self, batches, callbacks):
         """The same measures on other tasks."""
         callbacks.on_test_begin()
-        after = adapted(self, told(batches, callbacks), self.config.inner_steps)
+        after = adapted(self, with_batch_callbacks(batches, callbacks), self.config.inner_steps)
         after = {measure: values.mean(axis=0) for measure, values in after.items()}
         logs = {"loss": float(after["loss"][1:].mean())}
         for measure, values in after.items():
@@ -95,10 +95,10 @@ class Maml(Objective):
         with tf.GradientTape() as tape:
             tape.watch(weights)
             loss = self.measured(weights, x, y)["loss"]
-        slopes = tape.gradient(loss, weights)
+        grads = tape.gradient(loss, weights)
         if self.config.first_order:
-            slopes = [tf.stop_gradient(slope) for slope in slopes]
-        return [weight - self.config.inner_rate * slope for weight, slope in zip(weights, slopes, strict=True)]
+            grads = [tf.stop_gradient(grad) for grad in grads]
+        return [weight - self.config.inner_rate * grad for weight, grad in zip(weights, grads, strict=True)]
 
     def measured(self, weights, x, y):
         """Measure -> scalar: of one task's points under other trainable weights than the model's own."""

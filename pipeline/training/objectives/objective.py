@@ -85,7 +85,7 @@ class Objective(ABC):
         return {f"{place:04d}/{variable.path}": variable for place, variable in enumerate(every)}
 
 
-def told(batches, callbacks):
+def with_batch_callbacks(batches, callbacks):
     """The batches of a validation, its callbacks told of each, so that a stop that is asked for need not wait for the
     last. callbacks: a keras.callbacks.CallbackList."""
     for number, batch in enumerate(batches):

@@ -113,13 +113,13 @@ class GradientPenalty(Penalty):
                 tape.watch(floats)
                 found, seen = update.losses((x, *rest))
                 total = tf.add_n(list(found.values()))
-            slopes = [slope for slope in tape.gradient(total, floats) if slope is not None]
-            if not slopes:
+            grads = [grad for grad in tape.gradient(total, floats) if grad is not None]
+            if not grads:
                 raise ConfigError(
                     f"regularization.gradient_penalty: the losses of the update {update.name!r} do not depend on "
                     "numbers of the batch's inputs. Expected a model that takes them as floats."
                 )
-            squares = tf.add_n([tf.reduce_sum(tf.square(slope)) for slope in slopes])
+            squares = tf.add_n([tf.reduce_sum(tf.square(grad)) for grad in grads])
             return found | {name: self.weight * tf.cast(rows_of(batch), squares.dtype) * squares}, seen
 
         return losses

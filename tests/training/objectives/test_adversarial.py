@@ -93,7 +93,7 @@ def test_the_penalty_is_the_squared_distance_of_the_critics_slope_from_one(digit
     weights = np.arange(1.0, 65.0, dtype=np.float32).reshape(8, 8, 1) / 100  # a linear critic has this slope everywhere
     model.criticise = lambda images, labels: ops.sum(images * weights, axis=(1, 2, 3))
     real, fake = (keras.random.uniform((5, 8, 8, 1), seed=seed) for seed in (1, 2))
-    found = float(objective.squared_distance_from_slope_1(real, fake, np.zeros(5, np.int64)))
+    found = float(objective.gradient_penalty(real, fake, np.zeros(5, np.int64)))
     assert found == pytest.approx((np.linalg.norm(weights) - 1) ** 2, rel=1e-5)
 
 
