@@ -1,6 +1,5 @@
 """`doctor`: the whole state of what a run would stand on, whether that is as it should be, and what to do."""
 
-import hashlib
 import json
 import os
 import platform
@@ -9,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipeline.errors import EnvironmentMismatch, PipelineError
+from pipeline.files import sha256
 from pipeline.registry import store, tables
 from pipeline.runtime import environment, gpus
 
@@ -105,10 +105,6 @@ def code():
     if found["dirty"]:
         return Finding("code", NOTE, f"{found['commit'][:12]}, with changes", "commit them: runs tell the commit only")
     return Finding("code", OK, found["commit"][:12])
-
-
-def sha256(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 # ---- TensorFlow and GPUs --------------------------------------------------------------------------------------------

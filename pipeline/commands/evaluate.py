@@ -1,6 +1,5 @@
 """`evaluate`: judge a stored run again, on the data it was trained with or on other data."""
 
-import hashlib
 import time
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from pipeline.data import splits
 from pipeline.errors import RunError
 from pipeline.evaluation import report
 from pipeline.evaluation.tables import table
+from pipeline.files import sha256
 from pipeline.models import adversarial, subclassed  # noqa: F401  registers the classes that a saved model may name
 from pipeline.runtime import determinism, devices, environment, provenance, run_folder
 from pipeline.spec import spec_from
@@ -91,7 +91,7 @@ def load_model(path):
     """The saved model, whose file must be the one that was saved. Raises RunError where it is not."""
     try:
         expected = path.with_name("model.keras.sha256").read_text().split()[0]
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        found = sha256(path)
     except (OSError, IndexError) as error:
         raise RunError(f"{path}: expected a saved model and its sha256; {error}.") from None
     if found != expected:

@@ -10,7 +10,7 @@ from pipeline.commands import process
 from pipeline.errors import ConfigError, EnvironmentMismatch, PipelineError, RunError, nearest
 from pipeline.evaluation import equivalence, equivalence_page
 from pipeline.evaluation.tables import aligned, level
-from pipeline.files import whole_file
+from pipeline.files import sha256, whole_file
 from pipeline.runtime import candidate, environment, hardware, provenance, run_folder
 
 STATUS = {equivalence.IDENTICAL: 0, equivalence.EQUIVALENT: 0, equivalence.DIFFERENT: 4, equivalence.FEW: 5}
@@ -31,7 +31,7 @@ def run(config, composition, command_line, as_json=False):
     comparisons = equivalence.compare(samples, wanted.margin, wanted.confidence)
 
     verdict = equivalence.overall(comparisons)
-    folder = Path(wanted.root) / "reports" / f"{candidate.digest(baseline)[:12]}-{candidate.digest(lock)[:12]}"
+    folder = Path(wanted.root) / "reports" / f"{sha256(baseline)[:12]}-{sha256(lock)[:12]}"
     page = write(folder, config, command_line, (baseline, lock), changes, comparisons)
     if as_json:
         found = {"verdict": verdict, "changes": changes, "comparisons": list(map(asdict, comparisons))}
@@ -104,7 +104,7 @@ def key(role, lock, words):
     """
     presets = [path.read_text() for path in sorted((environment.PROJECT / "configs").rglob("*.yaml"))]
     machine = [hardware.kind([]), environment.variables()]
-    made_of = [role, candidate.digest(lock), provenance.code_digest(), presets, machine, words]
+    made_of = [role, sha256(lock), provenance.code_digest(), presets, machine, words]
     return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
 
 
@@ -183,7 +183,7 @@ def write(folder, config, command_line, paths, changes, comparisons):
     found = {
         "verdict": equivalence.overall(comparisons),
         "command": command_line,
-        "locks": {role: {"path": str(path), "sha256": candidate.digest(path)}
+        "locks": {role: {"path": str(path), "sha256": sha256(path)}
                   for role, path in zip(("baseline", "candidate"), paths, strict=True)},
         "changes": changes,
         "code": provenance.code_digest(),

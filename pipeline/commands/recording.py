@@ -1,12 +1,12 @@
 """What `train`, `evaluate` and `drift` tell the registry, put together from the files of the run's folder."""
 
-import hashlib
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 
 from pipeline.commands.judging import PREDICTION_PROFILE
 from pipeline.config import chosen
 from pipeline.errors import RunError
+from pipeline.files import sha256
 from pipeline.registry import journal
 from pipeline.registry.courier import Courier, warn
 from pipeline.runtime import environment, provenance, run_folder
@@ -110,9 +110,7 @@ def calibration_scores(result):
 
 
 def described(path, home):
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"path": str(path.relative_to(home)), "sha256": digest, "bytes": path.stat().st_size}
+    return {"path": str(path.relative_to(home)), "sha256": sha256(path), "bytes": path.stat().st_size}
 
 
 def beginning(config, folder):

@@ -5,7 +5,6 @@ strings), `labels/NAME` its numbers. spec.json says what a record decodes to, an
 and sha256.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -20,6 +19,7 @@ import tensorflow as tf
 from pipeline.data.examples import Images, Sequences, Shards, Source
 from pipeline.data.images import decode_image
 from pipeline.errors import DataError
+from pipeline.files import sha256, sync
 from pipeline.spec import PADDING, spec_from
 
 MANIFEST = "spec.json"
@@ -70,15 +70,6 @@ def new_folder(folder):
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def sync(path):
-    """Have the system put a file, or the entries of a folder, on disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def write_shard(spec, part, rows, path):
     with tf.io.TFRecordWriter(str(path)) as writer:
         for row in rows:
@@ -112,11 +103,6 @@ def numbers(label, value):
     if label.dtype == "int64":
         return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
     return tf.train.Feature(float_list=tf.train.FloatList(value=values))
-
-
-def sha256(path):
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # ---- reading --------------------------------------------------------------------------------------------------------

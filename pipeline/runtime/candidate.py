@@ -3,7 +3,6 @@
 The work is done by scripts/candidate and scripts/environment, with the same hash-checked install as everywhere.
 """
 
-import hashlib
 import re
 import subprocess
 from pathlib import Path
@@ -48,11 +47,6 @@ def _entries(lines):
             entry = ""
     if entry:
         yield number, entry
-
-
-def digest(lock):
-    """sha256 of a lock."""
-    return hashlib.sha256(Path(lock).read_bytes()).hexdigest()
 
 
 def changes(baseline, candidate):

@@ -1,6 +1,5 @@
 """What this runs in: installed packages against the lock, image, commit and machine. Imports no TensorFlow."""
 
-import hashlib
 import os
 import platform
 import re
@@ -10,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from pipeline.errors import EnvironmentMismatch
+from pipeline.files import sha256
 
 PROJECT = Path(__file__).parents[2]
 CPU_LOCK = PROJECT / "requirements-cpu.txt"
@@ -80,7 +80,7 @@ def lock_in_use():
 
 def lock_digest():
     """sha256 of the lock in use."""
-    return hashlib.sha256(lock_in_use().read_bytes()).hexdigest()
+    return sha256(lock_in_use())
 
 
 def require_lock(allow_drift):

@@ -38,10 +38,9 @@ def installed(tmp_path, monkeypatch):
 def project(tmp_path):
     """A project of the real code with locks of two packages; `ask` runs code in it and returns the process."""
     root = tmp_path / "project"
-    for name in ["pipeline/__init__.py", "pipeline/errors.py", "pipeline/runtime/__init__.py"]:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(PROJECT / name, root / name)
-    shutil.copy(PROJECT / "pipeline/runtime/environment.py", root / "pipeline/runtime")
+    for name in ["__init__.py", "errors.py", "files.py", "runtime/__init__.py", "runtime/environment.py"]:
+        (root / "pipeline" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PROJECT / "pipeline" / name, root / "pipeline" / name)
     shutil.copytree(PROJECT / "scripts", root / "scripts")
     (root / "requirements-cpu.txt").write_text("alpha==1.0 \\\n    --hash=sha256:00\n    # via beta==9\nbeta==2.0\n")
     (root / "requirements.txt").write_text("alpha==1.0\nbeta==2.0\ncuda-wheel==12.0\n")
