@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.measuring import summed_up
 from pipeline.commands.recording import Recorder
 from pipeline.config import Config, Registry, Run
-from pipeline.registry import journal, page, store
+from pipeline.registry import ingestion, journal, page, store
 
 REPEATS = 5
 EPOCHS = 300
@@ -67,11 +67,11 @@ def into_sqlite():
         store.require_revision(engine)
         kept = journal.Journal(Path(root) / "journal")
         kept.add(journal.BEGIN, **begin(Path(root)))
-        store.take_in(engine, kept.path)
+        ingestion.ingest(engine, kept.path)
         began = time.perf_counter()
         for epoch in range(1, EPOCHS + 1):
             kept.add(journal.EPOCH, epoch=epoch, metrics=metrics(epoch))
-            store.take_in(engine, kept.path)
+            ingestion.ingest(engine, kept.path)
         seconds = time.perf_counter() - began
         engine.dispose()
     return EPOCHS / seconds, EPOCHS * len(METRICS) / seconds

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.commands import evaluate, intake, judging, recording
+from pipeline.commands import evaluate, journals, judging, recording
 from pipeline.config import chosen
 from pipeline.data import splits
 from pipeline.errors import ConfigError, DataError, RunError, nearest
@@ -122,8 +122,7 @@ def over_runs(config):
     """(results, path of the page) of one score of successive runs on one choice of data."""
     data, wanted = chosen(config)["data"], config.drift
     with store.opened(config.registry, config.run.root) as engine:
-        for problem in intake.take_in_all(engine, config.run.root)[1]:
-            warn(problem)
+        journals.ingest_with_warnings(engine, config.run.root)
         with store.reading(engine) as connection:
             found = queries.series(connection, data, wanted.metric, wanted.label)
     found = [

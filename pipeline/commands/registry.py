@@ -1,4 +1,4 @@
-"""`registry`: bring the tables up to date, take journals in, hold them against each other, and export."""
+"""`registry`: bring the tables up to date, ingest journals, hold them against each other, and export."""
 
 import csv
 import json
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from pipeline.commands import intake
+from pipeline.commands import journals
 from pipeline.errors import RegistryError
 from pipeline.files import whole_file
-from pipeline.registry import store, tables
+from pipeline.registry import store, tables, verification
 
 FETCH = 10_000  # rows in memory at a time
 
@@ -41,7 +41,7 @@ def upgrade(config, root):
 
 
 def ingest(engine, root):
-    lines, problems = intake.take_in_all(engine, root)
+    lines, problems = journals.ingest(engine, root)
     print(f"{store.shown(engine)}: {lines:,} new lines from the journals under {root}/")
     if problems:
         raise RegistryError("\n".join(problems))
@@ -49,9 +49,9 @@ def ingest(engine, root):
 
 
 def verify(engine, root):
-    agreeing, differences = store.verify(engine, root)
+    agreeing, differences = verification.verify(engine, root)
     print(f"{store.shown(engine)}: {agreeing:,} runs agree with their journals under {root}/")
-    alone = store.count_without_journal(engine, root)
+    alone = verification.count_without_journal(engine, root)
     if alone:
         print(f"{alone:,} more in the tables have no journal there to be held against")
     if differences:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from pipeline.commands import intake
+from pipeline.commands import journals
 from pipeline.errors import ConfigError, RegistryError, RunError, nearest
 from pipeline.evaluation.tables import aligned, number
 from pipeline.registry import journal, page, queries, store
@@ -73,17 +73,12 @@ def recorded(config):
         return []  # a list of nothing makes no database
     try:
         with store.opened(config.registry, config.run.root) as engine:
-            take_in(engine, config.run.root)
+            journals.ingest_with_warnings(engine, config.run.root)
             with store.reading(engine) as connection:
                 return queries.runs(connection)
     except RegistryError as error:
         warn(f"{error} Shown is what lies under {config.run.root}/.")
         return []
-
-
-def take_in(engine, root):
-    for problem in intake.take_in_all(engine, root)[1]:
-        warn(problem)
 
 
 def from_folder(folder):
@@ -157,7 +152,7 @@ WIDEST = 64  # characters of a value that the table shows
 def compare(config, first, second, as_json):
     """Print what differs between two runs, section by section."""
     with store.opened(config.registry, config.run.root) as engine:
-        take_in(engine, config.run.root)
+        journals.ingest_with_warnings(engine, config.run.root)
         with store.reading(engine) as connection:
             one, other = queries.made_of(connection, first), queries.made_of(connection, second)
     differing = {section: differences(one[section], other[section]) for section in one}

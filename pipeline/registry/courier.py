@@ -60,19 +60,20 @@ class Courier:
                 return
 
     def _open(self):
-        from pipeline.registry import store  # SQLAlchemy takes a while to import, and not every run's own time
+        # SQLAlchemy takes a while to import, and not of every run's own time
+        from pipeline.registry import ingestion, store
 
         engine = store.connect(self.config, self.root)
         store.require_revision(engine)
-        _, problems = store.take_in_all(engine, self.root)
+        _, problems = ingestion.ingest_all(engine, self.root)
         for problem in problems:
             warn(problem)
         return engine
 
     def _carry(self, engine):
-        from pipeline.registry import store
+        from pipeline.registry import ingestion
 
-        store.take_in(engine, self.journal.path)
+        ingestion.ingest(engine, self.journal.path)
 
 
 def warn(message):

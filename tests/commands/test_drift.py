@@ -12,7 +12,7 @@ from written_runs import write_run
 
 from pipeline.__main__ import main
 from pipeline.config import Registry
-from pipeline.registry import store, tables
+from pipeline.registry import store, tables, verification
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_evaluating_other_data_is_in_the_registry_too(workplace):
         assert set(map(tuple, connection.execute(query))) == {("digits", "test"), ("npz", "all")}
         profiles = sa.select(sa.func.count()).select_from(tables.prediction_profile)
         assert connection.scalar(profiles) == 3
-    assert store.verify(engine, workplace / "runs") == (2, [])
+    assert verification.verify(engine, workplace / "runs") == (2, [])
 
 
 # ---- series ---------------------------------------------------------------------------------------------------------

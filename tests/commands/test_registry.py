@@ -11,7 +11,7 @@ from written_runs import beginning, write_run
 
 from pipeline.__main__ import main
 from pipeline.config import Registry
-from pipeline.registry import journal, store, tables
+from pipeline.registry import ingestion, journal, store, tables, verification
 from pipeline.runtime import run_folder
 
 PROJECT = Path(__file__).parents[2]
@@ -53,14 +53,14 @@ def test_the_next_ingest_ends_a_run_that_was_killed_and_none_that_is_at_work(roo
     with store.reading(engine) as connection:
         found = dict(connection.execute(sa.select(tables.run.c.name, tables.run.c.status)).all())
     assert found == {"a": "finished", "b": "finished", "killed": "interrupted", "at-work": "running"}
-    assert store.verify(engine, root) == (4, [])
+    assert verification.verify(engine, root) == (4, [])
 
 
 def test_a_journal_that_was_changed_is_not_ended(root):
     path = write_run(root, "changed", status="running")
     engine = store.connect(Registry(), root)
     store.require_revision(engine)
-    store.take_in(engine, path)
+    ingestion.ingest(engine, path)
     path.write_bytes(before := path.read_bytes().replace(b"train", b"other"))
     main(["registry", "ingest", f"run.root={root}"])
     assert path.read_bytes() == before
@@ -132,5 +132,5 @@ def trained(folder, name, *more):
 def test_the_registry_changes_no_bit_of_the_weights(tmp_path):
     assert trained(tmp_path, "with") == trained(tmp_path, "without", "registry.url=none")
     engine = store.connect(Registry(), tmp_path / "runs")
-    assert store.take_in_all(engine, tmp_path / "runs")[0] > 0  # the other run's journal
-    assert store.verify(engine, tmp_path / "runs") == (2, [])
+    assert ingestion.ingest_all(engine, tmp_path / "runs")[0] > 0  # the other run's journal
+    assert verification.verify(engine, tmp_path / "runs") == (2, [])

@@ -12,7 +12,7 @@ from written_runs import beginning, write_run
 
 from pipeline.commands.recording import Recorder
 from pipeline.config import Config, Registry, Run
-from pipeline.registry import courier, journal, store, tables
+from pipeline.registry import courier, ingestion, journal, store, tables, verification
 
 
 def recorder(registry, root, name="a", patience=60.0):
@@ -55,7 +55,7 @@ def test_a_server_that_is_down_costs_a_warning_and_the_next_run_brings_the_journ
     assert capsys.readouterr().err == ""
     engine = store.connect(Registry(), tmp_path)
     assert epochs_of(engine) == 3
-    assert store.verify(engine, tmp_path) == (2, [])
+    assert verification.verify(engine, tmp_path) == (2, [])
 
 
 def test_a_server_that_never_answers_is_not_waited_for_longer_than_told(tmp_path, capsys):
@@ -84,7 +84,7 @@ def test_a_server_stopped_in_mid_run_and_started_again_loses_nothing(server, tmp
     train(record, range(21, 31))
     record.close()
     assert epochs_of(engine) == 30
-    assert store.verify(engine, tmp_path) == (1, [])
+    assert verification.verify(engine, tmp_path) == (1, [])
     assert "left for the next run" not in capsys.readouterr().err
 
 
@@ -98,7 +98,7 @@ def test_a_locked_database_holds_up_no_epoch_and_gets_all_of_them_later(sqlite, 
         assert "left for the next run" in capsys.readouterr().err
         holder.execute("ROLLBACK")
     record.courier.thread.join()  # it was only waiting for its turn
-    store.take_in_all(sqlite, root)
+    ingestion.ingest_all(sqlite, root)
     assert epochs_of(sqlite) == 5
 
 
@@ -110,7 +110,7 @@ def test_an_old_revision_is_told_and_the_run_goes_on(tmp_path, capsys):
     record.close()
     assert "found 0001. Bring it up to date" in capsys.readouterr().err
     store.upgrade(engine)
-    store.take_in_all(engine, tmp_path)
+    ingestion.ingest_all(engine, tmp_path)
     assert epochs_of(engine) == 3
 
 
@@ -132,7 +132,7 @@ def test_without_a_registry_only_the_journal_is_kept(tmp_path):
     train(record, [1])
     record.close()
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
-    assert store.take_in(store.in_memory(), tmp_path / "a" / journal.NAME) == 2
+    assert ingestion.ingest(verification.in_memory(), tmp_path / "a" / journal.NAME) == 2
 
 
 @pytest.fixture
@@ -160,15 +160,15 @@ def test_a_full_disk_under_the_database_costs_a_warning_and_the_lines_come_in_la
     config = Registry(f"sqlite:///{small_disk}/registry.db", patience=5)
     engine = store.connect(config, tmp_path)
     store.upgrade(engine)
-    store.take_in(engine, write_run(tmp_path / "runs", "before"))
+    ingestion.ingest(engine, write_run(tmp_path / "runs", "before"))
     fill(small_disk)
     record = recorder(config, tmp_path / "runs", patience=5)
     train(record, range(1, 2_000))  # more than what SQLite has room for in pages that it holds already
     record.close()
     assert "full" in capsys.readouterr().err
     (small_disk / "filling").unlink()
-    store.take_in_all(engine, tmp_path / "runs")
-    assert store.verify(engine, tmp_path / "runs") == (2, [])
+    ingestion.ingest_all(engine, tmp_path / "runs")
+    assert verification.verify(engine, tmp_path / "runs") == (2, [])
     engine.dispose()
 
 

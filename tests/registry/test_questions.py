@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 from written_runs import judge, write_run
 
-from pipeline.registry import journal, store
+from pipeline.registry import ingestion, journal, store
 
 PAGE = Path(__file__).parents[2] / "docs" / "registry.md"
 QUESTIONS = re.findall(r"^\*\*(\d+)\. (.*?)\*\*\n\n```sql\n(.*?)```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
@@ -29,7 +29,7 @@ def answer(engine, tmp_path):
     found |= {"kind": "input", "method": "chi-square"}
     results = [found | {"subject": "x", "verdict": "drift"}, found | {"subject": "y", "verdict": "none"}]
     kept.add(journal.DRIFT, data="f", results=results)
-    assert store.take_in_all(engine, tmp_path)[1] == []
+    assert ingestion.ingest_all(engine, tmp_path)[1] == []
     texts = {int(number): text for number, _, text in QUESTIONS}
 
     def ask(number, **values):

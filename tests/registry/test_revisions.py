@@ -15,7 +15,7 @@ from written_runs import write_run
 
 from pipeline.config import Registry
 from pipeline.errors import RegistryError
-from pipeline.registry import store, tables
+from pipeline.registry import ingestion, store, tables, verification
 
 
 def test_the_newest_revision_is_the_one_that_jobs_hold_to():
@@ -35,10 +35,10 @@ def test_an_old_revision_is_told_with_the_command_and_brought_up_without_losing_
     store.upgrade(engine, "0001")
     with pytest.raises(RegistryError, match=r"found 0001.*registry upgrade"):
         store.require_revision(engine)
-    store.take_in(engine, write_run(tmp_path, "a"))
+    ingestion.ingest(engine, write_run(tmp_path, "a"))
     assert store.upgrade(engine) == tables.REVISION
     store.require_revision(engine)
-    assert store.verify(engine, tmp_path) == (1, [])
+    assert verification.verify(engine, tmp_path) == (1, [])
 
 
 def test_a_newer_revision_is_left_as_it_is(engine):

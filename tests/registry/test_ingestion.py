@@ -15,7 +15,7 @@ from written_runs import FINGERPRINT, beginning, environment, judge, score, writ
 
 from pipeline.config import Registry
 from pipeline.errors import RegistryError
-from pipeline.registry import journal, store, tables
+from pipeline.registry import ingestion, journal, store, tables, verification
 
 HERE = Path(__file__).parent
 
@@ -34,7 +34,7 @@ def count(engine, table):
 
 
 def test_a_journal_becomes_the_rows_of_a_run(engine, tmp_path):
-    store.take_in(engine, write_run(tmp_path, "a", epochs=2, accuracy=0.75))
+    ingestion.ingest(engine, write_run(tmp_path, "a", epochs=2, accuracy=0.75))
     assert rows(engine, tables.run, "name", "status", "model", "epochs", "git_dirty") == [
         ("a", "finished", "mlp", 2, 0)
     ]
@@ -52,51 +52,51 @@ def test_a_journal_becomes_the_rows_of_a_run(engine, tmp_path):
 
 def test_taking_in_again_changes_nothing(engine, tmp_path):
     path = write_run(tmp_path, "a")
-    assert store.take_in(engine, path) == 7
+    assert ingestion.ingest(engine, path) == 7
     with store.reading(engine) as connection:
-        before = store.snapshot(connection, journal.read(path)[0])
-    assert store.take_in(engine, path) == 0
+        before = verification.snapshot(connection, journal.read(path)[0])
+    assert ingestion.ingest(engine, path) == 0
     with store.reading(engine) as connection:
-        assert store.snapshot(connection, journal.read(path)[0]) == before
+        assert verification.snapshot(connection, journal.read(path)[0]) == before
 
 
 def test_another_run_in_the_same_folder_is_taken_in_although_its_journal_is_as_long(engine, tmp_path):
     path = write_run(tmp_path, "a")
-    store.take_in_all(engine, tmp_path)
+    ingestion.ingest_all(engine, tmp_path)
     path.write_bytes(path.read_bytes().replace(journal.run_of(path).encode(), b"0" * 32))
-    assert store.take_in_all(engine, tmp_path) == (7, [])
+    assert ingestion.ingest_all(engine, tmp_path) == (7, [])
     assert rows(engine, tables.run, "name") == [("a",), ("a",)]
 
 
 def test_only_what_is_new_is_taken_in(engine, tmp_path):
     path = write_run(tmp_path, "a", epochs=2)
-    store.take_in(engine, path)
+    ingestion.ingest(engine, path)
     judge(journal.Journal(path), 0.5, split="validation")
-    assert store.take_in(engine, path) == 1
+    assert ingestion.ingest(engine, path) == 1
     assert count(engine, tables.evaluation) == 2
 
 
 def test_an_epoch_trained_again_after_a_crash_replaces_the_first(engine, tmp_path):
     path = write_run(tmp_path, "a", epochs=1)
-    store.take_in(engine, path)
+    ingestion.ingest(engine, path)
     journal.Journal(path).add(journal.EPOCH, epoch=1, metrics={"loss": 0.125, "accuracy": 1.0})
-    store.take_in(engine, path)
+    ingestion.ingest(engine, path)
     assert rows(engine, tables.epoch_metric, "value") == [(1.0,), (0.125,)]
 
 
 def test_what_runs_share_is_stored_once(engine, tmp_path):
     for number in range(3):
-        store.take_in(engine, write_run(tmp_path, f"run-{number}", units=20 if number == 2 else 10))
+        ingestion.ingest(engine, write_run(tmp_path, f"run-{number}", units=20 if number == 2 else 10))
     assert (count(engine, tables.run), count(engine, tables.architecture)) == (3, 2)
     assert (count(engine, tables.environment), count(engine, tables.dataset)) == (1, 1)
 
 
 def test_a_run_that_goes_on_elsewhere_keeps_its_start_and_shows_its_newest_environment(engine, tmp_path):
     path = write_run(tmp_path, "a", lock="1" * 64, status="interrupted")
-    store.take_in(engine, path)
+    ingestion.ingest(engine, path)
     (started,) = rows(engine, tables.run, "started")
     journal.Journal(path).add(journal.BEGIN, **beginning(path.parent, lock="2" * 64))
-    store.take_in(engine, path)
+    ingestion.ingest(engine, path)
     assert rows(engine, tables.run, "started", "status", "ended") == [(*started, "running", None)]
     query = sa.select(tables.environment.c.lock_digest).join(tables.run)
     with store.reading(engine) as connection:
@@ -128,20 +128,20 @@ def test_words_of_sql_and_of_any_script_stay_words(engine, tmp_path):
         journal.Journal(path).add(journal.BEGIN, **beginning(path.parent, name=word, command=word))
         journal.Journal(path).add(journal.EPOCH, epoch=1, metrics=metrics)
         judge(journal.Journal(path), 0, metrics={word: {word: score(1.0)}})
-        store.take_in(engine, path)
+        ingestion.ingest(engine, path)
     assert sorted(rows(engine, tables.run, "name", "command")) == sorted((word, word) for word in HOSTILE)
     assert sorted(rows(engine, tables.evaluation, "label", "metric")) == sorted((word, word) for word in HOSTILE)
     assert set(rows(engine, tables.epoch_metric, "metric", "value")) == set(metrics.items())
-    assert store.verify(engine, tmp_path) == (len(HOSTILE), [])
+    assert verification.verify(engine, tmp_path) == (len(HOSTILE), [])
 
 
 def test_words_that_a_database_cannot_hold_are_kept_escaped(engine, tmp_path):
     path = tmp_path / "a" / journal.NAME
     path.parent.mkdir()
     journal.Journal(path).add(journal.BEGIN, **beginning(path.parent, command="a\0b\udcff"))
-    store.take_in(engine, path)
+    ingestion.ingest(engine, path)
     assert rows(engine, tables.run, "command") == [("a\\x00b\\udcff",)]
-    assert store.verify(engine, tmp_path) == (1, [])
+    assert verification.verify(engine, tmp_path) == (1, [])
 
 
 def test_numbers_that_are_not_finite_are_told_apart_and_spoil_no_average(engine, tmp_path):
@@ -149,14 +149,14 @@ def test_numbers_that_are_not_finite_are_told_apart_and_spoil_no_average(engine,
     metrics = {"nan": math.nan, "up": math.inf, "down": -math.inf, "one": 1.0}
     journal.Journal(path).add(journal.EPOCH, epoch=1, metrics=metrics)
     judge(journal.Journal(path), 0, metrics={"digit": {"r2": score(-math.inf, math.nan, math.inf)}})
-    store.take_in(engine, path)
+    ingestion.ingest(engine, path)
     assert rows(engine, tables.epoch_metric, "metric", "value", "not_finite") == [
         *[("down", None, "-inf"), ("nan", None, "nan"), ("one", 1.0, None), ("up", None, "inf")]
     ]
     with store.reading(engine) as connection:
         assert connection.scalar(sa.select(sa.func.avg(tables.epoch_metric.c.value))) == 1.0
     assert ("r2", None, "-inf", None) in rows(engine, tables.evaluation, "metric", "value", "not_finite", "low")
-    assert store.verify(engine, tmp_path) == (1, [])
+    assert verification.verify(engine, tmp_path) == (1, [])
 
 
 def test_doubles_come_back_exactly(engine, tmp_path):
@@ -164,7 +164,7 @@ def test_doubles_come_back_exactly(engine, tmp_path):
     values = [5e-324, 1.7976931348623157e308, 0.1 + 0.2, *(numbers.gauss(0, 1e6) for _ in range(200))]
     path = write_run(tmp_path, "a", epochs=0)
     journal.Journal(path).add(journal.EPOCH, epoch=1, metrics={f"{place:04d}": v for place, v in enumerate(values)})
-    store.take_in(engine, path)
+    ingestion.ingest(engine, path)
     assert [value for (value,) in rows(engine, tables.epoch_metric, "value")] == values
 
 
@@ -176,25 +176,25 @@ def test_a_copied_run_that_went_on_elsewhere_is_refused_and_misfiles_nothing(eng
     shutil.copytree(path.parent, tmp_path / "copy")
     for folder, accuracy in (("a", 0.1), ("copy", 0.2)):
         judge(journal.Journal(tmp_path / folder / journal.NAME), accuracy, split="validation")
-    store.take_in(engine, path)
+    ingestion.ingest(engine, path)
     with pytest.raises(RegistryError, match="copy of a run"):
-        store.take_in(engine, tmp_path / "copy" / journal.NAME)
+        ingestion.ingest(engine, tmp_path / "copy" / journal.NAME)
     assert rows(engine, tables.evaluation, "split", "value") == [("test", 0.9), ("validation", 0.1)]
 
 
 def test_a_journal_that_was_changed_is_refused(engine, tmp_path):
     path = write_run(tmp_path, "a")
-    store.take_in(engine, path)
+    ingestion.ingest(engine, path)
     path.write_bytes(path.read_bytes().replace(b'"loss": 0.5', b'"loss": 0.4'))
     with pytest.raises(RegistryError, match="It was changed"):
-        store.take_in(engine, path)
-    assert store.verify(engine, tmp_path)[0] == 0
+        ingestion.ingest(engine, path)
+    assert verification.verify(engine, tmp_path)[0] == 0
 
 
 def test_a_damaged_journal_keeps_no_other_out(engine, tmp_path):
     damaged, whole = write_run(tmp_path, "a"), write_run(tmp_path, "b")
     damaged.write_bytes(damaged.read_bytes()[:-10] + b"}}}}}}}}}\n")
-    lines, problems = store.take_in_all(engine, tmp_path)
+    lines, problems = ingestion.ingest_all(engine, tmp_path)
     assert lines == 7 and len(problems) == 1 and str(damaged) in problems[0]
     assert rows(engine, tables.run, "name") == [("b",)]
     assert whole.exists()
@@ -203,24 +203,24 @@ def test_a_damaged_journal_keeps_no_other_out(engine, tmp_path):
 def test_a_journal_that_another_process_has_just_opened_is_passed_over(engine, tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / journal.NAME).touch()
-    assert store.take_in_all(engine, tmp_path) == (0, [])
-    assert store.verify(engine, tmp_path) == (0, [])
+    assert ingestion.ingest_all(engine, tmp_path) == (0, [])
+    assert verification.verify(engine, tmp_path) == (0, [])
     assert count(engine, tables.run) == 0
 
 
 def test_a_row_changed_by_hand_is_found_by_verify(engine, tmp_path):
-    store.take_in(engine, write_run(tmp_path, "a"))
-    store.take_in(engine, write_run(tmp_path, "b"))
+    ingestion.ingest(engine, write_run(tmp_path, "a"))
+    ingestion.ingest(engine, write_run(tmp_path, "b"))
     with engine.begin() as connection:
         connection.execute(sa.update(tables.evaluation).where(tables.evaluation.c.run_id == 1).values(value=0.99))
-    agreeing, (difference,) = store.verify(engine, tmp_path)
+    agreeing, (difference,) = verification.verify(engine, tmp_path)
     assert agreeing == 1
     assert "evaluation" in difference and str(tmp_path / "a") in difference
 
 
 def test_a_run_that_was_not_taken_in_is_found_by_verify(engine, tmp_path):
     write_run(tmp_path, "a")
-    agreeing, (difference,) = store.verify(engine, tmp_path)
+    agreeing, (difference,) = verification.verify(engine, tmp_path)
     assert agreeing == 0 and "not been taken in" in difference
 
 
@@ -253,7 +253,7 @@ def hold_all(engine, root, writers, epochs):
     assert sorted(found) == sorted((name, name, "finished", 2 * epochs) for name in names)
     assert count(engine, tables.epoch_metric) == 2 * epochs * writers
     assert (count(engine, tables.architecture), count(engine, tables.dataset)) == (1, 1)
-    assert store.verify(engine, root) == (writers, [])
+    assert verification.verify(engine, root) == (writers, [])
 
 
 def test_several_processes_share_a_fresh_registry(registry, tmp_path):
@@ -282,14 +282,14 @@ def store_config():
 KILLED = """
 import os, sys, time
 from pipeline.config import Registry
-from pipeline.registry import journal, store
+from pipeline.registry import ingestion, journal, store, verification
 engine = store.connect(Registry(url=sys.argv[1]), "")
 kept = journal.Journal(sys.argv[2])
-store.take_in(engine, sys.argv[2])
+ingestion.ingest(engine, sys.argv[2])
 print("ready", flush=True)
 for epoch in range(1, 100_000):
     kept.add(journal.EPOCH, epoch=epoch, metrics={f"metric {number}": epoch + number for number in range(40)})
-    store.take_in(engine, sys.argv[2])
+    ingestion.ingest(engine, sys.argv[2])
 """
 
 
@@ -309,10 +309,10 @@ def test_a_writer_killed_50_times_at_random_loses_and_doubles_nothing(registry, 
             writer.send_signal(signal.SIGKILL)
         assert writer.wait() == -signal.SIGKILL
         writer.stdout.close()
-    store.take_in(engine, path)
+    ingestion.ingest(engine, path)
     written = {line["epoch"] for _, line in journal.lines(path, *of_content(path)) if line["event"] == journal.EPOCH}
     assert count(engine, tables.epoch_metric) == 40 * len(written) > 0
-    assert store.verify(engine, tmp_path) == (1, [])
+    assert verification.verify(engine, tmp_path) == (1, [])
 
 
 def of_content(path):
@@ -324,7 +324,7 @@ def test_two_that_take_the_same_journal_in_at_once_count_no_line_twice(engine, t
     paths = [write_run(tmp_path, f"run-{number}") for number in range(10)]
     taken = []
     threads = [
-        threading.Thread(target=lambda: taken.append(sum(store.take_in(engine, path) for path in paths)))
+        threading.Thread(target=lambda: taken.append(sum(ingestion.ingest(engine, path) for path in paths)))
         for _ in range(4)
     ]
     for thread in threads:
@@ -332,4 +332,4 @@ def test_two_that_take_the_same_journal_in_at_once_count_no_line_twice(engine, t
     for thread in threads:
         thread.join()
     assert sum(taken) == 7 * len(paths)
-    assert store.verify(engine, tmp_path) == (len(paths), [])
+    assert verification.verify(engine, tmp_path) == (len(paths), [])
