@@ -9,7 +9,6 @@ import numpy as np
 
 from pipeline.commands import evaluate, journals, judging, recording
 from pipeline.config import chosen
-from pipeline.data import splits
 from pipeline.errors import ConfigError, DataError, RunError, nearest
 from pipeline.evaluation import drift, drift_page, profile, series
 from pipeline.evaluation.tables import aligned, number
@@ -68,7 +67,7 @@ def of_data(config, composition):
     said = {name: profile.predictions_from_json(found) for name, found in said.items()}
     devices.select(config.device, config.hardware)
     determinism.prepare(config.determinism, config.seed, config.hardware.threads)
-    part, fingerprint = splits.load_part(config.data, config.drift.split, spec)
+    part, fingerprint = judging.rows_of(config, spec, config.drift.split)
 
     new = profile.count(reference.columns, judging.data_blocks(spec, part))
     groups = drift.input_groups(reference, new, config.drift)

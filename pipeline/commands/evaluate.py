@@ -29,7 +29,8 @@ def run(config, composition, command_line):
     record = devices.select(config.device, config.hardware)
     record |= determinism.prepare(config.determinism, config.seed, config.hardware.threads)
     model = load_model(folder / "model.keras")
-    part, fingerprint = splits.load_part(config.data, config.evaluation.split, spec)
+    part, fingerprint = judging.rows_of(config, spec, config.evaluation.split)
+    judging.refuse_unknown_categories(config.data, model, part, config.evaluation.split)
 
     target = folder / "evaluations" / f"{config.evaluation.split}-{fingerprint[:12]}"
     target.mkdir(parents=True, exist_ok=True)

@@ -2,17 +2,19 @@
 
 import json
 import math
+from dataclasses import replace
 
 import keras
 import numpy as np
 
 from pipeline import config as c
-from pipeline.data import blocks, feed
+from pipeline.data import blocks, checks, feed, splits, words
 from pipeline.errors import ConfigError
 from pipeline.evaluation import generation, metrics, predictions, profile
 from pipeline.evaluation.figures import ImageGrid
 from pipeline.files import whole_file
 from pipeline.models.image_judge import frechet_distance
+from pipeline.models.parts import vocabularies
 from pipeline.spec import MULTI_LABEL, REAL
 from pipeline.training import sample_grid
 from pipeline.training.objectives import adversarial, maml, supervised
@@ -20,6 +22,7 @@ from pipeline.training.objectives import build as objectives
 
 STEPS_SHOWN = (0, 1, 5, 10)  # of gradient descent on a task
 LOOKED_THROUGH = 50  # rows a class, for real images to show
+DRAW_SEED = 0  # of the rows that stand for all of a split
 PREDICTION_PROFILE = "prediction_profile.json"  # beside predictions.csv.gz
 
 # losses whose outputs are on the scale of the labels, though they may leave 0 to 1
@@ -63,7 +66,7 @@ def judge_images(config, spec, model, part, training_part):
     """The ScoresOnly of a generator, by a classifier of the training split's images, against those of another split."""
     judge = adversarial.judge_of(config.data, spec, training_part)
     seen = adversarial.compare(judge, model, batches_of(config, spec, part))
-    others = batches_of(config, spec, training_part).unbatch().take(len(part)).batch(config.training.batch_size)
+    others = drawn(config, spec, training_part, len(part)).batch(config.training.batch_size)
     real = np.concatenate([judge.see(images)[0] for images, _ in others])
     return generation.evaluate(
         seen["taken_for"] == seen["labels"],
@@ -100,7 +103,7 @@ def judge_tasks(config, spec, model, part, training_part):
 def image_grids(config, spec, model, part):
     """Generated images, and real ones of a split, a column a class."""
     classes = next(iter(spec.labels.values())).classes
-    pairs = batches_of(config, spec, part).unbatch().take(LOOKED_THROUGH * len(classes))
+    pairs = drawn(config, spec, part, LOOKED_THROUGH * len(classes))
     images, labels = next(pairs.batch(LOOKED_THROUGH * len(classes)).as_numpy_iterator())
     real = generation.of_each_class(images, labels, len(classes), sample_grid.ROWS)
     return [ImageGrid("generated", model.samples(sample_grid.ROWS), classes), ImageGrid("real", real, classes)]
@@ -131,6 +134,35 @@ def judge_labels(config, spec, model, part, path):
 def batches_of(config, spec, part):
     """All rows of a split in their own order."""
     return feed.ordered_batches(part, spec, config.data, config.training.batch_size)
+
+
+def drawn(config, spec, part, count):
+    """That many rows drawn from all over a split, the same each time: they may lie class by class."""
+    data = replace(config.data, shuffle=True)
+    return feed.TrainingFeed(part, spec, data, config.training.batch_size, DRAW_SEED).batches(0).unbatch().take(count)
+
+
+def rows_of(config, spec, split):
+    """One split of the config's data, for a model that was trained on data of this spec: (part, fingerprint).
+
+    Raises DataError where the model could not take a row.
+    """
+    part, fingerprint = splits.load_part(config.data, split, spec)
+    words.check(spec, {split: part}, vocabularies(config.model, spec))
+    return part, fingerprint
+
+
+def refuse_unknown_categories(data, model, part, split):
+    """Raise DataError for the first category that training has not shown, unless the data is told to accept it.
+
+    Known are those of the model's own lookup layers, which learned them from the training rows.
+    """
+    if not isinstance(data, c.Csv) or data.unknown_categories != "refuse":
+        return
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.StringLookup) and layer.input.name in data.categorical:
+            known = {"", *layer.get_vocabulary(include_special_tokens=False)}  # "" is a missing one
+            checks.check_categories(layer.input.name, known, {split: part})
 
 
 def outputs_of(config, spec, model, part):

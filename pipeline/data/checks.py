@@ -21,7 +21,7 @@ def check(spec, parts, data):
         check_every_column_has_values(data, parts["train"])
     if isinstance(data, config.Csv) and data.unknown_categories == "refuse":
         for name in data.categorical:
-            check_categories(name, parts)
+            check_categories(name, set(parts["train"].features[name].flat), parts)
 
 
 def check_rows(spec, parts, data):
@@ -137,9 +137,8 @@ def check_every_column_has_values(data, train):
             )
 
 
-def check_categories(name, parts):
-    """Every category of validation and test must be one that training shows."""
-    known = set(parts["train"].features[name].flat)
+def check_categories(name, known, parts):
+    """Every category must be one of those known, which training has shown."""
     for split, part in parts.items():
         for row, category in enumerate(part.features[name].flat):
             if category not in known:

@@ -5,6 +5,7 @@ same for labels; weights (batch,) float32. The order is a pure function of (seed
 through again, from any step on.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,8 @@ from pipeline.data.images import decode_image
 from pipeline.spec import PADDING, DataSpec
 
 BUCKETS = 4  # made where the config names none
-ADAPT_BATCH = 4_096  # rows, or steps, at a time while a layer takes its statistics
+ADAPT_BATCH = 4_096  # rows, or steps, at a time while a layer takes its statistics, and fewer
+ADAPT_NUMBERS = 1 << 24  # where they would be more numbers than these, 64 MiB
 SHARDS_AT_ONCE = 4  # files read in turn, so that rows of several meet in the shuffle buffer
 AHEAD = 8  # batches of gathered rows that wait for their step
 
@@ -95,15 +97,19 @@ def feature_batches(part, spec, name):
     """
     if isinstance(part, Shards):
         values = tf.data.TFRecordDataset(list(part.files)).map(lambda record: shards.parse(spec)(record)[0][name])
-        return values.batch(1 if spec.features[name].variable_length else ADAPT_BATCH)
+        return values.batch(1 if spec.features[name].variable_length else adapt_batch(spec.features[name].shape))
     match part.features[name]:
         case Sequences(values=steps):
-            return (
-                tf.data.Dataset.from_tensor_slices(_on_host(steps)).batch(ADAPT_BATCH).map(lambda run: run[tf.newaxis])
-            )
+            runs = tf.data.Dataset.from_tensor_slices(_on_host(steps)).batch(adapt_batch(steps.shape[1:]))
+            return runs.map(lambda run: run[tf.newaxis])
         case column:
-            rows = tf.data.Dataset.range(len(part)).batch(ADAPT_BATCH)
+            rows = tf.data.Dataset.range(len(part)).batch(adapt_batch(spec.features[name].shape))
             return rows.map(_column(column, ()))
+
+
+def adapt_batch(shape):
+    """Rows at a time of this shape, while a layer takes its statistics."""
+    return max(1, min(ADAPT_BATCH, ADAPT_NUMBERS // max(1, math.prod(shape))))
 
 
 def count_steps(part, config, batch_size):

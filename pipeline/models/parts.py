@@ -3,8 +3,8 @@
 import re
 
 import keras
-from keras import ops
 
+from pipeline import config as c
 from pipeline.errors import ConfigError
 from pipeline.models import named
 from pipeline.spec import CLASS, ONE_HOT, PADDING, REAL
@@ -100,25 +100,22 @@ def initializers(config):
 
 def are_tokens(feature):
     """Whether a feature is a sequence of whole numbers, each the number of a word, rather than measurements."""
-    return feature.dtype.startswith("int") and len(feature.shape) == 1
+    return feature.dtype in ("uint8", "int32") and len(feature.shape) == 1
 
 
-def embedding(config, feature, width, values):
-    """Vectors for a sequence of integers; padding is masked.
+def vocabularies(config, spec):
+    """Feature name -> words known to the model, of what a member of config.GROUPS["model"] looks up in an embedding."""
+    if not isinstance(config, c.Gru | c.Transformer):
+        return {}
+    return {name: config.vocabulary for name, feature in spec.features.items() if are_tokens(feature)}
 
-    values: tf.data.Dataset of batches of the training rows. Raises ConfigError where the vocabulary is not given, or
-    does not hold all of them.
-    """
+
+def embedding(config, feature, width):
+    """Vectors for a sequence of integers; padding is masked. Raises ConfigError where the vocabulary is not given."""
     if not config.vocabulary:
         raise ConfigError(
             f"model.vocabulary: the data is a sequence of {feature.dtype}; expected the number of words it may hold, "
             "found null."
-        )
-    largest = int(values.reduce(0, lambda most, batch: ops.maximum(most, ops.max(batch))))
-    if largest >= config.vocabulary:
-        raise ConfigError(
-            f"model.vocabulary: expected more than {largest}, the largest number in the training rows; found "
-            f"{config.vocabulary}."
         )
     return keras.layers.Embedding(
         config.vocabulary, width, mask_zero=True, embeddings_initializer=keras.initializers.RandomUniform(-0.05, 0.05)

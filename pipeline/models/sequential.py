@@ -55,7 +55,7 @@ def gru(config, spec, values_of):
         body.append(layers.Dropout(config.dropout))
     if not parts.are_tokens(feature):
         return _stack(config, spec, values_of, body)
-    words = parts.embedding(config, feature, config.embedding, values_of(name))
+    words = parts.embedding(config, feature, config.embedding)
     return keras.Sequential([parts.model_input(name, feature), words, *body, parts.only_head(config, spec)], name="gru")
 
 

@@ -15,7 +15,7 @@ def transformer(config, spec, values_of):
     if not parts.are_tokens(feature) and len(feature.shape) != 2:
         raise ConfigError(f"model=transformer: expected sequences (steps, values); found {name} {feature.shape}.")
     if parts.are_tokens(feature):
-        front = [parts.embedding(config, feature, config.width, values_of(name))]
+        front = [parts.embedding(config, feature, config.width)]
     else:
         front = [
             *parts.preprocessing(config, feature, values_of(name)),

@@ -32,6 +32,8 @@ RANGES = {
     "Muon": (1e-5, 1e-1),
 }
 
+OF_OBJECTIVES = {"accuracy": "max", "frechet_distance": "min"}  # the better direction of what no Keras metric measures
+
 
 def check(setup):
     """Yield what is wrong between the training config and everything else."""
@@ -44,8 +46,9 @@ def check(setup):
 
 def _monitors(setup):
     training = setup.config.training
-    names = setup.objective.log_names()
-    known = names + [f"val_{name}" for name in names if setup.data.validation is not None]
+    known = list(setup.objective.log_names())
+    if setup.data.validation is not None:
+        known += [f"val_{name}" for name in setup.objective.validation_names()]
     for key, callback in (("early_stopping", training.early_stopping), ("plateau", training.plateau)):
         if callback.patience is None:
             continue
@@ -89,7 +92,7 @@ def _direction(setup, monitor):
         for metric in metrics:
             if name in (metric.name, f"{label}_{metric.name}"):
                 return {"up": "max", "down": "min"}.get(getattr(metric, "_direction", None))
-    return None
+    return OF_OBJECTIVES.get(name)
 
 
 def _has_schedule(setup):

@@ -160,6 +160,21 @@ def test_evaluate_takes_other_data_of_the_same_form(workplace, answer):
     assert "digit: 50 rows" in said
 
 
+@pytest.mark.parametrize("told, status", [("refuse", 2), ("accept", 0)])
+def test_evaluate_takes_a_category_that_training_never_showed_only_where_it_is_told_to(tmp_path, capsys, told, status):
+    for name, cities in (("known.csv", "abc"), ("new.csv", "abZ")):
+        rows = [f"{cities[number % 3]},{number},{'yes' if number % 2 else 'no'}" for number in range(60)]
+        (tmp_path / name).write_text("\n".join(["city,age,bought", *rows]) + "\n")
+    here = [f"run.root={tmp_path}", "run.name=shop", "registry.url=none"]
+    columns = ["data.categorical=[city]", "data.numeric=[age]", "data.labels=[bought]"]
+    data = ["data=csv", f"data.path={tmp_path}/known.csv", *columns]
+    tiny = ["model=tabular", "training.epochs=1", "training.tensorboard=false"]
+    assert main(["train", *here, *data, *tiny]) == 0
+    other = [f"data.path={tmp_path}/new.csv", "evaluation.split=all", f"data.unknown_categories={told}"]
+    assert main(["evaluate", *here, *other]) == status
+    assert ("new.csv, line 4, column 'city'" in capsys.readouterr().err) == (status == 2)
+
+
 def test_evaluate_refuses_data_of_another_form(workplace, answer):
     folder, _ = workplace
     status, _, told = answer(folder, "evaluate", "run.name=first", "data=japanese_vowels")

@@ -254,9 +254,12 @@ def test_words_without_a_vocabulary_are_refused_naming_the_key(tmp_path):
         built(c.Gru(), words(tmp_path))
 
 
-def test_a_vocabulary_too_small_for_the_training_rows_is_refused_naming_the_largest(tmp_path):
-    with pytest.raises(ConfigError, match=r"model\.vocabulary: expected more than 10, .* found 10"):
-        built(c.Gru(vocabulary=10), words(tmp_path))
+def test_words_may_be_bytes(tmp_path):
+    x = np.random.default_rng(0).integers(1, 256, (10, 6)).astype(np.uint8)
+    np.savez(tmp_path / "bytes.npz", x=x, y=np.arange(10) % 2)
+    split = c.Split(validation=0, test=0.5)
+    data = splits.load(c.Npz(path=str(tmp_path / "bytes.npz"), features=["x"], labels=["y"], split=split))
+    assert np.asarray(built(c.Gru(units=[4], vocabulary=256), data)(raw(data))).shape[1] == 2
 
 
 def test_steps_of_whole_numbers_are_measurements_not_words(tmp_path):

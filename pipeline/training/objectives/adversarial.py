@@ -62,6 +62,9 @@ class Adversarial(Objective):
         penalty = ["gradient_penalty"] if self.config.loss == "wgan_gp" else []
         return ["loss", "critic_loss", *penalty, "generator_loss"]
 
+    def validation_names(self):
+        return ["accuracy", "frechet_distance"]
+
     def critic_losses(self, batch):
         """See Update; the penalty comes with its weight."""
         images, labels = batch

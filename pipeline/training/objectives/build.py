@@ -38,7 +38,8 @@ def unregularized(config, data, model, total_steps):
     spec = data.spec
     match config.objective:
         case c.Adversarial():
-            critic_optimizer = optimizers.build(adversarial.critic_optimizer(config), total_steps)
+            critic_moves = total_steps * config.objective.critic_steps  # for a schedule that is to last the whole run
+            critic_optimizer = optimizers.build(adversarial.critic_optimizer(config), critic_moves)
             judge = partial(adversarial.judge_of, config.data, spec, data.train)
             return adversarial.Adversarial(config.objective, spec, model, critic_optimizer, judge)
         case c.Maml():

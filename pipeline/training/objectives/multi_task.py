@@ -47,6 +47,9 @@ class MultiTask(Supervised):
     def log_names(self):
         return [*super().log_names(), *(f"{label}_weight" for label in self.log_variances)]
 
+    def validation_names(self):
+        return super().log_names()
+
     def compare(self, x, y, outputs, sample_weights):
         """A weighted loss a label, and "regularization" where layers of the model bring losses along."""
         losses = {}

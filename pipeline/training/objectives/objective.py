@@ -46,7 +46,11 @@ class Objective(ABC):
 
     @abstractmethod
     def log_names(self):
-        """What every epoch logs, apart from the val_ twins; "loss" is among them."""
+        """What every epoch logs of its training; "loss" is among them."""
+
+    def validation_names(self):
+        """What `evaluate` returns, which an epoch logs with val_ before it."""
+        return self.log_names()
 
     @abstractmethod
     def measure(self, batch, losses, seen):

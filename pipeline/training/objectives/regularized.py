@@ -41,6 +41,9 @@ class Wrapper(Objective):
     def log_names(self):
         return self.objective.log_names()
 
+    def validation_names(self):
+        return self.objective.validation_names()
+
     def measure(self, batch, losses, seen):
         self.objective.measure(batch, losses, seen)
 

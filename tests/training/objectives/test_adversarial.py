@@ -12,6 +12,7 @@ from keras import ops
 
 from pipeline import config as c
 from pipeline.__main__ import main
+from pipeline.commands import judging
 from pipeline.models.build import build
 from pipeline.training import optimizers
 from pipeline.training.objectives import build as objectives
@@ -79,6 +80,38 @@ def test_the_critic_moves_as_often_as_asked_for_with_an_optimizer_of_its_own(dig
     assert len({id(optimizer) for _, optimizer in moves[:3]}) == 1 and moves[0][1] is not moves[3][1]
     held = {variable.path for variable in objective.variables().values()}
     assert all(variable.path in held for _, optimizer in moves for variable in optimizer.variables)
+
+
+def test_a_critic_s_schedule_lasts_the_whole_run(digits):
+    cosine = {"class_name": "CosineDecay", "config": {"initial_learning_rate": 0.002}}
+    spelled = {"class_name": "Adam", "config": {"learning_rate": cosine}}
+    config = c.Config(data=c.Digits(), model=SMALL, objective=c.Adversarial(critic_steps=5, critic_optimizer=spelled),
+                      optimizer=c.Optimizer(**ADAM), training=c.Tape())  # fmt: skip
+    model = build(config.model, digits.spec, lambda name: images_of(digits))
+    objective = objectives.build(config, digits, model, total_steps=10)
+    schedule = objective.critic_optimizer._learning_rate
+    assert float(schedule(25)) == pytest.approx(0.001) and float(schedule(50)) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("monitor, mode", [("val_frechet_distance", "min"), ("val_accuracy", "max")])
+def test_a_run_can_stop_early_by_what_it_is_validated_by(tmp_path, monitor, mode):
+    words = ["experiment=digits_gan", f"run.root={tmp_path}", "registry.url=none", "training.epochs=2"]
+    early = ["training.early_stopping.patience=1", f"training.early_stopping.monitor={monitor}"]
+    assert main(["train", *words, *early, f"training.early_stopping.mode={mode}", "training.tensorboard=false"]) == 0
+
+
+@pytest.mark.slow
+def test_a_monitor_that_no_validation_logs_is_refused_with_those_it_does(tmp_path, capsys):
+    assert main(["check", "experiment=digits_gan", "training.early_stopping.patience=1"]) == 2
+    assert "monitor-unknown" in (told := capsys.readouterr().err) and "val_frechet_distance" in told
+
+
+def test_rows_that_stand_for_a_split_are_drawn_from_all_over_it(digits):
+    order = np.argsort(digits.train.labels["digit"], kind="stable")
+    images = judging.drawn(c.Config(data=c.Digits()), digits.spec, digits.train.take(order), 200)
+    classes = np.bincount([label for _, label in images.as_numpy_iterator()], minlength=10)
+    assert classes.sum() == 200 and classes.min() > 5
 
 
 def images_of(data):
