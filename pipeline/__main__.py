@@ -64,7 +64,9 @@ def main(arguments):
     except OSError as error:
         if error.errno not in REFUSED:
             raise
-        say_error(f"expected files and folders that can be written to; {error}. Mend it, and call the same again.")
+        say_error(
+            f"expected files and folders that this user may read and write; {error}. Mend it, and call the same again."
+        )
         return RunError.status
 
 

@@ -18,7 +18,6 @@ def pipeline(*arguments, cwd=None):
 
 
 def test_help_lists_every_command_and_the_exit_statuses():
-
     answer = pipeline("--help")
     assert answer.returncode == 0
     for word in (*COMMANDS, "exit status", "75"):
@@ -84,7 +83,6 @@ WRONG = {
 
 @pytest.mark.parametrize("arguments, said", WRONG.values(), ids=WRONG.keys())
 def test_a_mistake_is_one_short_message_and_status_2(arguments, said, capsys, tmp_path, monkeypatch):
-
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2
     message = capsys.readouterr().err

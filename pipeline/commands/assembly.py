@@ -32,7 +32,7 @@ def assemble(config):
     show_data(config, data)
 
     model = objectives.initial_model(config, data.spec, data.train)
-    words.check(data.spec, data.parts, vocabularies(config.model, data.spec))
+    words.check(data.spec, data.parts, vocabularies(config.model, objectives.model_spec(config, data.spec)))
     model.summary()
     batch_size = config.training.batch_size
     total_steps = config.training.epochs * feed.count_steps(data.train, config.data, batch_size)

@@ -86,8 +86,9 @@ def of_data(config, composition):
         other = Path(config.run.root) / config.drift.against
         if spec_from(run_folder.read(other, "spec.json")) != spec:
             raise DataError(f"{other}: expected a run on data of the same form as {folder}; found another.")
-        objective = composition.stored(other / "config.yaml", []).objective  # its loss says what its outputs are
-        judged = predicted(other, replace(config, objective=objective))
+        stored = composition.stored(other / "config.yaml", [])
+        judging.check_words(stored, spec, part, config.drift.split)
+        judged = predicted(other, replace(config, objective=stored.objective))  # its loss says what its outputs are
         for name, label in spec.labels.items():
             models = (judged[name], outputs[name])
             results += drift.paired_difference(

@@ -148,19 +148,25 @@ def rows_of(config, spec, split):
     Raises DataError where the model could not take a row.
     """
     part, fingerprint = splits.load_part(config.data, split, spec)
-    words.check(spec, {split: part}, vocabularies(config.model, spec))
+    check_words(config, spec, part, split)
     return part, fingerprint
+
+
+def check_words(config, spec, part, split):
+    """Raise DataError for the first row of a split with words that the model of a config does not know."""
+    words.check(spec, {split: part}, vocabularies(config.model, objectives.model_spec(config, spec)))
 
 
 def refuse_unknown_categories(data, model, part, split):
     """Raise DataError for the first category that training has not shown, unless the data is told to accept it.
 
-    Known are those of the model's own lookup layers, which learned them from the training rows.
+    Known are those of the model's own lookups of a column, which learned them from the training rows.
     """
     if not isinstance(data, c.Csv) or data.unknown_categories != "refuse":
         return
-    for layer in model._flatten_layers():
-        if isinstance(layer, keras.layers.StringLookup) and layer.input.name in data.categorical:
+    lookups = [layer for layer in model.layers if isinstance(layer, keras.layers.StringLookup)]
+    for layer in lookups:
+        if layer._inbound_nodes and layer.input.name in data.categorical:  # of a functional model; no public name
             known = {"", *layer.get_vocabulary(include_special_tokens=False)}  # "" is a missing one
             checks.check_categories(layer.input.name, known, {split: part})
 

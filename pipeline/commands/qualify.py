@@ -55,7 +55,7 @@ def locks(wanted):
     baseline = Path(wanted.baseline) if wanted.baseline else environment.lock_in_use()
     candidate.check(baseline)
     if wanted.package:
-        if baseline.resolve() not in (environment.CPU_LOCK, environment.GPU_LOCK):
+        if baseline.resolve() not in (environment.CPU_LOCK.resolve(), environment.GPU_LOCK.resolve()):
             raise ConfigError(
                 f"qualify.baseline: expected a lock of the project's own, {environment.CPU_LOCK.name} or "
                 f"{environment.GPU_LOCK.name}, since qualify.package is solved with the .in file of that name; found "

@@ -1,6 +1,7 @@
 """`runs`: what has been trained, a line a run; two runs side by side; or all of them on one page."""
 
 import json
+from collections import defaultdict
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -45,16 +46,19 @@ def rows(config):
 
     A folder's run is told by the id in its journal: its path is another one once it was moved, or in a container.
     """
-    known, unknown = {row["uuid"]: row for row in recorded(config)}, []
+    known = {row["uuid"]: row for row in recorded(config)}
+    folders = defaultdict(list)
     for folder in sorted(path.parent for path in Path(config.run.root).glob("*/result.json")):
-        row = known.get(identity(folder))
-        if row is None:
-            unknown.append(from_folder(folder))
-            continue
-        row["folder"] = str(folder.absolute())
+        folders[identity(folder)].append(folder)
+    for uuid in known.keys() & folders.keys():
+        row = known[uuid]
+        # of copies, the one where the run was made, else the one of its name
+        home = min(folders[uuid], key=lambda each: (str(each.absolute()) != row["folder"], each.name != row["name"]))
+        folders[uuid].remove(home)
+        row |= {"name": home.name, "folder": str(home.absolute())}
         if row["status"] == run_folder.RUNNING:  # its process may be gone
-            row["status"] = status(folder)
-    return [*unknown, *known.values()]
+            row["status"] = status(home)
+    return [*(from_folder(folder) for others in folders.values() for folder in others), *known.values()]
 
 
 def identity(folder):

@@ -28,7 +28,7 @@ def first_wrong(column, vocabulary):
     if isinstance(column, Sequences):
         numbers, row_of = column.values, np.repeat(np.arange(len(column)), column.lengths)
     else:
-        numbers, row_of = column.ravel(), np.repeat(np.arange(len(column)), column.shape[1])
+        numbers, row_of = column.ravel(), np.repeat(np.arange(len(column)), column[0].size)
     beyond = np.flatnonzero((numbers < 0) | (numbers >= vocabulary))
     if beyond.size:
         return int(row_of[beyond[0]]), (

@@ -163,10 +163,10 @@ def test_evaluate_takes_other_data_of_the_same_form(workplace, answer):
 @pytest.mark.parametrize("told, status", [("refuse", 2), ("accept", 0)])
 def test_evaluate_takes_a_category_that_training_never_showed_only_where_it_is_told_to(tmp_path, capsys, told, status):
     for name, cities in (("known.csv", "abc"), ("new.csv", "abZ")):
-        rows = [f"{cities[number % 3]},{number},{'yes' if number % 2 else 'no'}" for number in range(60)]
-        (tmp_path / name).write_text("\n".join(["city,age,bought", *rows]) + "\n")
+        rows = [f"{cities[number % 3]},{number},so so,{'yes' if number % 2 else 'no'}" for number in range(60)]
+        (tmp_path / name).write_text("\n".join(["city,age,review,bought", *rows]) + "\n")
     here = [f"run.root={tmp_path}", "run.name=shop", "registry.url=none"]
-    columns = ["data.categorical=[city]", "data.numeric=[age]", "data.labels=[bought]"]
+    columns = ["data.categorical=[city]", "data.numeric=[age]", "data.text=[review]", "data.labels=[bought]"]
     data = ["data=csv", f"data.path={tmp_path}/known.csv", *columns]
     tiny = ["model=tabular", "training.epochs=1", "training.tensorboard=false"]
     assert main(["train", *here, *data, *tiny]) == 0

@@ -93,6 +93,15 @@ def test_a_run_whose_folder_was_moved_is_listed_once_and_where_it_is_now(root, t
     ]
 
 
+def test_a_copy_of_a_run_is_listed_beside_it_and_a_renamed_one_by_its_new_name(root, capsys):
+    for name in ("digits-1", "digits-2", "wide"):
+        (root / name / "result.json").write_text('{"status": "finished", "started": "now"}')
+    shutil.copytree(root / "digits-1", root / "copy")
+    (root / "wide").rename(root / "broad")
+    assert sorted(listed(capsys, root)) == ["broad", "copy", "digits-1", "digits-2"]
+    assert listed(capsys, root, "runs.model=mlp", "runs.name=digits-1") == ["digits-1"]
+
+
 def test_a_filter_that_nothing_passes_is_told_from_no_runs(root, capsys):
     capsys.readouterr()
     assert main(["runs", f"run.root={root}", "runs.status=failed"]) == 0
