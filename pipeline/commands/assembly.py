@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from pipeline import config as c
-from pipeline.data import feed, splits, words
-from pipeline.models.parts import vocabularies
+from pipeline.data import feed, splits
 from pipeline.preflight import names
 from pipeline.runtime import determinism, devices
 from pipeline.training import optimizers
@@ -32,7 +31,8 @@ def assemble(config):
     show_data(config, data)
 
     model = objectives.initial_model(config, data.spec, data.train)
-    words.check(data.spec, data.parts, vocabularies(config.model, objectives.model_spec(config, data.spec)))
+    for part in data.parts.values():
+        objectives.check_words(config, data.spec, part)
     model.summary()
     batch_size = config.training.batch_size
     total_steps = config.training.epochs * feed.count_steps(data.train, config.data, batch_size)

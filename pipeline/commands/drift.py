@@ -17,6 +17,7 @@ from pipeline.registry import journal, queries, store
 from pipeline.registry.courier import warn
 from pipeline.runtime import determinism, devices, environment, run_folder
 from pipeline.spec import spec_from
+from pipeline.training.objectives import build as objectives
 
 DRIFTED, CANNOT_TELL = 4, 5  # exit statuses
 SHOWN = 20  # lines of the table; the page and the registry hold them all
@@ -87,7 +88,7 @@ def of_data(config, composition):
         if spec_from(run_folder.read(other, "spec.json")) != spec:
             raise DataError(f"{other}: expected a run on data of the same form as {folder}; found another.")
         stored = composition.stored(other / "config.yaml", [])
-        judging.check_words(stored, spec, part, config.drift.split)
+        objectives.check_words(stored, spec, part)
         judged = predicted(other, replace(config, objective=stored.objective))  # its loss says what its outputs are
         for name, label in spec.labels.items():
             models = (judged[name], outputs[name])

@@ -8,13 +8,12 @@ import keras
 import numpy as np
 
 from pipeline import config as c
-from pipeline.data import blocks, checks, feed, splits, words
+from pipeline.data import blocks, checks, feed, splits
 from pipeline.errors import ConfigError
 from pipeline.evaluation import generation, metrics, predictions, profile
 from pipeline.evaluation.figures import ImageGrid
 from pipeline.files import whole_file
 from pipeline.models.image_judge import frechet_distance
-from pipeline.models.parts import vocabularies
 from pipeline.spec import MULTI_LABEL, REAL
 from pipeline.training import sample_grid
 from pipeline.training.objectives import adversarial, maml, supervised
@@ -148,13 +147,8 @@ def rows_of(config, spec, split):
     Raises DataError where the model could not take a row.
     """
     part, fingerprint = splits.load_part(config.data, split, spec)
-    check_words(config, spec, part, split)
+    objectives.check_words(config, spec, part)
     return part, fingerprint
-
-
-def check_words(config, spec, part, split):
-    """Raise DataError for the first row of a split with words that the model of a config does not know."""
-    words.check(spec, {split: part}, vocabularies(config.model, objectives.model_spec(config, spec)))
 
 
 def refuse_unknown_categories(data, model, part, split):
@@ -162,7 +156,7 @@ def refuse_unknown_categories(data, model, part, split):
 
     Known are those of the model's own lookups of a column, which learned them from the training rows.
     """
-    if not isinstance(data, c.Csv) or data.unknown_categories != "refuse":
+    if not checks.refuses_unknown_categories(data):
         return
     lookups = [layer for layer in model.layers if isinstance(layer, keras.layers.StringLookup)]
     for layer in lookups:

@@ -49,7 +49,7 @@ def rows(config):
     known = {row["uuid"]: row for row in recorded(config)}
     folders = defaultdict(list)
     for folder in sorted(path.parent for path in Path(config.run.root).glob("*/result.json")):
-        folders[identity(folder)].append(folder)
+        folders[run_id(folder)].append(folder)
     for uuid in known.keys() & folders.keys():
         row = known[uuid]
         # of copies, the one where the run was made, else the one of its name
@@ -61,7 +61,7 @@ def rows(config):
     return [*(from_folder(folder) for others in folders.values() for folder in others), *known.values()]
 
 
-def identity(folder):
+def run_id(folder):
     """The id of a folder's run; None where it has none, or may not be read."""
     try:
         return journal.run_of(folder / journal.NAME)

@@ -19,7 +19,7 @@ def check(spec, parts, data):
             check_every_class_is_trained(label, name, parts["train"])
     if may_lack_values(data):
         check_every_column_has_values(data, parts["train"])
-    if isinstance(data, config.Csv) and data.unknown_categories == "refuse":
+    if refuses_unknown_categories(data):
         for name in data.categorical:
             check_categories(name, set(parts["train"].features[name].flat), parts)
 
@@ -43,6 +43,11 @@ def check_rows(spec, parts, data):
 def may_lack_values(data):
     """Whether the config declares that NaN in a feature means: no value, which the model fills in."""
     return isinstance(data, config.Csv) and data.missing_values == "impute"
+
+
+def refuses_unknown_categories(data):
+    """Whether the config wants an error for a category that training never shows."""
+    return isinstance(data, config.Csv) and data.unknown_categories == "refuse"
 
 
 def check_label(label, name, part):

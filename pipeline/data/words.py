@@ -8,19 +8,18 @@ from pipeline.errors import DataError
 from pipeline.spec import PADDING
 
 
-def check(spec, parts, vocabularies):
+def check(spec, part, vocabularies):
     """Raise DataError for the first row with a word beyond its vocabulary, or without any.
 
-    parts: Table or Shards by split. vocabularies: feature name -> words known to the model, 0 among them.
+    part: Table or Shards. vocabularies: feature name -> words known to the model, 0 among them.
     """
-    for part in parts.values() if vocabularies else ():
-        first = 0
-        for features, labels in blocks(part, spec):
-            for name, vocabulary in vocabularies.items():
-                if wrong := first_wrong(features[name], vocabulary):
-                    row, words = wrong
-                    raise DataError(f"{part.where(first + row)}, feature {name!r}: {words}")
-            first += len(next(iter(labels.values())))
+    first = 0
+    for features, labels in blocks(part, spec) if vocabularies else ():
+        for name, vocabulary in vocabularies.items():
+            if wrong := first_wrong(features[name], vocabulary):
+                row, words = wrong
+                raise DataError(f"{part.where(first + row)}, feature {name!r}: {words}")
+        first += len(next(iter(labels.values())))
 
 
 def first_wrong(column, vocabulary):

@@ -16,20 +16,10 @@ CPU_LOCK = PROJECT / "requirements-cpu.txt"
 GPU_LOCK = PROJECT / "requirements.txt"
 # what variables begin with by which TensorFlow, XLA, oneDNN, OpenMP and NVIDIA's libraries choose kernels, algorithms
 # and threads; not all of TF_, which is Terraform's too: TF_VAR_ and TF_TOKEN_ hold passwords
-NUMERICAL = (
-    *(
-        "TF_AUTO",
-        "TF_CONV2D_",
-        "TF_CUBLAS_",
-        "TF_CUDNN_",
-        "TF_CUFFT_",
-        "TF_DETERMINISTIC_",
-        "TF_DISABLE_",
-        "TF_ENABLE_",
-    ),
-    *("TF_FP16_", "TF_MATMUL_", "TF_MKL_", "TF_NUM_", "TF_ONEDNN_", "TF_OVERRIDE_", "TF_SET_", "TF_USE_", "TF_XLA_"),
-    *("XLA_", "ONEDNN_", "DNNL_", "MKL_", "OMP_", "CUBLAS_", "CUDNN_", "NVIDIA_TF32"),
-)
+NUMERICAL = ("TF_AUTO", "TF_CONV2D_", "TF_CUBLAS_", "TF_CUDNN_", "TF_CUFFT_", "TF_DETERMINISTIC_", "TF_DISABLE_",
+             "TF_ENABLE_", "TF_FP16_", "TF_MATMUL_", "TF_MKL_", "TF_NUM_", "TF_ONEDNN_", "TF_OVERRIDE_", "TF_SET_",
+             "TF_USE_", "TF_XLA_", "XLA_", "ONEDNN_", "DNNL_", "MKL_", "OMP_", "CUBLAS_", "CUDNN_",
+             "NVIDIA_TF32")  # fmt: skip
 DRIVER = Path("/proc/driver/nvidia/version")
 
 
@@ -103,7 +93,7 @@ def require_lock(allow_drift):
 def describe():
     """The record of the environment, ready for JSON. What cannot be told is None.
 
-    memory: bytes. git.dirty: whether a file differs from the commit or is new. variables: see there.
+    memory: bytes. git.dirty: whether a file differs from the commit or is new. variables: as `variables` gives them.
     """
     lock_path = lock_in_use()
     return {

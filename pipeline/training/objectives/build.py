@@ -6,9 +6,10 @@ import keras
 import tensorflow as tf
 
 from pipeline import config as c
-from pipeline.data import feed
+from pipeline.data import feed, words
 from pipeline.errors import ConfigError
 from pipeline.models.build import build as build_model
+from pipeline.models.parts import vocabularies
 from pipeline.spec import CLASS
 from pipeline.training import optimizers
 from pipeline.training.objectives import adversarial, maml, regularized
@@ -84,6 +85,11 @@ def model_spec(config, spec):
     if config.regularization.mixup or config.regularization.gradient_penalty:
         spec = regularized.with_float_inputs(spec)
     return spec
+
+
+def check_words(config, spec, part):
+    """Raise DataError for the first row of a split with words that the model of a config.Config does not know."""
+    words.check(spec, part, vocabularies(config.model, model_spec(config, spec)))
 
 
 def refuse_tasks(config, spec):
