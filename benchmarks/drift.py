@@ -12,9 +12,11 @@ from scipy.stats import binom
 
 from benchmarks import mnist
 from benchmarks.measuring import ratios, summed_up
-from pipeline.config import Drift, Idx, Split
 from pipeline.data import splits
+from pipeline.data.options import Split
+from pipeline.data.sources.idx import Idx
 from pipeline.evaluation import drift, profile
+from pipeline.evaluation.options import Drift
 
 ROWS, COLUMNS, BLOCK = 1_000_000, 50, 65_536
 REPEATS = 3
@@ -66,7 +68,6 @@ def of_a_million_rows():
 
 STREAMED = """
 from benchmarks import drift as bench
-from pipeline.config import Drift
 from pipeline.evaluation import drift, profile
 imported = bench.most_memory()
 reference = profile.profile(map(bench.named, bench.blocks(0)))

@@ -17,12 +17,13 @@ import tensorflow as tf
 
 from benchmarks import mnist, plain_loop
 from benchmarks.measuring import ratios, summed_up
-from pipeline import composition
-from pipeline.data import feed, splits
+from pipeline.cli import compose as composition
+from pipeline.data import input_pipeline, splits
 from pipeline.runtime import determinism
 from pipeline.runtime.signals import StopRequest
-from pipeline.training import callbacks, checkpoints, engines, gradients, optimizers, tape
-from pipeline.training.objectives import build as objectives
+from pipeline.training import building as objectives
+from pipeline.training import callbacks, checkpoints, gradients, tape_loop
+from pipeline.training.optimizer import build_optimizer
 from pipeline.training.steps import Steps
 
 STEPS_PER_EXECUTION = (1, 8, 32, 64)
@@ -53,10 +54,12 @@ class Problem:
         """(objective, feed) of a config, compiled, as `train` has them."""
         keras.backend.clear_session()
         model = objectives.initial_model(config, self.data.spec, self.part)
-        batches = feed.TrainingFeed(self.part, self.data.spec, config.data, config.training.batch_size, config.seed)
+        batches = input_pipeline.TrainingFeed(
+            self.part, self.data.spec, config.data, config.training.batch_size, config.seed
+        )
         total = config.training.epochs * batches.steps
         objective = objectives.build(config, self.data, model, total)
-        objective.compile(optimizers.build(config.optimizer, total), config.training)
+        objective.compile(build_optimizer(config.optimizer, total), config.training)
         return objective, batches
 
     def pace(self, *overrides):
@@ -76,7 +79,15 @@ class Problem:
                 checkpoints.State(),
                 0.0,
             )
-            engines.run(config, Path(folder), objective, batches, None, [clock], saver, verbose=0)
+            config.training.train(
+                objective,
+                batches,
+                validation=None,
+                callbacks=[clock],
+                checkpointer=saver,
+                verbose=0,
+                folder=Path(folder),
+            )
         wall, cpu = (statistics.median(seconds) for seconds in zip(*clock.epochs[1:], strict=True))
         return batches.steps / wall, batches.steps / cpu
 
@@ -89,7 +100,9 @@ class Problem:
         stream = iter(batches.stream(0, 0, config.training.epochs))
         for epoch in range(config.training.epochs):
             steps.reset_metrics()
-            tape.train_epoch(steps, stream, epoch, 0, batches, objective.model, silent, math.inf, gradients.Unwatched())
+            tape_loop.train_epoch(
+                steps, stream, epoch, 0, batches, objective.model, silent, math.inf, gradients.Unwatched()
+            )
             steps.metrics()
             yield
 
@@ -190,7 +203,7 @@ def look_at_gradients(problem, rounds):
             turn = epoch % len(watches)
             steps.reset_metrics()
             began = time.process_time()
-            tape.train_epoch(
+            tape_loop.train_epoch(
                 steps, stream, epoch, 0, batches, objective.model, silent, look_every=math.inf, watch=watches[turn]
             )
             seconds[turn].append(time.process_time() - began)

@@ -6,11 +6,11 @@ import keras
 
 from benchmarks import plain_loop
 from benchmarks.engines import Problem, in_turn
-from pipeline import composition
-from pipeline.data import feed
-from pipeline.training import optimizers
-from pipeline.training.objectives import adversarial
-from pipeline.training.objectives import build as objectives
+from pipeline.cli import compose as composition
+from pipeline.data import input_pipeline
+from pipeline.training import adversarial
+from pipeline.training import building as objectives
+from pipeline.training.optimizer import build_optimizer
 
 TASKS = 2_500  # 100 steps an epoch
 
@@ -33,7 +33,7 @@ def against_hand(title, words, by_hand, epochs):
 def gan_by_hand(config, data, iterators):
     """The networks are taken as they are built, so that only the step differs."""
     model = objectives.initial_model(config, data.spec, data.train)
-    moves = [optimizers.build(each, 1) for each in (config.optimizer, adversarial.critic_optimizer(config))]
+    moves = [build_optimizer(each, 1) for each in (config.optimizer, adversarial.critic_optimizer(config))]
     (images,), (classes,) = data.train.features.values(), data.train.labels.values()
     return plain_loop.gan(
         images,
@@ -50,7 +50,7 @@ def gan_by_hand(config, data, iterators):
 
 def maml_by_hand(config, data):
     dense = [keras.layers.Dense(units, "relu") for units in config.model.hidden]
-    steps = config.training.epochs * feed.count_steps(data.train, config.data, config.training.batch_size)
+    steps = config.training.epochs * input_pipeline.count_steps(data.train, config.data, config.training.batch_size)
     (x,), (y,) = data.train.features.values(), data.train.labels.values()
     return plain_loop.maml(
         x,
@@ -61,5 +61,5 @@ def maml_by_hand(config, data):
         config.objective.inner_steps,
         config.training.batch_size,
         config.training.steps_per_execution,
-        optimizers.build(config.optimizer, steps),
+        build_optimizer(config.optimizer, steps),
     )

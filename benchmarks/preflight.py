@@ -42,9 +42,9 @@ def measure(overrides):
     """Print, as JSON, the seconds of CPU of each part, TensorFlow imported beforehand."""
     import time
 
-    from pipeline import composition
-    from pipeline.commands.assembly import assemble
+    from pipeline.cli import compose as composition
     from pipeline.preflight import data_checks, inspection
+    from pipeline.preflight.assembly import assemble
     from pipeline.preflight.setup import Setup
 
     with tempfile.TemporaryDirectory() as root:

@@ -12,9 +12,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchmarks.measuring import summed_up
-from pipeline.commands.recording import Recorder
-from pipeline.config import Config, Registry, Run
-from pipeline.registry import ingestion, journal, page, store
+from pipeline.config import Config
+from pipeline.registry import ingestion, journal, store
+from pipeline.registry.options import Registry
+from pipeline.reports import runs_page
+from pipeline.runs.options import Run
+from pipeline.runs.recorder import Recorder
 
 REPEATS = 5
 EPOCHS = 300
@@ -114,7 +117,7 @@ def mute_server():
 def a_page():
     """(seconds to make the page, what the browser took to open it; less what it takes for an empty one)."""
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    known = dict.fromkeys(page.SHOWN) | {"status": "finished", "data": "digits", "training": "fit", "host": "here"}
+    known = dict.fromkeys(runs_page.SHOWN) | {"status": "finished", "data": "digits", "training": "fit", "host": "here"}
     runs = [
         known
         | {
@@ -128,7 +131,7 @@ def a_page():
     ]
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        page.write(Path(folder) / "page.html", runs, "now")
+        runs_page.write(Path(folder) / "page.html", runs, "now")
         made = time.perf_counter() - began
         browser = next(filter(None, map(shutil.which, BROWSERS)), None)
         if browser is None:

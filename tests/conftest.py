@@ -7,8 +7,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import pytest
 
-from pipeline import config
 from pipeline.data import splits
+from pipeline.data.sources.digits import Digits
+from pipeline.data.sources.japanese_vowels import JapaneseVowels
 from pipeline.runtime import determinism
 
 SEED, THREADS = 0, 2
@@ -30,9 +31,9 @@ def fresh_keras(strict):
 
 @pytest.fixture(scope="session")
 def digits():
-    return splits.load(config.Digits())
+    return splits.load(Digits())
 
 
 @pytest.fixture(scope="session")
 def vowels():
-    return splits.load(config.JapaneseVowels())
+    return splits.load(JapaneseVowels())

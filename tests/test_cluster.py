@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.__main__ import main
+from pipeline.cli.main import main
 
 PROJECT = Path(__file__).parents[1]
 RUN = [

@@ -1,7 +1,7 @@
 """`check`: look at a set-up as `train` does before its first step, and train nothing."""
 
-from pipeline.commands.assembly import assemble
 from pipeline.preflight import inspection
+from pipeline.preflight.assembly import assemble
 from pipeline.preflight.catalogue import CATALOGUE
 from pipeline.runtime import environment
 

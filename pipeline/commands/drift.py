@@ -7,17 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.commands import evaluate, journals, judging, recording
-from pipeline.config import chosen
+from pipeline.commands import evaluate
 from pipeline.errors import ConfigError, DataError, RunError, nearest
-from pipeline.evaluation import drift, drift_page, profile, series
-from pipeline.evaluation.tables import aligned, number
+from pipeline.evaluation import change_points, drift, profile
 from pipeline.files import whole_file
 from pipeline.registry import journal, queries, store
 from pipeline.registry.courier import warn
-from pipeline.runtime import determinism, devices, environment, run_folder
+from pipeline.reports import drift_page
+from pipeline.reports.text_tables import aligned, number
+from pipeline.runs import folder as run_folder
+from pipeline.runs import ingest, recorder
+from pipeline.runtime import determinism, devices, environment
 from pipeline.spec import spec_from
-from pipeline.training.objectives import build as objectives
+from pipeline.training import building as objectives
+from pipeline.training import scoring
 
 DRIFTED, CANNOT_TELL = 4, 5  # exit statuses
 SHOWN = 20  # lines of the table; the page and the registry hold them all
@@ -59,23 +62,23 @@ def table(results):
 
 def of_data(config, composition):
     """(results, path of the page) of a run's data, predictions and, against another run, scores."""
-    judging.refuse_without_labels("drift", config)
+    scoring.refuse_without_labels("drift", config)
     environment.require_lock(config.environment.allow_drift)
     folder = Path(config.run.root) / config.run.name
     spec = spec_from(run_folder.read(folder, "spec.json"))
     reference = profile.from_json(run_folder.read(folder, "profile.json"))
-    said = run_folder.read(folder, judging.PREDICTION_PROFILE)
+    said = run_folder.read(folder, scoring.PREDICTION_PROFILE)
     said = {name: profile.predictions_from_json(found) for name, found in said.items()}
     devices.select(config.device, config.hardware)
     determinism.prepare(config.determinism, config.seed, config.hardware.threads)
-    part, fingerprint = judging.rows_of(config, spec, config.drift.split)
+    part, fingerprint = scoring.rows_of(config, spec, config.drift.split)
 
-    new = profile.count(reference.columns, judging.data_blocks(spec, part))
+    new = profile.count(reference.columns, scoring.data_blocks(spec, part))
     groups = drift.input_groups(reference, new, config.drift)
 
     def predicted(of_run, config):
         model = evaluate.load_model(of_run / "model.keras")
-        return judging.probabilities(config, spec, part, judging.outputs_of(config, spec, model, part))
+        return scoring.probabilities(config, spec, part, scoring.outputs_of(config, spec, model, part))
 
     outputs = predicted(folder, config)
     says = {
@@ -101,9 +104,9 @@ def of_data(config, composition):
     pictures = drift_page.histograms(results, reference, new)
     for name in spec.labels:
         pictures += drift_page.histograms(results, said[name].profile, says[name].profile)
-    title = f"{folder.name} and {len(part):,} rows of {chosen(config)['data']}"
+    title = f"{folder.name} and {len(part):,} rows of {config.data.choice}"
     page = write(target, title, results, pictures)
-    with recording.added(config, folder) as tell:
+    with recorder.added(config, folder) as tell:
         tell(journal.DRIFT, data=fingerprint, results=[asdict(result) for result in results])
     return results, page
 
@@ -121,9 +124,9 @@ def write(folder, title, results, pictures):
 
 def over_runs(config):
     """(results, path of the page) of one score of successive runs on one choice of data."""
-    data, wanted = chosen(config)["data"], config.drift
+    data, wanted = config.data.choice, config.drift
     with store.opened(config.registry, config.run.root) as engine:
-        journals.ingest_with_warnings(engine, config.run.root)
+        ingest.ingest_with_warnings(engine, config.run.root)
         with store.reading(engine) as connection:
             found = queries.series(connection, data, wanted.metric, wanted.label)
     found = [
@@ -155,11 +158,11 @@ def detected(values, wanted):
     """[(method, place where a new level begins)]; the place is None where a method finds no change."""
     if len(values) < wanted.rows:
         return [("ADWIN", None), ("Page-Hinkley", None)]
-    unit = series.noise(values)
+    unit = change_points.noise(values)
     scaled = (values - values[0]) / (unit or 1.0)
     found = {
-        "ADWIN": series.adwin(scaled, wanted.delta),
-        "Page-Hinkley": series.page_hinkley(scaled, wanted.threshold, series.SLACK, wanted.rows),
+        "ADWIN": change_points.adwin(scaled, wanted.delta),
+        "Page-Hinkley": change_points.page_hinkley(scaled, wanted.threshold, change_points.SLACK, wanted.rows),
     }
     return [(method, place) for method, changes in found.items() for place in [c.place for c in changes] or [None]]
 
@@ -171,7 +174,7 @@ def level(method, found, values, place, wanted):
     if place is None:
         verdict = drift.FEW if n < wanted.rows else drift.NONE
         return drift.Result(drift.SERIES, subject, method, n, n, 0.0, 1.0, wanted.difference, verdict)
-    effect, p_value = series.level_shift(values, place)
+    effect, p_value = change_points.level_shift(values, place)
     verdict = drift.FEW if n < wanted.rows else drift.DRIFT if abs(effect) >= wanted.difference else drift.NONE
     detail = f"from run {found[place]['name']} on; {together(found, place) or 'nothing else changed'}"
     counts = (place, n - place)
@@ -195,5 +198,5 @@ def record(config, found, data, results):
     if not (folder / journal.NAME).exists():
         warn(f"{folder} is not here: what was found is shown, and not kept")
         return
-    with recording.added(config, folder) as tell:
+    with recorder.added(config, folder) as tell:
         tell(journal.DRIFT, data=data, results=[asdict(result) for result in results])

@@ -5,15 +5,17 @@ from pathlib import Path
 
 import keras
 
-from pipeline.commands import judging, recording
 from pipeline.data import splits
 from pipeline.errors import RunError
-from pipeline.evaluation import report
-from pipeline.evaluation.tables import table
 from pipeline.files import sha256
-from pipeline.models import adversarial, subclassed  # noqa: F401  registers the classes that a saved model may name
-from pipeline.runtime import determinism, devices, environment, provenance, run_folder
+from pipeline.layers import gan as adversarial  # noqa: F401  registers the classes that a saved model may name
+from pipeline.reports import run_report
+from pipeline.reports.text_tables import table
+from pipeline.runs import folder as run_folder
+from pipeline.runs import identity, recorder
+from pipeline.runtime import determinism, devices, environment
 from pipeline.spec import spec_from
+from pipeline.training import scoring
 
 
 def run(config, composition, command_line):
@@ -29,12 +31,12 @@ def run(config, composition, command_line):
     record = devices.select(config.device, config.hardware)
     record |= determinism.prepare(config.determinism, config.seed, config.hardware.threads)
     model = load_model(folder / "model.keras")
-    part, fingerprint = judging.rows_of(config, spec, config.evaluation.split)
-    judging.refuse_unknown_categories(config.data, model, part, config.evaluation.split)
+    part, fingerprint = scoring.rows_of(config, spec, config.evaluation.split)
+    scoring.refuse_unknown_categories(config.data, model, part, config.evaluation.split)
 
     target = folder / "evaluations" / f"{config.evaluation.split}-{fingerprint[:12]}"
     target.mkdir(parents=True, exist_ok=True)
-    evaluations = judging.judge(
+    evaluations = scoring.judge(
         config,
         spec,
         model,
@@ -42,9 +44,9 @@ def run(config, composition, command_line):
         lambda: splits.load_part(config.data, "train", spec)[0],
         target / "predictions.csv.gz",
     )
-    page = report.write(
+    page = run_report.write(
         target,
-        report.Report(
+        run_report.Report(
             title=f"{folder.name}, {config.evaluation.split} rows",
             command=command_line,
             status=result["status"],
@@ -61,7 +63,7 @@ def run(config, composition, command_line):
             best_epoch=None,
             evaluations=evaluations,
             notes=[
-                *provenance.notes(run_folder.read(folder, "environment.json")),
+                *identity.notes(run_folder.read(folder, "environment.json")),
                 *([] if fingerprint == result["fingerprint"] else ["Other data than it was trained and tested with."]),
             ],
             files={path.name.partition(".")[0]: path.name for path in target.glob("predictions.csv.gz")}
@@ -77,13 +79,13 @@ def run(config, composition, command_line):
             "rows": len(part),
             "fingerprint": fingerprint,
             "weights_digest": result["weights_digest"],
-            "metrics": judging.as_json(evaluations),
-            "calibration": judging.calibration_as_json(evaluations),
+            "metrics": scoring.as_json(evaluations),
+            "calibration": scoring.calibration_as_json(evaluations),
         },
     )
-    with recording.added(config, folder) as tell:
+    with recorder.added(config, folder) as tell:
         judged = run_folder.read(target, "result.json")
-        recording.record_result(tell, config, target, judged, config.evaluation.split)
+        recorder.record_result(tell, config, target, judged, config.evaluation.split)
     print(f"{table(evaluations)}\n\nreport   {page}")
     return 0
 

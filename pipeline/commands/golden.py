@@ -7,10 +7,11 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline.commands import process
 from pipeline.errors import ConfigError, RunError
 from pipeline.files import whole_file
-from pipeline.runtime import environment, hardware, provenance, run_folder
+from pipeline.runs import folder as run_folder
+from pipeline.runs import identity
+from pipeline.runtime import environment, hardware, subprocesses
 
 MOVED = 4  # exit status
 SAME, WITHIN, DIFFERENT, UNKNOWN = "same", "within tolerance", "moved", "not recorded"
@@ -74,7 +75,7 @@ def train_all(config):
         for name in config.golden.experiments:
             print(f"training {name} ...", file=sys.stderr, flush=True)
             words = ["pipeline", "train", f"experiment={name}", f"run.name={name}", *options]
-            process.call(sys.executable, lock, words, root / f"{name}.log")
+            subprocesses.call(sys.executable, lock, words, root / f"{name}.log")
             runs[name] = outcome(root / name)
         recorded = run_folder.read(root / name, "environment.json")
     return {"hardware": hardware.kind(recorded["hardware"]["gpus"]), "made": made(recorded), "runs": runs}
@@ -133,21 +134,19 @@ def compare(name, now, then, kept, known, config):
 
 def differences(then, now):
     """Lines saying what two outcomes differ in: digests, scores, and the first epoch that does."""
-    plain = [
-        dict(provenance.flatten({key: side[key] for key in ("weights", "data", "metrics")})) for side in (then, now)
-    ]
-    lines = [line for line in provenance.differing(*plain) if ".low: " not in line and ".high: " not in line]
+    plain = [dict(identity.flatten({key: side[key] for key in ("weights", "data", "metrics")})) for side in (then, now)]
+    lines = [line for line in identity.differing(*plain) if ".low: " not in line and ".high: " not in line]
     for before, after in zip(then["epochs"], now["epochs"], strict=False):
         if before != after:
-            return [*lines, *(f"epoch {after['epoch']}, {line}" for line in provenance.differing(before, after))]
+            return [*lines, *(f"epoch {after['epoch']}, {line}" for line in identity.differing(before, after))]
     if len(then["epochs"]) != len(now["epochs"]):
         lines.append(f"epochs: {len(then['epochs'])} then, {len(now['epochs'])} now")
-    return lines or provenance.differing(*plain)  # an interval alone
+    return lines or identity.differing(*plain)  # an interval alone
 
 
 def causes(known, entry):
     """Lines naming what the runs are made of that is not what they were made of."""
-    return provenance.differing(*(dict(provenance.flatten(side["made"])) for side in (known, entry)))
+    return identity.differing(*(dict(identity.flatten(side["made"])) for side in (known, entry)))
 
 
 def table(mark, known, findings, changes, tolerance):

@@ -6,12 +6,14 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from pipeline.commands import process
 from pipeline.errors import ConfigError, EnvironmentMismatch, PipelineError, RunError, nearest
-from pipeline.evaluation import equivalence, equivalence_page
-from pipeline.evaluation.tables import aligned, level
+from pipeline.evaluation import equivalence
 from pipeline.files import sha256, whole_file
-from pipeline.runtime import candidate, environment, hardware, provenance, run_folder
+from pipeline.reports import equivalence_page
+from pipeline.reports.text_tables import aligned, level
+from pipeline.runs import folder as run_folder
+from pipeline.runs import identity
+from pipeline.runtime import candidate, environment, hardware, subprocesses
 
 STATUS = {equivalence.IDENTICAL: 0, equivalence.EQUIVALENT: 0, equivalence.DIFFERENT: 4, equivalence.FEW: 5}
 
@@ -85,7 +87,7 @@ def train_all(config, role, python, lock):
         log = root / "log"
         say(f"training   {name}, {wanted.seeds} seeds, {role}; what it prints goes to {log}")
         try:
-            process.call(python, lock, ["pipeline.seeds", str(wanted.seeds), *words, f"run.root={root}"], log)
+            subprocesses.call(python, lock, ["pipeline.cli.seeds", str(wanted.seeds), *words, f"run.root={root}"], log)
         except EnvironmentMismatch as error:
             raise EnvironmentMismatch(
                 f"the environment of {lock}: {error}\nTo have it made anew, remove {Path(python).parents[1]}."
@@ -104,7 +106,7 @@ def key(role, lock, words):
     """
     presets = [path.read_text() for path in sorted((environment.PROJECT / "configs").rglob("*.yaml"))]
     machine = [hardware.kind([]), environment.variables()]
-    made_of = [role, sha256(lock), provenance.code_digest(), presets, machine, words]
+    made_of = [role, sha256(lock), identity.code_digest(), presets, machine, words]
     return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
 
 
@@ -186,7 +188,7 @@ def write(folder, config, command_line, paths, changes, comparisons):
         "locks": {role: {"path": str(path), "sha256": sha256(path)}
                   for role, path in zip(("baseline", "candidate"), paths, strict=True)},
         "changes": changes,
-        "code": provenance.code_digest(),
+        "code": identity.code_digest(),
         "hardware": hardware.kind([]),
         "settings": asdict(config.qualify),
         "comparisons": list(map(asdict, comparisons)),

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from pipeline.commands import journals
 from pipeline.errors import RegistryError
 from pipeline.files import whole_file
 from pipeline.registry import store, tables, verification
+from pipeline.runs import ingest
 
 FETCH = 10_000  # rows in memory at a time
 
@@ -22,7 +22,7 @@ def run(config, composition, command_line, words):
     with store.opened(config.registry, root) as engine:
         match words:
             case ["ingest"]:
-                return ingest(engine, root)
+                return ingest_journals(engine, root)
             case ["verify"]:
                 return verify(engine, root)
             case ["export"]:
@@ -40,8 +40,8 @@ def upgrade(config, root):
     return 0
 
 
-def ingest(engine, root):
-    lines, problems = journals.ingest(engine, root)
+def ingest_journals(engine, root):
+    lines, problems = ingest.ingest(engine, root)
     print(f"{store.shown(engine)}: {lines:,} new lines from the journals under {root}/")
     if problems:
         raise RegistryError("\n".join(problems))

@@ -10,7 +10,9 @@ from pipeline.commands import train
 from pipeline.commands.evaluate import load_model
 from pipeline.data import splits
 from pipeline.errors import DataError, EnvironmentMismatch, RunError
-from pipeline.runtime import determinism, devices, environment, provenance, run_folder
+from pipeline.runs import folder as run_folder
+from pipeline.runs import identity
+from pipeline.runtime import determinism, devices, environment
 
 DIFFERENT = 4  # exit status of a comparison that found a difference
 
@@ -92,7 +94,7 @@ def next_name(folder, config):
     newest = max(begun, default=0)
     if not newest or run_folder.status(begun[newest]) == run_folder.FINISHED:
         return str(newest + 1)
-    same = run_folder.read(begun[newest], "environment.json")["identity"] == provenance.identity(config)
+    same = run_folder.read(begun[newest], "environment.json")["identity"] == identity.identity(config)
     return str(newest if same else newest + 1)
 
 
@@ -143,8 +145,8 @@ def causes(folder, target):
     """Lines saying what differs between the two environments and changes the bits, or that nothing does."""
     then, now = (run_folder.read(run, "environment.json") for run in (folder, target))
     lines = [
-        *(f"config.{line}" for line in provenance.differing(then["identity"]["config"], now["identity"]["config"])),
-        *provenance.deciding(then, now),
+        *(f"config.{line}" for line in identity.differing(then["identity"]["config"], now["identity"]["config"])),
+        *identity.deciding(then, now),
         *(f"changed while the run was trained: {line}" for line in then.get("mixed", [])),
     ]
     if then["hardware"].get("determinism") != determinism.STRICT:

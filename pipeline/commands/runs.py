@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from pipeline.commands import journals
 from pipeline.errors import ConfigError, RegistryError, RunError, nearest
-from pipeline.evaluation.tables import aligned, number
-from pipeline.registry import journal, page, queries, store
+from pipeline.registry import journal, queries, store
 from pipeline.registry.courier import warn
-from pipeline.runtime import run_folder
+from pipeline.reports import runs_page
+from pipeline.reports.text_tables import aligned, number
+from pipeline.runs import folder as run_folder
+from pipeline.runs import ingest
 
 COLUMNS = ("run", "status", "started", "data", "model", "epochs", "scores", "weights")
 SCORES = ("accuracy", "macro_f1", "r2")  # the first that a label has is shown
@@ -77,7 +78,7 @@ def recorded(config):
         return []  # a list of nothing makes no database
     try:
         with store.opened(config.registry, config.run.root) as engine:
-            journals.ingest_with_warnings(engine, config.run.root)
+            ingest.ingest_with_warnings(engine, config.run.root)
             with store.reading(engine) as connection:
                 return queries.runs(connection)
     except RegistryError as error:
@@ -156,7 +157,7 @@ WIDEST = 64  # characters of a value that the table shows
 def compare(config, first, second, as_json):
     """Print what differs between two runs, section by section."""
     with store.opened(config.registry, config.run.root) as engine:
-        journals.ingest_with_warnings(engine, config.run.root)
+        ingest.ingest_with_warnings(engine, config.run.root)
         with store.reading(engine) as connection:
             one, other = queries.made_of(connection, first), queries.made_of(connection, second)
     differing = {section: differences(one[section], other[section]) for section in one}
@@ -191,6 +192,6 @@ def write_page(config):
     path = Path(config.run.root) / "registry.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     found = chosen(config.runs, rows(config))
-    page.write(path, found, f"{datetime.now(UTC):%Y-%m-%d %H:%M}")
+    runs_page.write(path, found, f"{datetime.now(UTC):%Y-%m-%d %H:%M}")
     print(f"{path}: {len(found):,} run{'' if len(found) == 1 else 's'}")
     return 0

@@ -2,7 +2,6 @@
 
 import sys
 
-from pipeline.config import Csv
 from pipeline.data import shards, splits
 from pipeline.errors import ConfigError
 
@@ -11,7 +10,7 @@ def run(config, composition, command_line):
     """Write the splits of config.data as shards under config.shards.path. Returns the exit status."""
     if not config.shards.path:
         raise ConfigError("shards.path: expected the folder to make, found none. Set it: shards.path=FOLDER")
-    if isinstance(config.data, Csv) and config.data.missing_values == "impute":
+    if config.data.allows_missing_values:
         raise ConfigError(
             "data.missing_values=impute: shards hold whole rows only. Fill the gaps in, or train on the CSV."
         )

@@ -13,19 +13,21 @@ from pathlib import Path
 
 import keras
 
-from pipeline.commands import judging, recording
-from pipeline.commands.assembly import assemble
-from pipeline.data import feed
+from pipeline.data import input_pipeline
 from pipeline.errors import RunError, Stopped
-from pipeline.evaluation import profile, report
-from pipeline.evaluation.tables import table
+from pipeline.evaluation import profile
 from pipeline.files import whole_file
 from pipeline.preflight import inspection
+from pipeline.preflight.assembly import assemble
 from pipeline.preflight.findings import as_json
 from pipeline.registry.callback import EpochRecorder
-from pipeline.runtime import environment, provenance, run_folder
+from pipeline.reports import run_report
+from pipeline.reports.text_tables import table
+from pipeline.runs import folder as run_folder
+from pipeline.runs import identity, recorder
+from pipeline.runtime import environment
 from pipeline.runtime.signals import stop_request
-from pipeline.training import callbacks, checkpoints, engines, gradients
+from pipeline.training import callbacks, checkpoints, gradients, scoring
 
 
 def run(config, composition, command_line):
@@ -50,19 +52,19 @@ def run(config, composition, command_line):
             "hardware": record,
             "preflight": {"warnings": as_json(verdict.warnings), "ignored": as_json(verdict.ignored)},
             "command": command_line,
-            "identity": provenance.identity(config),
+            "identity": identity.identity(config),
         }
         state = begin_from(folder, config.training.epochs)
         if state.arrays:
             before = run_folder.read(folder, "environment.json")
-            made_of["mixed"] = provenance.mixed(folder, before, made_of, config.environment.allow_drift)
+            made_of["mixed"] = identity.mixed(folder, before, made_of, config.environment.allow_drift)
         began -= state.seconds  # as if its processes had followed each other without a break
         start(folder, config, composition.to_yaml(config), made_of, data, model)
         asked = stop_request(config.run.grace, partial(abandon, folder))
-        with asked as stop, recording.recorded(config, folder) as tell:
+        with asked as stop, recorder.recorded(config, folder) as tell:
             try:
                 history, best_epoch = learn(folder, config, objective, parts.feed, data, state, began, stop, tell)
-                judged = judging.judge(
+                judged = scoring.judge(
                     config, data.spec, model, data.test, lambda: data.train, folder / "predictions.csv.gz"
                 )
                 seconds = time.monotonic() - began
@@ -114,7 +116,7 @@ def start(folder, config, config_yaml, made_of, data, model):
         ("summary.txt", "\n".join(lines) + "\n"),
         ("architecture.json", json.dumps(keras.saving.serialize_keras_object(model), indent=1, sort_keys=True) + "\n"),
         ("spec.json", json.dumps(asdict(data.spec), indent=1) + "\n"),
-        ("profile.json", json.dumps(profile.as_json(judging.data_profile(data.spec, data.train))) + "\n"),
+        ("profile.json", json.dumps(profile.as_json(scoring.data_profile(data.spec, data.train))) + "\n"),
     ):
         with whole_file(folder / name) as file:
             file.write(text.encode())
@@ -149,7 +151,7 @@ def begin_from(folder, epochs):
 def learn(folder, config, objective, training_feed, data, state, began, stop, tell):
     """Train from a checkpoint's State to the end. Returns the epochs' logs and the epoch that was kept.
 
-    began: the run, as time.monotonic() tells it. tell: a recording.Recorder.
+    began: the run, as time.monotonic() tells it. tell: a recorder.Recorder.
     """
     at = f"going on after epoch {state.epoch}" + (f", step {state.step}" if state.step else "")
     print(f"run: {folder}, {at if state.arrays else 'new'}", flush=True)
@@ -169,11 +171,19 @@ def learn(folder, config, objective, training_feed, data, state, began, stop, te
         state,
         began,
     )
-    validation = data.validation and feed.ordered_batches(
+    validation = data.validation and input_pipeline.ordered_batches(
         data.validation, data.spec, config.data, config.training.batch_size
     )
     verbose = 1 if sys.stdout.isatty() else 2  # a bar on a terminal, a line an epoch in a log
-    engines.run(config, folder, objective, training_feed, validation, others, checkpointer, verbose)
+    config.training.train(
+        objective,
+        training_feed,
+        validation=validation,
+        callbacks=others,
+        checkpointer=checkpointer,
+        verbose=verbose,
+        folder=folder,
+    )
     return journal.history, callbacks.kept_epoch(others)
 
 
@@ -190,9 +200,9 @@ def finish(folder, data, model, history, best_epoch, evaluations, seconds):
         "config": "config.yaml",
     }
     files = {what: name for what, name in files.items() if (folder / name).exists()}  # not all objectives predict
-    page = report.write(
+    page = run_report.write(
         folder,
-        report.Report(
+        run_report.Report(
             title=folder.name,
             command=recorded["command"],
             status=run_folder.FINISHED,
@@ -208,7 +218,7 @@ def finish(folder, data, model, history, best_epoch, evaluations, seconds):
             history=history,
             best_epoch=best_epoch,
             evaluations=evaluations,
-            notes=provenance.notes(recorded),
+            notes=identity.notes(recorded),
             files=files,
             gradients=gradients.read(folder / "gradients.jsonl"),
         ),
@@ -219,8 +229,8 @@ def finish(folder, data, model, history, best_epoch, evaluations, seconds):
         seconds=round(seconds, 1),
         epochs=len(history),
         best_epoch=best_epoch,
-        metrics=judging.as_json(evaluations),
-        calibration=judging.calibration_as_json(evaluations),
+        metrics=scoring.as_json(evaluations),
+        calibration=scoring.calibration_as_json(evaluations),
         weights_digest=digest,
         parameters=model.count_params(),
         rows=data.rows,

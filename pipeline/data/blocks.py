@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.data import shards
-from pipeline.data.examples import Images, Sequences, Shards
+from pipeline.data.containers import Images, Sequences, Shards
 from pipeline.data.images import decode_image
 
 ROWS = 8_192  # in memory at a time

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from pipeline import config
-from pipeline.data.examples import Images, Sequences, Shards
+from pipeline.data.containers import Images, Sequences, Shards
 from pipeline.errors import DataError, nearest
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, PADDING
 
@@ -17,11 +16,10 @@ def check(spec, parts, data):
     for name, label in spec.labels.items():
         if label.classes:
             check_every_class_is_trained(label, name, parts["train"])
-    if may_lack_values(data):
+    if data.allows_missing_values:
         check_every_column_has_values(data, parts["train"])
-    if refuses_unknown_categories(data):
-        for name in data.categorical:
-            check_categories(name, set(parts["train"].features[name].flat), parts)
+    for name in data.columns_of_known_categories:
+        check_categories(name, set(parts["train"].features[name].flat), parts)
 
 
 def check_rows(spec, parts, data):
@@ -37,17 +35,7 @@ def check_rows(spec, parts, data):
             check_label(label, name, part)
         if not isinstance(part, Shards):
             for name, column in part.features.items():
-                check_feature(name, column, part, may_lack_values(data))
-
-
-def may_lack_values(data):
-    """Whether the config declares that NaN in a feature means: no value, which the model fills in."""
-    return isinstance(data, config.Csv) and data.missing_values == "impute"
-
-
-def refuses_unknown_categories(data):
-    """Whether the config wants an error for a category that training never shows."""
-    return isinstance(data, config.Csv) and data.unknown_categories == "refuse"
+                check_feature(name, column, part, data.allows_missing_values)
 
 
 def check_label(label, name, part):

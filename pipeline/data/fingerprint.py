@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.data.examples import Images, Sequences, Shards
+from pipeline.data.containers import Images, Sequences, Shards
 from pipeline.data.shards import recorded_digests
 
 

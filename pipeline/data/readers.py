@@ -13,9 +13,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from pipeline import config
-from pipeline.data import few_shot, idx, images, npz, shards, sinusoids, table_file
-from pipeline.data.examples import Images, Sequences, Source, Table
+from pipeline.data import few_shot, idx, images, npz, sinusoids, table_file
+from pipeline.data.containers import Images, Sequences, Source, Table
 from pipeline.errors import ConfigError, DataError, nearest
 from pipeline.spec import CLASS, REAL, DataSpec, Feature, class_label, real_label, row_label
 
@@ -42,29 +41,7 @@ def read(data):
     Raises DataError naming file and place for what cannot be read.
     """
     try:
-        match data:
-            case config.Digits():
-                return digits(data)
-            case config.JapaneseVowels():
-                return japanese_vowels()
-            case config.Idx():
-                return idx_files(data)
-            case config.Npz():
-                return npz_file(data)
-            case config.Csv():
-                return csv_files(data)
-            case config.ImageFolder():
-                return image_folder(data)
-            case config.TFRecord():
-                return shards.read(data.path)
-            case config.KerasDataset():
-                return keras_dataset(data)
-            case config.Synthetic():
-                return synthetic(data)
-            case config.Sinusoids():
-                return sine_waves(data)
-            case config.DigitTasks():
-                return digit_tasks(data)
+        return data.read()
     except OSError as error:
         raise DataError(f"expected data that can be read; found: {error}. Check data.path.") from error
 

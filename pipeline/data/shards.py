@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from pipeline.data.examples import Images, Sequences, Shards, Source
+from pipeline.data.containers import Images, Sequences, Shards, Source
 from pipeline.data.images import decode_image
 from pipeline.errors import DataError
 from pipeline.files import sha256, sync

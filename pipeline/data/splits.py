@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline.data import checks, readers
-from pipeline.data.examples import Shards, Table
+from pipeline.data.containers import Shards, Table
 from pipeline.data.fingerprint import fingerprint
 from pipeline.errors import ConfigError, DataError
 from pipeline.spec import CLASS, DataSpec

@@ -7,8 +7,8 @@ import numpy as np
 from scipy import sparse
 from scipy.stats import bootstrap
 
-from pipeline.config import Evaluation
 from pipeline.errors import DataError
+from pipeline.evaluation.options import Evaluation
 from pipeline.spec import CLASS, MULTI_LABEL, REAL, Label
 
 BATCH_ELEMENTS = 2**18  # weights held at a time: 2 MiB, which stays in a core's cache

@@ -10,7 +10,7 @@ from itertools import chain
 
 import numpy as np
 
-from pipeline.data.examples import Sequences
+from pipeline.data.containers import Sequences
 from pipeline.errors import DataError
 from pipeline.spec import CLASS, MULTI_LABEL, REAL
 

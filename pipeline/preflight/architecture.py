@@ -2,7 +2,7 @@
 
 import keras
 
-from pipeline.models.architecture import digest
+from pipeline.layers.architecture import digest
 from pipeline.preflight.findings import Finding
 
 AMOUNTS = ("rate", "dropout", "recurrent_dropout", "stddev", "dropout_rate")  # 0 in them: no random numbers drawn

@@ -13,9 +13,9 @@ import keras
 import numpy as np
 from scipy import stats
 
-from pipeline.data import feed
-from pipeline.data.checks import blocks, may_lack_values
-from pipeline.data.examples import Images, Sequences, Shards
+from pipeline.data import input_pipeline
+from pipeline.data.checks import blocks
+from pipeline.data.containers import Images, Sequences, Shards
 from pipeline.files import whole_file
 from pipeline.preflight.findings import Finding
 from pipeline.preflight.setup import built_for
@@ -84,7 +84,7 @@ def check_channels(setup):
 def _cache_path(setup):
     config = setup.config
     key = [setup.data.fingerprint, asdict(config.data.split), type(config.data).__name__, setup.data.rows]
-    key.append(may_lack_values(config.data))
+    key.append(config.data.allows_missing_values)
     key.append(hashlib.sha256(Path(__file__).read_bytes()).hexdigest())  # other checks look again
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
     return Path(config.run.root) / ".cache" / "preflight" / f"{name}.json"
@@ -135,7 +135,7 @@ def _not_finite(setup, split, part):
         if isinstance(values, Images) or values.dtype.kind not in "fc":
             continue
         for start, block in blocks(values):
-            wrong = np.isinf(block) if may_lack_values(setup.config.data) else ~np.isfinite(block)
+            wrong = np.isinf(block) if setup.config.data.allows_missing_values else ~np.isfinite(block)
             if wrong.any():
                 row = start + int(np.argwhere(wrong)[0][0])
                 place = f"{name}, {split}" if isinstance(column, Sequences) else part.where(row)
@@ -261,7 +261,7 @@ def _row_digests(setup, part):
     """The digest of every row's features, in order."""
     spec = setup.spec
     if isinstance(part, Shards):
-        batches = feed.ordered_batches(part, spec, setup.config.data, feed.ADAPT_BATCH)
+        batches = input_pipeline.ordered_batches(part, spec, setup.config.data, input_pipeline.ADAPT_BATCH)
         rows = (
             b"".join(np.ascontiguousarray(column[row]).tobytes() for column in columns)
             for x, *_ in batches.as_numpy_iterator()

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from pipeline.config import Maml
 from pipeline.errors import ConfigError, words_of
+from pipeline.objectives.maml import MamlOptions
 from pipeline.preflight import (
     architecture,
     data_checks,
@@ -84,7 +84,7 @@ def _in_order(findings):
 def _on_any_batch(setup):
     """What a training step of an objective of any kind shows on a real batch."""
     batch = next(iter(setup.feed.batches(0).take(1)))
-    found = _on_points(setup, batch[0]) if isinstance(setup.config.objective, Maml) else []
+    found = _on_points(setup, batch[0]) if isinstance(setup.config.objective, MamlOptions) else []
     result = trial.attempt(setup, batch, found)
     if result is not None:
         found += architecture.check_training_flag(setup, result)

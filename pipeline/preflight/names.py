@@ -2,12 +2,15 @@
 
 import keras
 
-from pipeline import config as c
+from pipeline import keras_objects
 from pipeline.errors import ConfigError, nearest
-from pipeline.models import named
+from pipeline.models.gan import Gan
+from pipeline.objectives.adversarial import AdversarialOptions
+from pipeline.objectives.supervised import SupervisedOptions
 from pipeline.preflight.catalogue import CATALOGUE
-from pipeline.training import optimizers
-from pipeline.training.objectives import adversarial
+from pipeline.training import adversarial
+from pipeline.training.fit import Fit
+from pipeline.training.optimizer import build_optimizer
 
 
 def check(config):
@@ -20,37 +23,36 @@ def check(config):
             raise ConfigError(f"preflight.ignore: there is no finding {code!r}. {nearest(code, CATALOGUE)}")
     for key in ("kernel_initializer", "bias_initializer", "recurrent_initializer"):
         if hasattr(config.model, key):
-            named.initializer(f"model.{key}", getattr(config.model, key))
+            keras_objects.initializer(f"model.{key}", getattr(config.model, key))
     for key in ("activation", "recurrent_activation"):
         if hasattr(config.model, key):
-            named.activation(f"model.{key}", getattr(config.model, key))
+            keras_objects.activation(f"model.{key}", getattr(config.model, key))
     for key in ("preprocessing", "layers"):
         for layer in getattr(config.model, key, []):
-            named.layer(f"model.{key}", layer)
-    optimizers.build(config.optimizer, total_steps=1)
+            keras_objects.layer(f"model.{key}", layer)
+    build_optimizer(config.optimizer, total_steps=1)
     match config.objective:
-        case c.Adversarial():
-            optimizers.build(adversarial.critic_optimizer(config), 1, "objective.critic_optimizer")
-        case c.Supervised() as objective:
+        case AdversarialOptions():
+            build_optimizer(adversarial.critic_optimizer(config), 1, "objective.critic_optimizer")
+        case SupervisedOptions() as objective:
             for key, loss in objective.losses().items():
                 if loss is not None:
-                    named.loss(key, loss)
+                    keras_objects.loss(key, loss)
             for key, metrics in objective.metric_lists().items():
                 for metric in metrics or []:
-                    named.metric(key, metric)
-    if isinstance(config.training, c.Fit) and type(config.objective) is not c.Supervised:
+                    keras_objects.metric(key, metric)
+    if isinstance(config.training, Fit) and type(config.objective) is not SupervisedOptions:
         raise ConfigError(
             f"training=fit: expected objective=supervised, since Keras's fit knows no other; found objective="
-            f"{c.chosen(config)['objective']}. Take training=tape."
+            f"{config.objective.choice}. Take training=tape."
         )
-    if isinstance(config.training, c.Fit) and config.regularization:
+    if isinstance(config.training, Fit) and config.regularization:
         raise ConfigError("regularization: expected training=tape, since Keras's fit knows none; found training=fit.")
     check_regularization(config)
-    if isinstance(config.model, c.Gan) != isinstance(config.objective, c.Adversarial):
-        found = c.chosen(config)
+    if isinstance(config.model, Gan) != isinstance(config.objective, AdversarialOptions):
         raise ConfigError(
-            f"objective={found['objective']}, model={found['model']}: expected objective=adversarial and model=gan "
-            "together: an adversarial objective needs a generator and a critic, and no other one trains them."
+            f"objective={config.objective.choice}, model={config.model.choice}: expected objective=adversarial and "
+            "model=gan together: an adversarial objective needs a generator and a critic, and no other one trains them."
         )
     # what was made only to be looked at shall not count up the names of the real ones
     keras.backend.clear_session(free_memory=False)
@@ -58,13 +60,13 @@ def check(config):
 
 def check_regularization(config):
     """Raise ConfigError for a regulariser that has no meaning for the objective."""
-    asked, objective = config.regularization, c.chosen(config)["objective"]
-    if asked.mixup and not isinstance(config.objective, c.Supervised):
+    asked, objective = config.regularization, config.objective.choice
+    if asked.mixup and not isinstance(config.objective, SupervisedOptions):
         raise ConfigError(
             "regularization.mixup: expected an objective with labels, which are mixed with the rows; found objective="
             f"{objective}. Set regularization.mixup=0."
         )
-    if asked.gradient_penalty and isinstance(config.objective, c.Adversarial):
+    if asked.gradient_penalty and isinstance(config.objective, AdversarialOptions):
         raise ConfigError(
             "regularization.gradient_penalty: expected an objective all of whose losses depend on the batch's inputs; "
             "found objective=adversarial, whose generator sees none. The critic's slope is held by "

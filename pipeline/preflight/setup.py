@@ -1,17 +1,24 @@
 """What preflight looks at: the parts of a run, put together and compiled, before its first step."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import keras
 
-from pipeline.config import Config, Maml, Supervised
-from pipeline.data.examples import Table
-from pipeline.data.feed import TrainingFeed
+from pipeline.data.containers import Table
+from pipeline.data.input_pipeline import TrainingFeed
 from pipeline.data.splits import Data
+from pipeline.objectives.maml import MamlOptions
+from pipeline.objectives.supervised import SupervisedOptions
 from pipeline.spec import CLASS
-from pipeline.training.objectives import maml, supervised
-from pipeline.training.objectives.objective import Objective
+from pipeline.training import maml, supervised
+from pipeline.training.objective import Objective
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,7 @@ class Setup:
     @property
     def is_supervised(self):
         """Whether a Keras loss compares each output with its label."""
-        return isinstance(self.config.objective, Supervised)
+        return isinstance(self.config.objective, SupervisedOptions)
 
     @cached_property
     def layers(self):
@@ -43,9 +50,9 @@ class Setup:
 
     @cached_property
     def losses(self):
-        """Label name -> the Loss object the model was compiled with; of Maml, the one that fits the label's kind."""
-        if isinstance(self.config.objective, Maml):
-            return {name: supervised.loss(Supervised(), name, label) for name, label in self.spec.labels.items()}
+        """Label name -> the Loss object the model was compiled with; of maml, the one that fits the label's kind."""
+        if isinstance(self.config.objective, MamlOptions):
+            return {name: supervised.loss(SupervisedOptions(), name, label) for name, label in self.spec.labels.items()}
         found = self.model.loss
         return found if isinstance(found, dict) else {next(iter(self.spec.labels)): found}
 
@@ -60,7 +67,7 @@ class Setup:
         }
 
     def of_points(self):
-        """The Setup of an objective Maml as its model sees the data: the rows are the points of the tasks.
+        """The Setup of an objective MamlOptions as its model sees the data: the rows are the points of the tasks.
 
         Its training split holds labels only, all of them.
         """

@@ -5,7 +5,7 @@ import inspect
 import keras
 import numpy as np
 
-from pipeline.data.feed import bucket_boundaries
+from pipeline.data.input_pipeline import bucket_boundaries
 from pipeline.preflight.findings import Finding
 from pipeline.preflight.setup import built_for
 

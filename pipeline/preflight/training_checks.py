@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 
-from pipeline.config import Fit
 from pipeline.errors import nearest
 from pipeline.preflight.findings import Finding
+from pipeline.training.fit import Fit
 
 FEW_STEPS = 10
 PROBES = 64  # moments of the run at which the schedule is looked at

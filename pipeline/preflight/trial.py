@@ -9,7 +9,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline import config as c
 from pipeline.errors import words_of
 from pipeline.preflight import determinism, memory, state
 from pipeline.preflight.findings import Finding
@@ -224,7 +223,7 @@ def _refused(setup, batch, reached, error):
     """What Keras or TensorFlow said, with the objective and what it was given."""
     x, *rest = batch
     given = ", ".join([*_described("x", x), *(line for value in rest for line in _described("y", value))])
-    place = f"objective {c.chosen(setup.config).get('objective')}, {reached[-1] if reached else 'before any'} update"
+    place = f"objective {setup.config.objective.choice}, {reached[-1] if reached else 'before any'} update"
     return Finding(
         "step-fails", place, f"{words_of(error)}{_line_of(error)} The batch: {given}.", "See what Keras says."
     )

@@ -1,59 +1,42 @@
 """The `fit` engine: Keras's own compiled loop."""
 
-import keras
-import tensorflow as tf
+from __future__ import annotations
 
-from pipeline.training.callbacks import EpochClock, epoch_variable
-from pipeline.training.steps import floats
-from pipeline.training.tape import end_epoch
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from pipeline.training.options import TrainingOptions
 
-def run(objective, feed, validation, epochs, callbacks, checkpointer, verbose):
-    """Train a compiled model with model.fit, from the checkpointer's state to the end.
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
 
-    objective: its `model` is compiled. feed: a data.feed.TrainingFeed. validation: a tf.data.Dataset or None.
-    callbacks: Keras callbacks, the checkpointer's not among them.
-    """
-    model = objective.model
-    common = {"validation_data": validation, "verbose": verbose, "shuffle": False}  # the feed has its own order
-    start = checkpointer.state
-    if start.arrays:
-        make_metrics(objective, feed.batches(0).element_spec)
-    # fit cannot begin inside an epoch: what is left of it is a call of its own, whose end the next starts from
-    if start.step == feed.steps:
-        validate(start.epoch, objective, validation, [*callbacks, checkpointer])
-    elif start.step:
-        rest = feed.batches(start.epoch, start.step)
-        model.fit(
-            rest, initial_epoch=start.epoch, epochs=start.epoch + 1, callbacks=[*callbacks, checkpointer], **common
-        )
-    epoch = epoch_variable()
-    start = checkpointer.state
-    model.fit(
-        feed.batches(epoch),
-        initial_epoch=start.epoch,
-        epochs=start.epoch if start.finished else epochs,
-        callbacks=[EpochClock(epoch), *callbacks, checkpointer],
-        **common,
-    )
+    from pipeline.data.input_pipeline import TrainingFeed
+    from pipeline.training.callbacks import Checkpointer
+    from pipeline.training.objective import Objective
 
 
-def make_metrics(objective, element_spec):
-    """Make the variables of the metrics, which Keras makes in the first step it traces: too late to restore them."""
+@dataclass
+class Fit(TrainingOptions):
+    """Keras's own compiled loop: compile + model.fit."""
 
-    def measured(batch):
-        objective.measure(batch, *objective.losses(batch))
+    def train(
+        self,
+        objective: Objective,
+        feed: TrainingFeed,
+        *,
+        validation: tf.data.Dataset | None,
+        callbacks: list[keras.callbacks.Callback],
+        checkpointer: Checkpointer,
+        verbose: int,
+        folder: Path,
+    ) -> None:
+        """Train from the state of the checkpointer to the last epoch. Arguments as for TrainingOptions.train."""
+        from pipeline.training import fit_loop
 
-    tf.function(measured, autograph=False).get_concrete_function(element_spec)
+        fit_loop.run(objective, feed, validation, self.epochs, callbacks, checkpointer, verbose)
 
-
-def validate(epoch, objective, validation, callbacks):
-    """What fit does of an epoch once its steps are done: the run was stopped before or in its validation."""
-    model = objective.model
-    callbacks = keras.callbacks.CallbackList(callbacks, model=model)
-    model.stop_training = False
-    callbacks.on_train_begin()
-    model.reset_metrics()
-    callbacks.on_epoch_begin(epoch)
-    logs = floats(model.get_metrics_result())
-    callbacks.on_train_end(end_epoch(epoch, logs, objective, validation, callbacks))
+    @property
+    def compiles_own_step(self) -> bool:
+        return False

@@ -4,8 +4,6 @@ import keras
 import tensorflow as tf
 from keras.src.models.functional import Functional
 
-from pipeline import config as c
-
 # What XLA was measured to gain on with a CPU, where it makes convolutions, and the random numbers of dropout between
 # dense layers, several times slower: benchmarks/README.md. A layer that is not here was not measured.
 DENSE = {
@@ -44,7 +42,7 @@ def chosen(training, model):
     """
     if training.jit != "auto":
         return training.jit == "always"
-    if not isinstance(training, c.Tape):
+    if not training.compiles_own_step:
         return False
     layers = {type(layer) for layer in model._flatten_layers()}
     if tf.config.get_visible_devices("GPU"):

@@ -1,99 +1,60 @@
-"""The `tape` engine: a loop of our own around tf.GradientTape, for what `fit` cannot express.
+"""The `tape` engine: this project's loop around tf.GradientTape."""
 
-It drives Keras's callbacks as `fit` does, and a supervised objective comes out with the same weights.
-"""
+from __future__ import annotations
 
-import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
-import keras
+from pipeline.options import Options, option, section
+from pipeline.training.options import TrainingOptions
 
-from pipeline.errors import ConfigError
-from pipeline.training.steps import Steps
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
 
-LOOK_EVERY = 32  # calls between two looks at the metrics, where a progress bar shows them
+    from pipeline.data.input_pipeline import TrainingFeed
+    from pipeline.training.callbacks import Checkpointer
+    from pipeline.training.objective import Objective
 
 
-def run(objective, feed, validation, epochs, callbacks, checkpointer, verbose, watch):
-    """Train an objective, from the checkpointer's state to the end. Arguments as for fit.run.
+@dataclass
+class GradientLog(Options):
+    """What is recorded of gradients: norms per layer, updates relative to weights, conflicts between losses."""
 
-    watch: a gradients.Watch or Unwatched. Raises ConfigError at the first loss or gradient that is not finite.
-    """
-    model = objective.model
-    steps = Steps(objective, feed.batches(0).element_spec, feed.full_steps)
-    callbacks = keras.callbacks.CallbackList(
-        [*callbacks, checkpointer],
-        add_progbar=verbose != 0,
-        model=model,
-        epochs=epochs,
-        steps=feed.steps,
-        verbose=verbose,
+    key: ClassVar[str] = "training.gradients"
+
+    every: int | None = option(
+        None, "steps between two records, kept in gradients.jsonl and the report; null: none", min=1
     )
-    model.stop_training = False
-    callbacks.on_train_begin()
-    start = checkpointer.state
-    batches = iter(feed.stream(start.epoch, start.step, epochs))
-    watch.begin(start.epoch * feed.steps + start.step)
-    logs = {}
-    for epoch in range(start.epoch, start.epoch if start.finished else epochs):
-        steps.reset_metrics()
-        callbacks.on_epoch_begin(epoch)
-        first = start.step if epoch == start.epoch else 0
-        look_every = LOOK_EVERY if verbose == 1 else math.inf
-        train_epoch(steps, batches, epoch, first, feed, model, callbacks, look_every, watch)
-        logs = end_epoch(epoch, steps.metrics(), objective, validation, callbacks)
-        if model.stop_training:
-            break
-    for update in objective.updates():
-        update.optimizer.finalize_variable_values(update.variables)
-    callbacks.on_train_end(logs)
+    histograms: bool = option(True, "also write the gradients of each record as histograms for TensorBoard")
 
 
-def train_epoch(steps, batches, epoch, first, feed, model, callbacks, look_every, watch):
-    """Train an epoch from its step `first` on, `steps_per_execution` in each call, at most one of them watched."""
-    step, calls = first, 0
-    while step < feed.steps:
-        callbacks.on_train_batch_begin(step - first)
-        so_far = epoch * feed.steps + step
-        count = min(model.steps_per_execution, feed.steps - step)
-        until_look = watch.until_due(so_far)
-        if until_look < count:
-            count = min(count, until_look + watch.every)
-            finite, looks = steps.take_looking(batches, count, until_look)
-            watch.keep(so_far + until_look, epoch, looks)
-        elif 0 < steps.stack <= min(count, feed.full_steps - step):
-            count, finite = steps.stack, steps.take_stack(batches)
-        else:
-            finite = steps.take(batches, count)
-        refuse_not_finite(steps.names, finite, epoch, step)
-        step += count
-        calls += 1
-        callbacks.on_train_batch_end(step - first - 1, steps.metrics() if calls % look_every == 1 else None)
+@dataclass
+class Tape(TrainingOptions):
+    """This project's loop: GradientTape inside one tf.function, for what `fit` cannot express."""
 
+    steps_per_execution: int = option(32, "steps in one call of the compiled graph", min=1)
+    gradients: GradientLog = section(GradientLog, "statistics of gradients", changes_result=False)
 
-def end_epoch(epoch, logs, objective, validation, callbacks):
-    """Validate an epoch whose steps are done, and tell the callbacks of it. Returns its logs.
+    def train(
+        self,
+        objective: Objective,
+        feed: TrainingFeed,
+        *,
+        validation: tf.data.Dataset | None,
+        callbacks: list[keras.callbacks.Callback],
+        checkpointer: Checkpointer,
+        verbose: int,
+        folder: Path,
+    ) -> None:
+        """Train from the state of the checkpointer to the last epoch. Arguments as for TrainingOptions.train."""
+        from pipeline.training import gradients, tape_loop
 
-    logs: metric name -> float, of its steps.
-    """
-    if validation is not None:
-        scores = objective.evaluate(validation, callbacks)
-        logs = logs | {f"val_{name}": value for name, value in scores.items()}
-    callbacks.on_epoch_end(epoch, logs)
-    return logs
+        every = self.gradients.every
+        watch = gradients.Unwatched() if every is None else gradients.Watch(every, folder, self.gradients.histograms)
+        tape_loop.run(objective, feed, validation, self.epochs, callbacks, checkpointer, verbose, watch)
 
-
-def refuse_not_finite(names, finite, epoch, step):
-    """Raise ConfigError with the first step that had NaN or infinity, and in what.
-
-    finite: (steps, names) bool, of the steps of an epoch from `step` on.
-    """
-    if finite.all():
-        return
-    bad = int((~finite).any(axis=1).argmax())
-    found = [name for name, is_finite in zip(names, finite[bad], strict=True) if not is_finite]
-    others = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    raise ConfigError(
-        f"training: epoch {epoch + 1}, step {step + bad + 1}: expected finite numbers; found NaN or infinity in "
-        f"{', '.join(found[:3])}{others}. Lower optimizer.config.learning_rate, or clip gradients: "
-        "+optimizer.config.global_clipnorm=1.0."
-    )
+    @property
+    def compiles_own_step(self) -> bool:
+        return True

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import composition
-from pipeline.__main__ import main
+from pipeline.cli import compose as composition
+from pipeline.cli.main import main
 from pipeline.commands import check
 from pipeline.errors import ConfigError
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.__main__ import main
+from pipeline.cli.main import main
 
 PROJECT = Path(__file__).parents[2]
 
@@ -103,7 +103,7 @@ def test_the_saved_model_takes_raw_input_and_gives_the_predictions_that_were_kep
     import keras
     import numpy as np
 
-    from pipeline import composition
+    from pipeline.cli import compose as composition
     from pipeline.data import splits
 
     data = splits.load(composition.compose([]).data)
@@ -191,7 +191,7 @@ def test_evaluate_refuses_a_model_file_that_was_changed(workplace, tmp_path, ans
 
 
 def test_runs_lists_runs_and_survives_a_damaged_one(workplace, tmp_path, capsys):
-    from pipeline import composition
+    from pipeline.cli import compose as composition
     from pipeline.commands import runs
 
     shutil.copytree(workplace[0] / "runs/first", tmp_path / "first")
@@ -206,7 +206,7 @@ def test_runs_lists_runs_and_survives_a_damaged_one(workplace, tmp_path, capsys)
 
 
 def test_runs_of_nothing_names_the_command_that_makes_the_first(tmp_path, capsys):
-    from pipeline import composition
+    from pipeline.cli import compose as composition
     from pipeline.commands import runs
 
     assert runs.run(composition.compose([f"run.root={tmp_path}"]), "", "") == 0

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import config as c
 from pipeline.commands import doctor
-from pipeline.config import Config, Registry
+from pipeline.config import Config
 from pipeline.errors import EnvironmentMismatch
+from pipeline.registry.options import Registry
+from pipeline.runs.options import Run
 from pipeline.runtime import environment, gpus
+from pipeline.runtime.options import Environment, Hardware
 
 PROJECT = Path(__file__).parents[2]
 SUBJECTS = [
@@ -61,8 +63,8 @@ def test_packages_that_differ_and_a_tensorflow_that_fails_are_told_together_with
 
 def test_drift_that_was_allowed_is_no_hindrance(monkeypatch):
     monkeypatch.setattr(environment, "lock_differences", lambda path: [("keras", "3.15.1", None)])
-    assert doctor.lock(Config(environment=c.Environment(allow_drift=False))).state == doctor.WRONG
-    finding = doctor.lock(Config(environment=c.Environment(allow_drift=True)))
+    assert doctor.lock(Config(environment=Environment(allow_drift=False))).state == doctor.WRONG
+    finding = doctor.lock(Config(environment=Environment(allow_drift=True)))
     assert finding.state == doctor.NOTE and "keras 3.15.1 is missing" in finding.found
 
 
@@ -100,7 +102,7 @@ def test_a_tensorflow_that_does_not_load_is_wrong_and_the_driver_is_told_still(m
     ],
 )
 def test_a_missing_gpu_is_wrong_only_where_the_config_insists_on_it(device, indices, gpus_there, state):
-    config = Config(device=device, hardware=c.Hardware(gpus=indices))
+    config = Config(device=device, hardware=Hardware(gpus=indices))
     assert doctor.seen(config, SEEN | {"gpus": SEEN["gpus"][:gpus_there]}, AROUND).state == state
 
 
@@ -112,8 +114,8 @@ def test_a_gpu_that_is_served_badly_is_noted(capability, words):
 
 
 def test_more_threads_than_processors_are_noted():
-    assert doctor.threads(Config(hardware=c.Hardware(threads=1))).state == doctor.OK
-    assert doctor.threads(Config(hardware=c.Hardware(threads=4096))).state == doctor.NOTE
+    assert doctor.threads(Config(hardware=Hardware(threads=1))).state == doctor.OK
+    assert doctor.threads(Config(hardware=Hardware(threads=4096))).state == doctor.NOTE
 
 
 def test_variables_that_change_the_bits_are_noted(monkeypatch):
@@ -132,7 +134,7 @@ def test_a_disk_that_is_full_or_closed_is_wrong(monkeypatch, tmp_path):
 
 
 def test_a_database_is_looked_at_and_not_made(tmp_path):
-    config = Config(run=c.Run(root=str(tmp_path / "runs")))
+    config = Config(run=Run(root=str(tmp_path / "runs")))
     assert "not there yet" in doctor.database(config).found
     assert list(tmp_path.iterdir()) == []
 
@@ -145,4 +147,4 @@ def test_a_database_that_does_not_answer_hinders_no_run():
 
 def test_a_file_that_is_no_registry_is_told(tmp_path):
     (tmp_path / "registry.db").write_text("not a database, but long enough to be looked at as one" * 20)
-    assert doctor.database(Config(run=c.Run(root=str(tmp_path)))).state == doctor.NOTE
+    assert doctor.database(Config(run=Run(root=str(tmp_path)))).state == doctor.NOTE

@@ -10,9 +10,9 @@ import pytest
 import sqlalchemy as sa
 from written_runs import write_run
 
-from pipeline.__main__ import main
-from pipeline.config import Registry
+from pipeline.cli.main import main
 from pipeline.registry import store, tables, verification
+from pipeline.registry.options import Registry
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import json
 
-from pipeline.__main__ import main
+from pipeline.cli.main import main
 
 TINY = ["training.epochs=1", "model.hidden=[8]", "training.tensorboard=false", "registry.url=none"]
 

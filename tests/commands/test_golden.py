@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from pipeline import composition
-from pipeline.__main__ import main
+from pipeline.cli import compose as composition
+from pipeline.cli.main import main
 from pipeline.commands import golden
 from pipeline.runtime import environment, hardware
 

@@ -16,10 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import seeds
-from pipeline.__main__ import main
-from pipeline.commands import process
-from pipeline.runtime import candidate, environment
+from pipeline.cli import seeds
+from pipeline.cli.main import main
+from pipeline.runtime import candidate, environment, subprocesses
 
 SITE = Path(sysconfig.get_path("purelib"))
 OLDER = "3.15.0"
@@ -121,7 +120,7 @@ def test_seeds_trained_in_one_process_have_the_bits_of_a_process_each(tmp_path):
     assert seeds.train(2, [*words, f"run.root={tmp_path}/together"]) == 0
     lock = environment.lock_in_use()
     alone = ["pipeline", "train", *words, f"run.root={tmp_path}/alone", "run.name=seed-1", "seed=1"]
-    process.call(sys.executable, lock, alone, tmp_path / "log")
+    subprocesses.call(sys.executable, lock, alone, tmp_path / "log")
     found = [json.loads((tmp_path / side / "seed-1/result.json").read_text()) for side in ("together", "alone")]
     assert found[0]["weights_digest"] == found[1]["weights_digest"]
     assert found[0]["metrics"] == found[1]["metrics"]

@@ -9,10 +9,10 @@ import pytest
 import sqlalchemy as sa
 from written_runs import beginning, write_run
 
-from pipeline.__main__ import main
-from pipeline.config import Registry
+from pipeline.cli.main import main
 from pipeline.registry import ingestion, journal, store, tables, verification
-from pipeline.runtime import run_folder
+from pipeline.registry.options import Registry
+from pipeline.runs import folder as run_folder
 
 PROJECT = Path(__file__).parents[2]
 

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline import composition
-from pipeline.__main__ import main
+from pipeline.cli import compose as composition
+from pipeline.cli.main import main
 
 TINY = ["training.epochs=2", "model.hidden=[8]", "model.dropout=0.3", "training.tensorboard=false", "registry.url=none"]
 

@@ -9,9 +9,10 @@ import subprocess
 import pytest
 from written_runs import write_run
 
-from pipeline.__main__ import main
-from pipeline.config import Registry
-from pipeline.registry import page, store
+from pipeline.cli.main import main
+from pipeline.registry import store
+from pipeline.registry.options import Registry
+from pipeline.reports import runs_page
 
 
 @pytest.fixture
@@ -212,7 +213,12 @@ def test_the_page_fetches_nothing(root):
 
 @in_a_browser
 def test_a_page_of_10_000_runs_shows_the_newest_and_counts_all(tmp_path, tmp_path_factory):
-    columns = dict.fromkeys(page.SHOWN) | {"status": "finished", "data": "digits", "model": "mlp", "lock": "l" * 64}
+    columns = dict.fromkeys(runs_page.SHOWN) | {
+        "status": "finished",
+        "data": "digits",
+        "model": "mlp",
+        "lock": "l" * 64,
+    }
     many = [
         columns
         | {"name": f"run-{n:05}", "started": f"2026-01-{1 + n // 400:02}T{n % 24:02}:00:00", "architecture": "a"}
@@ -220,7 +226,7 @@ def test_a_page_of_10_000_runs_shows_the_newest_and_counts_all(tmp_path, tmp_pat
     ]
     for place, row in enumerate(many):
         row["scores"] = {"digit": {"accuracy": place / 10_000}}
-    page.write(tmp_path / "registry.html", many, "now")
+    runs_page.write(tmp_path / "registry.html", many, "now")
     dom = seen(tmp_path / "registry.html", tmp_path_factory.mktemp("browser"), "#sort=-digit+accuracy")
     assert names_in(dom) == [f"run-{n:05}" for n in range(9_999, 9_899, -1)]
     assert "10,000 of 10,000" in dom

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
-from pipeline import config
 from pipeline.data import checks, readers, shards
-from pipeline.data.examples import Table
+from pipeline.data.containers import Table
+from pipeline.data.sources.csv import Csv
+from pipeline.data.sources.digits import Digits
+from pipeline.data.sources.tfrecord import TFRecord
 from pipeline.errors import DataError
+from pipeline.members import members
 from pipeline.spec import DataSpec, Feature, class_label, real_label, row_label
 
 ROWS = 8
@@ -31,7 +34,7 @@ def case(x=None, y=None, label=None, split="train"):
 
 def refused(spec, parts, *words, data=None):
     with pytest.raises(DataError) as raised:
-        checks.check(spec, parts, data or config.Digits())
+        checks.check(spec, parts, data or Digits())
     for word in words:
         assert word in str(raised.value)
 
@@ -40,12 +43,12 @@ def refused(spec, parts, *words, data=None):
     "label", [class_label("ab"), row_label("one_hot", "ab"), row_label("multi_label", "ab"), real_label()]
 )
 def test_good_data_pass(label):
-    checks.check(*case(label=label), config.Digits())
+    checks.check(*case(label=label), Digits())
 
 
 @pytest.mark.parametrize("name", ["digits", "japanese_vowels"])
 def test_the_shipped_data_pass(name):
-    data = config.GROUPS["data"][name]()
+    data = members("data")[name]()
     source = readers.read(data)
     checks.check(source.spec, source.parts, data)
 
@@ -108,7 +111,7 @@ def test_a_class_absent_from_training_is_refused_by_name():
 
 
 def test_a_class_absent_from_test_is_accepted():
-    checks.check(*case(y=np.zeros(ROWS, np.int64), split="test"), config.Digits())
+    checks.check(*case(y=np.zeros(ROWS, np.int64), split="test"), Digits())
 
 
 @pytest.mark.parametrize("kind", ["one_hot", "multi_label"])
@@ -126,7 +129,7 @@ def test_a_step_of_zeros_only_is_refused_naming_row_and_step(dtype):
 
 def test_a_step_that_holds_some_zeros_is_accepted():
     values = np.tile(np.float32([0, 0, 1]), (2 * ROWS, 1))
-    checks.check(*case(x=readers.end_to_end(values, [2] * ROWS)), config.Digits())
+    checks.check(*case(x=readers.end_to_end(values, [2] * ROWS)), Digits())
 
 
 def test_token_zero_is_refused_naming_row_and_step():
@@ -159,7 +162,7 @@ def table(tmp_path, cities="ABABABAB", ages="12345678", test=None, **options):
         (tmp_path / name).write_text("\n".join(["age,city,label", *rows]) + "\n")
         return str(tmp_path / name)
 
-    data = config.Csv(
+    data = Csv(
         path=write("train.csv", cities, ages),
         test_path=write("test.csv", test, "1" * len(test)) if test else "",
         numeric=["age"],
@@ -218,6 +221,6 @@ def test_a_label_outside_the_classes_is_refused_in_shards_naming_file_and_record
     spec = DataSpec({"x": Feature((3,), "float32")}, {"y": class_label("ab")})
     y = np.array([0, 1, 0, 1, 0, 7])
     shards.write(spec, {"train": Table({"x": np.ones((6, 3), np.float32)}, {"y": y}, where)}, tmp_path / "shards", 4)
-    data = config.TFRecord(path=str(tmp_path / "shards"))
+    data = TFRecord(path=str(tmp_path / "shards"))
     source = readers.read(data)
     refused(source.spec, source.parts, "train-00001-of-00002.tfrecord, record 1", "7", data=data)

@@ -5,9 +5,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pipeline import config
-from pipeline.data import feed, readers, shards, splits
-from pipeline.data.examples import Sequences, Table
+from pipeline.data import input_pipeline, readers, shards, splits
+from pipeline.data.containers import Sequences, Table
+from pipeline.data.sources.digits import Digits
+from pipeline.data.sources.image_folder import ImageFolder
+from pipeline.data.sources.japanese_vowels import JapaneseVowels
+from pipeline.data.sources.tfrecord import TFRecord
 from pipeline.spec import DataSpec, Feature, class_label, real_label
 
 ROWS, BATCH = 103, 10
@@ -33,7 +36,7 @@ def numbered_sequences(rows=ROWS, longest=23):
 def as_shards(folder, spec, table, per_file=17, **options):
     """(spec, Shards, config) of a table that was written and is streamed."""
     shards.write(spec, {"train": table}, folder, per_file)
-    data = config.TFRecord(path=str(folder), **options)
+    data = TFRecord(path=str(folder), **options)
     source = readers.read(data)
     return source.spec, source.parts["train"], data
 
@@ -50,12 +53,12 @@ def numbered(request, tmp_path):
     spec, table = numbered_sequences() if "sequences" in request.param else numbered_table()
     if "shard" in request.param:
         return as_shards(tmp_path / "shards", spec, table, shuffle_buffer=20)
-    return spec, table, config.Digits()
+    return spec, table, Digits()
 
 
 def training(numbered, seed=0, weights=None):
     spec, part, data = numbered
-    return feed.TrainingFeed(part, spec, data, BATCH, seed, weights)
+    return input_pipeline.TrainingFeed(part, spec, data, BATCH, seed, weights)
 
 
 def labels(batches):
@@ -100,7 +103,7 @@ def test_a_dataset_reads_the_number_of_its_epoch_anew_each_time(numbered):
 
 def test_without_shuffling_rows_come_in_their_own_order():
     spec, table = numbered_table()
-    assert labels(training((spec, table, config.Digits(shuffle=False))).batches(4)) == list(range(ROWS))
+    assert labels(training((spec, table, Digits(shuffle=False))).batches(4)) == list(range(ROWS))
 
 
 def test_rows_move_between_shards_farther_than_the_shuffle_buffer(tmp_path):
@@ -123,20 +126,20 @@ def test_as_many_batches_come_as_are_announced(numbered):
 @pytest.mark.parametrize("batch_size", [7, 1000])
 def test_the_count_of_batches_is_right_for_any_buckets(buckets, batch_size):
     spec, table = numbered_sequences()
-    whole = feed.TrainingFeed(table, spec, config.Digits(buckets=buckets), batch_size, 0)
+    whole = input_pipeline.TrainingFeed(table, spec, Digits(buckets=buckets), batch_size, 0)
     assert len(list(whole.batches(0))) == whole.steps
 
 
 def test_rows_of_equal_length_are_one_bucket():
     spec, _ = numbered_sequences()
     column = Sequences(np.ones((40, 1), np.float32), np.arange(0, 41, 4))
-    whole = feed.TrainingFeed(Table({"x": column}, {"y": np.arange(10)}, str), spec, config.Digits(), 4, 0)
+    whole = input_pipeline.TrainingFeed(Table({"x": column}, {"y": np.arange(10)}, str), spec, Digits(), 4, 0)
     assert [x.shape for x, _ in whole.batches(0).as_numpy_iterator()] == [(4, 4, 1), (4, 4, 1), (2, 4, 1)]
 
 
 def test_evaluation_keeps_the_rows_order(numbered):
     spec, part, data = numbered
-    batches = feed.ordered_batches(part, spec, data, BATCH)
+    batches = input_pipeline.ordered_batches(part, spec, data, BATCH)
     assert int(batches.cardinality()) == -(-ROWS // BATCH)
     assert labels(batches) == list(range(ROWS))
 
@@ -150,7 +153,7 @@ def test_a_step_is_traced_once_over_epochs_of_the_vowels(vowels):
         return tf.reduce_sum(x) + tf.cast(tf.reduce_sum(y), tf.float32)
 
     epoch = tf.Variable(0, dtype=tf.int64)
-    batches = feed.TrainingFeed(vowels.train, vowels.spec, config.JapaneseVowels(), 32, 0).batches(epoch)
+    batches = input_pipeline.TrainingFeed(vowels.train, vowels.spec, JapaneseVowels(), 32, 0).batches(epoch)
 
     @tf.function
     def run(iterator, steps):
@@ -164,9 +167,9 @@ def test_a_step_is_traced_once_over_epochs_of_the_vowels(vowels):
 
 
 def test_lengths_that_reach_the_model_are_those_of_the_buckets(vowels):
-    whole = feed.TrainingFeed(vowels.train, vowels.spec, config.JapaneseVowels(), 32, 0)
+    whole = input_pipeline.TrainingFeed(vowels.train, vowels.spec, JapaneseVowels(), 32, 0)
     widths = {x.shape[1] for epoch in range(3) for x, _ in whole.batches(epoch)}
-    assert widths == set(feed.bucket_boundaries(vowels.train, config.JapaneseVowels())) and len(widths) <= 4
+    assert widths == set(input_pipeline.bucket_boundaries(vowels.train, JapaneseVowels())) and len(widths) <= 4
 
 
 # ---- padding ---------------------------------------------------------------------------------------------------------
@@ -176,8 +179,8 @@ def test_lengths_that_reach_the_model_are_those_of_the_buckets(vowels):
 def test_every_row_is_whole_and_padded_with_zeros_to_the_bound_of_its_bucket(tmp_path, streamed):
     spec, table = numbered_sequences()
     lengths = table.lengths
-    numbered = as_shards(tmp_path / "s", spec, table) if streamed else (spec, table, config.Digits())
-    bounds = np.array(feed.bucket_boundaries(numbered[1], numbered[2]))
+    numbered = as_shards(tmp_path / "s", spec, table) if streamed else (spec, table, Digits())
+    bounds = np.array(input_pipeline.bucket_boundaries(numbered[1], numbered[2]))
     for x, y in training(numbered).batches(0).as_numpy_iterator():
         for row, number in zip(x[..., 0], y):
             steps = lengths[number]
@@ -187,25 +190,25 @@ def test_every_row_is_whole_and_padded_with_zeros_to_the_bound_of_its_bucket(tmp
 
 def test_bounds_that_are_given_are_taken_and_the_longest_row_fits():
     _, table = numbered_sequences(longest=23)
-    assert feed.bucket_boundaries(table, config.Digits(buckets=[5, 12, 40])) == (5, 12, 23)
+    assert input_pipeline.bucket_boundaries(table, Digits(buckets=[5, 12, 40])) == (5, 12, 23)
 
 
 def test_evaluation_pads_to_the_longest_row_of_its_split(vowels):
-    batches = feed.ordered_batches(vowels.test, vowels.spec, config.JapaneseVowels(), 64)
+    batches = input_pipeline.ordered_batches(vowels.test, vowels.spec, JapaneseVowels(), 64)
     assert {x.shape[1] for x, _ in batches} == {int(vowels.test.lengths.max())}
 
 
 def test_statistics_are_taken_from_all_steps_and_no_padding(vowels):
     column = vowels.train.features["utterance"]
     seen = np.concatenate(
-        [run[0] for run in feed.feature_batches(vowels.train, vowels.spec, "utterance").as_numpy_iterator()]
+        [run[0] for run in input_pipeline.feature_batches(vowels.train, vowels.spec, "utterance").as_numpy_iterator()]
     )
     np.testing.assert_array_equal(seen, column.values)
 
 
 def test_statistics_of_shards_are_taken_from_every_row(tmp_path):
     spec, part, _ = as_shards(tmp_path / "shards", *numbered_sequences())
-    seen = np.concatenate([run[0, :, 0] for run in feed.feature_batches(part, spec, "x").as_numpy_iterator()])
+    seen = np.concatenate([run[0, :, 0] for run in input_pipeline.feature_batches(part, spec, "x").as_numpy_iterator()])
     np.testing.assert_array_equal(np.unique(seen), np.arange(1, ROWS + 1))
 
 
@@ -227,7 +230,7 @@ def several(rows=20):
 @pytest.mark.parametrize("streamed", [False, True])
 def test_several_features_and_labels_come_as_dicts_that_belong_together(tmp_path, streamed):
     spec, table = several()
-    numbered = as_shards(tmp_path / "s", spec, table, 7) if streamed else (spec, table, config.Digits())
+    numbered = as_shards(tmp_path / "s", spec, table, 7) if streamed else (spec, table, Digits())
     for x, y in training(numbered).batches(0).as_numpy_iterator():
         assert x.keys() == {"size", "name"} and y.keys() == {"kind", "price"}
         np.testing.assert_array_equal(x["size"][:, 0], y["price"])
@@ -240,7 +243,7 @@ def test_the_weight_of_a_row_is_that_of_its_class():
     spec = DataSpec({"size": spec.features["size"]}, {"kind": spec.labels["kind"]})
     table = Table({"size": table.features["size"]}, {"kind": table.labels["kind"]}, str)
     weights = {"kind": np.float32([0.25, 4])}
-    for _, y, found in training((spec, table, config.Digits()), weights=weights).batches(0).as_numpy_iterator():
+    for _, y, found in training((spec, table, Digits()), weights=weights).batches(0).as_numpy_iterator():
         assert found.dtype == np.float32
         np.testing.assert_array_equal(found, weights["kind"][y])
 
@@ -249,7 +252,7 @@ def test_rows_of_another_shape_than_the_spec_promises_are_refused():
     spec, table = numbered_table()
     promised = DataSpec({"x": Feature((2,), "float32")}, spec.labels)
     with pytest.raises((ValueError, tf.errors.InvalidArgumentError)):
-        list(training((promised, table, config.Digits())).batches(0))
+        list(training((promised, table, Digits())).batches(0))
 
 
 def test_images_stream_from_their_files_in_the_order_of_the_epoch(tmp_path):
@@ -258,11 +261,11 @@ def test_images_stream_from_their_files_in_the_order_of_the_epoch(tmp_path):
         folder = tmp_path / "ab"[row % 2]
         folder.mkdir(exist_ok=True)
         Image.fromarray(image).save(folder / f"{row:02d}.png")
-    data = config.ImageFolder(path=str(tmp_path))
+    data = ImageFolder(path=str(tmp_path))
     loaded = splits.load(data)
-    in_memory = splits.load(config.ImageFolder(path=str(tmp_path), in_memory=True))
+    in_memory = splits.load(ImageFolder(path=str(tmp_path), in_memory=True))
     streamed, kept = (
-        list(feed.TrainingFeed(each.train, each.spec, data, 4, 0).batches(1).as_numpy_iterator())
+        list(input_pipeline.TrainingFeed(each.train, each.spec, data, 4, 0).batches(1).as_numpy_iterator())
         for each in (loaded, in_memory)
     )
     assert len(streamed) == len(kept) == -(-len(loaded.train) // 4)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from pipeline import config as c
 from pipeline.data import few_shot, readers, splits
+from pipeline.data.sources.digit_tasks import DigitTasks
 from pipeline.errors import ConfigError
 
-FEW = c.DigitTasks(tasks=40, held_out=30, ways=3, images=4)
+FEW = DigitTasks(tasks=40, held_out=30, ways=3, images=4)
 
 
 def images_of(*digits):
@@ -16,7 +16,7 @@ def images_of(*digits):
 
 
 def test_no_image_of_a_split_is_in_a_task_of_another_and_no_digit_of_the_test_is_trained_on():
-    data = splits.load(c.DigitTasks(tasks=400, held_out=200, move=False))
+    data = splits.load(DigitTasks(tasks=400, held_out=200, move=False))
     shown = {
         split: {image.tobytes() for task in part.features["images"] for image in task}
         for split, part in data.parts.items()
@@ -46,7 +46,7 @@ def test_images_of_one_number_are_of_one_class():
 
 
 def test_the_tasks_are_a_pure_function_of_the_seed():
-    first, again, other = (readers.read(c.DigitTasks(tasks=20, seed=seed)).parts["test"] for seed in (1, 1, 2))
+    first, again, other = (readers.read(DigitTasks(tasks=20, seed=seed)).parts["test"] for seed in (1, 1, 2))
     assert np.array_equal(first.features["images"], again.features["images"])
     assert not np.array_equal(first.features["images"], other.features["images"])
 
@@ -74,4 +74,4 @@ def test_a_task_is_moved_as_a_whole_in_each_of_eight_ways():
 )
 def test_tasks_that_cannot_be_drawn_are_refused_with_the_key(wrong, words):
     with pytest.raises(ConfigError, match=words):
-        c.DigitTasks(**wrong)
+        DigitTasks(**wrong)

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import config
 from pipeline.data import readers, shards
-from pipeline.data.examples import Source, Table
+from pipeline.data.containers import Source, Table
 from pipeline.data.fingerprint import fingerprint
+from pipeline.data.sources.idx import Idx
+from pipeline.data.sources.image_folder import ImageFolder
+from pipeline.data.sources.tfrecord import TFRecord
 from pipeline.spec import DataSpec, class_label
 
 
@@ -72,7 +74,7 @@ def test_neither_the_path_nor_compression_of_idx_files_counts(tmp_path):
         prints.add(
             fingerprint(
                 readers.read(
-                    config.Idx(
+                    Idx(
                         path=str(tmp_path / name),
                         train_images="images",
                         train_labels="labels",
@@ -93,7 +95,7 @@ def test_image_files_count_by_their_bytes(tmp_path):
     shutil.copytree(tmp_path / "one", tmp_path / "two")
 
     def read(folder):
-        return fingerprint(readers.read(config.ImageFolder(path=str(tmp_path / folder))))
+        return fingerprint(readers.read(ImageFolder(path=str(tmp_path / folder))))
 
     assert read("one") == read("two")
     Image.fromarray(np.full((2, 2, 3), 3, np.uint8)).save(tmp_path / "two" / "b" / "0.png")
@@ -104,7 +106,7 @@ def test_shards_count_by_their_content_wherever_they_lie(tmp_path):
     def written(name, x):
         given = source(x)
         shards.write(given.spec, given.parts, tmp_path / name, 3)
-        return fingerprint(readers.read(config.TFRecord(path=str(tmp_path / name))))
+        return fingerprint(readers.read(TFRecord(path=str(tmp_path / name))))
 
     first = written("one", X)
     assert first == written("two", X)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline import config
 from pipeline.data import readers
+from pipeline.data.sources.csv import Csv
 from pipeline.errors import DataError
 
 GOOD = 'age,city,note,label\n31,Rome,fine,yes\n27,Oslo,"a, b",no\n45,Rome,odd,yes\n'
@@ -20,7 +20,7 @@ def table(tmp_path):
         if test is not None:
             (tmp_path / "test.csv").write_text(test)
             options["test_path"] = str(tmp_path / "test.csv")
-        return config.Csv(path=str(tmp_path / "train.csv"), **COLUMNS | options)
+        return Csv(path=str(tmp_path / "train.csv"), **COLUMNS | options)
 
     return write
 
@@ -149,4 +149,4 @@ def test_a_label_that_the_training_file_never_shows_is_refused_naming_the_line(t
 
 
 def test_a_missing_file_is_refused_naming_it(tmp_path):
-    refused(config.Csv(path=str(tmp_path / "none.csv"), numeric=["age"]), "none.csv")
+    refused(Csv(path=str(tmp_path / "none.csv"), numeric=["age"]), "none.csv")

@@ -7,8 +7,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from pipeline import config
 from pipeline.data import readers
+from pipeline.data.sources.idx import Idx
 from pipeline.errors import ConfigError, DataError
 
 IMAGES = np.arange(6 * 4 * 5, dtype=np.uint8).reshape(6, 4, 5)
@@ -41,7 +41,7 @@ def folder(tmp_path, packed):
 
 
 def read(folder, **options):
-    return readers.read(config.Idx(path=str(folder), classes=3, **options))
+    return readers.read(Idx(path=str(folder), classes=3, **options))
 
 
 def refused(folder, *words, **options):

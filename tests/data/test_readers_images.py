@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import config
 from pipeline.data import readers
-from pipeline.data.examples import Images
+from pipeline.data.containers import Images
 from pipeline.data.images import decode_image
+from pipeline.data.sources.image_folder import ImageFolder
 from pipeline.errors import DataError
 
 RANDOM = np.random.default_rng(0)
@@ -40,7 +40,7 @@ def folder(tmp_path):
 
 
 def read(folder, **options):
-    return readers.read(config.ImageFolder(path=str(folder), **options))
+    return readers.read(ImageFolder(path=str(folder), **options))
 
 
 def refused(folder, *words, **options):

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from pipeline import config
 from pipeline.data import readers
+from pipeline.data.sources.keras import KerasDataset
 from pipeline.errors import DataError
 
 READ = """
@@ -18,7 +18,7 @@ from pipeline import config
 from pipeline.data import readers
 from pipeline.errors import DataError
 try:
-    readers.read(config.KerasDataset(name=sys.argv[1]))
+    readers.read(KerasDataset(name=sys.argv[1]))
 except DataError as error:
     sys.exit(f"DataError: {error}")
 """
@@ -58,7 +58,7 @@ def name(request):
 @pytest.fixture(scope="module")
 def source(name):
     try:
-        return readers.read(config.KerasDataset(name=name))
+        return readers.read(KerasDataset(name=name))
     except DataError as error:
         pytest.skip(f"neither in Keras's cache nor to be downloaded here: {error}")
 
@@ -87,6 +87,6 @@ REVIEWS = [[1, 14, 22], [1, 7], [1, 3, 5, 8, 9], [1]]
 
 
 def test_reviews_keep_their_last_words():
-    column = readers.keras_feature(np.array(REVIEWS, object), config.KerasDataset(name="imdb", max_length=2))["review"]
+    column = readers.keras_feature(np.array(REVIEWS, object), KerasDataset(name="imdb", max_length=2))["review"]
     assert [column.take([row]).values.tolist() for row in range(4)] == [[14, 22], [1, 7], [8, 9], [1]]
     assert column.values.dtype == np.int32

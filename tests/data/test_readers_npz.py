@@ -7,8 +7,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from pipeline import config
 from pipeline.data import readers, splits
+from pipeline.data.options import Split
+from pipeline.data.sources.npz import Npz
 from pipeline.errors import DataError
 from pipeline.spec import class_label
 
@@ -23,7 +24,7 @@ def saved(tmp_path):
     def save(options=None, **arrays):
         path = tmp_path / "data.npz"
         np.savez_compressed(path, **arrays)
-        return config.Npz(path=str(path), **(options or {}))
+        return Npz(path=str(path), **(options or {}))
 
     return save
 
@@ -126,7 +127,7 @@ def test_a_class_a_row_may_lie_in_a_column_of_its_own(saved):
 
 def test_rows_that_are_tasks_have_a_class_for_each_point(saved):
     data = saved(
-        {"split": config.Split(stratify=True)}, x=np.arange(160.0).reshape(40, 4), y=np.arange(160).reshape(40, 4) % 3
+        {"split": Split(stratify=True)}, x=np.arange(160.0).reshape(40, 4), y=np.arange(160).reshape(40, 4) % 3
     )
     loaded = splits.load(data)
     assert loaded.spec.labels["y"] == class_label(range(3), (4,))
@@ -229,7 +230,7 @@ def test_a_pickle_in_place_of_the_file_is_refused(tmp_path):
     path = tmp_path / "data.npz"
     with path.open("wb") as file:
         np.save(file, np.array([Trap(str(tmp_path / "sprung"))], object))
-    refused(config.Npz(path=str(path)), str(path), ".npz")
+    refused(Npz(path=str(path)), str(path), ".npz")
     assert not (tmp_path / "sprung").exists()
 
 
@@ -245,7 +246,7 @@ def test_a_changed_byte_is_refused_naming_the_array(tmp_path):
     content = bytearray(path.read_bytes())
     content[content.index(X.tobytes()) + 9] ^= 1
     path.write_bytes(content)
-    refused(config.Npz(path=str(path)), str(path), "array 'x'", "CRC")
+    refused(Npz(path=str(path)), str(path), "array 'x'", "CRC")
 
 
 def test_an_array_header_that_claims_more_than_the_file_holds_is_refused(tmp_path):
@@ -254,8 +255,8 @@ def test_an_array_header_that_claims_more_than_the_file_holds_is_refused(tmp_pat
     np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**12, 4)})
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x.npy", header.getvalue() + X.tobytes())
-    refused(config.Npz(path=str(path)), "array 'x'", "claims 32,000,000,000,000 bytes")
+    refused(Npz(path=str(path)), "array 'x'", "claims 32,000,000,000,000 bytes")
 
 
 def test_a_missing_file_is_refused_naming_it(tmp_path):
-    refused(config.Npz(path=str(tmp_path / "none.npz")), "none.npz")
+    refused(Npz(path=str(tmp_path / "none.npz")), "none.npz")

@@ -7,19 +7,21 @@ import numpy as np
 import pytest
 import sklearn.datasets
 
-from pipeline import config
 from pipeline.data import readers
-from pipeline.data.examples import Sequences
+from pipeline.data.containers import Sequences
+from pipeline.data.sources.digits import Digits
+from pipeline.data.sources.japanese_vowels import JapaneseVowels
+from pipeline.data.sources.synthetic import Synthetic
 
 
 @pytest.fixture(scope="module")
 def digits():
-    return readers.read(config.Digits())
+    return readers.read(Digits())
 
 
 @pytest.fixture(scope="module")
 def vowels():
-    return readers.read(config.JapaneseVowels())
+    return readers.read(JapaneseVowels())
 
 
 def test_the_shipped_digits_are_byte_for_byte_those_of_scikit_learn():
@@ -43,7 +45,7 @@ def test_digits_state_their_shapes_and_classes(digits):
 
 def test_shipped_data_is_found_from_any_working_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert len(readers.read(config.Digits()).parts["train"]) == 1797
+    assert len(readers.read(Digits()).parts["train"]) == 1797
 
 
 def test_japanese_vowels_give_both_splits_and_their_lengths(vowels):
@@ -71,7 +73,7 @@ def test_every_speaker_is_in_both_splits(vowels):
 @pytest.mark.parametrize("lengths", [[], [2, 6]])
 def test_synthetic_data_is_a_function_of_its_seed(lengths):
     def made(seed):
-        part = readers.read(config.Synthetic(rows=50, shape=[3], lengths=lengths, seed=seed)).parts["train"]
+        part = readers.read(Synthetic(rows=50, shape=[3], lengths=lengths, seed=seed)).parts["train"]
         x = part.features["x"]
         return (x.values if lengths else x).tobytes(), part.labels["y"].tobytes()
 
@@ -80,18 +82,18 @@ def test_synthetic_data_is_a_function_of_its_seed(lengths):
 
 
 def test_synthetic_sequences_have_lengths_from_shortest_to_longest():
-    source = readers.read(config.Synthetic(rows=500, shape=[3], lengths=[2, 6]))
+    source = readers.read(Synthetic(rows=500, shape=[3], lengths=[2, 6]))
     assert set(source.parts["train"].lengths) == {2, 3, 4, 5, 6}
     assert source.spec.lengths == (2, 6)
 
 
 def test_synthetic_numbers_without_noise_are_a_linear_function_of_the_input():
-    part = readers.read(config.Synthetic(rows=100, shape=[2, 4], classes=0, noise=0)).parts["train"]
+    part = readers.read(Synthetic(rows=100, shape=[2, 4], classes=0, noise=0)).parts["train"]
     x, y = part.features["x"].reshape(100, 8), part.labels["y"]
     rule, *_ = np.linalg.lstsq(x, y)
     np.testing.assert_allclose(x @ rule, y, atol=1e-5)
 
 
 def test_synthetic_classes_are_all_shown():
-    labels = readers.read(config.Synthetic(rows=2000, classes=10)).parts["train"].labels["y"]
+    labels = readers.read(Synthetic(rows=2000, classes=10)).parts["train"].labels["y"]
     assert np.bincount(labels, minlength=10).min() > 50

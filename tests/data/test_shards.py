@@ -7,9 +7,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pipeline import config
 from pipeline.data import readers, shards
-from pipeline.data.examples import Sequences, Table
+from pipeline.data.containers import Sequences, Table
+from pipeline.data.sources.image_folder import ImageFolder
+from pipeline.data.sources.japanese_vowels import JapaneseVowels
+from pipeline.data.sources.tfrecord import TFRecord
 from pipeline.errors import DataError
 from pipeline.spec import DataSpec, Feature, class_label, real_label, row_label
 
@@ -61,7 +63,7 @@ def vectors(tmp_path):
 
 
 def read(folder):
-    return readers.read(config.TFRecord(path=str(folder)))
+    return readers.read(TFRecord(path=str(folder)))
 
 
 def refused(folder, *words):
@@ -103,7 +105,7 @@ def test_parsed_records_have_static_shapes(mixed):
 @pytest.fixture(scope="module")
 def vowels(tmp_path_factory):
     folder = tmp_path_factory.mktemp("vowels") / "shards"
-    source = readers.read(config.JapaneseVowels())
+    source = readers.read(JapaneseVowels())
     shards.write(source.spec, source.parts, folder, 100)
     return source, folder
 
@@ -137,7 +139,7 @@ def test_a_folder_of_images_is_kept_decoded(tmp_path):
     for name, image in zip("ab", pixels):
         (tmp_path / "images" / name).mkdir(parents=True)
         Image.fromarray(image).save(tmp_path / "images" / name / "0.png")
-    source = readers.read(config.ImageFolder(path=str(tmp_path / "images")))
+    source = readers.read(ImageFolder(path=str(tmp_path / "images")))
     shards.write(source.spec, source.parts, tmp_path / "shards", 2)
     back = [features["image"] for features, _ in records(read(tmp_path / "shards"), "train")]
     np.testing.assert_array_equal(np.stack(back), pixels)

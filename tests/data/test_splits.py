@@ -7,9 +7,13 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline import config
 from pipeline.data import readers, shards, splits
-from pipeline.data.examples import Source, Table
+from pipeline.data.containers import Source, Table
+from pipeline.data.options import Split
+from pipeline.data.sources.csv import Csv
+from pipeline.data.sources.digits import Digits
+from pipeline.data.sources.japanese_vowels import JapaneseVowels
+from pipeline.data.sources.tfrecord import TFRecord
 from pipeline.errors import ConfigError, DataError
 from pipeline.spec import DataSpec, Feature, class_label, real_label
 
@@ -30,14 +34,13 @@ def rows_of(part):
 
 
 def test_every_row_goes_into_exactly_one_split():
-    parts = splits.cut(numbered(), config.Split())
+    parts = splits.cut(numbered(), Split())
     assert sorted(itertools.chain(*map(rows_of, parts.values()))) == list(range(ROWS))
 
 
 def test_a_cut_is_a_function_of_its_seed():
     once, again, other = (
-        {name: rows_of(part) for name, part in splits.cut(numbered(), config.Split(seed=seed)).items()}
-        for seed in (0, 0, 1)
+        {name: rows_of(part) for name, part in splits.cut(numbered(), Split(seed=seed)).items()} for seed in (0, 0, 1)
     )
     assert once == again
     assert all(once[name] != other[name] for name in once)
@@ -45,9 +48,9 @@ def test_a_cut_is_a_function_of_its_seed():
 
 @pytest.mark.parametrize("validation, test", [(0.1, 0.2), (0.15, 0.15), (0.0, 0.5), (0.33, 0.34)])
 def test_every_split_has_its_share_of_every_class_to_within_one_row(digits, validation, test):
-    source = readers.read(config.Digits())
+    source = readers.read(Digits())
     labels = source.parts["train"].labels["digit"]
-    parts = splits.cut(source, config.Split(validation=validation, test=test))
+    parts = splits.cut(source, Split(validation=validation, test=test))
     for name, share in (("validation", validation), ("test", test), ("train", 1 - validation - test)):
         found = np.bincount(parts[name].labels["digit"], minlength=10) if name in parts else np.zeros(10)
         assert np.abs(found - share * np.bincount(labels)).max() <= 1
@@ -58,7 +61,7 @@ def test_the_shipped_digits_lie_where_they_always_lay(digits):
 
 
 @pytest.mark.parametrize(
-    "source, split", [(numbered(label=real_label()), config.Split()), (numbered(), config.Split(stratify=False))]
+    "source, split", [(numbered(label=real_label()), Split()), (numbered(), Split(stratify=False))]
 )
 def test_shares_hold_over_all_rows_where_there_is_nothing_to_stratify_by(source, split):
     sizes = {name: len(part) for name, part in splits.cut(source, split).items()}
@@ -66,7 +69,7 @@ def test_shares_hold_over_all_rows_where_there_is_nothing_to_stratify_by(source,
 
 
 def test_a_given_split_is_kept_and_only_the_missing_one_cut(vowels):
-    given = readers.read(config.JapaneseVowels()).parts
+    given = readers.read(JapaneseVowels()).parts
     np.testing.assert_array_equal(vowels.test.features["utterance"].values, given["test"].features["utterance"].values)
     assert vowels.rows == {"train": 243, "validation": 27, "test": 370}
 
@@ -74,27 +77,27 @@ def test_a_given_split_is_kept_and_only_the_missing_one_cut(vowels):
 def test_splits_that_are_all_given_are_kept_whole():
     source = numbered()
     given = dict.fromkeys(("train", "validation", "test"), source.parts["train"])
-    assert splits.cut(replace(source, parts=given), config.Split()) == given
+    assert splits.cut(replace(source, parts=given), Split()) == given
 
 
 def test_another_training_seed_meets_the_same_test_rows(digits):
     keras.utils.set_random_seed(7)
-    again = splits.load(config.Digits())
+    again = splits.load(Digits())
     np.testing.assert_array_equal(again.test.features["image"], digits.test.features["image"])
 
 
 def test_no_validation_is_cut_where_none_is_asked_for():
-    data = splits.load(config.Digits(split=config.Split(validation=0)))
+    data = splits.load(Digits(split=Split(validation=0)))
     assert data.validation is None and set(data.parts) == {"train", "test"}
 
 
 def test_no_test_rows_at_all_are_refused_naming_the_key():
     with pytest.raises(ConfigError, match=r"data\.split\.test"):
-        splits.load(config.Digits(split=config.Split(test=0)))
+        splits.load(Digits(split=Split(test=0)))
 
 
 def test_the_places_of_rows_survive_the_cut():
-    part = splits.cut(numbered(), config.Split())["test"]
+    part = splits.cut(numbered(), Split())["test"]
     assert part.where(4) == f"row {rows_of(part)[4]}"
 
 
@@ -102,7 +105,7 @@ def test_a_stream_that_lacks_a_split_is_refused_since_it_cannot_be_cut(tmp_path)
     source = numbered()
     shards.write(source.spec, source.parts, tmp_path / "shards", 50)
     with pytest.raises(DataError, match="validation and test"):
-        splits.load(config.TFRecord(path=str(tmp_path / "shards")))
+        splits.load(TFRecord(path=str(tmp_path / "shards")))
 
 
 # ---- another data set for a trained model ----------------------------------------------------------------------------
@@ -111,7 +114,7 @@ def test_a_stream_that_lacks_a_split_is_refused_since_it_cannot_be_cut(tmp_path)
 def csv(tmp_path, rows, header="size,kind"):
     path = tmp_path / "animals.csv"
     path.write_text("\n".join([header, *rows]) + "\n")
-    return config.Csv(path=str(path), numeric=[header.split(",")[0]], labels=["kind"])
+    return Csv(path=str(path), numeric=[header.split(",")[0]], labels=["kind"])
 
 
 TRAINED = DataSpec({"size": Feature((1,), "float32")}, {"kind": class_label(["cat", "dog", "eel"])})
@@ -141,18 +144,16 @@ def test_a_label_of_another_kind_is_refused(tmp_path):
 
 def test_a_split_that_the_data_does_not_have_is_refused():
     with pytest.raises(DataError, match="expected a validation split"):
-        splits.load_part(
-            config.Digits(split=config.Split(validation=0)), "validation", splits.load(config.Digits()).spec
-        )
+        splits.load_part(Digits(split=Split(validation=0)), "validation", splits.load(Digits()).spec)
 
 
 def test_all_rows_of_data_with_given_splits_are_refused(vowels):
     with pytest.raises(DataError, match="without splits"):
-        splits.load_part(config.JapaneseVowels(), "all", vowels.spec)
+        splits.load_part(JapaneseVowels(), "all", vowels.spec)
 
 
 def test_a_split_loaded_alone_is_the_one_that_training_held_out(digits):
-    part, fingerprint = splits.load_part(config.Digits(), "test", digits.spec)
+    part, fingerprint = splits.load_part(Digits(), "test", digits.spec)
     np.testing.assert_array_equal(part.features["image"], digits.test.features["image"])
     assert fingerprint == digits.fingerprint
 

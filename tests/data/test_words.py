@@ -3,13 +3,16 @@
 import numpy as np
 import pytest
 
-from pipeline import config as c
-from pipeline.data import readers, shards, words
+from pipeline.data import readers, shards, token_checks
+from pipeline.data.sources.npz import Npz
+from pipeline.data.sources.tfrecord import TFRecord
 from pipeline.errors import DataError
-from pipeline.models.parts import vocabularies
+from pipeline.layers.blocks import vocabularies
+from pipeline.models.gru import Gru
+from pipeline.models.mlp import Mlp
 
 VOCABULARY = 11
-MODEL = c.Gru(vocabulary=VOCABULARY)
+MODEL = Gru(vocabulary=VOCABULARY)
 
 
 def fixed(folder, **rows):
@@ -20,7 +23,7 @@ def fixed(folder, **rows):
         x[2] = rows.get(split, x[2])
         arrays |= {f"{split}_x": x, f"{split}_y": np.arange(6) % 2}
     np.savez(folder / "words.npz", **arrays)
-    return readers.read(c.Npz(path=str(folder / "words.npz")))
+    return readers.read(Npz(path=str(folder / "words.npz")))
 
 
 def various(folder, **steps):
@@ -31,18 +34,18 @@ def various(folder, **steps):
         x[-1] = steps.get(split, x[-1])
         arrays |= {f"{split}_x": x, f"{split}_n": np.arange(1, 7), f"{split}_y": np.arange(6) % 2}
     np.savez(folder / "words.npz", **arrays)
-    return readers.read(c.Npz(path=str(folder / "words.npz"), lengths="n"))
+    return readers.read(Npz(path=str(folder / "words.npz"), lengths="n"))
 
 
 def sharded(folder, **steps):
     source = various(folder, **steps)
     shards.write(source.spec, source.parts, folder / "shards", 4)
-    return readers.read(c.TFRecord(path=str(folder / "shards")))
+    return readers.read(TFRecord(path=str(folder / "shards")))
 
 
 def check(source, model=MODEL):
     for part in source.parts.values():
-        words.check(source.spec, part, vocabularies(model, source.spec))
+        token_checks.check(source.spec, part, vocabularies(model, source.spec))
 
 
 @pytest.mark.parametrize("kind", [fixed, various, sharded])
@@ -71,4 +74,4 @@ def test_a_row_of_padding_alone_is_refused_naming_it(tmp_path):
 
 
 def test_a_model_without_an_embedding_takes_any_numbers(tmp_path):
-    check(fixed(tmp_path, test=[99, -1, 0, 0]), c.Mlp())
+    check(fixed(tmp_path, test=[99, -1, 0, 0]), Mlp())

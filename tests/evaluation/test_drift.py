@@ -5,9 +5,9 @@ import pytest
 from scipy.special import softmax
 from scipy.stats import binom, chi2, chi2_contingency, fisher_exact, ks_2samp, norm
 
-from pipeline.config import Drift, Evaluation
 from pipeline.data.blocks import blocks
 from pipeline.evaluation import drift, profile
+from pipeline.evaluation.options import Drift, Evaluation
 from pipeline.spec import class_label, real_label
 
 SIMULATIONS = 100_000

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluation import equivalence, equivalence_page
+from pipeline.evaluation import equivalence
 from pipeline.evaluation.equivalence import DIFFERENT, EQUIVALENT, FEW, IDENTICAL, Pairs
+from pipeline.reports import equivalence_page
 
 MARGIN, CONFIDENCE, ROWS, COMPARISONS = 0.005, 0.95, 360, 1_000
 

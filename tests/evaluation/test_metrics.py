@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from sklearn import metrics as oracle
 
-from pipeline.config import Evaluation
 from pipeline.errors import DataError
 from pipeline.evaluation.metrics import evaluate
-from pipeline.evaluation.tables import table
+from pipeline.evaluation.options import Evaluation
+from pipeline.reports.text_tables import table
 from pipeline.spec import MULTI_LABEL, ONE_HOT, class_label, real_label, row_label
 
 CONFIG = Evaluation(resamples=200)

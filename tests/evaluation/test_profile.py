@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.data.examples import Sequences
+from pipeline.data.containers import Sequences
 from pipeline.errors import DataError
 from pipeline.evaluation import profile
 from pipeline.spec import DataSpec, Feature, class_label, real_label

@@ -12,9 +12,9 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from pipeline.config import Evaluation
 from pipeline.evaluation.metrics import evaluate
-from pipeline.evaluation.report import Report, duration, mistakes, slug, write
+from pipeline.evaluation.options import Evaluation
+from pipeline.reports.run_report import Report, duration, mistakes, slug, write
 from pipeline.spec import MULTI_LABEL, DataSpec, Feature, class_label, real_label, row_label
 
 CONFIG = Evaluation(resamples=100)
@@ -360,7 +360,7 @@ def test_pictures_name_no_software_and_no_time(digits_page):
 
 
 def test_the_reports_imports_open_no_window_and_no_tensorflow():
-    program = "import sys, pipeline.evaluation.report; print(*sys.modules)"
+    program = "import sys, pipeline.reports.run_report; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert not {"matplotlib.pyplot", "tensorflow", "keras", "tkinter"} & set(loaded)
 

@@ -7,7 +7,7 @@ import pytest
 from river import drift as river
 from scipy.stats import binom
 
-from pipeline.evaluation import series
+from pipeline.evaluation import change_points
 
 
 def documented_stream():
@@ -31,13 +31,13 @@ def streams():
 
 
 def test_adwin_finds_rivers_documented_change():
-    (change,) = series.adwin(documented_stream(), clock=32)
+    (change,) = change_points.adwin(documented_stream(), clock=32)
     assert (change.alarm, change.place) == (1023, 1000)
     assert alarms(river.ADWIN(), documented_stream()) == [1023]
 
 
 def test_page_hinkley_finds_rivers_documented_change():
-    (change,) = series.page_hinkley(documented_stream())
+    (change,) = change_points.page_hinkley(documented_stream())
     assert (change.alarm, change.place) == (1006, 1000)
     assert alarms(river.PageHinkley(), documented_stream()) == [1006]
 
@@ -45,14 +45,14 @@ def test_page_hinkley_finds_rivers_documented_change():
 def test_page_hinkley_gives_rivers_alarms_on_every_stream():
     for values in streams():
         expected = alarms(river.PageHinkley(threshold=20, delta=0.5, min_instances=10), values)
-        assert [change.alarm for change in series.page_hinkley(values, 20, 0.5, 10)] == expected
+        assert [change.alarm for change in change_points.page_hinkley(values, 20, 0.5, 10)] == expected
 
 
 def test_adwin_is_never_later_than_rivers_which_looks_at_fewer_cuts():
     errors = []
     for values in streams():
         expected = alarms(river.ADWIN(clock=1), values)
-        found = series.adwin(values)
+        found = change_points.adwin(values)
         assert found[0].alarm <= expected[0]
         errors.append(abs(found[0].place - 300))
     assert np.median(errors) <= 2 and np.quantile(errors, 0.95) <= 20
@@ -61,7 +61,7 @@ def test_adwin_is_never_later_than_rivers_which_looks_at_fewer_cuts():
 def test_noise_is_seldom_called_a_change():
     rng = np.random.default_rng(1)
     found = [
-        (len(series.adwin(values)), len(series.page_hinkley(values, 8, series.SLACK, 10)))
+        (len(change_points.adwin(values)), len(change_points.page_hinkley(values, 8, change_points.SLACK, 10)))
         for values in rng.normal(size=(500, 100))
     ]
     most = binom.ppf(0.99, 500, 0.01)
@@ -72,21 +72,21 @@ def test_noise_is_seldom_called_a_change():
 def test_noise_of_a_series_is_told_apart_from_its_level(shift):
     values = np.random.default_rng(2).normal(0.9, 0.004, 400)
     values[200:] += shift
-    assert series.noise(values) == pytest.approx(0.004, rel=0.2)
+    assert change_points.noise(values) == pytest.approx(0.004, rel=0.2)
 
 
 def test_a_series_without_noise_has_a_change_where_it_jumps():
     values = np.array([0.9] * 20 + [0.8] * 20)
-    scaled = values / series.noise(values)
-    assert [change.place for change in series.adwin(scaled)] == [20]
+    scaled = values / change_points.noise(values)
+    assert [change.place for change in change_points.adwin(scaled)] == [20]
 
 
 def test_a_constant_series_has_no_noise_and_no_change():
-    assert series.noise(np.ones(50)) == 0
-    assert series.adwin(np.zeros(50)) == series.page_hinkley(np.zeros(50)) == []
+    assert change_points.noise(np.ones(50)) == 0
+    assert change_points.adwin(np.zeros(50)) == change_points.page_hinkley(np.zeros(50)) == []
 
 
 def test_a_level_shift_has_its_size_and_a_p_value():
     values = np.r_[np.random.default_rng(3).normal(0, 1, 50), np.random.default_rng(4).normal(2, 1, 50)]
-    effect, p_value = series.level_shift(values, 50)
+    effect, p_value = change_points.level_shift(values, 50)
     assert effect == pytest.approx(2, abs=0.5) and p_value < 1e-6

@@ -4,21 +4,36 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline import config as c
-from pipeline.data import feed, splits
+from pipeline.data import input_pipeline, splits
+from pipeline.data.options import Split
+from pipeline.data.sources.csv import Csv
+from pipeline.data.sources.digits import Digits
+from pipeline.data.sources.npz import Npz
+from pipeline.data.sources.synthetic import Synthetic
 from pipeline.errors import ConfigError
-from pipeline.models import parts, subclassed
-from pipeline.models.build import build
+from pipeline.layers import blocks
+from pipeline.layers import encoder as subclassed
+from pipeline.layers.build import build
+from pipeline.members import members
+from pipeline.models.cnn import Cnn
+from pipeline.models.gan import Gan
+from pipeline.models.gru import Gru
+from pipeline.models.layers import Layers
+from pipeline.models.mlp import Mlp
+from pipeline.models.options import BatchNormalization
+from pipeline.models.residual_cnn import ResidualCnn
+from pipeline.models.tabular import Tabular
+from pipeline.models.transformer import Transformer
 
 PER_COLUMN = [{"class_name": "Normalization", "config": {"axis": -1}}]
 SMALL = {
-    "mlp": c.Mlp(hidden=[8], dropout=0.2),
-    "cnn": c.Cnn(filters=[4], normalize=True, preprocessing=PER_COLUMN),
-    "layers": c.Layers(layers=["Flatten", {"class_name": "Dense", "config": {"units": 10, "activation": "softmax"}}]),
-    "residual_cnn": c.ResidualCnn(filters=[4, 6], preprocessing=PER_COLUMN),
-    "tabular": c.Tabular(hidden=[8], vocabulary=12),
-    "gru": c.Gru(units=[6, 5], bidirectional=True, preprocessing=PER_COLUMN),
-    "transformer": c.Transformer(depth=2, width=8, heads=2, feed_forward=12, preprocessing=PER_COLUMN),
+    "mlp": Mlp(hidden=[8], dropout=0.2),
+    "cnn": Cnn(filters=[4], normalize=True, preprocessing=PER_COLUMN),
+    "layers": Layers(layers=["Flatten", {"class_name": "Dense", "config": {"units": 10, "activation": "softmax"}}]),
+    "residual_cnn": ResidualCnn(filters=[4, 6], preprocessing=PER_COLUMN),
+    "tabular": Tabular(hidden=[8], vocabulary=12),
+    "gru": Gru(units=[6, 5], bidirectional=True, preprocessing=PER_COLUMN),
+    "transformer": Transformer(depth=2, width=8, heads=2, feed_forward=12, preprocessing=PER_COLUMN),
 }
 WITH_HEADS = [name for name in SMALL if name != "layers"]
 PEOPLE = """age,height,town,about,job,income
@@ -40,13 +55,13 @@ def quick_for(quick, cases):
 
 
 def built(model, data):
-    return build(model, data.spec, lambda name: feed.feature_batches(data.train, data.spec, name))
+    return build(model, data.spec, lambda name: input_pipeline.feature_batches(data.train, data.spec, name))
 
 
 def raw(data, rows=9):
     """The first raw rows of a data set's training split, as the saved model takes them."""
     part = data.train.take(np.arange(min(rows, len(data.train))))
-    return next(iter(feed.ordered_batches(part, data.spec, c.Digits(), rows)))[0]
+    return next(iter(input_pipeline.ordered_batches(part, data.spec, Digits(), rows)))[0]
 
 
 def flat(outputs):
@@ -60,7 +75,7 @@ def people(tmp_path_factory):
     path.write_text(PEOPLE)
     paths = {"path": str(path), "test_path": str(path), "validation_path": str(path)}
     columns = {"numeric": ["age", "height"], "categorical": ["town"], "text": ["about"], "labels": ["job"]}
-    return splits.load(c.Csv(**paths, **columns, missing_values="impute"))
+    return splits.load(Csv(**paths, **columns, missing_values="impute"))
 
 
 @pytest.fixture
@@ -72,8 +87,8 @@ def data_for(digits, vowels, people):
 
 
 def test_there_is_a_case_here_for_every_model_of_the_config():
-    generating = {"gan": c.Gan}  # takes no row of data: tests/training/objectives/test_adversarial.py
-    assert {name: type(model) for name, model in SMALL.items()} | generating == c.GROUPS["model"]
+    generating = {"gan": Gan}  # takes no row of data: tests/training/objectives/test_adversarial.py
+    assert {name: type(model) for name, model in SMALL.items()} | generating == members("model")
 
 
 @pytest.mark.parametrize(
@@ -119,8 +134,8 @@ def test_the_same_seed_builds_the_same_weights_and_another_seed_others(data_for,
 def test_several_labels_get_a_head_each_that_is_saved_with_the_model(tmp_path):
     arrays = {"x": np.arange(12, dtype=np.float32).reshape(6, 2), "a": np.arange(6) % 2, "b": np.arange(6) % 3}
     np.savez(tmp_path / "two.npz", **arrays)
-    split = c.Split(validation=0, test=0.2, stratify=False)
-    data = splits.load(c.Npz(path=str(tmp_path / "two.npz"), labels=["a", "b"], split=split))
+    split = Split(validation=0, test=0.2, stratify=False)
+    data = splits.load(Npz(path=str(tmp_path / "two.npz"), labels=["a", "b"], split=split))
     model = built(SMALL["tabular"], data)
     outputs = model(raw(data))
     assert {name: output.shape[1] for name, output in outputs.items()} == {"a": 2, "b": 3}
@@ -137,7 +152,7 @@ def test_several_labels_get_a_head_each_that_is_saved_with_the_model(tmp_path):
 def test_normalisation_knows_the_training_rows_only_and_in_full_precision(digits, precision):
     keras.config.set_dtype_policy(precision)
     images = digits.train.features["image"].astype(np.float64)
-    layer = built(c.Mlp(hidden=[4]), digits).layers[0]
+    layer = built(Mlp(hidden=[4]), digits).layers[0]
     np.testing.assert_allclose(np.squeeze(layer.mean), images.mean(), rtol=1e-5)
     np.testing.assert_allclose(np.squeeze(layer.variance), images.var(), rtol=1e-5)
     assert keras.config.dtype_policy().name == precision
@@ -157,14 +172,14 @@ def test_normalisation_of_sequences_counts_every_step_once_and_no_padding(vowels
 def test_numbers_are_normalised_whatever_their_dtype(tmp_path, dtype):
     x = np.random.default_rng(0).integers(0, 200, (50, 3)).astype(dtype)
     np.savez(tmp_path / "n.npz", train_x=x, train_y=np.arange(50) % 2, test_x=x, test_y=np.arange(50) % 2)
-    data = splits.load(c.Npz(path=str(tmp_path / "n.npz"), split=c.Split(validation=0)))
-    layer = built(c.Mlp(hidden=[4], preprocessing=PER_COLUMN), data).layers[0]
+    data = splits.load(Npz(path=str(tmp_path / "n.npz"), split=Split(validation=0)))
+    layer = built(Mlp(hidden=[4], preprocessing=PER_COLUMN), data).layers[0]
     np.testing.assert_allclose(np.ravel(layer.mean), x.astype(np.float64).mean(axis=0), rtol=1e-5)
 
 
 def test_a_layer_is_adapted_to_what_the_layers_before_it_make(digits):
     front = [{"class_name": "Rescaling", "config": {"scale": 0.0625}}, "Normalization"]
-    layer = built(c.Mlp(hidden=[4], preprocessing=front), digits).layers[1]
+    layer = built(Mlp(hidden=[4], preprocessing=front), digits).layers[1]
     images = digits.train.features["image"] / 16
     np.testing.assert_allclose(np.ravel(layer.mean), np.ravel(images.mean(axis=(0, 1, 2))), rtol=1e-5)
 
@@ -180,12 +195,12 @@ def test_a_missing_number_counts_as_the_training_mean_of_its_column(people):
 
 
 def test_a_batch_in_which_every_number_is_missing_does_not_spoil_the_mean(tmp_path):
-    rows = feed.ADAPT_BATCH + 4
-    ages = ["NA"] * feed.ADAPT_BATCH + ["1", "2", "3", "4"]
+    rows = input_pipeline.ADAPT_BATCH + 4
+    ages = ["NA"] * input_pipeline.ADAPT_BATCH + ["1", "2", "3", "4"]
     text = "age,label\n" + "".join(f"{age},{'ab'[row % 2]}\n" for row, age in enumerate(ages))
     (tmp_path / "gaps.csv").write_text(text)
     path = str(tmp_path / "gaps.csv")
-    data = splits.load(c.Csv(path=path, validation_path=path, test_path=path, numeric=["age"], missing_values="impute"))
+    data = splits.load(Csv(path=path, validation_path=path, test_path=path, numeric=["age"], missing_values="impute"))
     assert len(data.train) == rows
     layer = next(each for each in built(SMALL["tabular"], data).layers if isinstance(each, keras.layers.Normalization))
     assert float(np.ravel(layer.mean)[0]) == 2.5
@@ -236,11 +251,11 @@ def words(tmp_path, longest=7, rows=30, vocabulary=11):
         tmp_path / "words.npz",
         **{f"{split}_{name}": value for split in ("train", "test") for name, value in arrays.items()},
     )
-    return splits.load(c.Npz(path=str(tmp_path / "words.npz"), lengths="n", split=c.Split(validation=0)))
+    return splits.load(Npz(path=str(tmp_path / "words.npz"), lengths="n", split=Split(validation=0)))
 
 
 @pytest.mark.parametrize(
-    "model", [c.Gru(units=[4], vocabulary=11), c.Transformer(depth=1, width=4, heads=1, vocabulary=11)]
+    "model", [Gru(units=[4], vocabulary=11), Transformer(depth=1, width=4, heads=1, vocabulary=11)]
 )
 def test_words_are_embedded_and_their_padding_changes_no_output(tmp_path, model):
     data = words(tmp_path)
@@ -251,15 +266,15 @@ def test_words_are_embedded_and_their_padding_changes_no_output(tmp_path, model)
 
 def test_words_without_a_vocabulary_are_refused_naming_the_key(tmp_path):
     with pytest.raises(ConfigError, match=r"model\.vocabulary"):
-        built(c.Gru(), words(tmp_path))
+        built(Gru(), words(tmp_path))
 
 
 def test_words_may_be_bytes(tmp_path):
     x = np.random.default_rng(0).integers(1, 256, (10, 6)).astype(np.uint8)
     np.savez(tmp_path / "bytes.npz", x=x, y=np.arange(10) % 2)
-    split = c.Split(validation=0, test=0.5)
-    data = splits.load(c.Npz(path=str(tmp_path / "bytes.npz"), features=["x"], labels=["y"], split=split))
-    assert np.asarray(built(c.Gru(units=[4], vocabulary=256), data)(raw(data))).shape[1] == 2
+    split = Split(validation=0, test=0.5)
+    data = splits.load(Npz(path=str(tmp_path / "bytes.npz"), features=["x"], labels=["y"], split=split))
+    assert np.asarray(built(Gru(units=[4], vocabulary=256), data)(raw(data))).shape[1] == 2
 
 
 def test_steps_of_whole_numbers_are_measurements_not_words(tmp_path):
@@ -269,19 +284,17 @@ def test_steps_of_whole_numbers_are_measurements_not_words(tmp_path):
         tmp_path / "n.npz",
         **{f"{split}_{name}": value for split in ("train", "test") for name, value in arrays.items()},
     )
-    data = splits.load(c.Npz(path=str(tmp_path / "n.npz"), lengths="n", split=c.Split(validation=0)))
-    for model in (c.Gru(units=[4]), c.Transformer(depth=1, width=4, heads=1)):
+    data = splits.load(Npz(path=str(tmp_path / "n.npz"), lengths="n", split=Split(validation=0)))
+    for model in (Gru(units=[4]), Transformer(depth=1, width=4, heads=1)):
         assert built(model, data)(np.asarray(raw(data))).shape == (9, 2)
 
 
 @pytest.mark.parametrize("preprocessing", [PER_COLUMN, []])
 def test_sequences_of_one_length_need_no_mask(preprocessing):
-    data = splits.load(c.Synthetic(rows=60, shape=[6, 3], classes=3))
+    data = splits.load(Synthetic(rows=60, shape=[6, 3], classes=3))
     for model in (SMALL["gru"], SMALL["transformer"]):
         model = (
-            c.Transformer(**{**vars(model), "preprocessing": preprocessing})
-            if isinstance(model, c.Transformer)
-            else model
+            Transformer(**{**vars(model), "preprocessing": preprocessing}) if isinstance(model, Transformer) else model
         )
         assert built(model, data)(np.asarray(raw(data))).shape == (9, 3)
 
@@ -321,7 +334,7 @@ def test_initializers_reach_every_layer_with_weights(data_for, digits, name):
 
 @pytest.mark.parametrize("name", ["cnn", "residual_cnn"])
 def test_the_constants_of_batch_normalisation_reach_every_layer(digits, name):
-    constants = c.BatchNormalization(momentum=0.7, epsilon=0.02)
+    constants = BatchNormalization(momentum=0.7, epsilon=0.02)
     model = built(type(SMALL[name])(**{**vars(SMALL[name]), "batch_normalization": constants}), digits)
     found = [
         (layer.momentum, layer.epsilon) for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)
@@ -333,7 +346,7 @@ def test_the_constants_of_a_gru_reach_every_cell(vowels):
     own = {"reset_after": False, "recurrent_activation": "hard_sigmoid", "recurrent_initializer": "identity"}
     cells = [
         layer
-        for layer in every_layer(built(c.Gru(**{**vars(SMALL["gru"]), **own}), vowels))
+        for layer in every_layer(built(Gru(**{**vars(SMALL["gru"]), **own}), vowels))
         if isinstance(layer, keras.layers.GRUCell)
     ]
     assert len(cells) == 4
@@ -343,16 +356,16 @@ def test_the_constants_of_a_gru_reach_every_cell(vowels):
 
 
 def test_the_epsilon_of_layer_normalisation_reaches_every_layer(vowels):
-    model = built(c.Transformer(**{**vars(SMALL["transformer"]), "epsilon": 0.125}), vowels)
+    model = built(Transformer(**{**vars(SMALL["transformer"]), "epsilon": 0.125}), vowels)
     found = [layer.epsilon for layer in every_layer(model) if isinstance(layer, keras.layers.LayerNormalization)]
     assert found == [0.125] * 5
 
 
 def test_the_heads_of_each_kind_of_label_have_their_activation():
-    kinds = parts.ACTIVATIONS | {"multi_label": "sigmoid"}
+    kinds = blocks.ACTIVATIONS | {"multi_label": "sigmoid"}
     assert kinds == {"class": "softmax", "one_hot": "softmax", "real": "linear", "multi_label": "sigmoid"}
-    data = splits.load(c.Synthetic(rows=50, shape=[3], classes=0))
-    assert built(c.Mlp(hidden=[4]), data).layers[-1].activation is keras.activations.linear
+    data = splits.load(Synthetic(rows=50, shape=[3], classes=0))
+    assert built(Mlp(hidden=[4]), data).layers[-1].activation is keras.activations.linear
 
 
 # ---- what does not fit -----------------------------------------------------------------------------------------------
@@ -367,13 +380,13 @@ def test_data_of_another_form_than_the_model_takes_is_refused(digits, vowels, pe
 
 def test_an_image_too_small_for_the_convolutions_is_refused(digits):
     with pytest.raises(ConfigError, match=r"Cnn does not fit the data.*Keras says: Computed output size would be zero"):
-        built(c.Cnn(filters=[4, 4, 4, 4], padding="valid"), digits)
+        built(Cnn(filters=[4, 4, 4, 4], padding="valid"), digits)
 
 
 def test_several_labels_need_names_that_keras_can_call_their_losses_by(tmp_path):
     np.savez(tmp_path / "two.npz", **{"x": np.ones((6, 2), np.float32), "a": np.arange(6) % 2, "b c": np.arange(6) % 3})
-    split = c.Split(validation=0, stratify=False)
-    data = splits.load(c.Npz(path=str(tmp_path / "two.npz"), labels=["a", "b c"], split=split))
+    split = Split(validation=0, stratify=False)
+    data = splits.load(Npz(path=str(tmp_path / "two.npz"), labels=["a", "b c"], split=split))
     with pytest.raises(ConfigError, match="'b c'"):
         built(SMALL["tabular"], data)
 
@@ -382,7 +395,7 @@ def test_several_labels_are_refused_by_a_model_with_one_head(tmp_path):
     arrays = {"x": np.ones((6, 2), np.float32), "a": np.arange(6) % 2, "b": np.arange(6) % 3}
     np.savez(tmp_path / "two.npz", **arrays)
     data = splits.load(
-        c.Npz(path=str(tmp_path / "two.npz"), labels=["a", "b"], split=c.Split(validation=0, stratify=False))
+        Npz(path=str(tmp_path / "two.npz"), labels=["a", "b"], split=Split(validation=0, stratify=False))
     )
     with pytest.raises(ConfigError, match="a, b"):
         built(SMALL["mlp"], data)

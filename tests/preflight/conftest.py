@@ -7,15 +7,22 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline import config as c
-from pipeline.data.examples import Sequences, Table
-from pipeline.data.feed import TrainingFeed
+from pipeline.config import Config
+from pipeline.data.containers import Sequences, Table
+from pipeline.data.input_pipeline import TrainingFeed
+from pipeline.data.sources.digits import Digits
 from pipeline.data.splits import Data
+from pipeline.models.mlp import Mlp
+from pipeline.objectives.supervised import SupervisedOptions
 from pipeline.preflight.inspection import inspect
+from pipeline.preflight.options import Preflight
 from pipeline.preflight.setup import Setup
+from pipeline.runs.options import Run
 from pipeline.spec import CLASS, DataSpec, Feature, class_label, real_label, row_label
-from pipeline.training import optimizers
-from pipeline.training.objectives.supervised import Supervised, class_weights
+from pipeline.training.fit import Fit
+from pipeline.training.optimizer import build_optimizer
+from pipeline.training.options import Optimizer
+from pipeline.training.supervised import Supervised, class_weights
 
 ROWS, WIDTH = 60, 4
 QUICK = 8  # of a long table of cases every eighth is quick, the rest are for CI
@@ -81,14 +88,14 @@ def prepared(root):
     model: a list of layers behind an Input of `shape`, or a function from the Input to the outputs or to a Model.
     kind, width: of the label "y"; labels: name -> (Label, values) instead. values, x: arrays instead of made-up ones.
     built_for: name -> (shape, dtype) of inputs that differ from the data. change: called with the compiled model.
-    engine: c.Fit or c.Tape. What is left over are fields of the training config.
+    engine: Fit or Tape. What is left over are fields of the training config.
     """
 
     def prepare(
         model, kind=CLASS, width=3, loss=None, metrics=(), shape=(WIDTH,), lengths=None, labels=None, values=None,
         x=None, rows=ROWS, features=None, optimizer=("SGD", SGD), class_weight=None, objective=None, change=None,
         built_for=None, ignore=(), determinism="strict", device="auto", parts=None, validation=True,
-        precision="float32", engine=c.Fit, **training,
+        precision="float32", engine=Fit, **training,
     ):  # fmt: skip
         keras.config.set_dtype_policy(precision)
         if labels is None:
@@ -118,14 +125,14 @@ def prepared(root):
             model = model(first if len(inputs) == 1 else inputs)
         if not isinstance(model, keras.Model):
             model = keras.Model(first if len(inputs) == 1 else inputs, model)
-        config = c.Config(
-            data=c.Digits(),
-            model=c.Mlp(),
-            optimizer=c.Optimizer(optimizer[0], dict(optimizer[1])),
-            objective=c.Supervised(loss, None if metrics is None else list(metrics), class_weight),
+        config = Config(
+            data=Digits(),
+            model=Mlp(),
+            optimizer=Optimizer(optimizer[0], dict(optimizer[1])),
+            objective=SupervisedOptions(loss, None if metrics is None else list(metrics), class_weight),
             training=engine(**{"epochs": 5, "batch_size": 16, "tensorboard": False, **training}),
-            run=c.Run(root=str(root)),
-            preflight=c.Preflight(list(ignore)),
+            run=Run(root=str(root)),
+            preflight=Preflight(list(ignore)),
             determinism=determinism,
             device=device,
         )
@@ -134,7 +141,7 @@ def prepared(root):
         built = (objective or Supervised)(config.objective, spec, model)
         weights = None if class_weight is None else class_weights(config.objective, spec, data.train.labels)
         feed = TrainingFeed(data.train, spec, config.data, config.training.batch_size, 0, weights)
-        built.compile(optimizers.build(config.optimizer, config.training.epochs * feed.steps), config.training)
+        built.compile(build_optimizer(config.optimizer, config.training.epochs * feed.steps), config.training)
         if change:
             change(model)
         return Setup(config, data, built, feed)

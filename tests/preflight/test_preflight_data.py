@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from pipeline.data.examples import Table
+from pipeline.data.containers import Table
 from pipeline.preflight import data_checks
 from pipeline.preflight.inspection import inspect
 from pipeline.spec import Feature

@@ -8,7 +8,7 @@ from keras import layers, ops
 
 from pipeline.preflight.catalogue import CATALOGUE, ERROR
 from pipeline.spec import Label
-from pipeline.training.objectives.supervised import Supervised
+from pipeline.training.supervised import Supervised
 
 SCE, CCE, BCE = "SparseCategoricalCrossentropy", "CategoricalCrossentropy", "BinaryCrossentropy"
 KLD, MSE, MAE, MSLE, MAPE = (

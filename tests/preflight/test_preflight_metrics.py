@@ -80,7 +80,7 @@ RARE = (np.arange(240) % 20 == 0).astype(int)
     [("val_accuracy", None, True), ("val_loss", None, False), ("val_accuracy", "balanced", False)],
 )
 def test_plain_accuracy_is_not_to_be_watched_where_a_class_is_rare(found, monitor, weights, is_told):
-    from pipeline.config import EarlyStopping
+    from pipeline.training.options import EarlyStopping
 
     findings = found([layers.Dense(2, "softmax")], width=2, values=RARE, rows=240, metrics=["accuracy"],
                      class_weight=weights, early_stopping=EarlyStopping(2, monitor))  # fmt: skip

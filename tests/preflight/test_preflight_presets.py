@@ -6,12 +6,12 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline import composition
-from pipeline.data import feed, shards, splits
+from pipeline.cli import compose as composition
+from pipeline.data import input_pipeline, shards, splits
 from pipeline.preflight import inspection, names
 from pipeline.preflight.setup import Setup
-from pipeline.training import optimizers
-from pipeline.training.objectives import build as objectives
+from pipeline.training import building as objectives
+from pipeline.training.optimizer import build_optimizer
 
 SMALL = ("training.epochs=4", "training.batch_size=16", "evaluation.resamples=100")
 SHAPES = "data=synthetic data.rows=200"
@@ -110,8 +110,10 @@ def inspected(config):
     model = objectives.initial_model(config, data.spec, data.train)
     objective = objectives.build(config, data, model, total_steps=100)
     weights = objective.class_weights(data.train.labels)
-    batches = feed.TrainingFeed(data.train, data.spec, config.data, config.training.batch_size, config.seed, weights)
-    objective.compile(optimizers.build(config.optimizer, config.training.epochs * batches.steps), config.training)
+    batches = input_pipeline.TrainingFeed(
+        data.train, data.spec, config.data, config.training.batch_size, config.seed, weights
+    )
+    objective.compile(build_optimizer(config.optimizer, config.training.epochs * batches.steps), config.training)
     return inspection.inspect(Setup(config, data, objective, batches))
 
 
@@ -148,6 +150,6 @@ def test_the_points_of_tasks_are_held_against_the_loss_of_their_label(root, last
 
 
 def test_every_preset_is_looked_at():
-    every = {f"{path.parent.name}/{path.stem}" for path in composition.PRESETS.glob("*/*.yaml")}
-    about_a_model = {name for name in every if not name.startswith("registry/")}
+    groups = [group for group in (*composition.PRESET_GROUPS, "experiment") if group != "registry"]
+    about_a_model = {f"{group}/{name}" for group in groups for name in composition.choices(group)}
     assert about_a_model == PRESETS.keys() | LEFT_OUT

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from keras import layers
 
-from pipeline.config import EarlyStopping, Plateau, Tape
 from pipeline.preflight.inspection import inspect
 from pipeline.spec import class_label
+from pipeline.training.options import EarlyStopping, Plateau
+from pipeline.training.tape import Tape
 
 
 def head():

@@ -10,14 +10,21 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from pipeline import config as c
-from pipeline.data import feed
+from pipeline.config import Config
+from pipeline.data import input_pipeline
+from pipeline.data.sources.digits import Digits
 from pipeline.errors import ConfigError
-from pipeline.models.build import build
+from pipeline.layers.build import build
+from pipeline.models.mlp import Mlp
+from pipeline.objectives.supervised import SupervisedOptions
 from pipeline.preflight import catalogue, determinism, inspection, memory
 from pipeline.preflight.setup import Setup
-from pipeline.training import checkpoints, optimizers
-from pipeline.training.objectives.supervised import Supervised
+from pipeline.training import checkpoints
+from pipeline.training.fit import Fit
+from pipeline.training.optimizer import build_optimizer
+from pipeline.training.options import EarlyStopping, Optimizer
+from pipeline.training.supervised import Supervised
+from pipeline.training.tape import Tape
 
 
 class Unseeded(layers.Layer):
@@ -119,14 +126,14 @@ def test_looking_twice_finds_the_same(prepared):
 def trained(data, look, **model):
     keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(0)
-    built = build(c.Mlp(**model), data.spec, lambda name: feed.feature_batches(data.train, data.spec, name))
-    objective = Supervised(c.Supervised(), data.spec, built)
-    batches = feed.TrainingFeed(data.train, data.spec, c.Digits(), 64, 0)
-    training = c.Fit(epochs=2, tensorboard=False)
-    optimizer = c.Optimizer("Adam", {"learning_rate": 0.001})
-    objective.compile(optimizers.build(optimizer, 2 * batches.steps), training)
+    built = build(Mlp(**model), data.spec, lambda name: input_pipeline.feature_batches(data.train, data.spec, name))
+    objective = Supervised(SupervisedOptions(), data.spec, built)
+    batches = input_pipeline.TrainingFeed(data.train, data.spec, Digits(), 64, 0)
+    training = Fit(epochs=2, tensorboard=False)
+    optimizer = Optimizer("Adam", {"learning_rate": 0.001})
+    objective.compile(build_optimizer(optimizer, 2 * batches.steps), training)
     if look:
-        config = c.Config(data=c.Digits(), model=c.Mlp(), optimizer=optimizer, objective=c.Supervised(),
+        config = Config(data=Digits(), model=Mlp(), optimizer=optimizer, objective=SupervisedOptions(),
                           training=training)  # fmt: skip
         inspection.inspect(Setup(config, data, objective, batches))
     built.fit(batches.batches(0), epochs=2, shuffle=False, verbose=0)
@@ -250,7 +257,7 @@ def look(setup):
 
 def test_everything_is_told_at_once_as_one_config_error(prepared):
     setup = prepared([layers.Dense(3)], loss="SparseCategoricalCrossentropy", batch_size=7,
-                     early_stopping=c.EarlyStopping(9, "val_los"))  # fmt: skip
+                     early_stopping=EarlyStopping(9, "val_los"))  # fmt: skip
     with pytest.raises(ConfigError) as raised:
         look(setup)
     assert raised.value.status == 2
@@ -297,14 +304,14 @@ class OfNothing(Supervised):
 
 
 def test_shapes_that_do_not_fit_inside_an_objective_are_told_with_its_name_and_line(found):
-    told = found([layers.Dense(3, "softmax")], objective=WrongShape, engine=c.Tape)["step-fails"]
+    told = found([layers.Dense(3, "softmax")], objective=WrongShape, engine=Tape)["step-fails"]
     assert "objective supervised, supervised update" in told.place
     for words in ("outputs - wanted", "3 and 7", "test_preflight_trial.py, line", "x (16, 4) float32", "y (16,)"):
         assert words in told.found
 
 
 def test_a_loss_that_depends_on_no_variable_is_told_with_the_variable(found):
-    told = found([layers.Dense(3, "softmax", name="only")], objective=OfNothing, engine=c.Tape)["takes-no-part"]
+    told = found([layers.Dense(3, "softmax", name="only")], objective=OfNothing, engine=Tape)["takes-no-part"]
     assert "only/" in told.place and told.is_error
 
 

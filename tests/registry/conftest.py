@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import Registry
 from pipeline.registry import store
+from pipeline.registry.options import Registry
 
 PASSWORD = "a passw0rd: ü'\\ %s"
 

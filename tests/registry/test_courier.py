@@ -10,9 +10,11 @@ import pytest
 import sqlalchemy as sa
 from written_runs import beginning, write_run
 
-from pipeline.commands.recording import Recorder
-from pipeline.config import Config, Registry, Run
+from pipeline.config import Config
 from pipeline.registry import courier, ingestion, journal, store, tables, verification
+from pipeline.registry.options import Registry
+from pipeline.runs.options import Run
+from pipeline.runs.recorder import Recorder
 
 
 def recorder(registry, root, name="a", patience=60.0):

@@ -13,9 +13,9 @@ import pytest
 import sqlalchemy as sa
 from written_runs import FINGERPRINT, beginning, environment, judge, score, write_run
 
-from pipeline.config import Registry
 from pipeline.errors import RegistryError
 from pipeline.registry import ingestion, journal, store, tables, verification
+from pipeline.registry.options import Registry
 
 HERE = Path(__file__).parent
 
@@ -281,7 +281,6 @@ def store_config():
 
 KILLED = """
 import os, sys, time
-from pipeline.config import Registry
 from pipeline.registry import ingestion, journal, store, verification
 engine = store.connect(Registry(url=sys.argv[1]), "")
 kept = journal.Journal(sys.argv[2])

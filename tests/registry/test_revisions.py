@@ -13,9 +13,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from written_runs import write_run
 
-from pipeline.config import Registry
 from pipeline.errors import RegistryError
 from pipeline.registry import ingestion, store, tables, verification
+from pipeline.registry.options import Registry
 
 
 def test_the_newest_revision_is_the_one_that_jobs_hold_to():

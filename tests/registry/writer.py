@@ -5,10 +5,10 @@ from pathlib import Path
 
 from written_runs import beginning
 
-from pipeline.config import Registry
 from pipeline.registry import store
 from pipeline.registry.courier import Courier
 from pipeline.registry.journal import BEGIN, END, EPOCH, NAME, Journal
+from pipeline.registry.options import Registry
 
 url, root, name, epochs = sys.argv[1:]
 config = Registry(url=None if url == "null" else url, patience=300)

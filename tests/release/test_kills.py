@@ -16,7 +16,7 @@ from itertools import count
 
 import pytest
 
-from pipeline.__main__ import main
+from pipeline.cli.main import main
 
 COMMON = [
     *("registry.url=none", "training.tensorboard=false", "evaluation.resamples=100"),

@@ -3,9 +3,9 @@
 import pytest
 import tensorflow as tf
 
-from pipeline.config import Hardware
 from pipeline.errors import EnvironmentMismatch
 from pipeline.runtime import devices
+from pipeline.runtime.options import Hardware
 
 without_gpu = pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="this machine has a GPU")
 

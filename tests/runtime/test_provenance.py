@@ -5,7 +5,7 @@ import re
 import pytest
 
 from pipeline.errors import EnvironmentMismatch
-from pipeline.runtime import provenance
+from pipeline.runs import identity
 
 MADE_OF = {
     "lock": {"sha256": "abc", "drift": []},
@@ -27,8 +27,8 @@ BEFORE = MADE_OF | {"mixed": ["python: 3.11 then, 3.12 now"]}
 )
 def test_a_run_goes_on_with_other_code_or_packages_only_where_that_is_allowed_and_is_marked(other, named):
     with pytest.raises(EnvironmentMismatch, match=re.escape(named)):
-        provenance.mixed("run", BEFORE, MADE_OF | other, allowed=False)
-    before, marked = provenance.mixed("run", BEFORE, MADE_OF | other, allowed=True)
+        identity.mixed("run", BEFORE, MADE_OF | other, allowed=False)
+    before, marked = identity.mixed("run", BEFORE, MADE_OF | other, allowed=True)
     assert before == "python: 3.11 then, 3.12 now" and marked.startswith(named)
 
 
@@ -37,7 +37,7 @@ def test_a_reader_is_told_which_packages_were_not_as_locked():
         {"package": "numpy", "locked": "2.1", "installed": "2.0"},
         {"package": "h5py", "locked": "3.14", "installed": None},
     ]
-    assert provenance.notes({"lock": {"drift": drift}}) == [
+    assert identity.notes({"lock": {"drift": drift}}) == [
         "Trained with numpy 2.0; locked is 2.1.",
         "Trained with h5py not installed; locked is 3.14.",
     ]
@@ -45,4 +45,4 @@ def test_a_reader_is_told_which_packages_were_not_as_locked():
 
 def test_a_run_goes_on_with_another_processor_and_is_marked():
     other = MADE_OF | {"cpu": {"model": "slow"}, "hostname": "two"}
-    assert provenance.mixed("run", BEFORE, other, allowed=False)[1:] == ['cpu.model: "fast" then, "slow" now']
+    assert identity.mixed("run", BEFORE, other, allowed=False)[1:] == ['cpu.model: "fast" then, "slow" now']

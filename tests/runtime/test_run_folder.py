@@ -10,23 +10,35 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import config as c
+from pipeline.config import Config
+from pipeline.data.options import Split
+from pipeline.data.sources.digits import Digits
 from pipeline.errors import RunError
-from pipeline.runtime import provenance, run_folder
+from pipeline.evaluation.options import Evaluation
+from pipeline.models.cnn import Cnn
+from pipeline.models.mlp import Mlp
+from pipeline.objectives.supervised import SupervisedOptions
+from pipeline.runs import folder as run_folder
+from pipeline.runs import identity
+from pipeline.runs.options import Run
+from pipeline.runtime.options import Environment, Hardware
+from pipeline.training.fit import Fit
+from pipeline.training.options import Checkpoints, EarlyStopping, Optimizer
+from pipeline.training.tape import Tape
 
 COSINE = {"class_name": "CosineDecay", "config": {"initial_learning_rate": 0.01}}
 
 
 def configured(root, name=None, **parts):
-    parts = {"data": c.Digits(), "model": c.Mlp(), "objective": c.Supervised(), "training": c.Fit(), **parts}
-    return c.Config(**{"optimizer": c.Optimizer("Adam", {"learning_rate": 0.01}), **parts}, run=c.Run(name, str(root)))
+    parts = {"data": Digits(), "model": Mlp(), "objective": SupervisedOptions(), "training": Fit(), **parts}
+    return Config(**{"optimizer": Optimizer("Adam", {"learning_rate": 0.01}), **parts}, run=Run(name, str(root)))
 
 
 def begun(config, status):
     """The folder that is chosen for a config, as `train` leaves it."""
     folder, _ = run_folder.choose(config)
     folder.mkdir(parents=True)
-    run_folder.write(folder, "environment.json", {"identity": provenance.identity(config)})
+    run_folder.write(folder, "environment.json", {"identity": identity.identity(config)})
     run_folder.write(folder, "result.json", {"status": status})
     return folder
 
@@ -49,9 +61,9 @@ def test_a_named_run_that_is_unfinished_is_continued(tmp_path, status):
 def test_an_unfinished_run_is_not_continued_where_that_is_not_wanted(tmp_path, status):
     begun(configured(tmp_path, "mine"), status)
     with pytest.raises(RunError, match=r"training\.resume=never"):
-        run_folder.choose(configured(tmp_path, "mine", training=c.Fit(resume="never")))
+        run_folder.choose(configured(tmp_path, "mine", training=Fit(resume="never")))
     begun(configured(tmp_path), status)
-    folder, finished = run_folder.choose(configured(tmp_path, training=c.Fit(resume="never")))
+    folder, finished = run_folder.choose(configured(tmp_path, training=Fit(resume="never")))
     assert (folder.name, finished) == ("digits-mlp-2", False)
 
 
@@ -64,7 +76,7 @@ def test_a_named_run_that_is_finished_is_left_alone(tmp_path):
 @pytest.mark.parametrize("status", ["interrupted", "finished"])
 def test_a_named_run_of_another_config_is_refused_listing_what_differs(tmp_path, status):
     begun(configured(tmp_path, "mine"), status)
-    other = configured(tmp_path, "mine", model=c.Mlp(hidden=[7]), training=c.Tape(batch_size=5))
+    other = configured(tmp_path, "mine", model=Mlp(hidden=[7]), training=Tape(batch_size=5))
     with pytest.raises(RunError) as raised:
         run_folder.choose(other)
     assert raised.value.status == 2
@@ -79,12 +91,12 @@ def test_a_named_run_of_another_config_is_refused_listing_what_differs(tmp_path,
 @pytest.mark.parametrize(
     "parts",
     [
-        {"training": c.Fit(epochs=99)},
-        {"training": c.Fit(tensorboard=False, resume="auto", checkpoints=c.Checkpoints(keep=7))},
-        {"evaluation": c.Evaluation(bins=7)},
+        {"training": Fit(epochs=99)},
+        {"training": Fit(tensorboard=False, resume="auto", checkpoints=Checkpoints(keep=7))},
+        {"evaluation": Evaluation(bins=7)},
         {"device": "cpu"},
-        {"hardware": c.Hardware(memory_growth=False)},
-        {"environment": c.Environment(allow_drift=True)},
+        {"hardware": Hardware(memory_growth=False)},
+        {"environment": Environment(allow_drift=True)},
     ],
 )
 def test_what_does_not_decide_the_weights_may_differ(tmp_path, parts):
@@ -97,12 +109,12 @@ def test_what_does_not_decide_the_weights_may_differ(tmp_path, parts):
     [
         {"seed": 1},
         {"determinism": "relaxed"},
-        {"hardware": c.Hardware(threads=3)},
-        {"hardware": c.Hardware(tf32=True)},
-        {"data": c.Digits(split=c.Split(seed=1))},
-        {"training": c.Fit(early_stopping=c.EarlyStopping(patience=2))},
-        {"objective": c.Supervised(class_weight="balanced")},
-        {"optimizer": c.Optimizer("Adam", {"learning_rate": 0.02})},
+        {"hardware": Hardware(threads=3)},
+        {"hardware": Hardware(tf32=True)},
+        {"data": Digits(split=Split(seed=1))},
+        {"training": Fit(early_stopping=EarlyStopping(patience=2))},
+        {"objective": SupervisedOptions(class_weight="balanced")},
+        {"optimizer": Optimizer("Adam", {"learning_rate": 0.02})},
     ],
 )
 def test_what_decides_the_weights_may_not_differ(tmp_path, parts):
@@ -112,10 +124,10 @@ def test_what_decides_the_weights_may_not_differ(tmp_path, parts):
 
 
 def test_the_length_of_a_run_decides_the_weights_where_a_schedule_follows_it(tmp_path):
-    optimizer = c.Optimizer("Adam", {"learning_rate": COSINE})
-    begun(configured(tmp_path, "mine", optimizer=optimizer, training=c.Fit(epochs=5)), "interrupted")
+    optimizer = Optimizer("Adam", {"learning_rate": COSINE})
+    begun(configured(tmp_path, "mine", optimizer=optimizer, training=Fit(epochs=5)), "interrupted")
     with pytest.raises(RunError, match=r"training\.epochs: 5 then, 6 now"):
-        run_folder.choose(configured(tmp_path, "mine", optimizer=optimizer, training=c.Fit(epochs=6)))
+        run_folder.choose(configured(tmp_path, "mine", optimizer=optimizer, training=Fit(epochs=6)))
 
 
 # ---- unnamed runs ----------------------------------------------------------------------------------------------------
@@ -124,7 +136,7 @@ def test_the_length_of_a_run_decides_the_weights_where_a_schedule_follows_it(tmp
 def test_an_unnamed_run_is_called_after_data_and_model_and_counted(tmp_path):
     names = [begun(configured(tmp_path), "finished").name for _ in range(11)]
     assert names == [f"digits-mlp-{number}" for number in range(1, 12)]
-    assert begun(configured(tmp_path, model=c.Cnn()), "finished").name == "digits-cnn-1"
+    assert begun(configured(tmp_path, model=Cnn()), "finished").name == "digits-cnn-1"
 
 
 def test_an_unnamed_run_goes_on_with_the_newest_if_it_is_unfinished_and_the_same(tmp_path):
@@ -152,7 +164,7 @@ def test_a_folder_that_only_looks_like_a_numbered_run_is_not_counted(tmp_path):
 HOLD = """
 import sys
 from pathlib import Path
-from pipeline.runtime import run_folder
+from pipeline.runs import folder as run_folder
 with run_folder.held(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
@@ -259,7 +271,7 @@ def test_a_run_that_another_process_finished_meanwhile_is_not_gone_on_with(tmp_p
     folder, _ = run_folder.choose(config)
     folder.mkdir()
     run_folder.confirm(folder, config)
-    run_folder.write(folder, "environment.json", {"identity": provenance.identity(config)})
+    run_folder.write(folder, "environment.json", {"identity": identity.identity(config)})
     run_folder.write(folder, "result.json", {"status": "finished", "asked_epochs": config.training.epochs})
     with pytest.raises(RunError, match="another process took this run"):
         run_folder.confirm(folder, config)
@@ -269,7 +281,7 @@ def test_a_finished_run_is_not_said_to_be_finished_for_other_epochs(tmp_path):
     config = configured(tmp_path, "x")
     folder, _ = run_folder.choose(config)
     folder.mkdir()
-    run_folder.write(folder, "environment.json", {"identity": provenance.identity(config)})
+    run_folder.write(folder, "environment.json", {"identity": identity.identity(config)})
     run_folder.write(folder, "result.json", {"status": "finished", "asked_epochs": config.training.epochs + 1})
     with pytest.raises(RunError, match=f"expected training.epochs={config.training.epochs + 1}"):
         run_folder.choose(config)

@@ -7,14 +7,19 @@ from dataclasses import dataclass, replace
 import keras
 import pytest
 
-from pipeline import config as c
-from pipeline.data import feed, splits
+from pipeline.config import Config
+from pipeline.data import input_pipeline, splits
+from pipeline.data.sources.digits import Digits
 from pipeline.errors import Stopped
+from pipeline.models.mlp import Mlp
+from pipeline.objectives.supervised import SupervisedOptions
 from pipeline.runtime.signals import StopRequest
-from pipeline.training import callbacks, checkpoints, engines, optimizers
-from pipeline.training.objectives import build as objectives
+from pipeline.training import building as objectives
+from pipeline.training import callbacks, checkpoints
+from pipeline.training.optimizer import build_optimizer
+from pipeline.training.options import Optimizer
 
-ADAM = c.Optimizer("Adam", {"learning_rate": 0.01, "epsilon": 1e-7})
+ADAM = Optimizer("Adam", {"learning_rate": 0.01, "epsilon": 1e-7})
 
 
 @dataclass
@@ -55,11 +60,11 @@ def run(folder, config, stop_at=None, watchers=()):
     data = splits.load(config.data)
     model = objectives.initial_model(config, data.spec, data.train)
     batch_size = config.training.batch_size
-    total = config.training.epochs * feed.count_steps(data.train, config.data, batch_size)
+    total = config.training.epochs * input_pipeline.count_steps(data.train, config.data, batch_size)
     objective = objectives.build(config, data, model, total)
     weights = objective.class_weights(data.train.labels)
-    training_feed = feed.TrainingFeed(data.train, data.spec, config.data, batch_size, config.seed, weights)
-    objective.compile(optimizers.build(config.optimizer, total), config.training)
+    training_feed = input_pipeline.TrainingFeed(data.train, data.spec, config.data, batch_size, config.seed, weights)
+    objective.compile(build_optimizer(config.optimizer, total), config.training)
 
     folder.mkdir(exist_ok=True)
     state, _ = checkpoints.newest(folder)
@@ -70,9 +75,17 @@ def run(folder, config, stop_at=None, watchers=()):
         objective, folder, config.training.checkpoints, config.training.epochs, training_feed.steps, stop, others,
         state, time.monotonic() - state.seconds,
     )  # fmt: skip
-    validation = data.validation and feed.ordered_batches(data.validation, data.spec, config.data, batch_size)
+    validation = data.validation and input_pipeline.ordered_batches(data.validation, data.spec, config.data, batch_size)
     used = [*watchers, *([AskToStop(stop, *stop_at)] if stop_at else []), *others]
-    engines.run(config, folder, objective, training_feed, validation, used, checkpointer, verbose=0)
+    config.training.train(
+        objective,
+        training_feed,
+        validation=validation,
+        callbacks=used,
+        checkpointer=checkpointer,
+        verbose=0,
+        folder=folder,
+    )
     return Result(
         model,
         checkpoints.weights_digest(model),
@@ -115,12 +128,14 @@ def configured():
     """A function from what matters to a test to a whole Config, for either engine."""
 
     def config(engine, data=None, model=None, optimizer=ADAM, objective=None, seed=0, **training):
-        return c.Config(
-            data=data or c.Digits(),
-            model=model or c.Mlp(hidden=[16], dropout=0.2),
+        return Config(
+            data=data or Digits(),
+            model=model or Mlp(hidden=[16], dropout=0.2),
             optimizer=replace(optimizer, config=dict(optimizer.config)),
-            objective=objective or c.Supervised(),
-            training=engine(**{"epochs": 3, "batch_size": 100, "tensorboard": False, **training}),
+            objective=objective or SupervisedOptions(),
+            training=engine(
+                **{"epochs": 3, "batch_size": 100, "steps_per_execution": 1, "tensorboard": False, **training}
+            ),
             seed=seed,
         )
 

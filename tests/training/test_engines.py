@@ -4,28 +4,39 @@ import math
 
 import pytest
 
-from pipeline import config as c
+from pipeline.data.sources.csv import Csv
+from pipeline.data.sources.japanese_vowels import JapaneseVowels
+from pipeline.models.cnn import Cnn
+from pipeline.models.gru import Gru
+from pipeline.models.mlp import Mlp
+from pipeline.models.residual_cnn import ResidualCnn
+from pipeline.models.tabular import Tabular
+from pipeline.models.transformer import Transformer
+from pipeline.objectives.supervised import SupervisedOptions
+from pipeline.training.fit import Fit
+from pipeline.training.options import EarlyStopping, Optimizer, Plateau
+from pipeline.training.tape import Tape
 
 PER_COLUMN = [{"class_name": "Normalization", "config": {"axis": -1}}]
-CNN = c.Cnn(filters=[4], normalize=True, dropout=0.3, preprocessing=PER_COLUMN)
-GRU = c.Gru(units=[8], dropout=0.2, preprocessing=PER_COLUMN)
+CNN = Cnn(filters=[4], normalize=True, dropout=0.3, preprocessing=PER_COLUMN)
+GRU = Gru(units=[8], dropout=0.2, preprocessing=PER_COLUMN)
 COSINE = {"class_name": "CosineDecay", "config": {"initial_learning_rate": 0.01}}
-VOWELS = {"data": c.JapaneseVowels(), "batch_size": 64}
+VOWELS = {"data": JapaneseVowels(), "batch_size": 64}
 
 
 def adam(**config):
-    return c.Optimizer("Adam", {"learning_rate": 0.01, "epsilon": 1e-7, **config})
+    return Optimizer("Adam", {"learning_rate": 0.01, "epsilon": 1e-7, **config})
 
 
 def sgd(**config):
-    return c.Optimizer("SGD", {"learning_rate": 0.05, "momentum": 0.9, **config})
+    return Optimizer("SGD", {"learning_rate": 0.05, "momentum": 0.9, **config})
 
 
 EARLY = {
     "optimizer": sgd(learning_rate=0.5),
     "epochs": 30,
-    "early_stopping": c.EarlyStopping(patience=3),
-    "plateau": c.Plateau(patience=1, factor=0.5),
+    "early_stopping": EarlyStopping(patience=3),
+    "plateau": Plateau(patience=1, factor=0.5),
 }
 ALIKE = {
     "dropout, a cosine schedule, several steps a call and a short last one": {
@@ -38,16 +49,16 @@ ALIKE = {
 ALIKE_SLOW = {
     "averaged, accumulated and clipped": {"optimizer": adam(use_ema=True, gradient_accumulation_steps=2, clipnorm=0.1)},
     "early stopping and a plateau": EARLY,
-    "dense layers": {"model": c.Mlp(hidden=[16])},
+    "dense layers": {"model": Mlp(hidden=[16])},
     "mixed bfloat16": {"precision": "mixed_bfloat16"},
-    "balanced classes": {"objective": c.Supervised(class_weight="balanced")},
-    "an attention encoder": {"model": c.Transformer(depth=1, width=8, heads=2, preprocessing=PER_COLUMN), **VOWELS},
-    "residual blocks": {"model": c.ResidualCnn(filters=[4, 8], preprocessing=PER_COLUMN)},
+    "balanced classes": {"objective": SupervisedOptions(class_weight="balanced")},
+    "an attention encoder": {"model": Transformer(depth=1, width=8, heads=2, preprocessing=PER_COLUMN), **VOWELS},
+    "residual blocks": {"model": ResidualCnn(filters=[4, 8], preprocessing=PER_COLUMN)},
     "averaged weights": {"optimizer": adam(use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=7)},
     "accumulated gradients": {"optimizer": adam(gradient_accumulation_steps=4)},
     "clipped by the whole norm": {"optimizer": adam(global_clipnorm=0.05)},
     "one step a call more than there are": {"steps_per_execution": 50},
-    "decayed weights": {"optimizer": c.Optimizer("AdamW", {"learning_rate": 0.01, "weight_decay": 0.1})},
+    "decayed weights": {"optimizer": Optimizer("AdamW", {"learning_rate": 0.01, "weight_decay": 0.1})},
     "recurrent, mixed float16, several steps a call": {
         "model": GRU, "precision": "mixed_float16", "steps_per_execution": 3, "epochs": 4, **VOWELS,
     },
@@ -55,7 +66,7 @@ ALIKE_SLOW = {
 
 
 def both(train, configured, case):
-    return [train(configured(engine, **case)) for engine in (c.Fit, c.Tape)]
+    return [train(configured(engine, **case)) for engine in (Fit, Tape)]
 
 
 def alike(train, configured, case):
@@ -83,32 +94,32 @@ def test_both_engines_give_the_same_bits_at_length(train, configured, case):
 def test_several_labels_are_learned_alike_by_both_engines(train, configured, tmp_path):
     lines = [f"{row % 7},{'ab'[row % 2]},{'xyz'[row % 3]},{'pq'[row % 7 > 3]}" for row in range(300)]
     (tmp_path / "t.csv").write_text("\n".join(["size,town,kind,label", *lines]) + "\n")
-    data = c.Csv(path=str(tmp_path / "t.csv"), numeric=["size"], categorical=["town"], labels=["kind", "label"])
-    case = {"data": data, "model": c.Tabular(hidden=[6]), "objective": c.Supervised(class_weight="balanced")}
+    data = Csv(path=str(tmp_path / "t.csv"), numeric=["size"], categorical=["town"], labels=["kind", "label"])
+    case = {"data": data, "model": Tabular(hidden=[6]), "objective": SupervisedOptions(class_weight="balanced")}
     fit, tape = both(train, configured, case)
     assert fit.digest == tape.digest and fit.history == tape.history
     assert {"loss", "kind_loss", "label_loss", "kind_accuracy", "label_accuracy"} < set(fit.history[-1])
 
 
-@pytest.mark.parametrize("engine", [c.Fit, pytest.param(c.Tape, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("engine", [Fit, pytest.param(Tape, marks=pytest.mark.slow)])
 def test_a_seed_repeats_a_run_and_zero_is_a_seed_like_any_other(train, configured, engine):
     zero, again, one = (train(configured(engine, seed=seed)).digest for seed in (0, 0, 1))
     assert zero == again != one
 
 
-@pytest.mark.parametrize("engine", [c.Fit, pytest.param(c.Tape, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("engine", [Fit, pytest.param(Tape, marks=pytest.mark.slow)])
 def test_early_stopping_ends_with_the_weights_of_the_best_epoch(train, configured, engine):
     stopped = train(configured(engine, **EARLY))
     losses = [row["val_loss"] for row in stopped.history]
     assert len(losses) < EARLY["epochs"]
     assert stopped.kept_epoch == losses.index(min(losses)) + 1 == len(losses) - EARLY["early_stopping"].patience
-    best = train(configured(engine, **{**EARLY, "epochs": stopped.kept_epoch, "early_stopping": c.EarlyStopping()}))
+    best = train(configured(engine, **{**EARLY, "epochs": stopped.kept_epoch, "early_stopping": EarlyStopping()}))
     assert stopped.digest == best.digest
 
 
 @pytest.mark.slow
 def test_a_plateau_lowers_the_learning_rate_after_each_epoch_without_a_better_loss(train, configured):
-    history = train(configured(c.Tape, **EARLY)).history
+    history = train(configured(Tape, **EARLY)).history
     best, rate = math.inf, 0.5
     for row in history:
         assert row["learning_rate"] == rate
@@ -121,5 +132,5 @@ def test_a_plateau_lowers_the_learning_rate_after_each_epoch_without_a_better_lo
 @pytest.mark.parametrize("warmup", [{}, {"warmup_target": 0.05, "warmup_steps": 13}])
 def test_a_schedule_without_a_length_ends_with_the_run(train, configured, warmup):
     rate = {"class_name": "CosineDecay", "config": {"initial_learning_rate": 0.01, "alpha": 0.0, **warmup}}
-    rates = [row["learning_rate"] for row in train(configured(c.Tape, optimizer=adam(learning_rate=rate))).history]
+    rates = [row["learning_rate"] for row in train(configured(Tape, optimizer=adam(learning_rate=rate))).history]
     assert rates[-1] < 1e-8 < rates[-2]

@@ -6,9 +6,11 @@ import sys
 import numpy as np
 import pytest
 
-from pipeline import config as c
 from pipeline.errors import RunError
 from pipeline.training import checkpoints, gradients
+from pipeline.training.fit import Fit
+from pipeline.training.options import Checkpoints
+from pipeline.training.tape import Tape
 
 TINY = ["training.epochs=6", "model.hidden=[8]", "training.tensorboard=false", "registry.url=none", "run.name=mine"]
 
@@ -71,7 +73,7 @@ def test_a_folder_that_may_only_be_read_keeps_its_checkpoints(small_disk):
     assert whole(folder) == before
 
 
-@pytest.mark.parametrize("engine", [c.Fit, c.Tape])
+@pytest.mark.parametrize("engine", [Fit, Tape])
 def test_a_training_stops_at_a_checkpoint_that_cannot_be_written(training_run, configured, small_disk, engine):
     folder, fill = small_disk
     training_run(folder, configured(engine, epochs=1))
@@ -88,8 +90,8 @@ def test_a_training_that_is_told_to_goes_on_without_its_checkpoints(
     training_run, train, configured, small_disk, capsys
 ):
     folder, fill = small_disk
-    config = configured(c.Fit, checkpoints=c.Checkpoints(on_error="continue"))
-    training_run(folder, configured(c.Fit, epochs=1))
+    config = configured(Fit, checkpoints=Checkpoints(on_error="continue"))
+    training_run(folder, configured(Fit, epochs=1))
     before = whole(folder)
     (folder / "metrics.jsonl").write_bytes(b"")  # what the test's own harness reads at the end
     fill()

@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline import config as c
 from pipeline.errors import ConfigError, Stopped
+from pipeline.models.mlp import Mlp
 from pipeline.training import gradients
+from pipeline.training.options import Optimizer
+from pipeline.training.tape import GradientLog, Tape
 
-PLAIN_SGD = c.Optimizer("SGD", {"learning_rate": 0.1, "momentum": 0.0})
+PLAIN_SGD = Optimizer("SGD", {"learning_rate": 0.1, "momentum": 0.0})
 
 
 def looks(every):
-    return c.Gradients(every=every, histograms=False)
+    return GradientLog(every=every, histograms=False)
 
 
 def lines(folder):
@@ -26,21 +28,21 @@ def lines(folder):
 
 
 def test_looking_at_gradients_leaves_no_trace_in_the_weights(training_run, configured, tmp_path):
-    case = {"model": c.Mlp(hidden=[16], dropout=0.2), "steps_per_execution": 5}
-    unwatched = training_run(tmp_path / "unwatched", configured(c.Tape, **case))
-    watched = training_run(tmp_path / "watched", configured(c.Tape, **case, gradients=looks(every=4)))
+    case = {"model": Mlp(hidden=[16], dropout=0.2), "steps_per_execution": 5}
+    unwatched = training_run(tmp_path / "unwatched", configured(Tape, **case))
+    watched = training_run(tmp_path / "watched", configured(Tape, **case, gradients=looks(every=4)))
     assert (watched.digest, watched.history) == (unwatched.digest, unwatched.history)
 
 
 def test_every_nth_step_of_the_run_is_looked_at_the_first_among_them(training_run, configured, tmp_path):
-    done = training_run(tmp_path / "run", configured(c.Tape, steps_per_execution=5, gradients=looks(every=4)))
+    done = training_run(tmp_path / "run", configured(Tape, steps_per_execution=5, gradients=looks(every=4)))
     steps = [line["step"] for line in lines(tmp_path / "run")]
     assert steps == list(range(1, 3 * done.per_epoch + 1, 4))
 
 
 @pytest.mark.slow
 def test_a_run_that_goes_on_has_the_lines_of_one_left_alone(training_run, configured, tmp_path):
-    config = configured(c.Tape, gradients=looks(every=5))
+    config = configured(Tape, gradients=looks(every=5))
     training_run(tmp_path / "alone", config)
     with pytest.raises(Stopped):
         training_run(tmp_path / "stopped", config, stop_at=(2, 7))
@@ -51,7 +53,7 @@ def test_a_run_that_goes_on_has_the_lines_of_one_left_alone(training_run, config
 
 
 def test_under_plain_descent_a_move_is_the_gradient_times_the_learning_rate(training_run, configured, tmp_path):
-    config = configured(c.Tape, optimizer=PLAIN_SGD, model=c.Mlp(hidden=[8]), epochs=1, gradients=looks(every=1))
+    config = configured(Tape, optimizer=PLAIN_SGD, model=Mlp(hidden=[8]), epochs=1, gradients=looks(every=1))
     training_run(tmp_path / "run", config)
     first = lines(tmp_path / "run")[0]["updates"]["supervised"]
     assert first["norm"] == pytest.approx(math.hypot(*(norm for norm, _ in first["layers"].values())), rel=1e-5)
@@ -76,7 +78,7 @@ class _Update:
 
 def test_the_first_step_that_is_not_finite_is_named_with_its_variable(training_run, configured, tmp_path):
     wild = replace(PLAIN_SGD, config={"learning_rate": 1e30, "momentum": 0.0})
-    config = configured(c.Tape, optimizer=wild, steps_per_execution=5)
+    config = configured(Tape, optimizer=wild, steps_per_execution=5)
     with pytest.raises(ConfigError, match=r"epoch 1, step \d: expected finite .* (loss|gradient of)") as refused:
         training_run(tmp_path / "run", config)
     assert "learning_rate" in str(refused.value)

@@ -2,21 +2,27 @@
 
 import pytest
 
-from pipeline import config as c
-from pipeline.data import feed
-from pipeline.models.build import build
+from pipeline.data import input_pipeline
+from pipeline.layers.build import build
+from pipeline.models.cnn import Cnn
+from pipeline.models.gru import Gru
+from pipeline.models.mlp import Mlp
+from pipeline.models.residual_cnn import ResidualCnn
+from pipeline.models.transformer import Transformer
 from pipeline.training import jit
+from pipeline.training.fit import Fit
+from pipeline.training.tape import Tape
 
-AUTO = c.Tape(jit="auto", steps_per_execution=8)
+AUTO = Tape(jit="auto", steps_per_execution=8)
 
 
 def built(model, data):
-    return build(model, data.spec, lambda name: feed.feature_batches(data.train, data.spec, name))
+    return build(model, data.spec, lambda name: input_pipeline.feature_batches(data.train, data.spec, name))
 
 
 @pytest.mark.parametrize(
     ("model", "gains"),
-    [(c.Mlp(), True), (c.Mlp(dropout=0.1), False), (c.Cnn(filters=[4]), False), (c.ResidualCnn(filters=[4]), False)],
+    [(Mlp(), True), (Mlp(dropout=0.1), False), (Cnn(filters=[4]), False), (ResidualCnn(filters=[4]), False)],
     ids=["dense layers", "dropout", "convolutions", "residual blocks"],
 )
 def test_auto_compiles_on_a_cpu_what_consists_of_layers_that_gain(digits, model, gains):
@@ -24,30 +30,30 @@ def test_auto_compiles_on_a_cpu_what_consists_of_layers_that_gain(digits, model,
 
 
 def test_auto_compiles_recurrent_layers_with_dropout_on_a_cpu_and_leaves_attention_alone(vowels):
-    assert jit.chosen(AUTO, built(c.Gru(units=[4], bidirectional=True, dropout=0.2), vowels)) is True
-    assert jit.chosen(AUTO, built(c.Transformer(depth=1, width=8, heads=2), vowels)) is False
+    assert jit.chosen(AUTO, built(Gru(units=[4], bidirectional=True, dropout=0.2), vowels)) is True
+    assert jit.chosen(AUTO, built(Transformer(depth=1, width=8, heads=2), vowels)) is False
 
 
 def test_auto_does_not_compile_for_fit_nor_for_a_step_a_call(digits):
-    model = built(c.Mlp(), digits)
-    assert not jit.chosen(c.Fit(jit="auto", steps_per_execution=8), model)
-    assert not jit.chosen(c.Tape(jit="auto", steps_per_execution=1), model)
+    model = built(Mlp(), digits)
+    assert not jit.chosen(Fit(jit="auto", steps_per_execution=8), model)
+    assert not jit.chosen(Tape(jit="auto", steps_per_execution=1), model)
 
 
 def test_never_and_always_are_what_they_say(digits):
-    for model in (built(c.Mlp(), digits), built(c.Cnn(filters=[4]), digits)):
-        assert jit.chosen(c.Tape(jit="always"), model)
-        assert not jit.chosen(c.Tape(jit="never"), model)
+    for model in (built(Mlp(), digits), built(Cnn(filters=[4]), digits)):
+        assert jit.chosen(Tape(jit="always"), model)
+        assert not jit.chosen(Tape(jit="never"), model)
 
 
 @pytest.mark.slow
 def test_stacked_steps_have_the_bits_of_steps_by_themselves(train, configured):
     # 13 steps an epoch, the last one short: stacks of 5, and of all that are full; 1 has no stack
-    digests = {train(configured(c.Tape, jit="always", steps_per_execution=stride)).digest for stride in (1, 5, 32)}
+    digests = {train(configured(Tape, jit="always", steps_per_execution=stride)).digest for stride in (1, 5, 32)}
     assert len(digests) == 1
 
 
 @pytest.mark.slow
 def test_a_compiled_run_that_was_stopped_goes_on_to_the_same_bits(train, configured):
-    config = configured(c.Tape, jit="always", steps_per_execution=4)
+    config = configured(Tape, jit="always", steps_per_execution=4)
     assert train(config, stop_at=(2, 8)).digest == train(config).digest

@@ -6,24 +6,30 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline import config as c
+from pipeline.data.sources.japanese_vowels import JapaneseVowels
 from pipeline.errors import RunError, Stopped
+from pipeline.models.gru import Gru
+from pipeline.models.layers import Layers
+from pipeline.models.mlp import Mlp
 from pipeline.training import checkpoints
+from pipeline.training.fit import Fit
+from pipeline.training.options import Checkpoints, EarlyStopping, Optimizer, Plateau
+from pipeline.training.tape import Tape
 
 PER_COLUMN = [{"class_name": "Normalization", "config": {"axis": -1}}]
 VOWELS = {
-    "data": c.JapaneseVowels(),
+    "data": JapaneseVowels(),
     "batch_size": 64,
-    "model": c.Gru(units=[8], dropout=0.2, preprocessing=PER_COLUMN),
+    "model": Gru(units=[8], dropout=0.2, preprocessing=PER_COLUMN),
 }
 WATCHED = {
-    "optimizer": c.Optimizer("SGD", {"learning_rate": 0.5, "momentum": 0.9}),
+    "optimizer": Optimizer("SGD", {"learning_rate": 0.5, "momentum": 0.9}),
     "epochs": 30,
-    "early_stopping": c.EarlyStopping(patience=3),
-    "plateau": c.Plateau(patience=1, factor=0.5),
+    "early_stopping": EarlyStopping(patience=3),
+    "plateau": Plateau(patience=1, factor=0.5),
 }
 VOWELS_CUT = {**VOWELS, "batch_size": 16}
-AVERAGED = c.Optimizer("Adam", {"learning_rate": 0.01, "use_ema": True, "gradient_accumulation_steps": 2})
+AVERAGED = Optimizer("Adam", {"learning_rate": 0.01, "use_ema": True, "gradient_accumulation_steps": 2})
 CASES = {
     "inside an epoch": ({}, (2, 7)),
     "while it validates": ({}, (2, "validation")),
@@ -43,12 +49,12 @@ SLOW = {
     "averaged and accumulated gradients, inside the last epoch": ({"optimizer": AVERAGED}, (3, 6)),
     "mixed float16": ({"precision": "mixed_float16"}, (2, 6)),
     "several steps a call": ({"steps_per_execution": 5}, (2, 10)),
-    "a cosine schedule": ({"optimizer": c.Optimizer("Adam", {"learning_rate": {
+    "a cosine schedule": ({"optimizer": Optimizer("Adam", {"learning_rate": {
         "class_name": "CosineDecay", "config": {"initial_learning_rate": 0.01}}})}, (2, 6)),
-    "weights of 16 bits": ({"model": c.Layers(layers=["Flatten", {"class_name": "Dense", "config": {
+    "weights of 16 bits": ({"model": Layers(layers=["Flatten", {"class_name": "Dense", "config": {
         "units": 10, "activation": "softmax", "dtype": "bfloat16"}}])}, (2, 6)),
 }  # fmt: skip
-ENGINES = pytest.mark.parametrize("engine", [c.Fit, c.Tape])
+ENGINES = pytest.mark.parametrize("engine", [Fit, Tape])
 
 
 def continued(train, configured, engine, case, stop_at):
@@ -80,12 +86,12 @@ def test_a_training_of_any_kind_goes_on_as_if_never_stopped(train, configured, e
 @pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [(2, 5), (2, "validation")], ids=str)
 def test_a_training_that_xla_compiles_goes_on_as_if_never_stopped(train, configured, stop_at):
-    continued(train, configured, c.Tape, {"jit": "always", "steps_per_execution": 5}, stop_at)
+    continued(train, configured, Tape, {"jit": "always", "steps_per_execution": 5}, stop_at)
 
 
 @pytest.mark.slow
 def test_a_training_stopped_again_and_again_comes_to_the_same_end(training_run, train, configured, tmp_path):
-    config = configured(c.Fit, epochs=4)
+    config = configured(Fit, epochs=4)
     for stop_at in ((1, 3), (1, 4), (2, 13), (4, 2)):
         with pytest.raises(Stopped):
             training_run(tmp_path / "often", config, stop_at)
@@ -113,7 +119,7 @@ def test_a_training_that_reached_its_last_epoch_goes_on_where_more_are_asked_for
 
 @pytest.mark.slow
 def test_a_damaged_checkpoint_is_passed_over_and_the_end_is_the_same(training_run, configured, train, tmp_path):
-    config = configured(c.Tape)
+    config = configured(Tape)
     with pytest.raises(Stopped):
         training_run(tmp_path / "run", config, (3, 4))
     newest = max((tmp_path / "run").glob("*.ckpt"))
@@ -124,14 +130,14 @@ def test_a_damaged_checkpoint_is_passed_over_and_the_end_is_the_same(training_ru
 @pytest.mark.slow
 def test_a_checkpoint_of_a_model_of_another_shape_is_refused(training_run, configured, tmp_path):
     with pytest.raises(Stopped):
-        training_run(tmp_path / "run", configured(c.Tape), (1, 2))
-    for other in (c.Mlp(hidden=[17], dropout=0.2), c.Mlp(hidden=[16, 16], dropout=0.2)):
+        training_run(tmp_path / "run", configured(Tape), (1, 2))
+    for other in (Mlp(hidden=[17], dropout=0.2), Mlp(hidden=[16, 16], dropout=0.2)):
         with pytest.raises(RunError, match="checkpoint: expected"):
-            training_run(tmp_path / "run", configured(c.Tape, model=other))
+            training_run(tmp_path / "run", configured(Tape, model=other))
 
 
 def test_weights_that_are_not_numbers_any_more_are_not_kept(training_run, configured, tmp_path):
-    diverging = configured(c.Fit, optimizer=c.Optimizer("SGD", {"learning_rate": 1e30}))
+    diverging = configured(Fit, optimizer=Optimizer("SGD", {"learning_rate": 1e30}))
     with pytest.raises(Exception, match="loss became"):
         training_run(tmp_path / "run", diverging)
     assert not list((tmp_path / "run").glob("*.ckpt"))
@@ -139,11 +145,11 @@ def test_weights_that_are_not_numbers_any_more_are_not_kept(training_run, config
 
 
 def test_the_wall_time_of_the_processes_before_is_counted(training_run, configured, tmp_path):
-    training_run(tmp_path / "run", configured(c.Tape, epochs=1))
+    training_run(tmp_path / "run", configured(Tape, epochs=1))
     state, _ = checkpoints.newest(tmp_path / "run")
     assert 0 < state.seconds < 1000
     checkpoints.write(tmp_path / "run", replace(state, seconds=1000.0), keep=1)
-    training_run(tmp_path / "run", configured(c.Tape, epochs=2))
+    training_run(tmp_path / "run", configured(Tape, epochs=2))
     assert checkpoints.newest(tmp_path / "run")[0].seconds > 1000
 
 
@@ -168,7 +174,7 @@ def written(folder):
 @ENGINES
 @pytest.mark.parametrize("stop_at", [(2, 7), (2, "validation")], ids=str)
 def test_no_step_is_done_twice_after_a_request_to_stop(training_run, configured, tmp_path, engine, stop_at):
-    config, count = configured(engine, checkpoints=c.Checkpoints(steps=4)), Count()
+    config, count = configured(engine, checkpoints=Checkpoints(steps=4)), Count()
     with pytest.raises(Stopped):
         training_run(tmp_path / "run", config, stop_at, [count])
     assert training_run(tmp_path / "run", config, watchers=[count]).steps == count.steps
@@ -176,14 +182,14 @@ def test_no_step_is_done_twice_after_a_request_to_stop(training_run, configured,
 
 @ENGINES
 def test_checkpoints_by_steps_are_counted_over_the_whole_run(training_run, configured, tmp_path, engine):
-    rhythm = c.Checkpoints(epochs=None, steps=5, keep=99)
+    rhythm = Checkpoints(epochs=None, steps=5, keep=99)
     result = training_run(tmp_path / "run", configured(engine, epochs=2, checkpoints=rhythm))
     places = range(5, 2 * result.per_epoch, 5)
     assert written(tmp_path / "run") == [*(divmod(place, result.per_epoch) for place in places), (2, 0)]
 
 
 def test_a_training_goes_on_from_the_newest_checkpoint_by_steps(training_run, train, configured, tmp_path):
-    config = configured(c.Tape, epochs=2, checkpoints=c.Checkpoints(epochs=None, steps=5, keep=99))
+    config = configured(Tape, epochs=2, checkpoints=Checkpoints(epochs=None, steps=5, keep=99))
     training_run(tmp_path / "run", config)
     while written(tmp_path / "run")[-1] > (1, 2):
         max((tmp_path / "run").glob("*.ckpt")).unlink()  # as if killed before it was written
@@ -192,28 +198,28 @@ def test_a_training_goes_on_from_the_newest_checkpoint_by_steps(training_run, tr
 
 
 def test_checkpoints_by_epochs_leave_the_epochs_between_them_out(training_run, configured, tmp_path):
-    rhythm = c.Checkpoints(epochs=2, keep=99)
-    training_run(tmp_path / "run", configured(c.Tape, epochs=5, checkpoints=rhythm))
+    rhythm = Checkpoints(epochs=2, keep=99)
+    training_run(tmp_path / "run", configured(Tape, epochs=5, checkpoints=rhythm))
     assert written(tmp_path / "run") == [(2, 0), (4, 0), (5, 0)]
 
 
 def test_checkpoints_by_the_clock_come_at_the_next_step_once_it_is_time(training_run, configured, tmp_path):
-    always = c.Checkpoints(epochs=None, minutes=0.0, keep=99)
-    result = training_run(tmp_path / "run", configured(c.Tape, epochs=1, checkpoints=always))
+    always = Checkpoints(epochs=None, minutes=0.0, keep=99)
+    result = training_run(tmp_path / "run", configured(Tape, epochs=1, checkpoints=always))
     assert written(tmp_path / "run") == [*((0, step) for step in range(1, result.per_epoch)), (1, 0)]
 
 
 @ENGINES
 def test_the_checkpoint_of_the_best_epoch_stays(training_run, configured, tmp_path, engine):
-    case = {**WATCHED, "early_stopping": c.EarlyStopping(patience=4, monitor="val_accuracy")}
-    result = training_run(tmp_path / "run", configured(engine, **case, checkpoints=c.Checkpoints(keep=2)))
+    case = {**WATCHED, "early_stopping": EarlyStopping(patience=4, monitor="val_accuracy")}
+    result = training_run(tmp_path / "run", configured(engine, **case, checkpoints=Checkpoints(keep=2)))
     last = len(result.history)
     assert result.kept_epoch < last - 1
     assert written(tmp_path / "run") == [(result.kept_epoch, 0), (last - 1, 0), (last, 0)]
 
 
 def test_the_best_is_still_known_after_a_stop(training_run, configured, tmp_path):
-    config = configured(c.Tape, **WATCHED)
+    config = configured(Tape, **WATCHED)
     whole = training_run(tmp_path / "whole", config)
     with pytest.raises(Stopped):
         training_run(tmp_path / "run", config, (whole.kept_epoch + 1, 3))

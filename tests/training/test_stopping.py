@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.__main__ import main
+from pipeline.cli.main import main
 from pipeline.training import callbacks
 
 # epochs enough that a signal sent after the first meets the run at work

@@ -3,10 +3,14 @@
 import numpy as np
 import pytest
 
-from pipeline import config as c
 from pipeline.data import splits
+from pipeline.data.options import Split
+from pipeline.data.sources.npz import Npz
 from pipeline.errors import ConfigError
-from pipeline.training.objectives import supervised
+from pipeline.objectives.supervised import SupervisedOptions
+from pipeline.training import supervised
+from pipeline.training.fit import Fit
+from pipeline.training.tape import Tape
 
 LOGGED = {
     "class": "accuracy",
@@ -26,7 +30,7 @@ def data_of(folder, kind, width=3, rows=60):
         "real": x.sum(axis=1),
     }[kind]
     np.savez(folder / "rows.npz", x=x, y=y)
-    return c.Npz(path=str(folder / "rows.npz"), label_kind=kind, split=c.Split(stratify=False))
+    return Npz(path=str(folder / "rows.npz"), label_kind=kind, split=Split(stratify=False))
 
 
 @pytest.mark.parametrize(
@@ -34,7 +38,7 @@ def data_of(folder, kind, width=3, rows=60):
 )
 def test_every_kind_of_label_is_learned_alike_by_both_engines(train, configured, tmp_path, kind):
     data = data_of(tmp_path, kind)
-    fit, tape = (train(configured(engine, data=data, batch_size=20, epochs=2)) for engine in (c.Fit, c.Tape))
+    fit, tape = (train(configured(engine, data=data, batch_size=20, epochs=2)) for engine in (Fit, Tape))
     assert fit.digest == tape.digest and fit.history == tape.history
     assert fit.history[-1].keys() >= {"loss", LOGGED[kind], "val_loss", f"val_{LOGGED[kind]}"}
     assert fit.history[-1]["loss"] < fit.history[0]["loss"]
@@ -43,17 +47,17 @@ def test_every_kind_of_label_is_learned_alike_by_both_engines(train, configured,
 def test_an_accuracy_of_real_numbers_is_refused(tmp_path):
     spec = splits.load(data_of(tmp_path, "real")).spec
     with pytest.raises(ConfigError, match="mean_absolute_error"):
-        supervised.label_metrics(c.Supervised(metrics=["accuracy"]), "y", spec.labels["y"])
+        supervised.label_metrics(SupervisedOptions(metrics=["accuracy"]), "y", spec.labels["y"])
 
 
 @pytest.mark.parametrize("kind", ["one_hot", "multi_label", "real"])
 def test_weights_of_classes_are_refused_where_a_row_has_no_class(tmp_path, kind):
     data = splits.load(data_of(tmp_path, kind))
     with pytest.raises(ConfigError, match=kind):
-        supervised.class_weights(c.Supervised(class_weight="balanced"), data.spec, data.train.labels)
+        supervised.class_weights(SupervisedOptions(class_weight="balanced"), data.spec, data.train.labels)
 
 
 def test_a_loss_has_a_value_for_every_row(digits):
-    loss = supervised.loss(c.Supervised(), "digit", digits.spec.labels["digit"])
+    loss = supervised.loss(SupervisedOptions(), "digit", digits.spec.labels["digit"])
     outputs = np.full((4, 10), 0.1, np.float32)
     np.testing.assert_allclose(loss.call(np.arange(4), outputs), np.full(4, np.log(10)), rtol=1e-6)

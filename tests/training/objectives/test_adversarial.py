@@ -10,17 +10,23 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from pipeline import config as c
-from pipeline.__main__ import main
-from pipeline.commands import judging
-from pipeline.models.build import build
-from pipeline.training import optimizers
-from pipeline.training.objectives import build as objectives
+from pipeline.cli.main import main
+from pipeline.config import Config
+from pipeline.data.options import Split
+from pipeline.data.sources.digits import Digits
+from pipeline.layers.build import build
+from pipeline.models.gan import Gan
+from pipeline.objectives.adversarial import AdversarialOptions
+from pipeline.training import building as objectives
+from pipeline.training import scoring
+from pipeline.training.optimizer import build_optimizer
+from pipeline.training.options import Optimizer
+from pipeline.training.tape import Tape
 
-SMALL = c.Gan(latent=4, generator=[16], critic=[16])
+SMALL = Gan(latent=4, generator=[16], critic=[16])
 ADAM = {"class_name": "Adam", "config": {"learning_rate": 0.001, "epsilon": 1e-7}}
 CASE = {"model": SMALL, "epochs": 2}
-UNJUDGED = c.Digits(split=c.Split(validation=0))  # without a validation no classifier is trained to judge by
+UNJUDGED = Digits(split=Split(validation=0))  # without a validation no classifier is trained to judge by
 
 
 def pipeline(*words, **options):
@@ -47,12 +53,12 @@ def test_the_preset_comes_thirty_times_nearer_to_real_digits_than_its_first_epoc
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "data", "stop_at"),
-    [("non_saturating", UNJUDGED, (2, 7)), ("wgan_gp", c.Digits(), (2, "validation"))],
+    [("non_saturating", UNJUDGED, (2, 7)), ("wgan_gp", Digits(), (2, "validation"))],
     ids=["non_saturating, inside an epoch", "wgan_gp, while it validates"],
 )
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(train, configured, loss, data, stop_at):
-    objective = c.Adversarial(loss=loss, critic_steps=2, critic_optimizer=ADAM)
-    config = configured(c.Tape, data=data, objective=objective, **CASE)
+    objective = AdversarialOptions(loss=loss, critic_steps=2, critic_optimizer=ADAM)
+    config = configured(Tape, data=data, objective=objective, **CASE)
     alone, stopped = train(config), train(config, stop_at=stop_at)
     assert (stopped.digest, stopped.history) == (alone.digest, alone.history)
 
@@ -62,19 +68,19 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(train, configured, loss
     ("loss", "precision"), [("non_saturating", "mixed_bfloat16"), ("wgan_gp", "mixed_float16")], ids=str
 )
 def test_a_run_of_16_bits_that_was_stopped_goes_on_to_the_same_bits(train, configured, loss, precision):
-    objective = c.Adversarial(loss=loss, critic_steps=2, critic_optimizer=ADAM)
-    config = configured(c.Tape, data=UNJUDGED, objective=objective, precision=precision, **CASE)
+    objective = AdversarialOptions(loss=loss, critic_steps=2, critic_optimizer=ADAM)
+    config = configured(Tape, data=UNJUDGED, objective=objective, precision=precision, **CASE)
     alone, stopped = train(config), train(config, stop_at=(2, 7))
     assert (stopped.digest, stopped.history) == (alone.digest, alone.history)
     assert all(np.isfinite(value) for value in alone.history[-1].values())
 
 
 def test_the_critic_moves_as_often_as_asked_for_with_an_optimizer_of_its_own(digits):
-    config = c.Config(data=c.Digits(), model=SMALL, objective=c.Adversarial(critic_steps=3, critic_optimizer=ADAM),
-                      optimizer=c.Optimizer(**ADAM), training=c.Tape())  # fmt: skip
+    config = Config(data=Digits(), model=SMALL, objective=AdversarialOptions(critic_steps=3, critic_optimizer=ADAM),
+                      optimizer=Optimizer(**ADAM), training=Tape())  # fmt: skip
     model = build(config.model, digits.spec, lambda name: images_of(digits))
     objective = objectives.build(config, digits, model, total_steps=10)
-    objective.compile(optimizers.build(config.optimizer, 10), config.training)
+    objective.compile(build_optimizer(config.optimizer, 10), config.training)
     moves = [(update.name, update.optimizer) for update in objective.updates()]
     assert [name for name, _ in moves] == ["critic_1", "critic_2", "critic_3", "generator"]
     assert len({id(optimizer) for _, optimizer in moves[:3]}) == 1 and moves[0][1] is not moves[3][1]
@@ -85,8 +91,8 @@ def test_the_critic_moves_as_often_as_asked_for_with_an_optimizer_of_its_own(dig
 def test_a_critic_s_schedule_lasts_the_whole_run(digits):
     cosine = {"class_name": "CosineDecay", "config": {"initial_learning_rate": 0.002}}
     spelled = {"class_name": "Adam", "config": {"learning_rate": cosine}}
-    config = c.Config(data=c.Digits(), model=SMALL, objective=c.Adversarial(critic_steps=5, critic_optimizer=spelled),
-                      optimizer=c.Optimizer(**ADAM), training=c.Tape())  # fmt: skip
+    config = Config(data=Digits(), model=SMALL, objective=AdversarialOptions(critic_steps=5, critic_optimizer=spelled),
+                      optimizer=Optimizer(**ADAM), training=Tape())  # fmt: skip
     model = build(config.model, digits.spec, lambda name: images_of(digits))
     objective = objectives.build(config, digits, model, total_steps=10)
     schedule = objective.critic_optimizer._learning_rate
@@ -109,7 +115,7 @@ def test_a_monitor_that_no_validation_logs_is_refused_with_those_it_does(tmp_pat
 
 def test_rows_that_stand_for_a_split_are_drawn_from_all_over_it(digits):
     order = np.argsort(digits.train.labels["digit"], kind="stable")
-    images = judging.drawn(c.Config(data=c.Digits()), digits.spec, digits.train.take(order), 200)
+    images = scoring.drawn(Config(data=Digits()), digits.spec, digits.train.take(order), 200)
     classes = np.bincount([label for _, label in images.as_numpy_iterator()], minlength=10)
     assert classes.sum() == 200 and classes.min() > 5
 
@@ -119,8 +125,8 @@ def images_of(data):
 
 
 def test_the_penalty_is_the_squared_distance_of_the_critics_slope_from_one(digits):
-    config = c.Config(data=c.Digits(), model=SMALL, objective=c.Adversarial(loss="wgan_gp"),
-                      optimizer=c.Optimizer(**ADAM), training=c.Tape())  # fmt: skip
+    config = Config(data=Digits(), model=SMALL, objective=AdversarialOptions(loss="wgan_gp"),
+                      optimizer=Optimizer(**ADAM), training=Tape())  # fmt: skip
     model = build(config.model, digits.spec, lambda name: images_of(digits))
     objective = objectives.build(config, digits, model, total_steps=10)
     weights = np.arange(1.0, 65.0, dtype=np.float32).reshape(8, 8, 1) / 100  # a linear critic has this slope everywhere

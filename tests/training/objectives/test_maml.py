@@ -9,13 +9,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline import config as c
-from pipeline.__main__ import main
+from pipeline.cli.main import main
+from pipeline.config import Config
 from pipeline.data import sinusoids, splits
+from pipeline.data.sources.digit_tasks import DigitTasks
+from pipeline.data.sources.sinusoids import Sinusoids
 from pipeline.errors import ConfigError, DataError
+from pipeline.models.mlp import Mlp
+from pipeline.objectives.maml import MamlOptions
+from pipeline.objectives.supervised import SupervisedOptions
 from pipeline.spec import class_label, real_label
-from pipeline.training.objectives import build
-from pipeline.training.objectives.maml import Maml
+from pipeline.training import building as build
+from pipeline.training.maml import Maml
+from pipeline.training.tape import Tape
 
 SHOTS, POINTS = 10, 20
 
@@ -23,7 +29,7 @@ SHOTS, POINTS = 10, 20
 def objective(layers, inner_rate, inner_steps, first_order=False, label=real_label(), shots=SHOTS):  # noqa: B008
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((1,)), *layers])
-    return Maml(c.Maml(shots, inner_rate, inner_steps, first_order), label, model)
+    return Maml(MamlOptions(shots, inner_rate, inner_steps, first_order), label, model)
 
 
 def slopes(maml, batch):
@@ -82,7 +88,7 @@ def test_adapted_weights_beat_those_trained_on_all_tasks_jointly():
     def after_one_step(trained_after):
         layers = [keras.layers.Dense(40, "relu"), keras.layers.Dense(40, "relu"), keras.layers.Dense(1)]
         maml = objective(layers, 0.01, 1)
-        maml.compile(keras.optimizers.Adam(0.001), c.Tape())
+        maml.compile(keras.optimizers.Adam(0.001), Tape())
 
         @tf.function
         def step(x, y):
@@ -98,8 +104,8 @@ def test_adapted_weights_beat_those_trained_on_all_tasks_jointly():
     assert after_one_step(1) < 0.75 * after_one_step(0)
 
 
-WAVES = c.Sinusoids(tasks=500, held_out=200, points=15), c.Mlp(hidden=[8], preprocessing=[])
-DIGITS = c.DigitTasks(tasks=500, held_out=200), c.Mlp(hidden=[8])
+WAVES = Sinusoids(tasks=500, held_out=200, points=15), Mlp(hidden=[8], preprocessing=[])
+DIGITS = DigitTasks(tasks=500, held_out=200), Mlp(hidden=[8])
 
 
 @pytest.mark.slow
@@ -110,7 +116,7 @@ DIGITS = c.DigitTasks(tasks=500, held_out=200), c.Mlp(hidden=[8])
 )
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(train, configured, task, stop_at):
     data, model = task
-    config = configured(c.Tape, data=data, model=model, objective=c.Maml(support=6, inner_steps=1), epochs=2)
+    config = configured(Tape, data=data, model=model, objective=MamlOptions(support=6, inner_steps=1), epochs=2)
     alone, stopped = train(config), train(config, stop_at=stop_at)
     assert (stopped.digest, stopped.history) == (alone.digest, alone.history)
 
@@ -118,15 +124,15 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(train, configured, task
 @pytest.mark.parametrize(
     ("objective", "words"),
     [
-        (c.Maml(support=2), "objective.support: .* 3 points.*'number'"),
-        (c.Supervised(), r"objective=supervised: .*\(18,\)"),
+        (MamlOptions(support=2), "objective.support: .* 3 points.*'number'"),
+        (SupervisedOptions(), r"objective=supervised: .*\(18,\)"),
     ],
     ids=["a class that no support shows", "tasks for another objective"],
 )
 def test_tasks_that_an_objective_has_no_use_for_are_refused(objective, words):
-    spec = splits.load(c.DigitTasks(tasks=10, held_out=10)).spec
+    spec = splits.load(DigitTasks(tasks=10, held_out=10)).spec
     with pytest.raises(ConfigError, match=words):
-        build.model_spec(c.Config(data=c.DigitTasks(), model=c.Mlp(), objective=objective), spec)
+        build.model_spec(Config(data=DigitTasks(), model=Mlp(), objective=objective), spec)
 
 
 BAD = {

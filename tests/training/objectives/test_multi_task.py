@@ -8,17 +8,23 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline import config as c
-from pipeline.data import feed, splits
+from pipeline.data import input_pipeline, splits
+from pipeline.data.sources.digits import Digits
 from pipeline.errors import ConfigError
-from pipeline.models.build import build
-from pipeline.training import optimizers
-from pipeline.training.objectives.multi_task import MultiTask
+from pipeline.layers.build import build
+from pipeline.models.layers import Layers
+from pipeline.models.tabular import Tabular
+from pipeline.objectives.multi_task import MultiTaskOptions
+from pipeline.objectives.supervised import SupervisedOptions
+from pipeline.training.multi_task import MultiTask
+from pipeline.training.optimizer import build_optimizer
+from pipeline.training.options import Optimizer
+from pipeline.training.tape import GradientLog, Tape
 
 LABELS = ["digit", "parity", "ink"]
-ALL = c.Digits(labels=LABELS)
-CASE = {"data": ALL, "model": c.Tabular(hidden=[16], dropout=0.1)}
-LEARNED = c.MultiTask(weighting="learned")
+ALL = Digits(labels=LABELS)
+CASE = {"data": ALL, "model": Tabular(hidden=[16], dropout=0.1)}
+LEARNED = MultiTaskOptions(weighting="learned")
 
 
 def task_weights(row):
@@ -30,12 +36,12 @@ def objective_of():
     """A function from a config.MultiTask to a compiled objective on digits, and a batch."""
 
     def make(objective, labels=LABELS, model=None, training=None):
-        data = splits.load(c.Digits(labels=labels))
-        model = model or c.Tabular(hidden=[8])
-        built = build(model, data.spec, lambda name: feed.feature_batches(data.train, data.spec, name))
+        data = splits.load(Digits(labels=labels))
+        model = model or Tabular(hidden=[8])
+        built = build(model, data.spec, lambda name: input_pipeline.feature_batches(data.train, data.spec, name))
         made = MultiTask(objective, data.spec, built)
-        made.compile(optimizers.build(c.Optimizer("SGD", {"learning_rate": 0.1}), 1), training or c.Tape())
-        return made, next(iter(feed.ordered_batches(data.train, data.spec, ALL, 50)))
+        made.compile(build_optimizer(Optimizer("SGD", {"learning_rate": 0.1}), 1), training or Tape())
+        return made, next(iter(input_pipeline.ordered_batches(data.train, data.spec, ALL, 50)))
 
     return make
 
@@ -47,7 +53,7 @@ def objective_of():
 @pytest.mark.parametrize("weighting", ["fixed", "learned"])
 def test_every_task_is_better_than_chance_at_once(train, configured, weighting):
     case = {**CASE, "epochs": 15, "batch_size": 32}
-    last = train(configured(c.Tape, objective=c.MultiTask(weighting=weighting), **case)).history[-1]
+    last = train(configured(Tape, objective=MultiTaskOptions(weighting=weighting), **case)).history[-1]
     held_out = splits.load(ALL).validation.labels
     assert last["val_digit_accuracy"] > 0.8  # the most frequent class has about 0.1
     assert last["val_parity_accuracy"] > 0.8  # about 0.5
@@ -58,7 +64,7 @@ def test_every_task_is_better_than_chance_at_once(train, configured, weighting):
 @pytest.mark.slow
 def test_a_task_of_no_weight_is_not_learned(train, configured):
     weights = {"parity": 0.0, "ink": 0.0}
-    last = train(configured(c.Tape, objective=c.MultiTask(weights=weights), **{**CASE, "epochs": 8})).history[-1]
+    last = train(configured(Tape, objective=MultiTaskOptions(weights=weights), **{**CASE, "epochs": 8})).history[-1]
     assert last["val_parity_accuracy"] < 0.75 < last["val_digit_accuracy"]
 
 
@@ -66,9 +72,9 @@ def test_a_task_of_no_weight_is_not_learned(train, configured):
 def test_learned_weights_come_near_the_inverse_of_each_tasks_loss(train, configured):
     """At the minimum over s of exp(-s) L + s / 2 the weight exp(-s) is 1 / (2 L); for real labels, so is exp(-s) / 2.
     It lags behind a loss that still falls."""
-    optimizer = c.Optimizer("Adam", {"learning_rate": 0.02, "epsilon": 1e-7})
-    case = {**CASE, "model": c.Tabular(hidden=[16]), "epochs": 40, "optimizer": optimizer}
-    last = train(configured(c.Tape, objective=LEARNED, **case)).history[-1]
+    optimizer = Optimizer("Adam", {"learning_rate": 0.02, "epsilon": 1e-7})
+    case = {**CASE, "model": Tabular(hidden=[16]), "epochs": 40, "optimizer": optimizer}
+    last = train(configured(Tape, objective=LEARNED, **case)).history[-1]
     for label, weight in task_weights(last).items():
         assert 0.2 < weight * 2 * last[f"{label}_loss"] < 1.2, label
 
@@ -78,9 +84,9 @@ def test_learned_weights_come_near_the_inverse_of_each_tasks_loss(train, configu
 
 @pytest.mark.slow
 def test_weights_of_one_give_the_bits_of_supervised_learning(train, configured):
-    plain = train(configured(c.Tape, objective=c.Supervised(), **CASE))
+    plain = train(configured(Tape, objective=SupervisedOptions(), **CASE))
     for weights in ({}, dict.fromkeys(LABELS, 1.0)):
-        multi = train(configured(c.Tape, objective=c.MultiTask(weights=weights), **CASE))
+        multi = train(configured(Tape, objective=MultiTaskOptions(weights=weights), **CASE))
         assert multi.digest == plain.digest
         assert multi.history[-1]["loss"] == pytest.approx(plain.history[-1]["loss"], rel=1e-6)
         assert {k: v for k, v in multi.history[-1].items() if k != "loss"} == {
@@ -90,9 +96,9 @@ def test_weights_of_one_give_the_bits_of_supervised_learning(train, configured):
 
 def test_each_task_is_a_named_loss_times_its_weight(objective_of):
     weights = {"digit": 0.5, "ink": 3.0}
-    plain, batch = objective_of(c.MultiTask())
+    plain, batch = objective_of(MultiTaskOptions())
     keras.utils.set_random_seed(0)
-    weighted, _ = objective_of(c.MultiTask(weights=weights))
+    weighted, _ = objective_of(MultiTaskOptions(weights=weights))
     weighted.model.set_weights(plain.model.get_weights())
     ones, others = plain.losses(batch)[0], weighted.losses(batch)[0]
     assert list(ones) == list(others) == LABELS
@@ -101,7 +107,7 @@ def test_each_task_is_a_named_loss_times_its_weight(objective_of):
 
 
 def test_learned_losses_are_those_of_kendall_gal_and_cipolla(objective_of):
-    plain, batch = objective_of(c.MultiTask())
+    plain, batch = objective_of(MultiTaskOptions())
     learned, _ = objective_of(LEARNED)
     learned.model.set_weights(plain.model.get_weights())
     for s, variable in zip((0.3, -0.5, 1.2), learned.log_variances.values(), strict=True):
@@ -111,7 +117,7 @@ def test_learned_losses_are_those_of_kendall_gal_and_cipolla(objective_of):
         np.testing.assert_allclose(found[label], scale * np.exp(-s) * bare[label] + s / 2, rtol=1e-5)
 
 
-@pytest.mark.parametrize("objective", [c.MultiTask(weights={"digit": 0.5, "ink": 2.0}), LEARNED], ids=str)
+@pytest.mark.parametrize("objective", [MultiTaskOptions(weights={"digit": 0.5, "ink": 2.0}), LEARNED], ids=str)
 def test_the_loss_of_validation_is_weighted_as_that_of_training(objective_of, objective):
     made, batch = objective_of(objective)
     for value, variable in zip((0.3, -0.5, 1.2), made.log_variances.values(), strict=False):
@@ -128,8 +134,8 @@ def test_losses_and_metrics_may_be_given_label_by_label(objective_of):
         "loss": {"ink": "huber"},
         "metrics": {"ink": ["root_mean_squared_error", "mean_squared_error"], "digit": []},
     }
-    plain, (x, y) = objective_of(c.MultiTask())
-    made, batch = objective_of(c.MultiTask(**asked))
+    plain, (x, y) = objective_of(MultiTaskOptions())
+    made, batch = objective_of(MultiTaskOptions(**asked))
     made.model.set_weights(plain.model.get_weights())
     bare, found = plain.losses(batch)[0], made.losses(batch)[0]
     outputs = made.model(x)["ink"][:, 0]
@@ -144,7 +150,7 @@ def test_losses_and_metrics_may_be_given_label_by_label(objective_of):
 
 
 def test_losses_that_layers_bring_along_count_once(objective_of):
-    made, batch = objective_of(c.MultiTask())
+    made, batch = objective_of(MultiTaskOptions())
     made.model.get_layer("dense").kernel.regularizer = keras.regularizers.L2(0.01)
     expected = 0.01 * np.sum(np.square(made.model.get_layer("dense").kernel.numpy()))
     np.testing.assert_allclose(made.losses(batch)[0]["regularization"], expected, rtol=1e-5)
@@ -155,7 +161,7 @@ def test_losses_that_layers_bring_along_count_once(objective_of):
 
 @pytest.mark.slow
 def test_learned_weights_repeat_and_go_on_as_if_never_stopped(train, configured):
-    config = configured(c.Tape, objective=LEARNED, **CASE)
+    config = configured(Tape, objective=LEARNED, **CASE)
     whole = train(config)
     for again in (train(config, (2, 7)), train(config, (2, "validation"))):
         assert again.digest == whole.digest and again.history == whole.history and again.journal == whole.journal
@@ -165,7 +171,7 @@ def test_learned_weights_repeat_and_go_on_as_if_never_stopped(train, configured)
 def test_a_decay_of_weights_leaves_the_uncertainty_alone(objective_of):
     made, _ = objective_of(LEARNED)
     adamw = keras.optimizers.AdamW(weight_decay=0.1)
-    made.compile(adamw, c.Tape())
+    made.compile(adamw, Tape())
     assert not any(adamw._use_weight_decay(variable) for variable in made.log_variances.values())
     assert all(adamw._use_weight_decay(variable) for variable in made.model.trainable_variables)
 
@@ -176,37 +182,40 @@ def test_a_decay_of_weights_leaves_the_uncertainty_alone(objective_of):
 def test_a_weight_below_zero_is_refused():
     for weight in (-0.1, float("nan"), float("inf")):
         with pytest.raises(ConfigError, match=r"objective\.weights\.ink"):
-            c.MultiTask(weights={"ink": weight})
+            MultiTaskOptions(weights={"ink": weight})
 
 
 def test_weights_beside_learned_ones_are_refused():
     with pytest.raises(ConfigError, match=r"learned.*digit"):
-        c.MultiTask(weighting="learned", weights={"digit": 1.0})
+        MultiTaskOptions(weighting="learned", weights={"digit": 1.0})
 
 
 @pytest.mark.parametrize("asked", [{"loss": {"ink": 3}}, {"metrics": {"ink": "mse"}}, {"metrics": "mse"}], ids=str)
 def test_a_loss_or_metrics_of_another_form_are_refused_with_the_key(asked):
     ((key, value),) = asked.items()
     with pytest.raises(ConfigError, match=rf"objective\.{key}{'.ink' if isinstance(value, dict) else ''}: expected"):
-        c.MultiTask(**asked)
+        MultiTaskOptions(**asked)
 
 
 REFUSED = {
-    "a loss of a label that is not there": ({"objective": c.MultiTask(loss={"inc": "mse"})}, r"loss\.inc: .*mean ink"),
+    "a loss of a label that is not there": (
+        {"objective": MultiTaskOptions(loss={"inc": "mse"})},
+        r"loss\.inc: .*mean ink",
+    ),
     "metrics of a label that is not there": (
-        {"objective": c.MultiTask(metrics={"inc": ["mse"]})},
+        {"objective": MultiTaskOptions(metrics={"inc": ["mse"]})},
         r"metrics\.inc: .*mean ink",
     ),
     "a weight of a label that is not there": (
-        {"objective": c.MultiTask(weights={"inc": 1.0})},
+        {"objective": MultiTaskOptions(weights={"inc": 1.0})},
         "inc.*Did you mean ink",
     ),
-    "no weight above zero": ({"objective": c.MultiTask(weights=dict.fromkeys(LABELS, 0.0))}, "above 0"),
-    "one label": ({"objective": c.MultiTask(), "labels": ["digit"]}, "digit alone"),
+    "no weight above zero": ({"objective": MultiTaskOptions(weights=dict.fromkeys(LABELS, 0.0))}, "above 0"),
+    "one label": ({"objective": MultiTaskOptions(), "labels": ["digit"]}, "digit alone"),
     "no head": (
         {
-            "objective": c.MultiTask(),
-            "model": c.Layers(layers=["Flatten", {"class_name": "Dense", "config": {"units": 3}}]),
+            "objective": MultiTaskOptions(),
+            "model": Layers(layers=["Flatten", {"class_name": "Dense", "config": {"units": 3}}]),
         },
         "head.*digit, parity, ink",
     ),
@@ -220,7 +229,7 @@ def test_what_is_not_there_is_refused_by_its_name(objective_of, case, words):
 
 
 def test_a_loss_that_does_not_fit_its_task_is_refused_by_the_tasks_name(objective_of):
-    made, (x, y) = objective_of(c.MultiTask())
+    made, (x, y) = objective_of(MultiTaskOptions())
     with pytest.raises(ConfigError, match=r"'digit'.*\(50, 10\).*\(50, 7\)"):
         made.losses((x, y | {"digit": tf.zeros((50, 7))}))
 
@@ -229,7 +238,7 @@ def test_a_loss_that_does_not_fit_its_task_is_refused_by_the_tasks_name(objectiv
 
 
 def test_parity_and_ink_are_those_of_the_images():
-    table = splits.load(c.Digits(labels=["ink", "digit", "parity"])).train
+    table = splits.load(Digits(labels=["ink", "digit", "parity"])).train
     np.testing.assert_array_equal(table.labels["parity"], table.labels["digit"] % 2)
     np.testing.assert_allclose(table.labels["ink"], table.features["image"].mean(axis=(1, 2, 3)), rtol=1e-6)
 
@@ -243,13 +252,13 @@ def test_more_labels_leave_every_row_in_its_split(digits):
 @pytest.mark.parametrize("labels", [[], ["digit", "digit"], ["digits"]])
 def test_labels_that_are_none_twice_or_unknown_are_refused(labels):
     with pytest.raises(ConfigError, match=r"data\.labels"):
-        c.Digits(labels=labels)
+        Digits(labels=labels)
 
 
 @pytest.mark.slow
 def test_the_conflict_between_tasks_is_in_the_log_of_gradients(training_run, configured, tmp_path):
-    config = configured(c.Tape, objective=LEARNED, **CASE)
-    training_run(tmp_path / "run", replace(config, training=replace(config.training, gradients=c.Gradients(every=5))))
+    config = configured(Tape, objective=LEARNED, **CASE)
+    training_run(tmp_path / "run", replace(config, training=replace(config.training, gradients=GradientLog(every=5))))
     first = json.loads((tmp_path / "run" / "gradients.jsonl").read_text().splitlines()[0])
     conflicts = first["updates"]["supervised"]["conflicts"]
     assert set(conflicts) == {"digit|parity", "digit|ink", "parity|ink"}

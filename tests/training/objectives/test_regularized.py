@@ -8,15 +8,28 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline import config as c
+from pipeline.config import Config
 from pipeline.data import splits
+from pipeline.data.options import Split
+from pipeline.data.sources.digit_tasks import DigitTasks
+from pipeline.data.sources.digits import Digits
 from pipeline.errors import ConfigError
+from pipeline.models.gan import Gan
+from pipeline.models.mlp import Mlp
+from pipeline.models.tabular import Tabular
+from pipeline.objectives.adversarial import AdversarialOptions
+from pipeline.objectives.maml import MamlOptions
+from pipeline.objectives.multi_task import MultiTaskOptions
+from pipeline.objectives.supervised import SupervisedOptions
 from pipeline.preflight import names
 from pipeline.spec import DataSpec, Feature, class_label
-from pipeline.training.objectives import build
-from pipeline.training.objectives.objective import Objective
-from pipeline.training.objectives.regularized import GradientPenalty, Mixup, WeightDecay, Wrapper, check_mixable
-from pipeline.training.objectives.supervised import Supervised
+from pipeline.training import building as build
+from pipeline.training.fit import Fit
+from pipeline.training.objective import Objective
+from pipeline.training.options import Regularization
+from pipeline.training.regularization import GradientPenalty, Mixup, WeightDecay, Wrapper, check_mixable
+from pipeline.training.supervised import Supervised
+from pipeline.training.tape import Tape
 
 ROWS, WIDTH, CLASSES = 12, 5, 3
 SPEC = DataSpec({"x": Feature((WIDTH,), "float32")}, {"y": class_label(range(CLASSES))})
@@ -30,11 +43,11 @@ def batch():
 
 def supervised():
     layers = [keras.layers.Dense(4, "tanh", name="body"), keras.layers.Dense(CLASSES, "softmax", name="head")]
-    return Supervised(c.Supervised(), SPEC, keras.Sequential([keras.Input((WIDTH,)), *layers]))
+    return Supervised(SupervisedOptions(), SPEC, keras.Sequential([keras.Input((WIDTH,)), *layers]))
 
 
 def compiled(objective):
-    objective.compile(keras.optimizers.SGD(0.1), c.Tape())
+    objective.compile(keras.optimizers.SGD(0.1), Tape())
     return objective
 
 
@@ -60,10 +73,10 @@ def test_the_gradient_penalty_is_the_mean_squared_slope_of_each_rows_loss():
 
 
 def test_the_gradient_penalty_teaches_a_smaller_slope(train, configured):
-    config = configured(c.Tape, model=c.Mlp(hidden=[16]), epochs=6)
+    config = configured(Tape, model=Mlp(hidden=[16]), epochs=6)
     slopes = {}
     for weight in (1e-6, 10.0):
-        history = train(replace(config, regularization=c.Regularization(gradient_penalty=weight))).history
+        history = train(replace(config, regularization=Regularization(gradient_penalty=weight))).history
         slopes[weight] = history[-1]["gradient_penalty"] / weight
         assert history[-1]["val_accuracy"] > 0.75 and "val_gradient_penalty" not in history[-1]
     assert slopes[10.0] < 0.7 * slopes[1e-6]
@@ -116,39 +129,39 @@ def test_wrappers_go_around_each_other_in_any_order():
 
 # ---- in training -----------------------------------------------------------------------------------------------------
 
-ALL = c.Regularization(mixup=0.3, gradient_penalty=0.01, weight_decay={"dense*": 0.001})
+ALL = Regularization(mixup=0.3, gradient_penalty=0.01, weight_decay={"dense*": 0.001})
 
 
 @pytest.mark.slow
 def test_a_regularised_training_goes_on_as_if_never_stopped(train, configured):
-    config = replace(configured(c.Tape), regularization=ALL)
+    config = replace(configured(Tape), regularization=ALL)
     whole, again = train(config), train(config, (2, 7))
     assert again.digest == whole.digest and again.history == whole.history
 
 
 @pytest.mark.slow
 def test_several_tasks_are_mixed_too(train, configured):
-    case = {"data": c.Digits(labels=["digit", "ink"]), "model": c.Tabular(hidden=[32]), "epochs": 10}
-    for objective in (c.MultiTask(), c.Supervised()):
-        config = replace(configured(c.Tape, objective=objective, **case), regularization=ALL)
+    case = {"data": Digits(labels=["digit", "ink"]), "model": Tabular(hidden=[32]), "epochs": 10}
+    for objective in (MultiTaskOptions(), SupervisedOptions()):
+        config = replace(configured(Tape, objective=objective, **case), regularization=ALL)
         last = train(config).history[-1]
         assert last["val_digit_accuracy"] > 0.75 and last["val_loss"] < 3
 
 
 DECAY = {"weight_decay": {"*": 0.001}}
 PENALTY = {"gradient_penalty": 0.01}
-FEW = c.DigitTasks(tasks=300, held_out=100)
+FEW = DigitTasks(tasks=300, held_out=100)
 OTHERS = {
-    "the GAN": (DECAY, {"objective": c.Adversarial(critic_steps=2), "model": c.Gan(generator=[8], critic=[8]),
-                        "data": c.Digits(split=c.Split(validation=0))}),
-    "MAML": (DECAY | PENALTY, {"objective": c.Maml(support=3, inner_steps=1), "data": FEW}),
+    "the GAN": (DECAY, {"objective": AdversarialOptions(critic_steps=2), "model": Gan(generator=[8], critic=[8]),
+                        "data": Digits(split=Split(validation=0))}),
+    "MAML": (DECAY | PENALTY, {"objective": MamlOptions(support=3, inner_steps=1), "data": FEW}),
 }  # fmt: skip
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("asked", "case"), OTHERS.values(), ids=OTHERS)
 def test_penalties_go_around_other_objectives_and_a_stopped_run_goes_on(train, configured, asked, case):
-    config = replace(configured(c.Tape, **{**case, "epochs": 2}), regularization=c.Regularization(**asked))
+    config = replace(configured(Tape, **{**case, "epochs": 2}), regularization=Regularization(**asked))
     whole, again = train(config), train(config, (2, 2))
     assert again.digest == whole.digest and again.history == whole.history
     for name in asked:
@@ -166,7 +179,7 @@ def test_a_layer_that_is_not_there_is_refused_with_those_that_are():
 def test_numbers_below_zero_are_refused():
     for wrong in ({"mixup": -0.1}, {"gradient_penalty": -1.0}, {"weight_decay": {"dense": -1.0}}):
         with pytest.raises(ConfigError, match=f"regularization.{next(iter(wrong))}"):
-            c.Regularization(**wrong)
+            Regularization(**wrong)
 
 
 @pytest.mark.parametrize("feature", [Feature((1,), "string"), Feature((None, 3), "float32"), Feature((9,), "int32")])
@@ -188,22 +201,22 @@ def test_a_loss_without_a_slope_by_its_inputs_is_refused_by_the_updates_name():
 )
 def test_fit_is_refused(configured, asked):
     with pytest.raises(ConfigError, match="training=tape"):
-        names.check(replace(configured(c.Fit), regularization=c.Regularization(**asked)))
+        names.check(replace(configured(Fit), regularization=Regularization(**asked)))
 
 
 @pytest.mark.parametrize(
     ("asked", "objective", "model"),
     [
-        ({"mixup": 0.1}, c.Adversarial(), c.Gan()),
-        ({"mixup": 0.1}, c.Maml(), c.Mlp()),
-        ({"gradient_penalty": 0.1}, c.Adversarial(), c.Gan()),
+        ({"mixup": 0.1}, AdversarialOptions(), Gan()),
+        ({"mixup": 0.1}, MamlOptions(), Mlp()),
+        ({"gradient_penalty": 0.1}, AdversarialOptions(), Gan()),
     ],
     ids=["mixup, GAN", "mixup, MAML", "gradient penalty, GAN"],
 )
 def test_a_regulariser_without_a_meaning_for_the_objective_is_refused(configured, asked, objective, model):
-    config = configured(c.Tape, objective=objective, model=model)
+    config = configured(Tape, objective=objective, model=model)
     with pytest.raises(ConfigError, match=f"regularization.{next(iter(asked))}: .*objective="):
-        names.check(replace(config, regularization=c.Regularization(**asked)))
+        names.check(replace(config, regularization=Regularization(**asked)))
 
 
 def test_a_wrapper_leaves_no_method_of_an_objective_out():
@@ -212,7 +225,7 @@ def test_a_wrapper_leaves_no_method_of_an_objective_out():
 
 
 def test_mixup_and_the_penalty_take_pixels_as_floats_in_model_and_data(digits):
-    config = c.Config(data=c.Digits(), model=c.Mlp(), objective=c.Supervised(), regularization=ALL)
+    config = Config(data=Digits(), model=Mlp(), objective=SupervisedOptions(), regularization=ALL)
     assert build.model_spec(config, digits.spec).features["image"].dtype == "float32"
-    plain = replace(config, regularization=c.Regularization(weight_decay={"dense": 0.1}))
-    assert build.model_spec(plain, digits.spec) == splits.load(c.Digits()).spec
+    plain = replace(config, regularization=Regularization(weight_decay={"dense": 0.1}))
+    assert build.model_spec(plain, digits.spec) == splits.load(Digits()).spec

@@ -5,24 +5,28 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline import config as c
-from pipeline.data import feed
-from pipeline.models.build import build
+from pipeline.data import input_pipeline
+from pipeline.data.sources.japanese_vowels import JapaneseVowels
+from pipeline.layers.build import build
+from pipeline.models.gru import Gru
+from pipeline.models.transformer import Transformer
+from pipeline.objectives.supervised import SupervisedOptions
 from pipeline.training import steps
-from pipeline.training.objectives.supervised import Supervised
+from pipeline.training.supervised import Supervised
+from pipeline.training.tape import Tape
 
 PER_COLUMN = [{"class_name": "Normalization", "config": {"axis": -1}}]
 MODELS = {
-    "gru": c.Gru(units=[8, 8], preprocessing=PER_COLUMN),
-    "bidirectional": c.Gru(units=[8], bidirectional=True, preprocessing=PER_COLUMN),
-    "transformer": c.Transformer(depth=2, width=16, heads=2, dropout=0.0, preprocessing=PER_COLUMN),
+    "gru": Gru(units=[8, 8], preprocessing=PER_COLUMN),
+    "bidirectional": Gru(units=[8], bidirectional=True, preprocessing=PER_COLUMN),
+    "transformer": Transformer(depth=2, width=16, heads=2, dropout=0.0, preprocessing=PER_COLUMN),
 }
 
 
 def objective_of(model, data):
-    built = build(model, data.spec, lambda name: feed.feature_batches(data.train, data.spec, name))
-    objective = Supervised(c.Supervised(), data.spec, built)
-    objective.compile(keras.optimizers.Adam(0.01), c.Tape())
+    built = build(model, data.spec, lambda name: input_pipeline.feature_batches(data.train, data.spec, name))
+    objective = Supervised(SupervisedOptions(), data.spec, built)
+    objective.compile(keras.optimizers.Adam(0.01), Tape())
     return objective
 
 
@@ -41,7 +45,7 @@ def step(objective, batch):
 @pytest.mark.parametrize("more", [1, 40])
 def test_padding_a_batch_further_changes_no_loss_metric_or_gradient(vowels, model, more):
     objective = objective_of(model, vowels)
-    x, y = next(iter(feed.ordered_batches(vowels.train, vowels.spec, c.JapaneseVowels(), 16)))
+    x, y = next(iter(input_pipeline.ordered_batches(vowels.train, vowels.spec, JapaneseVowels(), 16)))
     assert (x.numpy()[:, -1] == 0).all(axis=1).any()  # some rows are padded already
     plain = step(objective, (x, y))
     padded = step(objective, (tf.pad(x, [[0, 0], [0, more], [0, 0]]), y))
@@ -70,9 +74,9 @@ class Traces:
 def test_a_step_is_traced_at_most_once_a_bucket(vowels, model):
     objective = objective_of(model, vowels)
     objective.measure = traces = Traces(objective)
-    data = c.JapaneseVowels()
-    training_feed = feed.TrainingFeed(vowels.train, vowels.spec, data, 16, seed=0)
-    buckets = feed.bucket_boundaries(vowels.train, data)
+    data = JapaneseVowels()
+    training_feed = input_pipeline.TrainingFeed(vowels.train, vowels.spec, data, 16, seed=0)
+    buckets = input_pipeline.bucket_boundaries(vowels.train, data)
     epochs = [training_feed.batches(epoch) for epoch in range(3)]
     assert len({batch[0].shape[1] for batch in epochs[0]}) == len(buckets) > 1
     training = steps.Steps(objective, epochs[0].element_spec, full_steps=0)
@@ -82,6 +86,8 @@ def test_a_step_is_traced_at_most_once_a_bucket(vowels, model):
 
 
 def test_every_batch_is_padded_to_the_bound_of_a_bucket(vowels):
-    data = c.JapaneseVowels(buckets=[12, 18])
-    training_feed = feed.TrainingFeed(vowels.train, vowels.spec, data, 16, seed=0)
-    assert {batch[0].shape[1] for batch in training_feed.batches(0)} == set(feed.bucket_boundaries(vowels.train, data))
+    data = JapaneseVowels(buckets=[12, 18])
+    training_feed = input_pipeline.TrainingFeed(vowels.train, vowels.spec, data, 16, seed=0)
+    assert {batch[0].shape[1] for batch in training_feed.batches(0)} == set(
+        input_pipeline.bucket_boundaries(vowels.train, data)
+    )

@@ -1,0 +1,234 @@
+"""Make one Config from the presets and the command line. The only module that uses Hydra and OmegaConf."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException, ValidationError
+
+from pipeline.config import Config
+from pipeline.errors import ConfigError, RunError, nearest
+from pipeline.members import PROJECT, members
+from pipeline.options import CHOICE_GROUPS, Options
+from pipeline.options import choices as chosen_members
+
+PRESETS = PROJECT / "configs"
+PRESET_GROUPS = (*CHOICE_GROUPS, "optimizer", "registry")  # folders of configs/ whose files fill one section
+
+
+def compose(overrides: list[str]) -> Config:
+    """Compose the config that the presets and the overrides make together.
+
+    Args:
+        overrides: `key=value`, in Hydra's grammar.
+
+    Raises:
+        ConfigError: A key or choice is unknown, or a value has a wrong type or range.
+    """
+    return _to_config(_compose(overrides))
+
+
+def draft(overrides: list[str]) -> tuple[dict[str, Any], dict[str, type[Options]]]:
+    """Compose without validation, so that required values may be missing.
+
+    Returns:
+        The values of the config as nested dicts, and the class of each section with a choice.
+    """
+    composed = _compose(overrides)
+    values = OmegaConf.to_container(composed)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}, {
+        group: OmegaConf.get_type(composed[group]) for group in CHOICE_GROUPS
+    }
+
+
+def stored(path: str | Path, overrides: list[str]) -> Config:
+    """Read the config.yaml of a run and apply overrides.
+
+    An override that chooses a data source (data=idx) replaces the stored source as a whole.
+
+    Raises:
+        RunError: The file is not the config of a run.
+        ConfigError: An override is wrong, as for `compose`.
+    """
+    kept = _read(path)
+    if any(override.key_or_group == "data" for override in _parse(overrides)):
+        data = [override for override in overrides if override.lstrip("+").startswith(("data=", "data."))]
+        kept.data = _compose(data).data
+        overrides = [override for override in overrides if override not in data]
+    for override in _parse(overrides):
+        key = override.key_or_group
+        if key in PRESET_GROUPS:
+            raise ConfigError(f"{key}: a stored run keeps its {key}. Only data can be chosen again: data=NAME.")
+        if OmegaConf.select(kept, key, throw_on_missing=False) is None and key not in _keys(kept):
+            raise _unknown_key(key, _keys(kept))
+        try:
+            OmegaConf.update(kept, key, override.value())
+        except OmegaConfBaseException as error:
+            raise _explain_value(error) from None
+    return _to_config(kept)
+
+
+def to_yaml(config: Config) -> str:
+    """Return the text of config.yaml: every value, and the chosen member of each group."""
+    return OmegaConf.to_yaml(OmegaConf.create({"choices": chosen_members(config), **asdict(config)}))
+
+
+def choices(group: str) -> dict[str, str]:
+    """Return what a group can be set to, with one line of description each.
+
+    Args:
+        group: One of PRESET_GROUPS, or "experiment".
+
+    Returns:
+        The members of the group, described by the first line of their docstring, and the presets under configs/,
+        described by the first line of their comment.
+    """
+    found = {}
+    if group in CHOICE_GROUPS:
+        found = {name: (member.__doc__ or "").partition("\n")[0] for name, member in members(group).items()}
+    for path in sorted((PRESETS / group).glob("*.yaml")):
+        comments = [line[1:].strip() for line in path.read_text().splitlines() if line.startswith("#")]
+        found[path.stem] = next((line for line in comments if not line.startswith("@package")), "")
+    return found
+
+
+def _compose(overrides: list[str]) -> DictConfig:
+    _register()
+    for override in _parse(overrides):
+        if override.is_delete():
+            raise ConfigError(f"{override.input_line}: a key cannot be removed, only set.")
+    try:
+        with initialize_config_dir(str(PRESETS), version_base="1.3"):
+            return hydra_compose("config", overrides)
+    except MissingConfigException as error:
+        group, _, name = (error.missing_cfg_file or "").partition("/")
+        raise ConfigError(f"{group}={name}: there is no such choice. {nearest(name, choices(group))}") from None
+    except (ConfigCompositionException, OmegaConfBaseException) as error:
+        raise _explain(error, overrides) from None
+
+
+def _register() -> None:
+    """Make the dataclasses known to Hydra: each as a schema for presets, and as a choice if no preset has its name."""
+    store = ConfigStore.instance()
+    store.store(group="schema", name="config", node=Config)
+    for group in CHOICE_GROUPS:
+        for name, member in members(group).items():
+            store.store(group=f"schema/{group}", name=name, node=member)
+            if not (PRESETS / group / f"{name}.yaml").exists():
+                store.store(group=group, name=name, node=member)
+
+
+def _parse(overrides: list[str]) -> list[Override]:
+    try:
+        return OverridesParser.create().parse_overrides(overrides)
+    except OverrideParseException as error:
+        raise ConfigError(
+            f"cannot read {error.override!r}. Expected KEY=VALUE, quoted if the shell would take it apart: "
+            "'model.hidden=[64,32]'."
+        ) from None
+
+
+def _explain(error: Exception, overrides: list[str]) -> ConfigError:
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ValidationError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is not None:
+        return _explain_value(cause)
+    groups = [*PRESET_GROUPS, "experiment"]
+    choices_only = [override.input_line for override in _parse(overrides) if override.key_or_group in groups]
+    if len(choices_only) == len(overrides):
+        reason = " ".join(str(error).splitlines()[:2])
+        return ConfigError(
+            f"{' '.join(overrides)}: these choices do not go together, since an experiment also sets options of its "
+            f"own choices. Hydra says: {reason}"
+        )
+    known = _keys(_compose([line for line in choices_only if line])) | set(groups)
+    for override in _parse(overrides):
+        if override.key_or_group not in known and not override.is_add() and not override.is_force_add():
+            return _unknown_key(override.key_or_group, known)
+    return ConfigError(str(error))
+
+
+def _unknown_key(key: str, known: set[str]) -> ConfigError:
+    group, _, name = key.partition(".")
+    first = name.partition(".")[0]
+    owners = [
+        f"{group}={choice}"
+        for choice, member in (members(group) if group in CHOICE_GROUPS else {}).items()
+        if first in {item.name for item in fields(member)}  # type: ignore[arg-type]
+    ]
+    if owners and f"{group}.{first}" not in known:
+        return ConfigError(f"{key}: the chosen {group} has no such option. It belongs to {' and '.join(owners)}.")
+    return ConfigError(f"{key}: there is no such option. {nearest(key, known)}")
+
+
+def _explain_value(error: Any) -> ConfigError:
+    if isinstance(error, ConfigKeyError):
+        return ConfigError(f"{error.full_key}: there is no such option.")
+    return ConfigError(f"{error.full_key}: {str(error).splitlines()[0].rstrip('.')}.")
+
+
+def _keys(node: DictConfig, prefix: str = "") -> set[str]:
+    """Return every dotted key of a composed config, of sections and of their options."""
+    found = set()
+    for name in node:
+        found.add(f"{prefix}{name}")
+        if isinstance(OmegaConf.select(node, str(name)), DictConfig):
+            found |= _keys(node[name], f"{prefix}{name}.")
+    return found
+
+
+def _to_config(composed: DictConfig) -> Config:
+    try:
+        config = OmegaConf.to_object(composed)
+    except OmegaConfBaseException as error:
+        if isinstance(error.__cause__, ConfigError):
+            raise error.__cause__ from None
+        raise _explain_value(error) from None
+    assert isinstance(config, Config)
+    for key in _undeclared(config):
+        known = set(_declared(config))
+        raise ConfigError(f"{key}: there is no such option, and + cannot add one. {nearest(key, known)}")
+    return config
+
+
+def _undeclared(node: Any, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted keys that Hydra's `+` put on a config although its dataclass declares no such field."""
+    declared = {item.name for item in fields(node)}
+    for name, value in vars(node).items():
+        if name not in declared:
+            yield prefix + name
+        elif is_dataclass(value):
+            yield from _undeclared(value, f"{prefix}{name}.")
+
+
+def _declared(node: Any, prefix: str = "") -> Iterator[str]:
+    for item in fields(node):
+        yield prefix + item.name
+        if is_dataclass(getattr(node, item.name)):
+            yield from _declared(getattr(node, item.name), f"{prefix}{item.name}.")
+
+
+def _read(path: str | Path) -> DictConfig:
+    try:
+        values = OmegaConf.load(path)
+        named = values.pop("choices")
+        kept = OmegaConf.structured(Config)
+        for group in CHOICE_GROUPS:
+            kept[group] = OmegaConf.structured(members(group)[named[group]])
+        merged = OmegaConf.merge(kept, values)
+        assert isinstance(merged, DictConfig)
+        return merged
+    except OSError as error:
+        raise RunError(f"{path}: expected the config of a run; {error.strerror or error}.") from None
+    except Exception as error:  # of YAML, OmegaConf or the lookups above: whatever it is, the file is not ours
+        raise RunError(f"{path}: expected the config.yaml of a run; {str(error).splitlines()[0]}.") from None

@@ -1,0 +1,48 @@
+"""Options of scoring and of drift detection."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pipeline.options import Options, option
+
+SPLITS = ("test", "validation", "train", "all")
+
+
+@dataclass
+class Evaluation(Options):
+    """How a model is scored."""
+
+    key: ClassVar[str] = "evaluation"
+
+    resamples: int = option(1_000, "bootstrap resamples for each confidence interval", min=100)
+    confidence: float = option(0.95, "level of the confidence intervals", min=0.5, below=1)
+    bins: int = option(10, "bins of the reliability diagram", min=2)
+    split: str = option("test", "`evaluate` only: the rows to score; all takes every row of the data", choices=SPLITS)
+
+
+@dataclass
+class Drift(Options):
+    """Which difference is drift: larger than chance explains, and large enough to matter."""
+
+    key: ClassVar[str] = "drift"
+
+    rate: float = option(0.01, "false discovery rate over all columns of a check", above=0, below=1)
+    psi: float = option(0.02, "smallest population stability index that is drift", min=0)
+    distance: float = option(
+        0.05, "smallest Kolmogorov-Smirnov distance, or change of the calibration error, that is drift", min=0
+    )
+    effect: float = option(
+        0.1, "smallest effect size that is drift: Cohen's w of a chi-square test, Cohen's h of a share", min=0
+    )
+    difference: float = option(0.005, "smallest difference of a metric that is drift", min=0)
+    against: str = option("", "`drift` only: a second run, scored on the same rows; '' for none")
+    split: str = option("all", "`drift` only: the rows of the data to compare", choices=SPLITS)
+    metric: str = option("accuracy", "`drift series` only: the score of each run that makes the series")
+    label: str = option("", "`drift series` only: the label of the score; '' if the runs have one label")
+    delta: float = option(
+        0.002, "`drift series` only: chance of a false change point per cut of ADWIN", above=0, below=1
+    )
+    threshold: float = option(
+        8.0, "`drift series` only: Page-Hinkley threshold in standard deviations of the noise of a run", min=0
+    )
+    rows: int = option(10, "`drift series` only: smallest number of runs with a verdict", min=5)

@@ -1,0 +1,88 @@
+"""Find the members of a group of options by folder and file name: data sources, models and objectives.
+
+A member is the one class in a file that derives from the base class of its group. Its name is that of the file:
+`custom/data/sensors.py` is `data=sensors`. Nothing is registered anywhere else.
+"""
+
+import importlib
+import pkgutil
+import traceback
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+from pipeline.data.options import DataSource
+from pipeline.errors import ConfigError
+from pipeline.models.options import ModelOptions
+from pipeline.objectives.options import ObjectiveOptions
+from pipeline.options import Options
+from pipeline.training.fit import Fit
+from pipeline.training.tape import Tape
+
+PROJECT = Path(__file__).parents[1]
+CUSTOM = PROJECT / "custom"
+# group -> (base class, the package of the project's own members, the folder of the user's under custom/)
+GROUPS: dict[str, tuple[type[Options], str, str]] = {
+    "data": (DataSource, "pipeline.data.sources", "data"),
+    "model": (ModelOptions, "pipeline.models", "models"),
+    "objective": (ObjectiveOptions, "pipeline.objectives", "objectives"),
+}
+ENGINES: dict[str, type[Options]] = {"fit": Fit, "tape": Tape}
+
+
+@cache
+def members(group: str) -> dict[str, type[Options]]:
+    """Return the members of a group by name, the project's own first.
+
+    Raises:
+        ConfigError: A file under custom/ cannot be imported, defines no or several members, or takes a name in use.
+    """
+    if group == "training":
+        return ENGINES
+    base, package, folder = GROUPS[group]
+    found: dict[str, type[Options]] = {}
+    for name in sorted(module.name for module in pkgutil.iter_modules(importlib.import_module(package).__path__)):
+        classes = defined(importlib.import_module(f"{package}.{name}"), base)
+        if classes:
+            (found[name],) = classes
+    for path in sorted((CUSTOM / folder).glob("[!_]*.py")):
+        if path.stem in found:
+            raise ConfigError(f"{path}: expected a name of its own; {group}={path.stem} exists. Rename the file.")
+        classes = defined(import_custom(path), base)
+        if len(classes) != 1:
+            raise ConfigError(
+                f"{path}: expected one class that derives from {base.__name__} ({base.__module__}); "
+                f"found {len(classes)}."
+            )
+        (found[path.stem],) = classes
+    return found
+
+
+def defined(module: ModuleType, base: type) -> list[type]:
+    """Return the classes derived from a base class that a module defines, rather than imports."""
+    return [
+        item
+        for item in vars(module).values()
+        if isinstance(item, type) and issubclass(item, base) and item is not base and item.__module__ == module.__name__
+    ]
+
+
+def import_custom(path: Path) -> ModuleType:
+    """Import a file under custom/.
+
+    Raises:
+        ConfigError: It cannot be imported. The message names the file, the line and the reason.
+    """
+    name = ".".join(path.relative_to(PROJECT).with_suffix("").parts)
+    try:
+        return importlib.import_module(name)
+    except Exception as error:  # the user's file may raise anything
+        raise ConfigError(f"{location(path, error)}: cannot be imported. {type(error).__name__}: {error}") from error
+
+
+def location(path: Path, error: Exception) -> str:
+    """Return "FILE, line N": the last line of the file that an error came from, or the file alone."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno}"
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return f"{path}, line {lines[-1]}" if lines else str(path)

@@ -1,0 +1,39 @@
+"""Options of the registry of runs."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pipeline.errors import ConfigError
+from pipeline.options import READ, Options, option
+
+
+@dataclass
+class Registry(Options):
+    """The registry of runs: a SQLite file, or a PostgreSQL server that several machines share."""
+
+    key: ClassVar[str] = "registry"
+
+    url: str | None = option(
+        None,
+        "null: the SQLite file registry.db under run.root; else sqlite:///FILE on a local disk, "
+        "postgresql://USER@HOST:PORT/DATABASE without a password, or none: the run's own journal only",
+    )
+    password_file: str = option(
+        "",
+        "file whose first line is the password of PostgreSQL; '' takes PGPASSWORD from the environment, or ~/.pgpass",
+        path=READ,
+    )
+    patience: float = option(10.0, "seconds that the end of a run waits for a slow registry; 0: never", min=0)
+
+    def check(self) -> None:
+        scheme, _, rest = (self.url or "sqlite://").partition("://")
+        if self.url != "none" and scheme not in ("sqlite", "postgresql"):
+            raise ConfigError(
+                "registry.url: expected null, none, sqlite:///FILE or postgresql://USER@HOST:PORT/DATABASE; "
+                f"found one that begins with {scheme.split(':')[0]!r}."
+            )
+        if ":" in rest.rpartition("@")[0] or "password" in rest.partition("?")[2].lower():
+            raise ConfigError(
+                "registry.url: expected no password in it, since config.yaml and the shell history keep it; found "
+                "one. Set PGPASSWORD in the environment, or use a file: registry.password_file=FILE."
+            )

@@ -1,0 +1,36 @@
+"""What `runs`, `registry` and `drift series` do before they ask: ingest the journals, and end those left open."""
+
+from datetime import UTC, datetime
+
+from pipeline.errors import RegistryError, RunError
+from pipeline.registry import ingestion, journal
+from pipeline.registry.courier import warn
+from pipeline.runs import folder as run_folder
+
+
+def ingest(engine, root):
+    """Ingest every journal under a root that has grown. Returns (lines ingested, problems as text)."""
+    lines, problems = ingestion.ingest_all(engine, root)
+    return lines + sum(end(engine, path) for path in ingestion.running(engine, root)), problems
+
+
+def ingest_with_warnings(engine, root):
+    """The same for a command to which the journals are no more than where its answer comes from."""
+    for problem in ingest(engine, root)[1]:
+        warn(problem)
+
+
+def end(engine, path):
+    """End a run that was killed, as of the last line of its journal, unless a process still holds its folder.
+
+    Returns how many lines that was.
+    """
+    try:
+        ingestion.ingest(engine, path)  # a journal that is refused is left as it is
+        with run_folder.held(path.parent):  # no longer than it takes: the run may be about to go on
+            last = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="microseconds")
+            why = "its process ended without a word"
+            journal.Journal(path).add(journal.END, at=last, status=run_folder.INTERRUPTED, message=why)
+    except (RegistryError, RunError, OSError):
+        return 0
+    return ingestion.ingest(engine, path)

@@ -1,1 +1,0 @@
-"""What one batch teaches, one file each."""

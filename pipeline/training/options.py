@@ -1,0 +1,173 @@
+"""Options that both training engines have, the optimizer and the regularization."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pipeline.options import Options, option, section
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+    from pipeline.data.input_pipeline import TrainingFeed
+    from pipeline.training.callbacks import Checkpointer
+    from pipeline.training.objective import Objective
+
+MODES = ("auto", "min", "max")
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+
+
+@dataclass
+class EarlyStopping(Options):
+    """Options of keras.callbacks.EarlyStopping."""
+
+    key: ClassVar[str] = "training.early_stopping"
+
+    patience: int | None = option(None, "epochs without improvement before the run ends; null: never", min=0)
+    monitor: str = option("val_loss", "a loss or metric in the logs of an epoch")
+    mode: str = option("auto", "which direction of the monitored value is better", choices=MODES)
+    min_delta: float = option(0.0, "smallest change that is an improvement")
+    restore_best_weights: bool = option(True, "end with the weights of the best epoch")
+
+
+@dataclass
+class Plateau(Options):
+    """Options of keras.callbacks.ReduceLROnPlateau."""
+
+    key: ClassVar[str] = "training.plateau"
+
+    patience: int | None = option(
+        None, "epochs without improvement before the learning rate is reduced; null: never", min=1
+    )
+    monitor: str = option("val_loss", "a loss or metric in the logs of an epoch")
+    mode: str = option("auto", "which direction of the monitored value is better", choices=MODES)
+    factor: float = option(0.1, "factor of a reduction", min=0, below=1)
+    min_lr: float = option(0.0, "the smallest learning rate")
+
+
+@dataclass
+class Checkpoints(Options):
+    """When checkpoints are written: at whichever comes first, at the end, and when a stop is requested."""
+
+    key: ClassVar[str] = "training.checkpoints"
+
+    epochs: int | None = option(1, "epochs between two checkpoints; null: not by epochs", min=1)
+    steps: int | None = option(
+        None, "steps between two checkpoints, counted over the whole run; null: not by steps", min=1
+    )
+    minutes: float | None = option(None, "minutes between two checkpoints; null: not by time", min=0)
+    keep: int = option(2, "number of newest checkpoints to keep, besides that of the best epoch", min=1)
+    on_error: str = option(
+        "stop",
+        "if a checkpoint cannot be written, on a full disk: stop ends the run, continue trains on",
+        choices=("stop", "continue"),
+    )
+
+
+@dataclass
+class TrainingOptions(Options):
+    """Base class of the training engines."""
+
+    key: ClassVar[str] = "training"
+
+    epochs: int = option(30, "passes over the training split", min=1, changes_result=False)
+    batch_size: int = option(64, "examples per step", min=1)
+    steps_per_execution: int = option(1, "steps in one call of the compiled graph", min=1)
+    precision: str = option("float32", "the dtype policy of the layers", choices=PRECISIONS)
+    jit: str = option(
+        "never",
+        "compile the step with XLA, which changes the bits; auto: if it is faster for the device and the layers",
+        choices=("never", "always", "auto"),
+    )
+    early_stopping: EarlyStopping = section(EarlyStopping, "keras.callbacks.EarlyStopping")
+    plateau: Plateau = section(Plateau, "keras.callbacks.ReduceLROnPlateau")
+    checkpoints: Checkpoints = section(Checkpoints, "states from which a stopped run resumes", changes_result=False)
+    resume: str = option(
+        "auto",
+        "an unfinished run of this name: auto resumes it, never refuses it",
+        choices=("auto", "never"),
+        changes_result=False,
+    )
+    tensorboard: bool = option(True, "write logs for `make tensorboard`", changes_result=False)
+
+    def train(
+        self,
+        objective: Objective,
+        feed: TrainingFeed,
+        *,
+        validation: tf.data.Dataset | None,
+        callbacks: list[keras.callbacks.Callback],
+        checkpointer: Checkpointer,
+        verbose: int,
+        folder: Path,
+    ) -> None:
+        """Train from the state of the checkpointer to the last epoch.
+
+        Args:
+            objective: Its model is compiled.
+            feed: The batches of the training split.
+            validation: The batches of the validation split, if there is one.
+            callbacks: Keras callbacks, without the checkpointer.
+            checkpointer: Holds the state to begin from, and writes the next ones.
+            verbose: As for Model.fit.
+            folder: The run folder.
+
+        Raises:
+            Stopped: A stop was requested; a checkpoint is saved.
+            ConfigError: A loss or a gradient is not finite.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.train")
+
+    @property
+    def compiles_own_step(self) -> bool:
+        """Whether the engine compiles the training step itself, rather than Keras."""
+        raise NotImplementedError(f"{type(self).__name__}.compiles_own_step")
+
+
+@dataclass
+class Regularization(Options):
+    """Terms added to the losses of any objective, or changes of its batches. For training=tape; 0 and {} turn off."""
+
+    key: ClassVar[str] = "regularization"
+
+    mixup: float = option(
+        0.0, "alpha of the Beta distribution by which pairs of rows are mixed (Zhang et al. 2018)", min=0
+    )
+    gradient_penalty: float = option(
+        0.0,
+        "weight of the squared gradient of the loss with respect to the float inputs (Drucker and Le Cun 1992)",
+        min=0,
+    )
+    weight_decay: dict[str, float] = option(
+        {}, "name or pattern (dense*) of a layer -> rate of the squared weights of its matrices", min=0
+    )
+
+    def __bool__(self) -> bool:
+        return bool(self.mixup or self.gradient_penalty or self.weight_decay)
+
+
+@dataclass
+class Optimizer(Options):
+    """Any Keras optimizer in Keras's serialization form, its constants written out.
+
+    Clipping (clipnorm, global_clipnorm), accumulation (gradient_accumulation_steps) and averaging (use_ema) are
+    arguments of Keras's optimizers.
+    """
+
+    key: ClassVar[str] = "optimizer"
+
+    class_name: str = option("Adam", "a class of keras.optimizers")
+    config: dict[str, Any] = option(
+        {},
+        "its arguments; learning_rate is a number, or class_name and config of a class of "
+        "keras.optimizers.schedules; decay_steps covers the whole run if it is not given",
+    )
+
+    @property
+    def depends_on_run_length(self) -> bool:
+        """Whether the learning-rate schedule takes its length from the run."""
+        rate = self.config.get("learning_rate")
+        return isinstance(rate, dict) and "decay_steps" not in rate.get("config", {})
