@@ -195,9 +195,13 @@ def check_limits(
 
 
 def describe_limits(*, min: float | None, above: float | None, max: float | None, below: float | None) -> str:
-    """Return the limits in words: "of at least 1", "above 0 and below 1"; "" if there are none."""
-    limits = {"of at least": min, "above": above, "of at most": max, "below": below}
-    return " and ".join(f"{words} {limit:g}" for words, limit in limits.items() if limit is not None)
+    """Return the limits in words: "of at least 1", "from 0 to below 1", "above 0"; "" if there are none."""
+    low = {"from": min, "above": above}
+    high = {"to": max, "to below": below}
+    bounds = [f"{words} {limit}" for words, limit in (low | high).items() if limit is not None]
+    if len(bounds) == 1:
+        return bounds[0].replace("from", "of at least").replace("to below", "below").replace("to", "of at most")
+    return " ".join(bounds)
 
 
 def check_keras_form(place: str, value: Any) -> None:

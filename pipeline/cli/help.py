@@ -1,116 +1,177 @@
-"""The pages that tell which knobs there are: `--help` and the config reference, both made from config.py."""
+"""The pages of `--help` and the config reference, both made from the declarations of the options."""
 
 import textwrap
-from dataclasses import MISSING, fields
+from collections.abc import Iterator
+from dataclasses import MISSING, Field, fields
+from typing import Any
 
+from pipeline.cli.command_table import COMMANDS
 from pipeline.cli.compose import PRESET_GROUPS, choices
 from pipeline.config import Config
 from pipeline.members import members
-from pipeline.options import CHOICE_GROUPS, is_section
+from pipeline.options import CHOICE_GROUPS, Options, describe_limits, is_section
 
 WIDTH = 100
+EXIT_STATUS = """\
+exit status: 0 done, 1 a defect of this program, 2 config, data or run is wrong, 3 the environment differs
+from the lock or the device is missing, 4 a comparison found a difference, 5 a comparison cannot decide,
+75 interrupted with a checkpoint saved: the same command resumes."""
 
 
-def command_list(commands):
-    """The page of `python -m pipeline --help`. commands: name -> one line of purpose."""
+def command_list() -> str:
+    """Return the page of `python -m pipeline --help`."""
     lines = [
         "usage: python -m pipeline COMMAND [KEY=VALUE ...]",
         "",
         "commands:",
-        *(f"  {name:<12}{purpose}" for name, purpose in commands.items()),
+        *(f"  {name:<12}{command.purpose}" for name, command in COMMANDS.items()),
         "",
-        "A KEY is a knob (training.epochs=5) or a choice (model=cnn); `python -m pipeline COMMAND --help` lists them.",
+        "A KEY is an option (training.epochs=5) or a choice (model=cnn). `python -m pipeline COMMAND --help` lists both.",
         "",
-        "exit status: 0 done, 1 a defect of this program, 2 config, data or run is wrong, 3 the environment differs",
-        "from the lock or the device is not there, 4 a comparison found a difference, 5 it cannot tell (too few rows),",
-        "75 stopped on request with a checkpoint saved: the same goes on.",
+        EXIT_STATUS,
     ]
     return "\n".join(lines)
 
 
-def command_page(command, purpose, values, types):
-    """The page of `python -m pipeline COMMAND --help`, with the knobs and values of a draft of the config."""
-    lines = [f"usage: python -m pipeline {command} [KEY=VALUE ...]", "", purpose, "", "Choices (KEY=NAME):"]
-    for group in ["experiment", *PRESET_GROUPS]:
-        heading = group
-        for name, comment in choices(group).items():
-            lines.append(f"  {heading:<12}{name:<20}{comment}")
-            heading = ""
-    lines += ["", "Knobs (KEY=VALUE), with the values they have now; those of another choice: add it before --help."]
-    for key, value, help in _knobs(Config, values, types):
-        if help is None:
-            lines += ["", f"  {key}: {value}"]
+def command_page(name: str, values: dict[str, Any], types: dict[str, type[Options]]) -> str:
+    """Return the page of `python -m pipeline COMMAND --help`.
+
+    Args:
+        name: The command.
+        values: A draft of the config as nested dicts.
+        types: The class of each section with a choice.
+    """
+    command = COMMANDS[name]
+    lines = [f"usage: python -m pipeline {usage(name)} [KEY=VALUE ...]", "", command.purpose]
+    groups = [group for group in PRESET_GROUPS if group in command.options]
+    if groups:
+        lines += ["", "Choices (KEY=NAME):"]
+        for group in ["experiment", *groups] if "model" in groups else groups:
+            lines += _choice_lines(group)
+        lines += ["", "Options (KEY=VALUE) and their values now; for those of another choice, add it before --help."]
+    elif command.options:
+        lines += ["", "Options (KEY=VALUE) and their values now:"]
+    for key, value, item in _options(Config, values, types):
+        if not _matters(key, command.options, item):
+            continue
+        if is_section(item):
+            lines += ["", f"  {key}: {item.metadata['help']}"]
         else:
-            lines += [f"    {key} = {_shown(value)}", *textwrap.wrap(help, WIDTH, **_indent(8))]
+            lines.append(f"    {key} = {_shown(value)}   ({describe(item, value)})")
+            lines += textwrap.wrap(item.metadata["help"], WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)
     return "\n".join(lines)
 
 
-def markdown():
-    """The config reference: every knob of every choice, as a Markdown page."""
+def usage(name: str) -> str:
+    """Return a command with its actions and flags: "runs [compare NAME NAME | page] [--json]"."""
+    command = COMMANDS[name]
+    actions = " | ".join(action + " NAME" * count for action, count in command.actions.items())
+    flags = "".join(f" [{flag}]" for flag in command.flags)
+    return name + (f" [{actions}]" if actions else "") + flags
+
+
+def markdown() -> str:
+    """Return the config reference as a Markdown page."""
     lines = [
         "# Config reference",
         "",
-        "Every knob, its default and what it does. Made from `pipeline/config.py` by `make docs`; do not edit.",
-        "Set one on the command line (`make train training.epochs=5`) or in a file under `configs/`.",
+        "Every option: its type and range, its default, and what it does. `make docs` makes this page from the",
+        "declarations in the code; do not edit it. Set an option on the command line (`make train training.epochs=5`)",
+        "or in a file under `configs/`.",
         "",
         "## Everywhere",
         "",
         *_table("", Config),
     ]
     for item in fields(Config):
-        if not is_section(item):
-            continue
-        owner = item.metadata["section"]
-        lines += ["", f"## {item.name}", "", item.metadata["help"].capitalize() + ".", ""]
-        if item.name in PRESET_GROUPS:
-            lines += [f"- `{item.name}={name}`: {comment}" for name, comment in choices(item.name).items()] + [""]
-        if item.name not in CHOICE_GROUPS:
-            lines += _table(f"{item.name}.", owner)
-            continue
-        common = {field.name for field in fields(owner)}
-        if common:
-            lines += [f"### every {item.name}", "", *_table(f"{item.name}.", owner)]
-        for name, member in members(item.name).items():
-            own = _table(f"{item.name}.", member, common)
-            lines += ["", f"### {item.name}={name}", "", " ".join((member.__doc__ or "").split()), ""]
-            lines += own if len(own) > 2 else []
-    lines += ["", "## experiment", "", "Whole set-ups, the choices above made together:", ""]
+        if is_section(item):
+            lines += _section_page(item)
+    lines += ["", "## experiment", "", "Whole configurations, several choices together:", ""]
     lines += [f"- `experiment={name}`: {comment}" for name, comment in choices("experiment").items()]
     return "\n".join(lines) + "\n"
 
 
-def _knobs(owner, values, types, prefix=""):
-    """Yield (key, value, help) of every knob; a part's own heading comes before its knobs, with help None."""
-    parts = []
-    for item in fields(owner):
+def describe(item: Field[Any], value: Any = None) -> str:
+    """Return the type and range of an option: "int of at least 1", "one of never, always, auto", "Keras loss"."""
+    rules = item.metadata
+    if rules["choices"]:
+        allowed = ", ".join(map(str, rules["choices"]))
+        return f"list of {allowed}" if isinstance(value, list) else f"one of {allowed}"
+    if rules["keras"]:
+        return f"Keras {rules['keras']}"
+    if rules["path"]:
+        return "path"
+    hint = item.type.__name__ if isinstance(item.type, type) and "[" not in str(item.type) else str(item.type)
+    hint = hint.replace("typing.", "").replace("Any", "any").replace(" | None", " or null")
+    return " ".join(part for part in (hint, describe_limits(**rules["limits"])) if part)
+
+
+def _choice_lines(group: str) -> list[str]:
+    names = list(choices(group).items())
+    return [f"  {group if not row else '':<12}{name:<20}{comment}" for row, (name, comment) in enumerate(names)]
+
+
+def _matters(key: str, prefixes: tuple[str, ...], item: Field[Any]) -> bool:
+    """Return whether an option belongs to a command, or a section holds options that do."""
+    inside = any(f"{key}.".startswith(f"{prefix}.") for prefix in prefixes)
+    return inside or (is_section(item) and any(prefix.startswith(f"{key}.") for prefix in prefixes))
+
+
+def _options(
+    owner: type[Options], values: dict[str, Any], types: dict[str, type[Options]], prefix: str = ""
+) -> Iterator[tuple[str, Any, Field[Any]]]:
+    """Yield (key, value, field) of every option, a section itself before its options."""
+    sections = []
+    for item in fields(owner):  # type: ignore[arg-type]
         if is_section(item):
-            parts.append(item)
+            sections.append(item)
         else:
-            yield prefix + item.name, values[item.name], item.metadata["help"]
-    for item in parts:
-        yield prefix + item.name, item.metadata["help"], None
-        yield from _knobs(
-            types.get(item.name, item.metadata["section"]), values[item.name], {}, f"{prefix}{item.name}."
-        )
+            yield prefix + item.name, values[item.name], item
+    for item in sections:
+        yield prefix + item.name, values[item.name], item
+        chosen = types.get(item.name, item.metadata["section"])
+        yield from _options(chosen, values[item.name], {}, f"{prefix}{item.name}.")
 
 
-def _table(prefix, owner, leave_out=()):
-    rows = ["| key | default | what it does |", "|---|---|---|"]
-    for item in fields(owner):
-        if item.name in leave_out:
+def _section_page(item: Field[Any]) -> list[str]:
+    owner, name = item.metadata["section"], item.name
+    lines = ["", f"## {name}", "", item.metadata["help"].capitalize() + ".", ""]
+    if name in PRESET_GROUPS:
+        lines += [*(f"- `{name}={choice}`: {comment}" for choice, comment in choices(name).items()), ""]
+    if name not in CHOICE_GROUPS:
+        return lines + _table(f"{name}.", owner)
+    if common := {field.name for field in fields(owner)}:
+        lines += [f"### Every {name}", "", *_table(f"{name}.", owner)]
+    for choice, member in members(name).items():
+        rows = _table(f"{name}.", member, skip=common)
+        lines += [
+            "",
+            f"### {name}={choice}",
+            "",
+            *textwrap.dedent(f"    {member.__doc__}").replace(":\n    ", ":\n\n    ").splitlines(),
+            "",
+        ]
+        lines += rows if len(rows) > 2 else []
+    return lines
+
+
+def _table(prefix: str, owner: type[Options], *, skip: set[str] = frozenset()) -> list[str]:  # type: ignore[assignment]
+    rows = ["| option | type and range | default | what it does |", "|---|---|---|---|"]
+    for item in fields(owner):  # type: ignore[arg-type]
+        if item.name in skip:
             continue
         if is_section(item):
             if prefix:
                 rows += _table(f"{prefix}{item.name}.", item.metadata["section"])[2:]
             continue
-        default = item.default if item.default is not MISSING else item.default_factory()
-        help = item.metadata["help"].replace("|", "\\|")
-        rows.append(f"| `{prefix}{item.name}` | `{_shown(default)}` | {help} |")
+        default = item.default if item.default is not MISSING else item.default_factory()  # type: ignore[misc]
+        kind, purpose = (text.replace("|", "\\|") for text in (describe(item, default), item.metadata["help"]))
+        rows.append(f"| `{prefix}{item.name}` | {kind} | `{_shown(default)}` | {purpose} |")
     return rows
 
 
-def _shown(value):
-    """A value as one would type it: YAML's words for None, True and False."""
+def _shown(value: Any) -> str:
+    """Return a value as one would type it, with YAML's null, true and false."""
     match value:
         case None:
             return "null"
@@ -123,7 +184,3 @@ def _shown(value):
         case "":
             return "''"
     return str(value)
-
-
-def _indent(columns):
-    return {"initial_indent": " " * columns, "subsequent_indent": " " * columns}

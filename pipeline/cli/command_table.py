@@ -1,0 +1,100 @@
+"""The commands: purpose, actions, flags, and the options that matter to each."""
+
+from dataclasses import dataclass, field
+
+TRAINING = (
+    "data",
+    "model",
+    "optimizer",
+    "objective",
+    "training",
+    "regularization",
+    "evaluation",
+    "run",
+    "seed",
+    "device",
+    "determinism",
+    "hardware",
+    "environment",
+    "preflight",
+    "registry",
+)
+DEVICE = ("device", "hardware.gpus", "hardware.memory_growth")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """One command of `python -m pipeline`.
+
+    purpose: One line for `--help`.
+    options: The keys, or the sections, of the options that it reads; `--help` shows these.
+    actions: Arguments without "=" that it takes: the name of an action -> how many names follow it.
+    flags: Flag on the command line -> keyword argument of the command.
+    stored: Whether its config is that of the run which `run.name` names.
+    stoppable: Whether a signal stops it so that it can resume.
+    """
+
+    purpose: str
+    options: tuple[str, ...]
+    actions: dict[str, int] = field(default_factory=dict)
+    flags: dict[str, str] = field(default_factory=dict)
+    stored: bool = False
+    stoppable: bool = False
+
+
+JSON = {"--json": "as_json"}
+COMMANDS = {
+    "train": Command(
+        purpose="Train a model, evaluate it on the test split and write the report.", options=TRAINING, stoppable=True
+    ),
+    "check": Command(purpose="Check a configuration before training; train nothing.", options=TRAINING),
+    "evaluate": Command(
+        purpose="Evaluate a stored run again (run.name=NAME), on the same data or on other data (data=...).",
+        options=("run.name", "run.root", "data", "evaluation", *DEVICE, "environment", "registry"),
+        stored=True,
+    ),
+    "reproduce": Command(
+        purpose="Train a stored run again (run.name=NAME) and compare it bit for bit.",
+        options=("run", "data", *DEVICE, "environment", "training.checkpoints"),
+        stored=True,
+        stoppable=True,
+    ),
+    "runs": Command(
+        purpose="List the runs under run.root; compare two of them; or write registry.html, a page of all runs.",
+        options=("runs", "run.root", "registry"),
+        actions={"compare": 2, "page": 0},
+        flags=JSON,
+    ),
+    "registry": Command(
+        purpose="Show the registry; upgrade its tables, ingest journals, verify it against them, or export it.",
+        options=("registry", "run.root"),
+        actions={"upgrade": 0, "ingest": 0, "verify": 0, "export": 0},
+    ),
+    "drift": Command(
+        purpose="Detect drift in data and predictions (run.name=NAME data=...), or in a metric over runs (series).",
+        options=("run.name", "run.root", "drift", "data", *DEVICE, "environment", "registry"),
+        actions={"series": 0},
+        flags=JSON,
+        stored=True,
+    ),
+    "golden": Command(
+        purpose="Train the golden runs and compare them with the kept results; record keeps the new results.",
+        options=("golden", *DEVICE),
+        actions={"record": 0},
+        flags=JSON,
+    ),
+    "qualify": Command(
+        purpose="Train in the locked environment and in a candidate's (qualify.package=NAME==VERSION); compare.",
+        options=("qualify", "golden.experiments"),
+        flags=JSON,
+    ),
+    "doctor": Command(
+        purpose="Check the environment, from the lock to the GPUs and the registry, and suggest fixes.",
+        options=("run.root", "registry", *DEVICE),
+        flags=JSON,
+    ),
+    "shards": Command(
+        purpose="Write a data set as TFRecord shards (data=... shards.path=FOLDER).", options=("data", "shards")
+    ),
+    "reference": Command(purpose="Print the config reference as Markdown.", options=()),
+}
