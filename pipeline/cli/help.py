@@ -26,7 +26,8 @@ def command_list() -> str:
         "commands:",
         *(f"  {name:<12}{command.purpose}" for name, command in COMMANDS.items()),
         "",
-        "A KEY is an option (training.epochs=5) or a choice (model=cnn). `python -m pipeline COMMAND --help` lists both.",
+        "A KEY is an option (training.epochs=5) or a choice (model=cnn).",
+        "`python -m pipeline COMMAND --help` lists those that matter to a command.",
         "",
         EXIT_STATUS,
     ]

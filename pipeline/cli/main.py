@@ -76,9 +76,9 @@ def run(arguments: list[str]) -> int:
     action, overrides = split_action(name, [item for item in rest if item not in (*HELP, *command.flags)])
     for override in overrides:
         if override in ("-m", "--multirun"):
-            raise ConfigError(f"{override}: sweeps are not supported. Start one run per setting instead.")
+            raise ConfigError(f"{override}: sweeps are not built. Start one run per setting instead.")
         if override.startswith("-"):
-            raise ConfigError(f"{override}: there is no such flag. Expected KEY=VALUE, or --help.")
+            raise ConfigError(f"{override}: there is no such option. Expected KEY=VALUE, or --help.")
     if set(HELP) & set(rest):
         print(pages.command_page(name, *composition.draft(overrides)))
         return 0
