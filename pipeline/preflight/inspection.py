@@ -8,18 +8,18 @@ import tensorflow as tf
 from pipeline.errors import ConfigError, words_of
 from pipeline.objectives.maml import MamlOptions
 from pipeline.preflight import (
-    architecture,
     data_checks,
-    determinism,
-    losses,
-    metrics,
-    shapes,
+    determinism_checks,
+    first_step,
+    loss_checks,
+    metric_checks,
+    model_checks,
+    shape_checks,
     state,
     training_checks,
-    trial,
 )
 from pipeline.preflight.findings import Finding
-from pipeline.preflight.prediction import predict
+from pipeline.preflight.forward_pass import predict
 from pipeline.preflight.setup import Setup
 
 
@@ -66,10 +66,10 @@ def inspect(setup):
 
 def _of_model(setup):
     with state.generators_restored():
-        found = [*shapes.check_batches(setup), *architecture.check(setup), *training_checks.check(setup)]
+        found = [*shape_checks.check_batches(setup), *model_checks.check(setup), *training_checks.check(setup)]
         if not setup.is_supervised:
             return found + _on_any_batch(setup)
-        found = [*data_checks.check_channels(setup), *shapes.check_inputs(setup), *found]
+        found = [*data_checks.check_channels(setup), *shape_checks.check_inputs(setup), *found]
         if not any(finding.code.startswith("input-") and finding.is_error for finding in found):
             batch = next(iter(setup.feed.batches(0).take(1)))
             found += _on_batch(setup, batch)
@@ -85,9 +85,9 @@ def _on_any_batch(setup):
     """What a training step of an objective of any kind shows on a real batch."""
     batch = next(iter(setup.feed.batches(0).take(1)))
     found = _on_points(setup, batch[0]) if isinstance(setup.config.objective, MamlOptions) else []
-    result = trial.attempt(setup, batch, found)
+    result = first_step.attempt(setup, batch, found)
     if result is not None:
-        found += architecture.check_training_flag(setup, result)
+        found += model_checks.check_training_flag(setup, result)
     return found
 
 
@@ -95,7 +95,7 @@ def _on_points(setup, x):
     """Of tasks (tasks, points, ...), what their points show: whether the loss that fits the label fits the output."""
     points, found = setup.of_points(), []
     prediction = _predicted(points, tf.reshape(x, (-1, *x.shape[2:])), found)
-    return found if prediction is None else [*losses.check(points, prediction)]
+    return found if prediction is None else [*loss_checks.check(points, prediction)]
 
 
 def _predicted(setup, x, findings):
@@ -103,7 +103,7 @@ def _predicted(setup, x, findings):
     try:
         return predict(setup, x)
     except Exception as error:  # whatever a layer raises of data it was not made for
-        refused = determinism.refused(setup, error)
+        refused = determinism_checks.refused(setup, error)
         findings.append(
             refused or Finding("model-refuses-data", setup.model.name, words_of(error), "See what Keras says.")
         )
@@ -117,23 +117,23 @@ def _on_batch(setup, batch):
     if prediction is None:
         return found
     found = [
-        *losses.check(setup, prediction),
-        *metrics.check(setup, prediction, batch),
-        *shapes.check_masks(setup, prediction),
-        *architecture.check_connections(setup, prediction),
+        *loss_checks.check(setup, prediction),
+        *metric_checks.check(setup, prediction, batch),
+        *shape_checks.check_masks(setup, prediction),
+        *model_checks.check_connections(setup, prediction),
         *data_checks.check_scale(prediction),
     ]
     if not setup.model.trainable_variables:
         return found
     tried = []
-    result = trial.attempt(setup, batch, tried)
+    result = first_step.attempt(setup, batch, tried)
     if any(finding.is_error for finding in found):
         # a loss that does not fit is refused by Keras too, in words that say less
         tried = [finding for finding in tried if finding.code != "step-fails"]
     if result is not None:
-        tried += architecture.check_training_flag(setup, result)
+        tried += model_checks.check_training_flag(setup, result)
         if not found:
-            tried += trial.initial_loss(setup, batch, prediction)
+            tried += first_step.initial_loss(setup, batch, prediction)
     return found + tried
 
 

@@ -17,7 +17,7 @@ from pipeline.errors import ConfigError
 from pipeline.layers.build import build
 from pipeline.models.mlp import Mlp
 from pipeline.objectives.supervised import SupervisedOptions
-from pipeline.preflight import catalogue, determinism, inspection, memory
+from pipeline.preflight import catalogue, determinism_checks, inspection, memory
 from pipeline.preflight.setup import Setup
 from pipeline.training import checkpoints
 from pipeline.training.fit import Fit
@@ -186,16 +186,16 @@ def test_nothing_is_said_of_gpus_where_none_has_to_be_deterministic(found, optio
 
 def test_a_refusal_by_a_gpu_is_an_error_that_names_an_alternative(prepared):
     setup = prepared([layers.Dense(3, "softmax")])
-    words = f"{determinism.TABLE['AdjustContrastv2'].refusal}. [Op:AdjustContrastv2]"
-    finding = determinism.refused(setup, tf.errors.UnimplementedError(None, None, words))
+    words = f"{determinism_checks.TABLE['AdjustContrastv2'].refusal}. [Op:AdjustContrastv2]"
+    finding = determinism_checks.refused(setup, tf.errors.UnimplementedError(None, None, words))
     assert finding.code == "not-deterministic" and finding.is_error and "RandomContrast" in finding.mend
-    assert determinism.refused(setup, tf.errors.UnimplementedError(None, None, "Cast is not supported")) is None
+    assert determinism_checks.refused(setup, tf.errors.UnimplementedError(None, None, "Cast is not supported")) is None
 
 
 def test_every_refusal_of_the_table_is_in_the_library_of_this_tensorflow():
     library = Path(tf.sysconfig.get_lib()) / "libtensorflow_cc.so.2"
     with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        absent = [name for name, entry in determinism.TABLE.items() if content.find(entry.refusal.encode()) < 0]
+        absent = [name for name, entry in determinism_checks.TABLE.items() if content.find(entry.refusal.encode()) < 0]
     assert absent == []
 
 

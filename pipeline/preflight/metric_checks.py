@@ -6,7 +6,7 @@ from keras import metrics
 
 from pipeline.errors import words_of
 from pipeline.preflight.findings import Finding
-from pipeline.preflight.losses import class_counts, from_logits
+from pipeline.preflight.loss_checks import class_counts, from_logits
 from pipeline.preflight.setup import is_binary
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL
 

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.errors import words_of
-from pipeline.preflight import determinism, memory, state
+from pipeline.preflight import determinism_checks, memory, state
 from pipeline.preflight.findings import Finding
 from pipeline.training import gradients
 from pipeline.training.steps import make_step
@@ -47,14 +47,14 @@ def attempt(setup, batch, findings):
     findings += _compiled(setup, batch)
     need = [*memory.check(memory.peak(function.graph), memory.available())]
     findings += need
-    findings += determinism.check(setup, function.graph)
+    findings += determinism_checks.check(setup, function.graph)
     if any(finding.is_error for finding in need):
         return None
     try:
         trial = _run(setup, function, connected, batch)
     except (tf.errors.OpError, ValueError, TypeError) as error:
         unimplemented = isinstance(error, tf.errors.UnimplementedError)
-        refused = determinism.refused(setup, error) if unimplemented else None
+        refused = determinism_checks.refused(setup, error) if unimplemented else None
         findings.append(refused or _refused(setup, batch, reached, error))
         return None
     findings += check(setup, trial)
