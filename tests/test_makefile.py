@@ -72,7 +72,8 @@ class Tree:
         self.bin = folder / "bin"
         self.wheels = folder / "wheels"
         self.log = folder / "engine.log"
-        for place in (self.root / "docker", self.root / "pipeline", self.bin, self.wheels, folder / "home"):
+        shutil.copytree(PROJECT / "pipeline", self.root / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+        for place in (self.root / "docker", self.bin, self.wheels, folder / "home"):
             place.mkdir(parents=True)
         for name in ("Makefile", ".python-version", "docker/Dockerfile"):
             shutil.copy(PROJECT / name, self.root / name)

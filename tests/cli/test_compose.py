@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((PROJECT / "docker/compose.yaml").read_text())
 SERVICES = COMPOSE["services"]
 
