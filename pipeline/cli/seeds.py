@@ -1,30 +1,28 @@
-"""Trains one set-up with several seeds in one process: python -m pipeline.cli.seeds COUNT KEY=VALUE...
+"""Train one configuration with several seeds in one process: python -m pipeline.cli.seeds COUNT KEY=VALUE...
 
-A process of its own for each would spend most of its time on importing TensorFlow. The bits are those of a process of
-its own: `train` draws everything from its seed, and Keras's counters of names are set back between two runs.
+A process per seed would spend most of its time importing TensorFlow. The bits are those of separate processes: `train`
+derives every random number from its seed, and Keras's counters of layer names are reset between two runs.
 """
 
 import sys
 
 from pipeline.cli.main import main
+from pipeline.lazy import keras
 
 
-def train(count, words):
-    """Train the seeds 0 to count - 1, as runs seed-0, seed-1 and so on; those that are finished stay. Returns the exit
-    status of the first that fails, else 0."""
+def train_seeds(count: int, overrides: list[str]) -> int:
+    """Train the seeds 0 to count - 1 as runs seed-0, seed-1 and so on; finished ones are kept.
+
+    Returns:
+        The exit status of the first run that fails, else 0.
+    """
     for seed in range(count):
-        status = main(["train", *words, f"seed={seed}", f"run.name=seed-{seed}"])
+        status = main(["train", *overrides, f"seed={seed}", f"run.name=seed-{seed}"])
         if status:
             return status
-        start_anew()
+        keras.backend.clear_session(free_memory=False)
     return 0
 
 
-def start_anew():
-    import keras  # not before the first config is known to be good
-
-    keras.backend.clear_session(free_memory=False)
-
-
 if __name__ == "__main__":
-    sys.exit(train(int(sys.argv[1]), sys.argv[2:]))
+    sys.exit(train_seeds(int(sys.argv[1]), sys.argv[2:]))
