@@ -1,1 +1,1 @@
-"""What the pipeline costs, as ratios of one run: `python -m benchmarks`, or `make bench`."""
+"""Benchmarks: costs of the pipeline as ratios measured in one run. `python -m benchmarks`, or `make bench`."""

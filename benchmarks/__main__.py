@@ -1,16 +1,17 @@
-"""The benchmarks' door: python -m benchmarks [NAME...] [data.path=FOLDER_OF_MNIST]"""
+"""Run benchmarks: python -m benchmarks [NAME...] [data.path=FOLDER_OF_MNIST]"""
 
 import importlib
 import os
 import sys
 
-USUAL = ("startup", "preflight", "engines", "objectives", "convnet", "checkpoints")
-BENCHMARKS = (*USUAL, "memory", "registry", "drift", "accuracy", "image")
+DEFAULT = ("startup", "preflight", "engines", "objectives", "convnet", "checkpoints")
+BENCHMARKS = (*DEFAULT, "memory", "registry", "drift", "accuracy", "image")
 
 
-def main(arguments):
+def main(arguments: list[str]) -> int:
+    """Run the named benchmarks, or the default ones. Returns the exit status."""
     folder = None
-    names = []
+    names: list[str] = []
     for argument in arguments:
         if argument.startswith("data.path="):
             folder = argument.removeprefix("data.path=")
@@ -19,8 +20,8 @@ def main(arguments):
         else:
             print(f"{argument}: expected data.path=FOLDER, or one of {', '.join(BENCHMARKS)}.", file=sys.stderr)
             return 2
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # in the processes to come as well
-    for name in names or USUAL:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # for child processes too
+    for name in names or DEFAULT:
         print(f"\n---- {name}", flush=True)
         importlib.import_module(f"benchmarks.{name}").run(folder)
     return 0

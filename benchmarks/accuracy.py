@@ -1,4 +1,4 @@
-"""What the presets score on their test splits: the mean of three seeds, and each.
+"""Test accuracy of the presets: the mean of three seeds, and each.
 
 python -m benchmarks.accuracy digits japanese_vowels_gru mnist_convnet data.path=FOLDER
 """
@@ -7,6 +7,7 @@ import json
 import statistics
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.measuring import PIPELINE, measure
@@ -19,12 +20,13 @@ PRESETS = {
 SEEDS = (0, 1, 2)
 
 
-def run(folder, names=tuple(PRESETS)):
+def run(folder: str | None, names: Iterable[str] = tuple(PRESETS)) -> None:
+    """Train the presets with each seed and print their scores. folder: of the idx files of MNIST."""
     for name in names:
         overrides = PRESETS[name]
         if name == "mnist_convnet":
             if folder is None:
-                print(f"{name}: left out, since no data.path=FOLDER of MNIST was given")
+                print(f"{name}: skipped: no data.path=FOLDER of MNIST was given")
                 continue
             overrides = [*overrides, f"data.path={folder}"]
         scores = [accuracy(*overrides, f"seed={seed}") for seed in SEEDS]
@@ -32,8 +34,8 @@ def run(folder, names=tuple(PRESETS)):
         print(f"{name}: test accuracy {100 * statistics.mean(scores):.2f} % (seeds 0, 1, 2: {each})", flush=True)
 
 
-def accuracy(*overrides):
-    """The test accuracy that one training ends with."""
+def accuracy(*overrides: str) -> float:
+    """Return the test accuracy of one run."""
     with tempfile.TemporaryDirectory() as root:
         measure([*PIPELINE, "train", f"run.root={root}", "run.name=measured", *overrides])
         (label,) = json.loads(Path(root, "measured", "result.json").read_text())["metrics"].values()
@@ -41,5 +43,5 @@ def accuracy(*overrides):
 
 
 if __name__ == "__main__":
-    folders = [word.removeprefix("data.path=") for word in sys.argv[1:] if word.startswith("data.path=")]
-    run(folders[-1] if folders else None, [word for word in sys.argv[1:] if "=" not in word] or PRESETS)
+    folders = [item.removeprefix("data.path=") for item in sys.argv[1:] if item.startswith("data.path=")]
+    run(folders[-1] if folders else None, [item for item in sys.argv[1:] if "=" not in item] or PRESETS)

@@ -1,6 +1,6 @@
-"""The image: what its build costs beside a bare download of the lock's wheels, its size, its start, the lock's check.
+"""The image: its build compared with a bare download of the locked wheels, its size, its start, the check of the lock.
 
-Needs an engine and the network, and takes half an hour. BASE_IMAGE and BUILD_NETWORK are handed to the build.
+Needs an engine and the network, and takes half an hour. BASE_IMAGE and BUILD_NETWORK are passed on to the build.
 """
 
 import json
@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.measuring import PIPELINE, ratios, summed_up
@@ -31,14 +32,14 @@ print(json.dumps(sizes.most_common(%d)))
 """
 
 
-def run(_):
+def run(_: str | None) -> None:
     engine = answer("scripts/runtime", "engine")
     fetched, built = [], []
     try:
         for _ in range(BUILDS):
             fetched.append(seconds(download_and_unpack))
             built.append(seconds(lambda: build(engine)))
-        print(f"download and unpack the lock's wheels       {summed_up(fetched, 0)} s")
+        print(f"download and unpack the locked wheels       {summed_up(fetched, 0)} s")
         print(f"build from scratch                          {summed_up(built, 0)} s")
         print(f"build / download and unpack                 {summed_up(ratios(built, fetched))}")
         size = int(answer(engine, "image", "inspect", "--format", "{{.Size}}", NAME))
@@ -51,23 +52,23 @@ def run(_):
     lock()
 
 
-def seconds(work):
-    begun = time.perf_counter()
+def seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
     work()
-    return time.perf_counter() - begun
+    return time.perf_counter() - began
 
 
-def answer(*command):
+def answer(*command: str) -> str:
     return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def build(engine):
+def build(engine: str) -> None:
     options = ["--no-cache", "--build-arg", "PIP_NO_CACHE_DIR=1"]
     subprocess.run(["scripts/image", "build", engine, NAME, *options], cwd=PROJECT, check=True, capture_output=True)
 
 
-def download_and_unpack():
-    """Fetch each wheel of the image's lock anew and unpack it: the least that any build has to do."""
+def download_and_unpack() -> None:
+    """Download each wheel of the lock again and unpack it: the minimum that any build has to do."""
     with tempfile.TemporaryDirectory(dir=PROJECT) as folder:
         options = ["--quiet", "--no-cache-dir", "--no-deps", "--require-hashes", "--dest", folder]
         binary = ["--only-binary", ":all:", "--no-binary", "antlr4-python3-runtime", "--no-build-isolation"]
@@ -78,46 +79,46 @@ def download_and_unpack():
                 archive.extractall(Path(folder) / "unpacked")
 
 
-def heaviest(engine):
-    """[(package, bytes)] of the image, the largest first."""
+def heaviest(engine: str) -> list[tuple[str, int]]:
+    """Return [(package, bytes)] of the image, the largest first."""
     code = SIZES % HEAVIEST
     printed = answer(engine, "run", "--rm", "--network", "none", "--entrypoint", "python", NAME, "-c", code)
     return json.loads(printed)
 
 
-def start(engine):
-    """How much later training starts in the image than outside it: to the first line that `train` prints."""
+def start(engine: str) -> None:
+    """Print how much later training starts in the image than outside it: until `train` prints its first line."""
     inside, outside = [], []
     make = shutil.which("make")
     runs = PROJECT / "runs"
     runs.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=runs) as root:
-        words = [make, "train", f"run.root={root}", "training.epochs=1", "device=cpu"]
+        arguments = [make, "train", f"run.root={root}", "training.epochs=1", "device=cpu"]
         for _ in range(STARTS):
-            outside.append(first_line([*words, "RUNTIME=local"]))
-            inside.append(first_line([*words, f"RUNTIME={engine}", f"IMAGE={NAME}"]))
+            outside.append(first_line([*arguments, "RUNTIME=local"]))
+            inside.append(first_line([*arguments, f"RUNTIME={engine}", f"IMAGE={NAME}"]))
     later = [there - here for there, here in zip(inside, outside, strict=True)]
     print(f"make train to its first line: .venv         {summed_up(outside)} s")
     print(f"make train to its first line: image         {summed_up(inside)} s")
     print(f"image later than .venv                      {summed_up(later)} s")
 
 
-def first_line(command):
-    """Seconds until a command prints its first line; it is let run to its end."""
-    surroundings = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKEOVERRIDES")}
-    begun = time.perf_counter()
+def first_line(command: list[str]) -> float:
+    """Return the seconds until a command prints its first line; the command runs to its end."""
+    environ = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKEOVERRIDES")}
+    began = time.perf_counter()
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, cwd=PROJECT, env=surroundings, **pipes) as process:
+    with subprocess.Popen(command, cwd=PROJECT, env=environ, **pipes) as process:
         process.stdout.readline()
-        found = time.perf_counter() - begun
+        found = time.perf_counter() - began
         process.stdout.read()
     if process.returncode:
         sys.exit(f"{' '.join(command)}: exit status {process.returncode}")
     return found
 
 
-def lock():
-    """Seconds of the check that every run begins with, in a process of its own each time."""
+def lock() -> None:
+    """Print the seconds of the check of the lock at the start of every run, each measured in its own process."""
     code = (
         "import time; from pipeline.runtime import environment as e; b = time.perf_counter(); "
         "e.require_lock(False); print(time.perf_counter() - b)"

@@ -1,8 +1,8 @@
-"""The two-convolution network of Keras's examples on MNIST, in plain Keras: what the pipeline is measured against.
+"""The two-convolution network of Keras's examples on MNIST, in plain Keras: the peer of the benchmark `convnet`.
 
     python benchmarks/keras_convnet.py FOLDER EPOCHS
 
-It takes nothing from the pipeline.
+It uses nothing of the pipeline.
 """
 
 import gzip

@@ -1,4 +1,4 @@
-"""CPU seconds of whole processes, and how repeated measurements are summed up."""
+"""Measure CPU seconds of whole processes, and summarize repeated measurements."""
 
 import os
 import resource
@@ -8,14 +8,19 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 PIPELINE = [sys.executable, "-m", "pipeline"]
 
 
-def measure(command, environment=os.environ):
-    """Run a command to its end; where it fails, end with what it said.
+def measure(
+    command: Sequence[str | Path], environment: Mapping[str, str] = os.environ
+) -> tuple[float, list[tuple[float, str]]]:
+    """Run a command to its end. If it fails, exit with its error output.
 
-    Returns (seconds of CPU, its children's too; [(moment in seconds, line)] of what it printed).
+    Returns:
+        CPU seconds of the process and its children, and the lines that it printed: [(time in seconds, line)].
     """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with tempfile.TemporaryFile("w+") as stderr:
@@ -30,12 +35,12 @@ def measure(command, environment=os.environ):
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, lines
 
 
-def ratios(numerators, denominators):
-    """The ratio of each alternated pair: the machine's speed drifts, yet little within a pair."""
+def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[float]:
+    """Return the ratio of each pair measured in turn: the speed of the machine drifts, but little within a pair."""
     return [above / below for above, below in zip(numerators, denominators, strict=True)]
 
 
-def summed_up(values, digits=2):
-    """The median and, in brackets, the least and the most."""
+def summed_up(values: Sequence[float], digits: int = 2) -> str:
+    """Return the median and, in brackets, the minimum and the maximum."""
     low, middle, high = (f"{value:.{digits}f}" for value in (min(values), statistics.median(values), max(values)))
     return f"{middle} [{low}, {high}]"

@@ -1,6 +1,6 @@
-"""Training loops as one writes them by hand: TensorFlow and Keras, and nothing of this project.
+"""Hand-written training loops, the peers of the `tape` engine: TensorFlow and Keras, and nothing of this project.
 
-Each returns an iterator that trains an epoch when it is asked for the next one.
+Each returns an iterator that trains one epoch per item.
 """
 
 import keras

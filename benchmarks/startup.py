@@ -1,7 +1,7 @@
-"""What is paid before and beside training: the help page, and a rerun of the default training.
+"""Costs before and beside training: the help page, and a rerun of the default training.
 
-A rerun with one epoch, less a bare import of TensorFlow and Keras, bounds from above what a run costs besides that
-import and training: one epoch and the tracing of its step are still in it.
+A rerun with one epoch, minus a bare import of TensorFlow and Keras, is an upper bound of the cost of a run besides that
+import and training: it still contains one epoch and the tracing of its step.
 """
 
 import os
@@ -15,7 +15,7 @@ REPEATS = 5
 IMPORT = [sys.executable, "-c", "import tensorflow, keras; keras.Sequential"]
 
 
-def run(_):
+def run(_: str | None) -> None:
     helps = [measure([*PIPELINE, "--help"])[0] for _ in range(REPEATS)]
     print(f"--help                                      {summed_up(helps)} CPU s")
     imports, reruns, whole = [], [], []
@@ -30,10 +30,10 @@ def run(_):
     print(f"train with one epoch, less the import       {summed_up(beyond)} CPU s")
 
 
-def train(root, *overrides):
-    """CPU seconds of `make train` where there is make, which the image lacks."""
+def train(root: str, *overrides: str) -> float:
+    """Return the CPU seconds of `make train`, or of its command in the image, which has no make."""
     make = shutil.which("make")
     command = [make, "train", "RUNTIME=local"] if make else [*PIPELINE, "train"]
-    # a make above this one hands down what its own command line set
+    # a make that runs this benchmark passes on the variables of its command line
     environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKEOVERRIDES")}
     return measure([*command, f"run.root={root}", *overrides], environment)[0]
