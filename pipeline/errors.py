@@ -1,71 +1,85 @@
-"""The errors a user can mend, each with the exit status the command line gives it."""
+"""The exit statuses of the program, and the errors that lead to them."""
 
 import re
+from collections.abc import Iterable
 from difflib import get_close_matches
+from enum import IntEnum
 
-MOST_NAMED = 20  # known words listed where none is near
-MOST_WORDS = 300  # characters of another library's error that are told
+MAX_KNOWN = 20  # names listed if none is near
+MAX_MESSAGE = 300  # characters kept of another library's error message
 # of Keras and TensorFlow: lines that only say where an error was raised
-FRAMES = ("Exception encountered", "Graph execution error", "Detected at node", "<stack traces", "File ")
+LOCATION_LINES = ("Exception encountered", "Graph execution error", "Detected at node", "<stack traces", "File ")
+
+
+class ExitStatus(IntEnum):
+    """The exit status of a command."""
+
+    DONE = 0
+    DEFECT = 1  # of this program
+    USER_ERROR = 2  # config, data or run is wrong
+    ENVIRONMENT = 3  # the environment differs from the lock, or the device is missing
+    DIFFERENCE = 4  # a comparison found a difference
+    UNDECIDED = 5  # a comparison cannot decide
+    INTERRUPTED = 75  # a stop was requested; the same command resumes
 
 
 class PipelineError(Exception):
-    """An error told in a few lines, never as a traceback.
+    """An error that is printed in a few lines, never as a traceback.
 
-    Its message says what was expected, what was found, where, and what to do.
+    The message has the form "place: expected X; found Y. What to do."
     """
 
-    status = 1
+    status: ExitStatus = ExitStatus.DEFECT
 
 
 class ConfigError(PipelineError):
     """The config asks for something that does not exist or cannot work."""
 
-    status = 2
+    status = ExitStatus.USER_ERROR
 
 
 class DataError(PipelineError):
     """The data is damaged, incomplete or contradicts the config."""
 
-    status = 2
+    status = ExitStatus.USER_ERROR
 
 
 class RunError(PipelineError):
-    """The run that was named is not there, is damaged, or is held by another process."""
+    """The run does not exist, is damaged, or is held by another process."""
 
-    status = 2
+    status = ExitStatus.USER_ERROR
 
 
 class RegistryError(PipelineError):
-    """The registry of runs is not there, is another program's, or is of another revision than this program's."""
+    """The registry does not answer, belongs to another program, or has another schema revision."""
 
-    status = 2
+    status = ExitStatus.USER_ERROR
 
 
 class EnvironmentMismatch(PipelineError):
-    """The environment differs from the lock, or the device asked for is not there."""
+    """The environment differs from the lock, or the device is missing."""
 
-    status = 3
-
-
-class Stopped(PipelineError):
-    """The run stopped on request, with a checkpoint saved once it had begun; the same command goes on with it."""
-
-    status = 75
+    status = ExitStatus.ENVIRONMENT
 
 
-def nearest(word, known):
-    """Name the known words most like `word`, as the end of an error message."""
+class Interrupted(PipelineError):
+    """A stop was requested. A training run has saved a checkpoint; the same command resumes it."""
+
+    status = ExitStatus.INTERRUPTED
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the end of an error message: the known names most like `name`, or else all of them."""
     known = sorted(known)
-    close = get_close_matches(word, known, n=2, cutoff=0.6)
+    close = get_close_matches(name, known, n=2, cutoff=0.6)
     if close:
         return "Did you mean " + " or ".join(close) + "?"
-    return "Known: " + ", ".join(known[:MOST_NAMED]) + (", ..." if len(known) > MOST_NAMED else ".")
+    return "Known: " + ", ".join(known[:MAX_KNOWN]) + (", ..." if len(known) > MAX_KNOWN else ".")
 
 
-def words_of(error):
-    """What an error of Keras or TensorFlow says, without colours and the lines that only say where it was raised."""
+def message_of(error: Exception) -> str:
+    """Return the first line of a Keras or TensorFlow error that gives the reason, without terminal colours."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if not line.startswith(FRAMES)] or lines
-    return telling[0][:MOST_WORDS] if telling else type(error).__name__
+    reasons = [line for line in lines if not line.startswith(LOCATION_LINES)] or lines
+    return reasons[0][:MAX_MESSAGE] if reasons else type(error).__name__

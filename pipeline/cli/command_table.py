@@ -29,7 +29,7 @@ class Command:
     purpose: One line for `--help`.
     options: The keys, or the sections, of the options that it reads; `--help` shows these.
     actions: Arguments without "=" that it takes: the name of an action -> how many names follow it.
-    flags: Flag on the command line -> keyword argument of the command.
+    flags: Flags that it takes.
     stored: Whether its config is that of the run which `run.name` names.
     stoppable: Whether a signal stops it so that it can resume.
     """
@@ -37,12 +37,12 @@ class Command:
     purpose: str
     options: tuple[str, ...]
     actions: dict[str, int] = field(default_factory=dict)
-    flags: dict[str, str] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
     stored: bool = False
     stoppable: bool = False
 
 
-JSON = {"--json": "as_json"}
+JSON = ("--json",)
 COMMANDS = {
     "train": Command(
         purpose="Train a model, evaluate it on the test split and write the report.", options=TRAINING, stoppable=True

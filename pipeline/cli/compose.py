@@ -1,7 +1,7 @@
-"""Make one Config from the presets and the command line. The only module that uses Hydra and OmegaConf."""
+"""Make one Config from the presets and the command line. The only module that uses Hydra."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException, ValidationError
+from omegaconf.errors import OmegaConfBaseException, ValidationError
 
+from pipeline import stored_config
 from pipeline.config import Config
-from pipeline.errors import ConfigError, RunError, nearest
+from pipeline.errors import ConfigError, nearest
 from pipeline.members import PROJECT, members
 from pipeline.options import CHOICE_GROUPS, Options
-from pipeline.options import choices as chosen_members
 
 PRESETS = PROJECT / "configs"
 PRESET_GROUPS = (*CHOICE_GROUPS, "optimizer", "registry")  # folders of configs/ whose files fill one section
@@ -59,7 +59,7 @@ def stored(path: str | Path, overrides: list[str]) -> Config:
         RunError: The file is not the config of a run.
         ConfigError: An override is wrong, as for `compose`.
     """
-    kept = _read(path)
+    kept = stored_config.load(path)
     if any(override.key_or_group == "data" for override in _parse(overrides)):
         data = [override for override in overrides if override.lstrip("+").startswith(("data=", "data."))]
         kept.data = _compose(data).data
@@ -73,13 +73,8 @@ def stored(path: str | Path, overrides: list[str]) -> Config:
         try:
             OmegaConf.update(kept, key, override.value())
         except OmegaConfBaseException as error:
-            raise _explain_value(error) from None
+            raise stored_config.explain(error) from None
     return _to_config(kept)
-
-
-def to_yaml(config: Config) -> str:
-    """Return the text of config.yaml: every value, and the chosen member of each group."""
-    return OmegaConf.to_yaml(OmegaConf.create({"choices": chosen_members(config), **asdict(config)}))
 
 
 def choices(group: str) -> dict[str, str]:
@@ -142,7 +137,7 @@ def _explain(error: Exception, overrides: list[str]) -> ConfigError:
     while cause is not None and not isinstance(cause, ValidationError):
         cause = cause.__cause__ or cause.__context__
     if cause is not None:
-        return _explain_value(cause)
+        return stored_config.explain(cause)
     groups = [*PRESET_GROUPS, "experiment"]
     choices_only = [override.input_line for override in _parse(overrides) if override.key_or_group in groups]
     if len(choices_only) == len(overrides):
@@ -171,12 +166,6 @@ def _unknown_key(key: str, known: set[str]) -> ConfigError:
     return ConfigError(f"{key}: there is no such option. {nearest(key, known)}")
 
 
-def _explain_value(error: Any) -> ConfigError:
-    if isinstance(error, ConfigKeyError):
-        return ConfigError(f"{error.full_key}: there is no such option.")
-    return ConfigError(f"{error.full_key}: {str(error).splitlines()[0].rstrip('.')}.")
-
-
 def _keys(node: DictConfig, prefix: str = "") -> set[str]:
     """Return every dotted key of a composed config, of sections and of their options."""
     found = set()
@@ -187,14 +176,8 @@ def _keys(node: DictConfig, prefix: str = "") -> set[str]:
     return found
 
 
-def _to_config(composed: DictConfig) -> Config:
-    try:
-        config = OmegaConf.to_object(composed)
-    except OmegaConfBaseException as error:
-        if isinstance(error.__cause__, ConfigError):
-            raise error.__cause__ from None
-        raise _explain_value(error) from None
-    assert isinstance(config, Config)
+def _to_config(values: DictConfig) -> Config:
+    config = stored_config.to_config(values)
     for key in _undeclared(config):
         known = set(_declared(config))
         raise ConfigError(f"{key}: there is no such option, and + cannot add one. {nearest(key, known)}")
@@ -216,19 +199,3 @@ def _declared(node: Any, prefix: str = "") -> Iterator[str]:
         yield prefix + item.name
         if is_dataclass(getattr(node, item.name)):
             yield from _declared(getattr(node, item.name), f"{prefix}{item.name}.")
-
-
-def _read(path: str | Path) -> DictConfig:
-    try:
-        values = OmegaConf.load(path)
-        named = values.pop("choices")
-        kept = OmegaConf.structured(Config)
-        for group in CHOICE_GROUPS:
-            kept[group] = OmegaConf.structured(members(group)[named[group]])
-        merged = OmegaConf.merge(kept, values)
-        assert isinstance(merged, DictConfig)
-        return merged
-    except OSError as error:
-        raise RunError(f"{path}: expected the config of a run; {error.strerror or error}.") from None
-    except Exception as error:  # of YAML, OmegaConf or the lookups above: whatever it is, the file is not ours
-        raise RunError(f"{path}: expected the config.yaml of a run; {str(error).splitlines()[0]}.") from None

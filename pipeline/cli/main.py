@@ -14,9 +14,10 @@ from dataclasses import replace
 
 from pipeline.cli import compose as composition
 from pipeline.cli import help as pages
-from pipeline.cli.command_table import COMMANDS, Command
+from pipeline.cli.command_table import COMMANDS
+from pipeline.commands import Invocation
 from pipeline.config import Config
-from pipeline.errors import ConfigError, PipelineError, RunError, Stopped, nearest
+from pipeline.errors import ConfigError, ExitStatus, Interrupted, PipelineError, RunError, nearest
 from pipeline.runtime.signals import AskedToStop, stopping_at_once
 
 HELP = ("-h", "--help")
@@ -34,7 +35,7 @@ def main(arguments: list[str]) -> int:
         stream.reconfigure(errors="replace")  # a locale without the characters of a table must not end a run
     try:
         return run(arguments)
-    except Stopped as reason:
+    except Interrupted as reason:
         print(reason, file=sys.stderr)
         return reason.status
     except KeyboardInterrupt:
@@ -50,7 +51,7 @@ def main(arguments: list[str]) -> int:
             f"expected files and folders that this user may read and write; {error}. Fix it, and run the same command "
             "again."
         )
-        return RunError.status
+        return ExitStatus.USER_ERROR
 
 
 def print_error(error: object) -> None:
@@ -67,12 +68,11 @@ def run(arguments: list[str]) -> int:
     """Run one command line; errors are raised."""
     if not arguments or arguments[0] in (*HELP, "help"):
         print(pages.command_list())
-        return 0
+        return ExitStatus.DONE
     name, *rest = arguments
     if name not in COMMANDS:
         raise ConfigError(f"{name}: there is no such command. {nearest(name, COMMANDS)}")
     command = COMMANDS[name]
-    flags = {keyword: flag in rest for flag, keyword in command.flags.items()}
     action, overrides = split_action(name, [item for item in rest if item not in (*HELP, *command.flags)])
     for override in overrides:
         if override in ("-m", "--multirun"):
@@ -81,23 +81,20 @@ def run(arguments: list[str]) -> int:
             raise ConfigError(f"{override}: there is no such option. Expected KEY=VALUE, or --help.")
     if set(HELP) & set(rest):
         print(pages.command_page(name, *composition.draft(overrides)))
-        return 0
+        return ExitStatus.DONE
     if name == "reference":
         print(pages.markdown(), end="")
-        return 0
+        return ExitStatus.DONE
     config = stored_config(overrides) if command.stored and not action else composition.compose(overrides)
-    return start(name, command, config, shlex.join(["python", "-m", "pipeline", *arguments]), action, flags)
-
-
-def start(
-    name: str, command: Command, config: Config, command_line: str, action: list[str], flags: dict[str, bool]
-) -> int:
-    """Import the module of a command, and TensorFlow with it, only now that the config is known to be right."""
-    extra = [action] if command.actions else []
+    invocation = Invocation(
+        command_line=shlex.join(["python", "-m", "pipeline", *arguments]),
+        action=tuple(action),
+        as_json="--json" in command.flags and "--json" in rest,
+    )
     with stopping_at_once() if command.stoppable else nullcontext():
-        with quiet_import():
+        with quiet_import():  # only now that the config is known to be right: it imports TensorFlow
             module = importlib.import_module(f"pipeline.commands.{name}")
-        return module.run(config, composition, command_line, *extra, **flags)
+        return module.run(config, invocation)
 
 
 def split_action(name: str, arguments: list[str]) -> tuple[list[str], list[str]]:

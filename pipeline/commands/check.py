@@ -1,13 +1,20 @@
 """`check`: look at a set-up as `train` does before its first step, and train nothing."""
 
+from pipeline.commands import Invocation
+from pipeline.config import Config
+from pipeline.errors import ExitStatus
 from pipeline.preflight import inspection
 from pipeline.preflight.assembly import assemble
 from pipeline.preflight.catalogue import CATALOGUE
 from pipeline.runtime import environment
 
 
-def run(config, composition, command_line):
-    """Say what preflight finds. Returns the exit status; raises ConfigError where a run would not start."""
+def run(config: Config, invocation: Invocation) -> ExitStatus:
+    """Print what preflight finds.
+
+    Raises:
+        ConfigError: A finding would stop a run before its first step.
+    """
     environment.require_lock(config.environment.allow_drift)
     parts = assemble(config)
     verdict = inspection.check(config, parts.data, parts.objective, parts.feed)
@@ -16,6 +23,6 @@ def run(config, composition, command_line):
     warnings = f"{len(verdict.warnings)} warning{'' if len(verdict.warnings) == 1 else 's'}"
     print(
         f"preflight: no error among {len(CATALOGUE)} kinds of finding, {warnings}, "
-        f"{len(verdict.ignored)} ignored. Next: make train, with the same words"
+        f"{len(verdict.ignored)} ignored. Next: make train, with the same arguments"
     )
-    return 0
+    return ExitStatus.DONE

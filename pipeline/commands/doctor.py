@@ -7,13 +7,14 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline.errors import EnvironmentMismatch, PipelineError
+from pipeline.commands import Invocation
+from pipeline.config import Config
+from pipeline.errors import EnvironmentMismatch, ExitStatus, PipelineError
 from pipeline.files import sha256
 from pipeline.registry import store, tables
 from pipeline.runtime import environment, gpus
 
 OK, NOTE, WRONG = "ok", "note", "wrong"
-NOT_READY = 3  # exit status
 LITTLE_DISK, NO_DISK = 2**30, 2**26  # bytes: below the first is told, below the second no run can start
 SHOWN = 4  # differing packages named in one line
 
@@ -28,8 +29,8 @@ class Finding:
     advice: str = ""
 
 
-def run(config, composition, command_line, as_json=False):
-    """Print the state, from the interpreter up. Returns 0 where a run of this config could start, else 3."""
+def run(config: Config, invocation: Invocation) -> ExitStatus:
+    """Print the state, from the interpreter up. Returns DONE if a run of this config could start, else ENVIRONMENT."""
     findings = [
         python(),
         lock(config),
@@ -42,12 +43,12 @@ def run(config, composition, command_line, as_json=False):
         database(config),
     ]
     ready = all(finding.state != WRONG for finding in findings)
-    if as_json:
+    if invocation.as_json:
         print(json.dumps({"ready": ready, "findings": [asdict(finding) for finding in findings]}, indent=1))
     else:
         print(table(findings))
         print(f"\n{'a run can start' if ready else 'no run can start before what is wrong is mended'}")
-    return 0 if ready else NOT_READY
+    return ExitStatus.DONE if ready else ExitStatus.ENVIRONMENT
 
 
 def table(findings):

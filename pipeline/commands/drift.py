@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.commands import evaluate
-from pipeline.errors import ConfigError, DataError, RunError, nearest
+from pipeline import stored_config
+from pipeline.commands import Invocation, evaluate
+from pipeline.config import Config
+from pipeline.errors import ConfigError, DataError, ExitStatus, RunError, nearest
 from pipeline.evaluation import change_points, drift, profile
 from pipeline.files import whole_file
 from pipeline.registry import journal, queries, store
@@ -22,16 +24,15 @@ from pipeline.spec import spec_from
 from pipeline.training import building as objectives
 from pipeline.training import scoring
 
-DRIFTED, CANNOT_TELL = 4, 5  # exit statuses
 SHOWN = 20  # lines of the table; the page and the registry hold them all
 NEAR = 2  # runs between a change of level and a change of what it is made of that count as together
 MADE_OF = {"lock": "lock", "architecture": "architecture", "fingerprint": "data", "git_commit": "code"}
 
 
-def run(config, composition, command_line, words=(), as_json=False):
-    """Look for drift, print a table and write drift.html. Returns 0 for none, 4 for drift, 5 where it cannot tell."""
-    results, page = over_runs(config) if list(words) == ["series"] else of_data(config, composition)
-    if as_json:
+def run(config: Config, invocation: Invocation) -> ExitStatus:
+    """Look for drift, print a table and write drift.html. Returns DONE, DIFFERENCE for drift, or UNDECIDED."""
+    results, page = over_runs(config) if invocation.action == ("series",) else of_data(config)
+    if invocation.as_json:
         print(json.dumps([asdict(result) for result in results], indent=1))
     else:
         print(f"{table(results)}\n\npage     {page}")
@@ -39,8 +40,11 @@ def run(config, composition, command_line, words=(), as_json=False):
 
 
 def status(results):
+    """Return the exit status of drift results."""
     verdicts = {result.verdict for result in results}
-    return DRIFTED if drift.DRIFT in verdicts else CANNOT_TELL if drift.FEW in verdicts or not results else 0
+    if drift.DRIFT in verdicts:
+        return ExitStatus.DIFFERENCE
+    return ExitStatus.UNDECIDED if drift.FEW in verdicts or not results else ExitStatus.DONE
 
 
 def table(results):
@@ -60,7 +64,7 @@ def table(results):
 # ---- one run and other data -----------------------------------------------------------------------------------------
 
 
-def of_data(config, composition):
+def of_data(config):
     """(results, path of the page) of a run's data, predictions and, against another run, scores."""
     scoring.refuse_without_labels("drift", config)
     environment.require_lock(config.environment.allow_drift)
@@ -90,7 +94,7 @@ def of_data(config, composition):
         other = Path(config.run.root) / config.drift.against
         if spec_from(run_folder.read(other, "spec.json")) != spec:
             raise DataError(f"{other}: expected a run on data of the same form as {folder}; found another.")
-        stored = composition.stored(other / "config.yaml", [])
+        stored = stored_config.read(other / "config.yaml")
         objectives.check_words(stored, spec, part)
         judged = predicted(other, replace(config, objective=stored.objective))  # its loss says what its outputs are
         for name, label in spec.labels.items():

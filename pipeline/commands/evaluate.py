@@ -5,8 +5,11 @@ from pathlib import Path
 
 import keras
 
+from pipeline import stored_config
+from pipeline.commands import Invocation
+from pipeline.config import Config
 from pipeline.data import splits
-from pipeline.errors import RunError
+from pipeline.errors import ExitStatus, RunError
 from pipeline.files import sha256
 from pipeline.layers import gan as adversarial  # noqa: F401  registers the classes that a saved model may name
 from pipeline.reports import run_report
@@ -18,8 +21,8 @@ from pipeline.spec import spec_from
 from pipeline.training import scoring
 
 
-def run(config, composition, command_line):
-    """Score the model of runs/NAME on the split that config.evaluation names. Returns the exit status.
+def run(config: Config, invocation: Invocation) -> ExitStatus:
+    """Score the model of runs/NAME on the split that config.evaluation names.
 
     The results go to runs/NAME/evaluations/SPLIT-FINGERPRINT/; what the training wrote stays as it is.
     """
@@ -48,14 +51,14 @@ def run(config, composition, command_line):
         target,
         run_report.Report(
             title=f"{folder.name}, {config.evaluation.split} rows",
-            command=command_line,
+            command=invocation.command_line,
             status=result["status"],
             seconds=time.monotonic() - began,
             weights_digest=result["weights_digest"],
             spec=spec,
             fingerprint=fingerprint,
             rows={config.evaluation.split: len(part)},
-            config=composition.to_yaml(config),
+            config=stored_config.to_yaml(config),
             environment=environment.describe() | {"hardware": record},
             summary=(folder / "summary.txt").read_text(),
             parameters=result["parameters"],
@@ -87,7 +90,7 @@ def run(config, composition, command_line):
         judged = run_folder.read(target, "result.json")
         recorder.record_result(tell, config, target, judged, config.evaluation.split)
     print(f"{table(evaluations)}\n\nreport   {page}")
-    return 0
+    return ExitStatus.DONE
 
 
 def load_model(path):

@@ -7,13 +7,14 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline.errors import ConfigError, RunError
+from pipeline.commands import Invocation
+from pipeline.config import Config
+from pipeline.errors import ConfigError, ExitStatus, RunError
 from pipeline.files import whole_file
 from pipeline.runs import folder as run_folder
 from pipeline.runs import identity
 from pipeline.runtime import environment, hardware, subprocesses
 
-MOVED = 4  # exit status
 SAME, WITHIN, DIFFERENT, UNKNOWN = "same", "within tolerance", "moved", "not recorded"
 WIDTH = 110  # characters of a line of the file
 
@@ -30,11 +31,11 @@ class Finding:
     lines: tuple[str, ...]
 
 
-def run(config, composition, command_line, words=(), as_json=False):
-    """Train every golden run in a process of its own and compare, or record. Returns the exit status: 0 for the same
-    bits or, on hardware that is not known, accuracies within the tolerance; 4 where one moved."""
+def run(config: Config, invocation: Invocation) -> ExitStatus:
+    """Train every golden run in a process of its own and compare, or record. Returns DONE for the same bits or, on
+    hardware that is not known, accuracies within the tolerance; DIFFERENCE if one moved."""
     environment.require_lock(allow_drift=False)
-    recording, path = list(words) == ["record"], Path(config.golden.file)
+    recording, path = invocation.action == ("record",), Path(config.golden.file)
     kept = read(path, recording)
     if recording:
         require_all(kept, config.golden.experiments, path)
@@ -46,16 +47,16 @@ def run(config, composition, command_line, words=(), as_json=False):
         for name, now in entry["runs"].items()
     ]
     changes = causes(known, entry) if known and any(found.verdict == DIFFERENT for found in findings) else []
-    if as_json:
+    if invocation.as_json:
         told = {"hardware": mark, "known": known is not None, "runs": list(map(asdict, findings)), "causes": changes}
         print(json.dumps(told, indent=1))
     else:
         print(table(mark, known, findings, changes, config.golden.tolerance))
     if recording:
         write(path, with_entry(kept, mark, entry, moved(findings)))
-        print(f"\nrecorded {path}", file=sys.stderr if as_json else sys.stdout)
-        return 0
-    return MOVED if moved(findings) else 0
+        print(f"\nrecorded {path}", file=sys.stderr if invocation.as_json else sys.stdout)
+        return ExitStatus.DONE
+    return ExitStatus.DIFFERENCE if moved(findings) else ExitStatus.DONE
 
 
 def moved(findings):

@@ -6,7 +6,9 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from pipeline.errors import ConfigError, EnvironmentMismatch, PipelineError, RunError, nearest
+from pipeline.commands import Invocation
+from pipeline.config import Config
+from pipeline.errors import ConfigError, EnvironmentMismatch, ExitStatus, PipelineError, RunError, nearest
 from pipeline.evaluation import equivalence
 from pipeline.files import sha256, whole_file
 from pipeline.reports import equivalence_page
@@ -15,10 +17,15 @@ from pipeline.runs import folder as run_folder
 from pipeline.runs import identity
 from pipeline.runtime import candidate, environment, hardware, subprocesses
 
-STATUS = {equivalence.IDENTICAL: 0, equivalence.EQUIVALENT: 0, equivalence.DIFFERENT: 4, equivalence.FEW: 5}
+STATUS = {
+    equivalence.IDENTICAL: ExitStatus.DONE,
+    equivalence.EQUIVALENT: ExitStatus.DONE,
+    equivalence.DIFFERENT: ExitStatus.DIFFERENCE,
+    equivalence.FEW: ExitStatus.UNDECIDED,
+}
 
 
-def run(config, composition, command_line, as_json=False):
+def run(config: Config, invocation: Invocation) -> ExitStatus:
     """Judge a candidate lock, print a table and write report.html. Returns the exit status of its verdict."""
     wanted = config.qualify
     baseline, lock = locks(wanted)
@@ -34,8 +41,8 @@ def run(config, composition, command_line, as_json=False):
 
     verdict = equivalence.overall(comparisons)
     folder = Path(wanted.root) / "reports" / f"{sha256(baseline)[:12]}-{sha256(lock)[:12]}"
-    page = write(folder, config, command_line, (baseline, lock), changes, comparisons)
-    if as_json:
+    page = write(folder, config, invocation.command_line, (baseline, lock), changes, comparisons)
+    if invocation.as_json:
         found = {"verdict": verdict, "changes": changes, "comparisons": list(map(asdict, comparisons))}
         print(json.dumps(found | {"report": str(page)}, indent=1))
     else:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from pipeline.errors import RegistryError
+from pipeline.commands import Invocation
+from pipeline.config import Config
+from pipeline.errors import ExitStatus, RegistryError
 from pipeline.files import whole_file
 from pipeline.registry import store, tables, verification
 from pipeline.runs import ingest
@@ -14,18 +16,22 @@ from pipeline.runs import ingest
 FETCH = 10_000  # rows in memory at a time
 
 
-def run(config, composition, command_line, words):
-    """Do what the word says. Returns the exit status: 2 where a journal and the tables differ."""
+def run(config: Config, invocation: Invocation) -> ExitStatus:
+    """Upgrade, ingest, verify or export the registry; without an action, print its address and the size of its tables.
+
+    Raises:
+        RegistryError: The registry does not answer, or a journal and the tables differ.
+    """
     root = config.run.root
-    if words == ["upgrade"]:
+    if invocation.action == ("upgrade",):
         return upgrade(config.registry, root)
     with store.opened(config.registry, root) as engine:
-        match words:
-            case ["ingest"]:
+        match invocation.action:
+            case ("ingest",):
                 return ingest_journals(engine, root)
-            case ["verify"]:
+            case ("verify",):
                 return verify(engine, root)
-            case ["export"]:
+            case ("export",):
                 return export(engine, Path(root) / "registry.export")
         return show(engine)
 
@@ -37,7 +43,7 @@ def upgrade(config, root):
         came_from = "as before" if before == after else f"from {before}" if before else "made now"
         print(f"{store.shown(engine)}: revision {after}, {came_from}")
         store.require_revision(engine)
-    return 0
+    return ExitStatus.DONE
 
 
 def ingest_journals(engine, root):
@@ -45,7 +51,7 @@ def ingest_journals(engine, root):
     print(f"{store.shown(engine)}: {lines:,} new lines from the journals under {root}/")
     if problems:
         raise RegistryError("\n".join(problems))
-    return 0
+    return ExitStatus.DONE
 
 
 def verify(engine, root):
@@ -56,7 +62,7 @@ def verify(engine, root):
         print(f"{alone:,} more in the tables have no journal there to be held against")
     if differences:
         raise RegistryError("\n".join(differences))
-    return 0
+    return ExitStatus.DONE
 
 
 def export(engine, folder):
@@ -70,7 +76,7 @@ def export(engine, folder):
             with whole_file(folder / f"{table.name}.json") as file:
                 write_json(file, connection.execution_options(yield_per=FETCH).execute(query).mappings())
     print(f"{folder}: {len(tables.metadata.sorted_tables)} tables as CSV and JSON")
-    return 0
+    return ExitStatus.DONE
 
 
 def write_csv(file, table, rows):
@@ -104,4 +110,4 @@ def show(engine):
     with store.reading(engine) as connection:
         for table in tables.metadata.sorted_tables:
             print(f"  {table.name:<20}{connection.scalar(sa.select(sa.func.count()).select_from(table)):>12,}")
-    return 0
+    return ExitStatus.DONE

@@ -6,19 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.commands import train
+from pipeline.commands import Invocation, train
 from pipeline.commands.evaluate import load_model
+from pipeline.config import Config
 from pipeline.data import splits
-from pipeline.errors import DataError, EnvironmentMismatch, RunError
+from pipeline.errors import DataError, EnvironmentMismatch, ExitStatus, RunError
 from pipeline.runs import folder as run_folder
 from pipeline.runs import identity
 from pipeline.runtime import determinism, devices, environment
 
-DIFFERENT = 4  # exit status of a comparison that found a difference
 
-
-def run(config, composition, command_line):
-    """Train runs/NAME again in runs/NAME/reproductions/N and compare. Returns the exit status: 0 if all is identical.
+def run(config: Config, invocation: Invocation) -> ExitStatus:
+    """Train runs/NAME again in runs/NAME/reproductions/N and compare. Returns DONE if all is identical.
 
     Raises RunError, DataError or EnvironmentMismatch where what the run was made of is not there any more.
     """
@@ -32,7 +31,7 @@ def run(config, composition, command_line):
         run=replace(config.run, root=str(target.parent), name=target.name),
         registry=replace(config.registry, url="none"),  # it is the record of one run, not another run
     )
-    train.run(again, composition, command_line)
+    train.run(again, invocation)
 
     epochs = first_epoch(history(folder), history(target))
     anew = run_folder.read(target, "result.json")["weights_digest"]
@@ -42,7 +41,7 @@ def run(config, composition, command_line):
         found |= {"epoch": epochs, "variable": first_variable(folder, target), "causes": causes(folder, target)}
     run_folder.write(target, "comparison.json", found)
     print("\n" + (f"identical: {len(history(folder))} epochs, weights {anew}" if identical else told(found)))
-    return 0 if identical else DIFFERENT
+    return ExitStatus.DONE if identical else ExitStatus.DIFFERENCE
 
 
 # ---- what the run was made of ----------------------------------------------------------------------------------------

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from pipeline.errors import ConfigError, RegistryError, RunError, nearest
+from pipeline.commands import Invocation
+from pipeline.config import Config
+from pipeline.errors import ConfigError, ExitStatus, RegistryError, RunError, nearest
 from pipeline.registry import journal, queries, store
 from pipeline.registry.courier import warn
 from pipeline.reports import runs_page
@@ -19,16 +21,16 @@ SCORES = ("accuracy", "macro_f1", "r2")  # the first that a label has is shown
 SORTED = ("name", "status", "started", "seconds", "data", "model", "epochs", "seed", "parameters")
 
 
-def run(config, composition, command_line, words=(), as_json=False):
-    """Print the table of runs, two runs compared, or the path of the page. Returns the exit status."""
-    match list(words):
-        case ["compare", first, second]:
-            return compare(config, first, second, as_json)
-        case ["page"]:
+def run(config: Config, invocation: Invocation) -> ExitStatus:
+    """Print the table of runs, two runs compared, or the path of the page."""
+    match invocation.action:
+        case ("compare", first, second):
+            return compare(config, first, second, invocation.as_json)
+        case ("page",):
             return write_page(config)
     known = rows(config)
     found = chosen(config.runs, known)
-    if as_json:
+    if invocation.as_json:
         print(json.dumps(found, indent=1))
     elif found:
         print("\n".join(aligned([COLUMNS, *(cells(row) for row in found)])))
@@ -36,7 +38,7 @@ def run(config, composition, command_line, words=(), as_json=False):
         print(f"None of the {len(known):,} runs is as runs.name, status, data and model ask.")
     else:
         print(f"No runs under {config.run.root}/ yet. `make train` makes the first.")
-    return 0
+    return ExitStatus.DONE
 
 
 # ---- the list -------------------------------------------------------------------------------------------------------
@@ -163,7 +165,7 @@ def compare(config, first, second, as_json):
     differing = {section: differences(one[section], other[section]) for section in one}
     if as_json:
         print(json.dumps({key: {name: list(pair) for name, pair in rows} for key, rows in differing.items()}))
-        return 0
+        return ExitStatus.DONE
     for section, found in differing.items():
         if found:
             print(f"{section}:")
@@ -171,7 +173,7 @@ def compare(config, first, second, as_json):
             print("\n".join(aligned(rows)))
         else:
             print(f"{section}: the same")
-    return 0
+    return ExitStatus.DONE
 
 
 def differences(one, other):
@@ -194,4 +196,4 @@ def write_page(config):
     found = chosen(config.runs, rows(config))
     runs_page.write(path, found, f"{datetime.now(UTC):%Y-%m-%d %H:%M}")
     print(f"{path}: {len(found):,} run{'' if len(found) == 1 else 's'}")
-    return 0
+    return ExitStatus.DONE

@@ -2,12 +2,19 @@
 
 import sys
 
+from pipeline.commands import Invocation
+from pipeline.config import Config
 from pipeline.data import shards, splits
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, ExitStatus
 
 
-def run(config, composition, command_line):
-    """Write the splits of config.data as shards under config.shards.path. Returns the exit status."""
+def run(config: Config, invocation: Invocation) -> ExitStatus:
+    """Write the splits of `config.data` as shards under `config.shards.path`.
+
+    Raises:
+        ConfigError: No path is given, or the data may have missing values.
+        DataError: A row is wrong.
+    """
     if not config.shards.path:
         raise ConfigError("shards.path: expected the folder to make, found none. Set it: shards.path=FOLDER")
     if config.data.allows_missing_values:
@@ -18,7 +25,7 @@ def run(config, composition, command_line):
     shards.write(data.spec, data.parts, config.shards.path, config.shards.rows, show_progress)
     print(f"shards   {config.shards.path}: " + ", ".join(f"{rows:,} {name}" for name, rows in data.rows.items()))
     print(f"next     make train data=tfrecord data.path={config.shards.path}")
-    return 0
+    return ExitStatus.DONE
 
 
 def show_progress(split, done, total):

@@ -13,8 +13,11 @@ from pathlib import Path
 
 import keras
 
+from pipeline import stored_config
+from pipeline.commands import Invocation
+from pipeline.config import Config
 from pipeline.data import input_pipeline
-from pipeline.errors import RunError, Stopped
+from pipeline.errors import ExitStatus, Interrupted, RunError
 from pipeline.evaluation import profile
 from pipeline.files import whole_file
 from pipeline.preflight import inspection
@@ -30,14 +33,14 @@ from pipeline.runtime.signals import stop_request
 from pipeline.training import callbacks, checkpoints, gradients, scoring
 
 
-def run(config, composition, command_line):
-    """Train, evaluate and report one run; go on with it where it was stopped. Returns the exit status."""
+def run(config: Config, invocation: Invocation) -> ExitStatus:
+    """Train, evaluate and report one run; go on with it where it was stopped."""
     began = time.monotonic()
     environment.require_lock(config.environment.allow_drift)
     folder, finished = run_folder.choose(config)
     if finished:
         print(f"{folder}: finished already. Its report: {folder / 'report.html'}")
-        return 0
+        return ExitStatus.DONE
 
     parts = assemble(config)
     record, data, objective, model = parts.device, parts.data, parts.objective, parts.objective.model
@@ -51,7 +54,7 @@ def run(config, composition, command_line):
             **environment.describe(),
             "hardware": record,
             "preflight": {"warnings": as_json(verdict.warnings), "ignored": as_json(verdict.ignored)},
-            "command": command_line,
+            "command": invocation.command_line,
             "identity": identity.identity(config),
         }
         state = begin_from(folder, config.training.epochs)
@@ -59,7 +62,7 @@ def run(config, composition, command_line):
             before = run_folder.read(folder, "environment.json")
             made_of["mixed"] = identity.mixed(folder, before, made_of, config.environment.allow_drift)
         began -= state.seconds  # as if its processes had followed each other without a break
-        start(folder, config, composition.to_yaml(config), made_of, data, model)
+        start(folder, config, stored_config.to_yaml(config), made_of, data, model)
         asked = stop_request(config.run.grace, partial(abandon, folder))
         with asked as stop, recorder.recorded(config, folder) as tell:
             try:
@@ -69,13 +72,13 @@ def run(config, composition, command_line):
                 )
                 seconds = time.monotonic() - began
                 finish(folder, data, model, history, best_epoch, judged, seconds)
-            except Stopped as error:
+            except Interrupted as error:
                 note_end(folder, run_folder.INTERRUPTED, error)
                 raise
             except Exception as error:
                 note_end(folder, run_folder.FAILED, error)
                 raise
-    return 0
+    return ExitStatus.DONE
 
 
 @contextmanager
@@ -103,7 +106,7 @@ def abandon(folder, signal_name):
     why = f"{signal_name}: run.grace was over first; the same command goes on from the last checkpoint."
     note_end(folder, run_folder.INTERRUPTED, why)
     print(why, file=sys.stderr, flush=True)
-    os._exit(Stopped.status)
+    os._exit(ExitStatus.INTERRUPTED)
 
 
 def start(folder, config, config_yaml, made_of, data, model):

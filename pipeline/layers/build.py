@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pipeline.errors import ConfigError, words_of
+from pipeline.errors import ConfigError, message_of
 from pipeline.models.options import ModelOptions
 from pipeline.spec import DataSpec
 
@@ -25,5 +25,5 @@ def build(model: ModelOptions, spec: DataSpec, values_of: Callable[[str], tf.dat
     except (ValueError, TypeError) as error:
         inputs = ", ".join(f"{name} {feature.shape} {feature.dtype}" for name, feature in spec.features.items())
         raise ConfigError(
-            f"model: {type(model).__name__} does not fit the data ({inputs}). Keras says: {words_of(error)}"
+            f"model: {type(model).__name__} does not fit the data ({inputs}). Keras says: {message_of(error)}"
         ) from error

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline.errors import words_of
+from pipeline.errors import message_of
 from pipeline.preflight import determinism_checks, memory, state
 from pipeline.preflight.findings import Finding
 from pipeline.training import gradients
@@ -173,7 +173,7 @@ def _compiled(setup, batch):
     try:
         step.experimental_get_compiler_ir(batch)(stage="hlo")
     except Exception as error:  # whatever XLA has no translation of
-        yield Finding("jit-refused", "training.jit", words_of(error), "training.jit=never")
+        yield Finding("jit-refused", "training.jit", message_of(error), "training.jit=never")
 
 
 def _summary(gradient):
@@ -225,7 +225,7 @@ def _refused(setup, batch, reached, error):
     given = ", ".join([*_described("x", x), *(line for value in rest for line in _described("y", value))])
     place = f"objective {setup.config.objective.choice}, {reached[-1] if reached else 'before any'} update"
     return Finding(
-        "step-fails", place, f"{words_of(error)}{_line_of(error)} The batch: {given}.", "See what Keras says."
+        "step-fails", place, f"{message_of(error)}{_line_of(error)} The batch: {given}.", "See what Keras says."
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from pipeline.errors import ConfigError, words_of
+from pipeline.errors import ConfigError, message_of
 from pipeline.objectives.maml import MamlOptions
 from pipeline.preflight import (
     data_checks,
@@ -105,7 +105,7 @@ def _predicted(setup, x, findings):
     except Exception as error:  # whatever a layer raises of data it was not made for
         refused = determinism_checks.refused(setup, error)
         findings.append(
-            refused or Finding("model-refuses-data", setup.model.name, words_of(error), "See what Keras says.")
+            refused or Finding("model-refuses-data", setup.model.name, message_of(error), "See what Keras says.")
         )
         return None
 

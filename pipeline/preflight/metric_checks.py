@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import metrics
 
-from pipeline.errors import words_of
+from pipeline.errors import message_of
 from pipeline.preflight.findings import Finding
 from pipeline.preflight.loss_checks import class_counts, from_logits
 from pipeline.preflight.setup import is_binary
@@ -152,7 +152,7 @@ def _tried(place, metric, targets, outputs):
             found = f"it is {float(result)} on the first batch."
             yield Finding("metric-tells-nothing", place, found, "Take another metric, or another last activation.")
     except Exception as error:  # a metric of the user's own may raise anything
-        yield Finding("metric-fails", place, words_of(error), "Take another metric, or reshape the output.")
+        yield Finding("metric-fails", place, message_of(error), "Take another metric, or reshape the output.")
 
 
 def _imbalance(setup):

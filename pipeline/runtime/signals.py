@@ -6,7 +6,7 @@ import threading
 import time
 from contextlib import contextmanager
 
-from pipeline.errors import Stopped
+from pipeline.errors import Interrupted
 
 ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
@@ -60,7 +60,7 @@ class AskedToStop(BaseException):
 
 @contextmanager
 def stopping_at_once():
-    """Raises Stopped at the first of these signals while the block runs: nothing is in training, so nothing is lost."""
+    """Raise Interrupted at the first of these signals in the block: nothing is in training, so nothing is lost."""
 
     def stop(number, frame):
         raise AskedToStop(signal.Signals(number).name)
@@ -69,7 +69,7 @@ def stopping_at_once():
         with _handled(stop):
             yield
     except AskedToStop as asked:
-        raise Stopped(f"{asked}: stopped while nothing was in training; the same command goes on.") from None
+        raise Interrupted(f"{asked}: stopped while nothing was in training; the same command goes on.") from None
 
 
 @contextmanager

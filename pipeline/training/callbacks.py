@@ -8,7 +8,7 @@ import time
 import keras
 import tensorflow as tf
 
-from pipeline.errors import ConfigError, RunError, Stopped
+from pipeline.errors import ConfigError, Interrupted, RunError
 from pipeline.files import whole_file
 from pipeline.training import checkpoints
 
@@ -173,7 +173,7 @@ class Checkpointer(keras.callbacks.Callback):
 
     def _stopped(self, place, saved):
         how = "checkpoint saved. The same command goes on" if saved else "the same command goes on from the last one"
-        return Stopped(f"{self.stop.received}: stopped after {place}, {how}.")
+        return Interrupted(f"{self.stop.received}: stopped after {place}, {how}.")
 
 
 def warn(message):

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from pipeline.errors import ConfigError, words_of
+from pipeline.errors import ConfigError, message_of
 from pipeline.spec import REAL
 from pipeline.training.epoch_metrics import add_to_epoch
 from pipeline.training.supervised import Supervised, check_label, loss
@@ -109,7 +109,7 @@ def loss_of_task(label, task_loss, targets, outputs, sample_weights):
     except (ValueError, TypeError) as error:
         raise ConfigError(
             f"objective=multi_task: the loss of task {label!r} takes no outputs of shape {tuple(outputs.shape)} for "
-            f"labels of shape {tuple(targets.shape)}. Keras says: {words_of(error)}"
+            f"labels of shape {tuple(targets.shape)}. Keras says: {message_of(error)}"
         ) from error
 
 

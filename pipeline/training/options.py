@@ -116,7 +116,7 @@ class TrainingOptions(Options):
             folder: The run folder.
 
         Raises:
-            Stopped: A stop was requested; a checkpoint is saved.
+            Interrupted: A stop was requested; a checkpoint is saved.
             ConfigError: A loss or a gradient is not finite.
         """
         raise NotImplementedError(f"{type(self).__name__}.train")

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from pipeline import stored_config
 from pipeline.cli import compose as composition
 from pipeline.cli.main import COMMANDS, main
 from pipeline.config import Config
@@ -125,19 +126,19 @@ def test_every_preset_opens_with_a_comment():
 
 def test_a_config_comes_back_from_the_yaml_of_its_run(tmp_path):
     written = composition.compose(["data=japanese_vowels", "model=gru", "optimizer=adam_cosine", "seed=7"])
-    (tmp_path / "config.yaml").write_text(composition.to_yaml(written))
+    (tmp_path / "config.yaml").write_text(stored_config.to_yaml(written))
     assert composition.stored(tmp_path / "config.yaml", []) == written
 
 
 def test_another_data_set_takes_the_place_of_the_stored_one(tmp_path):
-    (tmp_path / "config.yaml").write_text(composition.to_yaml(composition.compose(["model=cnn", "seed=7"])))
+    (tmp_path / "config.yaml").write_text(stored_config.to_yaml(composition.compose(["model=cnn", "seed=7"])))
     changed = composition.stored(tmp_path / "config.yaml", ["data=npz", "data.path=other.npz"])
     assert (type(changed.data), changed.data.path) == (Npz, "other.npz")
     assert (type(changed.model), changed.seed) == (Cnn, 7)
 
 
 def test_a_stored_run_keeps_its_model(tmp_path):
-    (tmp_path / "config.yaml").write_text(composition.to_yaml(composition.compose([])))
+    (tmp_path / "config.yaml").write_text(stored_config.to_yaml(composition.compose([])))
     with pytest.raises(ConfigError, match="keeps its model"):
         composition.stored(tmp_path / "config.yaml", ["model=cnn"])
 

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.cli import compose as composition
 from pipeline.cli.main import main
-from pipeline.commands import check
+from pipeline.commands import Invocation, check
 from pipeline.errors import ConfigError
 
 PROJECT = Path(__file__).parents[2]
@@ -24,7 +24,7 @@ def pipeline(*arguments, cwd):
 
 def checked(folder, *overrides):
     config = composition.compose([f"run.root={folder}/runs", *overrides])
-    return check.run(config, "", "")
+    return check.run(config, Invocation())
 
 
 def test_a_sound_set_up_is_passed_and_trains_nothing(tmp_path, capsys):

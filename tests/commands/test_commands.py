@@ -192,14 +192,14 @@ def test_evaluate_refuses_a_model_file_that_was_changed(workplace, tmp_path, ans
 
 def test_runs_lists_runs_and_survives_a_damaged_one(workplace, tmp_path, capsys):
     from pipeline.cli import compose as composition
-    from pipeline.commands import runs
+    from pipeline.commands import Invocation, runs
 
     shutil.copytree(workplace[0] / "runs/first", tmp_path / "first")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken/result.json").write_text("{")
     (tmp_path / "broken/environment.json").write_text("{")
     config = composition.compose([f"run.root={tmp_path}"])
-    assert runs.run(config, "", "") == 0
+    assert runs.run(config, Invocation()) == 0
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert "finished" in lines["first"] and "digit accuracy 0." in lines["first"]
     assert "damaged" in lines["broken"]
@@ -207,9 +207,9 @@ def test_runs_lists_runs_and_survives_a_damaged_one(workplace, tmp_path, capsys)
 
 def test_runs_of_nothing_names_the_command_that_makes_the_first(tmp_path, capsys):
     from pipeline.cli import compose as composition
-    from pipeline.commands import runs
+    from pipeline.commands import Invocation, runs
 
-    assert runs.run(composition.compose([f"run.root={tmp_path}"]), "", "") == 0
+    assert runs.run(composition.compose([f"run.root={tmp_path}"]), Invocation()) == 0
     assert "make train" in capsys.readouterr().out
 
 

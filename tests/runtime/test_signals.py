@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from pipeline.errors import Stopped
+from pipeline.errors import Interrupted
 from pipeline.runtime.signals import ASKING, stop_request, stopping_at_once
 
 
@@ -27,7 +27,7 @@ def test_a_signal_that_asks_to_stop_is_noted_by_name(number):
 @pytest.mark.parametrize("number", ASKING)
 def test_where_nothing_is_in_training_a_signal_ends_at_once_and_is_no_failure(number):
     before = handlers()
-    with pytest.raises(Stopped, match=f"^{signal.Signals(number).name}: ") as raised, stopping_at_once():
+    with pytest.raises(Interrupted, match=f"^{signal.Signals(number).name}: ") as raised, stopping_at_once():
         os.kill(os.getpid(), number)
     assert raised.value.status == 75
     assert handlers() == before
@@ -82,7 +82,7 @@ def test_what_ends_within_the_grace_is_left_alone(asked):
 
 
 def test_a_request_to_stop_at_once_is_not_taken_for_an_error_of_what_is_tried():
-    with pytest.raises(Stopped, match="SIGTERM"), stopping_at_once():
+    with pytest.raises(Interrupted, match="SIGTERM"), stopping_at_once():
         with contextlib.suppress(Exception):  # as preflight does, for whatever a model may raise
             signal.raise_signal(signal.SIGTERM)
         pytest.fail("went on")

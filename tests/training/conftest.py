@@ -10,7 +10,7 @@ import pytest
 from pipeline.config import Config
 from pipeline.data import input_pipeline, splits
 from pipeline.data.sources.digits import Digits
-from pipeline.errors import Stopped
+from pipeline.errors import Interrupted
 from pipeline.models.mlp import Mlp
 from pipeline.objectives.supervised import SupervisedOptions
 from pipeline.runtime.signals import StopRequest
@@ -116,7 +116,7 @@ def train(tmp_path):
     def in_new_folder(config, stop_at=None):
         folder = tmp_path / f"training-{next(numbers)}"
         if stop_at is not None:
-            with pytest.raises(Stopped, match="SIGTERM"):
+            with pytest.raises(Interrupted, match="SIGTERM"):
                 run(folder, config, stop_at)
         return run(folder, config)
 

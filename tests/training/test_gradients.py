@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.errors import ConfigError, Stopped
+from pipeline.errors import ConfigError, Interrupted
 from pipeline.models.mlp import Mlp
 from pipeline.training import gradients
 from pipeline.training.options import Optimizer
@@ -44,7 +44,7 @@ def test_every_nth_step_of_the_run_is_looked_at_the_first_among_them(training_ru
 def test_a_run_that_goes_on_has_the_lines_of_one_left_alone(training_run, configured, tmp_path):
     config = configured(Tape, gradients=looks(every=5))
     training_run(tmp_path / "alone", config)
-    with pytest.raises(Stopped):
+    with pytest.raises(Interrupted):
         training_run(tmp_path / "stopped", config, stop_at=(2, 7))
     with (tmp_path / "stopped" / "gradients.jsonl").open("a") as file:  # what a killed process wrote, and half a line
         file.write('{"step": 30, "epoch": 3, "updates": {}}\n{"step": 3')

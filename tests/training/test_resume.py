@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.data.sources.japanese_vowels import JapaneseVowels
-from pipeline.errors import RunError, Stopped
+from pipeline.errors import Interrupted, RunError
 from pipeline.models.gru import Gru
 from pipeline.models.layers import Layers
 from pipeline.models.mlp import Mlp
@@ -93,7 +93,7 @@ def test_a_training_that_xla_compiles_goes_on_as_if_never_stopped(train, configu
 def test_a_training_stopped_again_and_again_comes_to_the_same_end(training_run, train, configured, tmp_path):
     config = configured(Fit, epochs=4)
     for stop_at in ((1, 3), (1, 4), (2, 13), (4, 2)):
-        with pytest.raises(Stopped):
+        with pytest.raises(Interrupted):
             training_run(tmp_path / "often", config, stop_at)
     assert training_run(tmp_path / "often", config).digest == train(config).digest
 
@@ -120,7 +120,7 @@ def test_a_training_that_reached_its_last_epoch_goes_on_where_more_are_asked_for
 @pytest.mark.slow
 def test_a_damaged_checkpoint_is_passed_over_and_the_end_is_the_same(training_run, configured, train, tmp_path):
     config = configured(Tape)
-    with pytest.raises(Stopped):
+    with pytest.raises(Interrupted):
         training_run(tmp_path / "run", config, (3, 4))
     newest = max((tmp_path / "run").glob("*.ckpt"))
     newest.write_bytes(newest.read_bytes()[:-7])
@@ -129,7 +129,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_the_end_is_the_same(training_ru
 
 @pytest.mark.slow
 def test_a_checkpoint_of_a_model_of_another_shape_is_refused(training_run, configured, tmp_path):
-    with pytest.raises(Stopped):
+    with pytest.raises(Interrupted):
         training_run(tmp_path / "run", configured(Tape), (1, 2))
     for other in (Mlp(hidden=[17], dropout=0.2), Mlp(hidden=[16, 16], dropout=0.2)):
         with pytest.raises(RunError, match="checkpoint: expected"):
@@ -175,7 +175,7 @@ def written(folder):
 @pytest.mark.parametrize("stop_at", [(2, 7), (2, "validation")], ids=str)
 def test_no_step_is_done_twice_after_a_request_to_stop(training_run, configured, tmp_path, engine, stop_at):
     config, count = configured(engine, checkpoints=Checkpoints(steps=4)), Count()
-    with pytest.raises(Stopped):
+    with pytest.raises(Interrupted):
         training_run(tmp_path / "run", config, stop_at, [count])
     assert training_run(tmp_path / "run", config, watchers=[count]).steps == count.steps
 
@@ -221,7 +221,7 @@ def test_the_checkpoint_of_the_best_epoch_stays(training_run, configured, tmp_pa
 def test_the_best_is_still_known_after_a_stop(training_run, configured, tmp_path):
     config = configured(Tape, **WATCHED)
     whole = training_run(tmp_path / "whole", config)
-    with pytest.raises(Stopped):
+    with pytest.raises(Interrupted):
         training_run(tmp_path / "run", config, (whole.kept_epoch + 1, 3))
     training_run(tmp_path / "run", config)
     assert written(tmp_path / "run") == written(tmp_path / "whole")
