@@ -33,7 +33,8 @@ def against_hand(title, words, by_hand, epochs):
 def gan_by_hand(config, data, iterators):
     """The networks are taken as they are built, so that only the step differs."""
     model = objectives.initial_model(config, data.spec, data.train)
-    moves = [build_optimizer(each, 1) for each in (config.optimizer, adversarial.critic_optimizer(config))]
+    of_critic = adversarial.critic_optimizer(config.objective, config.optimizer)
+    moves = [build_optimizer(each, 1) for each in (config.optimizer, of_critic)]
     (images,), (classes,) = data.train.features.values(), data.train.labels.values()
     return plain_loop.gan(
         images,

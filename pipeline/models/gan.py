@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.models.options import ModelOptions
 from pipeline.options import option
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 @dataclass
 class Gan(ModelOptions):
     """Subclassed: a generator of images of a class from random numbers, and its critic. For objective=adversarial."""
+
+    generates_images: ClassVar[bool] = True
 
     latent: int = option(32, "random numbers behind an image", min=1)
     generator: list[int] = option([128, 128], "units of each dense layer of the generator", required=True, min=1)

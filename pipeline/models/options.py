@@ -19,6 +19,7 @@ class ModelOptions(Options):
     """Base class of the models. Initializers and constants are written out, since Keras has changed such defaults."""
 
     key: ClassVar[str] = "model"
+    generates_images: ClassVar[bool] = False  # such a model needs objective=adversarial
 
     preprocessing: list[Any] = option(
         [{"class_name": "Normalization", "config": {"axis": None}}],

@@ -1,15 +1,23 @@
 """Adversarial learning: a generator of images and its critic."""
 
-from dataclasses import dataclass
-from typing import Any
+from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pipeline.errors import ConfigError
 from pipeline.objectives.options import ObjectiveOptions
 from pipeline.options import option
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
 
 
 @dataclass
 class AdversarialOptions(ObjectiveOptions):
     """A critic learns to distinguish real images from generated ones, a generator to deceive it. For model=gan."""
+
+    generates_images: ClassVar[bool] = True
 
     loss: str = option("non_saturating", "the pair of losses", choices=("non_saturating", "wgan_gp"))
     critic_steps: int = option(
@@ -26,3 +34,23 @@ class AdversarialOptions(ObjectiveOptions):
     sample_every: int = option(
         10, "epochs between two grids of samples, as PNG files in samples/ of the run folder", min=1
     )
+
+    def check_names(self) -> None:
+        from pipeline.training import adversarial
+        from pipeline.training.optimizer import build_optimizer
+
+        if self.critic_optimizer is not None:
+            build_optimizer(adversarial.critic_optimizer(self), 1, "objective.critic_optimizer")
+
+    def check_with(self, config: Config) -> None:
+        super().check_with(config)
+        if config.regularization.gradient_penalty:
+            raise ConfigError(
+                "regularization.gradient_penalty: expected an objective all of whose losses depend on the inputs of "
+                "the batch; found objective=adversarial, whose generator has none. Set "
+                "regularization.gradient_penalty=0; objective.loss=wgan_gp and objective.gradient_penalty limit the "
+                "gradient of the critic."
+            )
+
+    def better_direction(self, name: str) -> str | None:
+        return {"accuracy": "max", "frechet_distance": "min"}.get(name)

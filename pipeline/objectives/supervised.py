@@ -1,16 +1,24 @@
 """Supervised learning: a loss between outputs and labels."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.errors import ConfigError
 from pipeline.objectives.options import ObjectiveOptions
 from pipeline.options import check_keras_form, option
+from pipeline.spec import DataSpec
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass
 class SupervisedOptions(ObjectiveOptions):
     """A loss between outputs and labels."""
+
+    predicts_labels: ClassVar[bool] = True
 
     loss: Any = option(
         None,
@@ -42,6 +50,30 @@ class SupervisedOptions(ObjectiveOptions):
             raise ConfigError(
                 f"objective.class_weight: expected null, balanced or a list; found {self.class_weight!r}."
             )
+
+    @property
+    def keras_fit_suffices(self) -> bool:
+        return type(self) is SupervisedOptions  # Model.fit computes the compiled losses, not those of a subclass
+
+    def check_names(self) -> None:
+        from pipeline import keras_objects
+
+        for key, loss in self.losses().items():
+            if loss is not None:
+                keras_objects.loss(key, loss)
+        for key, metrics in self.metric_lists().items():
+            for metric in metrics or []:
+                keras_objects.metric(key, metric)
+
+    def label_losses(self, spec: DataSpec) -> dict[str, keras.losses.Loss]:
+        from pipeline.training import supervised
+
+        return {name: supervised.loss(self, name, label) for name, label in spec.labels.items()}
+
+    def label_metrics(self, spec: DataSpec) -> dict[str, list[keras.metrics.Metric]]:
+        from pipeline.training import supervised
+
+        return {name: supervised.label_metrics(self, name, label) for name, label in spec.labels.items()}
 
     def losses(self) -> dict[str, Any]:
         """Return key of the config -> loss in Keras's form, or None for the default."""

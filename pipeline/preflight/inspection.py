@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from pipeline.errors import ConfigError, message_of
-from pipeline.objectives.maml import MamlOptions
 from pipeline.preflight import (
     data_checks,
     determinism_checks,
@@ -84,7 +83,7 @@ def _in_order(findings):
 def _on_any_batch(setup):
     """What a training step of an objective of any kind shows on a real batch."""
     batch = next(iter(setup.feed.batches(0).take(1)))
-    found = _on_points(setup, batch[0]) if isinstance(setup.config.objective, MamlOptions) else []
+    found = _on_points(setup, batch[0]) if setup.config.objective.rows_are_tasks else []
     result = first_step.attempt(setup, batch, found)
     if result is not None:
         found += model_checks.check_training_flag(setup, result)

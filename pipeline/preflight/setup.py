@@ -11,10 +11,7 @@ import keras
 from pipeline.data.containers import Table
 from pipeline.data.input_pipeline import TrainingFeed
 from pipeline.data.splits import Data
-from pipeline.objectives.maml import MamlOptions
-from pipeline.objectives.supervised import SupervisedOptions
 from pipeline.spec import CLASS
-from pipeline.training import maml, supervised
 from pipeline.training.objective import Objective
 
 if TYPE_CHECKING:
@@ -41,7 +38,7 @@ class Setup:
     @property
     def is_supervised(self):
         """Whether a Keras loss compares each output with its label."""
-        return isinstance(self.config.objective, SupervisedOptions)
+        return self.config.objective.predicts_labels
 
     @cached_property
     def layers(self):
@@ -50,31 +47,22 @@ class Setup:
 
     @cached_property
     def losses(self):
-        """Label name -> the Loss object the model was compiled with; of maml, the one that fits the label's kind."""
-        if isinstance(self.config.objective, MamlOptions):
-            return {name: supervised.loss(SupervisedOptions(), name, label) for name, label in self.spec.labels.items()}
-        found = self.model.loss
-        return found if isinstance(found, dict) else {next(iter(self.spec.labels)): found}
+        """Label name -> the Loss object that compares its outputs with it."""
+        return self.config.objective.label_losses(self.spec)
 
     @cached_property
     def metrics(self):
         """Label name -> new Metric objects of the kinds the model was compiled with."""
-        if not self.is_supervised:
-            return {}
-        return {
-            name: supervised.label_metrics(self.config.objective, name, label)
-            for name, label in self.spec.labels.items()
-        }
+        return self.config.objective.label_metrics(self.spec)
 
     def of_points(self):
-        """The Setup of an objective MamlOptions as its model sees the data: the rows are the points of the tasks.
+        """The Setup of an objective of tasks as its model sees the data: the rows are the points of the tasks.
 
         Its training split holds labels only, all of them.
         """
-        spec = maml.point_spec(self.config.objective, self.spec)
+        spec = self.config.objective.model_spec(self.spec)
         (name, label), (of_tasks,) = next(iter(spec.labels.items())), self.data.train.labels.values()
-        width = () if label.width == 1 or label.kind == CLASS else (label.width,)
-        train = Table({}, {name: of_tasks.reshape(-1, *width)}, self.data.train.where)
+        train = Table({}, {name: of_tasks.reshape(-1, *label.shape)}, self.data.train.where)
         return replace(self, data=replace(self.data, spec=spec, train=train))
 
     def by_label(self, outputs):

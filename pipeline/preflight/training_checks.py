@@ -5,7 +5,6 @@ import numpy as np
 
 from pipeline.errors import nearest
 from pipeline.preflight.findings import Finding
-from pipeline.training.fit import Fit
 
 FEW_STEPS = 10
 PROBES = 64  # moments of the run at which the schedule is looked at
@@ -31,8 +30,6 @@ RANGES = {
     "Lamb": (1e-5, 1e-1),
     "Muon": (1e-5, 1e-1),
 }
-
-OF_OBJECTIVES = {"accuracy": "max", "frechet_distance": "min"}  # the better direction of what no Keras metric measures
 
 
 def check(setup):
@@ -92,7 +89,7 @@ def _direction(setup, monitor):
         for metric in metrics:
             if name in (metric.name, f"{label}_{metric.name}"):
                 return {"up": "max", "down": "min"}.get(getattr(metric, "_direction", None))
-    return OF_OBJECTIVES.get(name)
+    return setup.config.objective.better_direction(name)
 
 
 def _has_schedule(setup):
@@ -182,7 +179,7 @@ def _sizes(setup):
     if total < FEW_STEPS:
         found = f"{training.epochs} epochs of {feed.steps} steps."
         yield Finding("few-steps", "training.epochs", found, f"training.epochs={-(-10 * FEW_STEPS // feed.steps)}")
-    if isinstance(training, Fit) and training.steps_per_execution > feed.steps:
+    if not training.compiles_own_step and training.steps_per_execution > feed.steps:
         found = f"{training.steps_per_execution}, and an epoch has {feed.steps} steps."
         yield Finding("steps-per-execution", "training.steps_per_execution", found,
                       f"training.steps_per_execution={feed.steps}")  # fmt: skip

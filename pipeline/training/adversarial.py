@@ -120,11 +120,11 @@ class Adversarial(Objective):
         return [SampleGrid(folder / "samples", self.config.sample_every)]
 
 
-def critic_optimizer(config):
-    """The config.Optimizer of a config.Config's critic."""
-    match config.objective.critic_optimizer:
+def critic_optimizer(options, default=None):
+    """The config.Optimizer of the critic. options: AdversarialOptions. default: that of the generator."""
+    match options.critic_optimizer:
         case None:
-            return config.optimizer
+            return default
         case str() as name:
             return Optimizer(name)
         case spelled:

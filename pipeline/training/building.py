@@ -6,14 +6,12 @@ import keras
 import tensorflow as tf
 
 from pipeline.data import input_pipeline, token_checks
-from pipeline.errors import ConfigError
 from pipeline.layers.blocks import vocabularies
 from pipeline.layers.build import build as build_model
 from pipeline.objectives.adversarial import AdversarialOptions
 from pipeline.objectives.maml import MamlOptions
 from pipeline.objectives.multi_task import MultiTaskOptions
 from pipeline.objectives.supervised import SupervisedOptions
-from pipeline.spec import CLASS
 from pipeline.training import adversarial, maml, regularization
 from pipeline.training.multi_task import MultiTask
 from pipeline.training.optimizer import build_optimizer
@@ -43,7 +41,9 @@ def unregularized(config, data, model, total_steps):
     match config.objective:
         case AdversarialOptions():
             critic_moves = total_steps * config.objective.critic_steps  # for a schedule that is to last the whole run
-            critic_optimizer = build_optimizer(adversarial.critic_optimizer(config), critic_moves)
+            critic_optimizer = build_optimizer(
+                adversarial.critic_optimizer(config.objective, config.optimizer), critic_moves
+            )
             judge = partial(adversarial.judge_of, config.data, spec, data.train)
             return adversarial.Adversarial(config.objective, spec, model, critic_optimizer, judge)
         case MamlOptions():
@@ -79,10 +79,7 @@ def model_spec(config, spec):
 
     Raises ConfigError where the objective or the regularisation has no meaning for the data.
     """
-    if isinstance(config.objective, MamlOptions):
-        spec = maml.point_spec(config.objective, spec)
-    else:
-        refuse_tasks(config, spec)
+    spec = config.objective.model_spec(spec)
     if config.regularization.mixup:
         regularization.check_mixable(spec)
     if config.regularization.mixup or config.regularization.gradient_penalty:
@@ -93,14 +90,3 @@ def model_spec(config, spec):
 def check_words(config, spec, part):
     """Raise DataError for the first row of a split with words that the model of a config.Config does not know."""
     token_checks.check(spec, part, vocabularies(config.model, model_spec(config, spec)))
-
-
-def refuse_tasks(config, spec):
-    """Raise ConfigError where a row has a class for each of its points, of which only objective=maml makes sense."""
-    for name, label in spec.labels.items():
-        if label.kind == CLASS and label.shape:
-            raise ConfigError(
-                f"objective={config.objective.choice}: expected one class a row; found {label.shape} in label "
-                f"{name!r}. Rows that are tasks are for objective=maml; a number a class is "
-                "data.label_kind=one_hot or multi_label."
-            )

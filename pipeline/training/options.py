@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pipeline.errors import ConfigError
 from pipeline.options import Options, option, section
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+    from pipeline.config import Config
     from pipeline.data.input_pipeline import TrainingFeed
     from pipeline.training.callbacks import Checkpointer
     from pipeline.training.objective import Objective
@@ -147,6 +149,23 @@ class Regularization(Options):
 
     def __bool__(self) -> bool:
         return bool(self.mixup or self.gradient_penalty or self.weight_decay)
+
+    def check_with(self, config: Config) -> None:
+        """Check the regularization together with the engine and the objective.
+
+        Raises:
+            ConfigError: They cannot be used together.
+        """
+        if self and not config.training.compiles_own_step:
+            raise ConfigError(
+                f"regularization: expected training=tape, since Model.fit applies none; found "
+                f"training={config.training.choice}. Set training=tape."
+            )
+        if self.mixup and not config.objective.predicts_labels:
+            raise ConfigError(
+                "regularization.mixup: expected an objective that predicts labels, which are mixed like the rows; "
+                f"found objective={config.objective.choice}. Set regularization.mixup=0."
+            )
 
 
 @dataclass
