@@ -7,6 +7,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import pytest
 
+from pipeline import logs
 from pipeline.data import splits
 from pipeline.data.sources.digits import Digits
 from pipeline.data.sources.japanese_vowels import JapaneseVowels
@@ -19,6 +20,12 @@ SEED, THREADS = 0, 2
 def strict():
     """Fix threads and kernels before any test makes TensorFlow start; both hold for the whole process."""
     determinism.prepare("strict", SEED, THREADS)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def messages():
+    """Messages go to stderr, as for every command."""
+    logs.configure()
 
 
 @pytest.fixture(autouse=True)

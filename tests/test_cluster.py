@@ -144,7 +144,7 @@ def test_a_job_that_comes_near_its_limit_stops_and_is_queued_again(job, alone):
     assert json.loads((folder / "result.json").read_text())["why"].startswith("SIGUSR1: stopped after epoch")
     asked("scontrol", "update", f"JobId={number}", "TimeLimit=60")
     log = same_end(number, folder, alone)
-    assert "goes on from its checkpoint" in log and "going on after epoch" in log
+    assert "goes on from its checkpoint" in log and "resuming after epoch" in log
 
 
 @pytest.mark.slow
@@ -153,7 +153,7 @@ def test_a_job_that_is_evicted_goes_on(job, alone):
     with held_still(folder, signal.SIGTERM):
         asked("sbatch", "--partition=high", "--cpus-per-task=2", "--output=/dev/null", "--wrap=true")
     queued_again(number, folder)
-    assert "going on after epoch" in same_end(number, folder, alone)
+    assert "resuming after epoch" in same_end(number, folder, alone)
 
 
 @pytest.mark.slow
@@ -183,7 +183,7 @@ def test_a_job_in_the_image_that_was_asked_to_stop_has_the_weights_of_a_run_outs
         asked("scancel", "--batch", "--signal=USR1", number)
         queued_again(number, folder)
         assert json.loads((folder / "result.json").read_text())["why"].startswith("SIGUSR1: stopped after epoch")
-        assert "going on after epoch" in same_end(number, folder, alone)
+        assert "resuming after epoch" in same_end(number, folder, alone)
     assert json.loads((folder / "environment.json").read_text())["image"]["id"]
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
+from pipeline import logs
 from pipeline.cli import compose as composition
 from pipeline.cli import help as pages
 from pipeline.cli.command_table import COMMANDS
@@ -33,6 +34,7 @@ def main(arguments: list[str]) -> int:
     """
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # a locale without the characters of a table must not end a run
+    logs.configure()
     try:
         return run(arguments)
     except Interrupted as reason:

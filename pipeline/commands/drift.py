@@ -1,6 +1,7 @@
 """`drift`: whether other data, and what a model says of it, look like those of training; or a score over runs."""
 
 import json
+import logging
 from dataclasses import asdict, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,7 +15,6 @@ from pipeline.errors import ConfigError, DataError, ExitStatus, RunError, neares
 from pipeline.evaluation import change_points, drift, profile
 from pipeline.files import whole_file
 from pipeline.registry import journal, queries, store
-from pipeline.registry.courier import warn
 from pipeline.reports import drift_page
 from pipeline.reports.text_tables import aligned, number
 from pipeline.runs import folder as run_folder
@@ -23,6 +23,8 @@ from pipeline.runtime import determinism, devices, environment
 from pipeline.spec import spec_from
 from pipeline.training import building as objectives
 from pipeline.training import scoring
+
+logger = logging.getLogger(__name__)
 
 SHOWN = 20  # lines of the table; the page and the registry hold them all
 NEAR = 2  # runs between a change of level and a change of what it is made of that count as together
@@ -200,7 +202,7 @@ def record(config, found, data, results):
     """Put the results into the journal of the series' newest run, where its folder is here."""
     folder = Path(config.run.root) / found[-1]["name"]
     if not (folder / journal.NAME).exists():
-        warn(f"{folder} is not here: what was found is shown, and not kept")
+        logger.warning("registry: %s does not exist here: the results are printed, and not recorded", folder)
         return
     with recorder.added(config, folder) as tell:
         tell(journal.DRIFT, data=data, results=[asdict(result) for result in results])

@@ -1,6 +1,7 @@
 """`golden`: train the golden set and hold it against the results kept in the project, or keep them anew."""
 
 import json
+import logging
 import platform
 import sys
 import tempfile
@@ -14,6 +15,8 @@ from pipeline.files import whole_file
 from pipeline.runs import folder as run_folder
 from pipeline.runs import identity
 from pipeline.runtime import environment, hardware, subprocesses
+
+logger = logging.getLogger(__name__)
 
 SAME, WITHIN, DIFFERENT, UNKNOWN = "same", "within tolerance", "moved", "not recorded"
 WIDTH = 110  # characters of a line of the file
@@ -54,7 +57,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
         print(table(mark, known, findings, changes, config.golden.tolerance))
     if recording:
         write(path, with_entry(kept, mark, entry, moved(findings)))
-        print(f"\nrecorded {path}", file=sys.stderr if invocation.as_json else sys.stdout)
+        logger.info("recorded %s", path)
         return ExitStatus.DONE
     return ExitStatus.DIFFERENCE if moved(findings) else ExitStatus.DONE
 
@@ -74,7 +77,7 @@ def train_all(config):
         options = [f"run.root={root}", "registry.url=none", "training.tensorboard=false", f"device={config.device}"]
         options.append(f"hardware.gpus={json.dumps(config.hardware.gpus)}")
         for name in config.golden.experiments:
-            print(f"training {name} ...", file=sys.stderr, flush=True)
+            logger.info("training %s ...", name)
             words = ["pipeline", "train", f"experiment={name}", f"run.name={name}", *options]
             subprocesses.call(sys.executable, lock, words, root / f"{name}.log")
             runs[name] = outcome(root / name)

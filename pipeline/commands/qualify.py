@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import sys
+import logging
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from pipeline.runs import folder as run_folder
 from pipeline.runs import identity
 from pipeline.runtime import candidate, environment, hardware, subprocesses
 
+logger = logging.getLogger(__name__)
+
 STATUS = {
     equivalence.IDENTICAL: ExitStatus.DONE,
     equivalence.EQUIVALENT: ExitStatus.DONE,
@@ -30,7 +32,8 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     wanted = config.qualify
     baseline, lock = locks(wanted)
     changes = candidate.changes(baseline, lock)
-    say(f"baseline   {baseline}\ncandidate  {lock}: " + (", ".join(changes) or "the same versions"))
+    logger.info("baseline   %s", baseline)
+    logger.info("candidate  %s: %s", lock, ", ".join(changes) or "the same versions")
 
     trained = {}
     for role, path in (("baseline", baseline), ("candidate", lock)):
@@ -50,10 +53,6 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     return STATUS[verdict]
 
 
-def say(text):
-    print(text, file=sys.stderr, flush=True)
-
-
 def locks(wanted):
     """The paths of the two locks, each in the form of a lock; the candidate is solved where a package was named."""
     if bool(wanted.candidate) == bool(wanted.package):
@@ -70,7 +69,7 @@ def locks(wanted):
                 f"{environment.GPU_LOCK.name}, since qualify.package is solved with the .in file of that name; found "
                 f"{baseline}. Take it away, or give both locks: qualify.baseline=LOCK qualify.candidate=LOCK."
             )
-        say(f"solving {wanted.package} ...")
+        logger.info("solving %s ...", wanted.package)
         return baseline, candidate.solved(wanted.package, baseline, Path(wanted.root) / "candidates")
     candidate.check(wanted.candidate)
     return baseline, Path(wanted.candidate)
@@ -92,7 +91,7 @@ def train_all(config, role, python, lock):
         words = [f"experiment={name}", *options]
         root = (Path(wanted.root) / "runs" / key(role, lock, words)).absolute()
         log = root / "log"
-        say(f"training   {name}, {wanted.seeds} seeds, {role}; what it prints goes to {log}")
+        logger.info("training   %s, %d seeds, %s; its output goes to %s", name, wanted.seeds, role, log)
         try:
             subprocesses.call(python, lock, ["pipeline.cli.seeds", str(wanted.seeds), *words, f"run.root={root}"], log)
         except EnvironmentMismatch as error:

@@ -1,6 +1,7 @@
 """`runs`: what has been trained, a line a run; two runs side by side; or all of them on one page."""
 
 import json
+import logging
 from collections import defaultdict
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -10,11 +11,12 @@ from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.errors import ConfigError, ExitStatus, RegistryError, RunError, nearest
 from pipeline.registry import journal, queries, store
-from pipeline.registry.courier import warn
 from pipeline.reports import runs_page
 from pipeline.reports.text_tables import aligned, number
 from pipeline.runs import folder as run_folder
 from pipeline.runs import ingest
+
+logger = logging.getLogger(__name__)
 
 COLUMNS = ("run", "status", "started", "data", "model", "epochs", "scores", "weights")
 SCORES = ("accuracy", "macro_f1", "r2")  # the first that a label has is shown
@@ -84,7 +86,7 @@ def recorded(config):
             with store.reading(engine) as connection:
                 return queries.runs(connection)
     except RegistryError as error:
-        warn(f"{error} Shown is what lies under {config.run.root}/.")
+        logger.warning("registry: %s Only the runs under %s/ are listed.", error, config.run.root)
         return []
 
 

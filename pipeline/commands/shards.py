@@ -1,11 +1,13 @@
 """`shards`: turn any data set into TFRecord shards once, split and checked, to be streamed ever after."""
 
-import sys
+import logging
 
 from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.data import shards, splits
 from pipeline.errors import ConfigError, ExitStatus
+
+logger = logging.getLogger(__name__)
 
 
 def run(config: Config, invocation: Invocation) -> ExitStatus:
@@ -29,4 +31,4 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
 
 
 def show_progress(split, done, total):
-    print(f"{split}: {done:,} of {total:,} rows", file=sys.stderr, flush=True)
+    logger.info("%s: %s of %s rows", split, f"{done:,}", f"{total:,}")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import sys
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import keras
 
-from pipeline import stored_config
+from pipeline import logs, stored_config
 from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.data import input_pipeline
@@ -32,9 +33,17 @@ from pipeline.runtime import environment
 from pipeline.runtime.signals import stop_request
 from pipeline.training import callbacks, checkpoints, gradients, scoring
 
+logger = logging.getLogger(__name__)
+
 
 def run(config: Config, invocation: Invocation) -> ExitStatus:
     """Train, evaluate and report one run; go on with it where it was stopped."""
+    with logs.collected() as log:
+        return train(config, invocation, log)
+
+
+def train(config: Config, invocation: Invocation, log: logs.RunLog) -> ExitStatus:
+    """Train, evaluate and report one run, whose messages are collected in `log`."""
     began = time.monotonic()
     environment.require_lock(config.environment.allow_drift)
     folder, finished = run_folder.choose(config)
@@ -48,6 +57,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     record |= {"jit": objective.jit, "precision": config.training.precision}
 
     with writing_in(folder), run_folder.held(folder):
+        log.open(folder)
         run_folder.confirm(folder, config)
         run_folder.refuse_other(folder, data.fingerprint, record["device"])
         made_of = {
@@ -73,9 +83,11 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
                 seconds = time.monotonic() - began
                 finish(folder, data, model, history, best_epoch, judged, seconds)
             except Interrupted as error:
+                logger.debug("%s", error)
                 note_end(folder, run_folder.INTERRUPTED, error)
                 raise
             except Exception as error:
+                logger.debug("failed", exc_info=error)
                 note_end(folder, run_folder.FAILED, error)
                 raise
     return ExitStatus.DONE
@@ -105,7 +117,7 @@ def abandon(folder, signal_name):
         return  # what takes its time is the registry's, which has a limit of its own
     why = f"{signal_name}: run.grace was over first; the same command goes on from the last checkpoint."
     note_end(folder, run_folder.INTERRUPTED, why)
-    print(why, file=sys.stderr, flush=True)
+    logger.info("%s", why)
     os._exit(ExitStatus.INTERRUPTED)
 
 
@@ -142,7 +154,7 @@ def begin_from(folder, epochs):
     """The newest whole checkpoint of a run that is to be of so many epochs."""
     state, damaged = checkpoints.newest(folder / "checkpoints")
     for path in damaged:
-        print(f"warning: {path} is damaged and was passed over", file=sys.stderr)
+        logger.warning("%s is damaged and was skipped", path)
     if (state.epoch, state.step) > (epochs, 0):
         raise RunError(
             f"{folder}: expected training.epochs of at least {state.epoch + bool(state.step)}, since so many are "
@@ -156,8 +168,8 @@ def learn(folder, config, objective, training_feed, data, state, began, stop, te
 
     began: the run, as time.monotonic() tells it. tell: a recorder.Recorder.
     """
-    at = f"going on after epoch {state.epoch}" + (f", step {state.step}" if state.step else "")
-    print(f"run: {folder}, {at if state.arrays else 'new'}", flush=True)
+    at = f"resuming after epoch {state.epoch}" + (f", step {state.step}" if state.step else "")
+    logger.info("run: %s, %s", folder, at if state.arrays else "new")
 
     journal = callbacks.Journal(folder / "metrics.jsonl")
     # the registry before the journal, which ends a run that diverges: that epoch is to be seen too

@@ -1,5 +1,6 @@
 """What `train` and `check` share: from a config to a built and compiled model beside the data it will learn."""
 
+import logging
 from dataclasses import dataclass
 
 from pipeline.data import input_pipeline, splits
@@ -8,6 +9,8 @@ from pipeline.runtime import determinism, devices
 from pipeline.training import building as objectives
 from pipeline.training.objective import Objective
 from pipeline.training.optimizer import build_optimizer
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,4 +53,4 @@ def show_data(config, data):
         f"{name} ({len(label.classes)} classes)" if label.classes else f"{name} ({label.kind})"
         for name, label in data.spec.labels.items()
     )
-    print(f"data: {config.data.choice}, {rows} rows: {inputs} -> {labels}")
+    logger.info("data: %s, %s rows: %s -> %s", config.data.choice, rows, inputs, labels)

@@ -1,6 +1,6 @@
 """Everything that can be known to be wrong before the first step, told at once."""
 
-import sys
+import logging
 from dataclasses import dataclass
 
 import tensorflow as tf
@@ -20,6 +20,8 @@ from pipeline.preflight import (
 from pipeline.preflight.findings import Finding
 from pipeline.preflight.forward_pass import predict
 from pipeline.preflight.setup import Setup
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def check(config, data, objective, training_feed):
         )
     data_checks.keep(setup, of_data)  # only now: a set-up that is refused leaves nothing behind
     for finding in warnings:
-        print(f"warning {finding}", file=sys.stderr)
+        logger.warning("%s", finding)
     return Verdict(warnings, ignored)
 
 

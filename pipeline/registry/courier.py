@@ -1,7 +1,9 @@
 """Carries a run's journal into the registry behind the training's back, which waits for it nowhere but at its end."""
 
-import sys
+import logging
 import threading
+
+logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = (1, 2, 5, 10, 30)  # between two attempts at a registry that is not there; the last one stays
 
@@ -35,7 +37,9 @@ class Courier:
         self.thread.join(self.config.patience)
         late = self.thread.is_alive() and f"not done within registry.patience={self.config.patience:g} seconds"
         if late or self.problem:
-            warn(f"{late or self.problem}; left for the next run, or for `python -m pipeline registry ingest`")
+            logger.warning(
+                "registry: %s; left for the next run, or for `python -m pipeline registry ingest`", late or self.problem
+            )
 
     def _work(self):
         engine, failures = None, 0
@@ -51,7 +55,7 @@ class Courier:
                 failures, self.problem = 0, None
             except Exception as error:  # whatever it is, the run goes on without
                 if self.problem is None and not last:
-                    warn(f"{one_line(error)}; the run goes on, its journal is kept")
+                    logger.warning("registry: %s; the run continues, its journal is kept", one_line(error))
                 self.problem = one_line(error)
                 self.closing.wait(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
                 self.news.set()
@@ -67,17 +71,13 @@ class Courier:
         store.require_revision(engine)
         _, problems = ingestion.ingest_all(engine, self.root)
         for problem in problems:
-            warn(problem)
+            logger.warning("registry: %s", problem)
         return engine
 
     def _carry(self, engine):
         from pipeline.registry import ingestion
 
         ingestion.ingest(engine, self.journal.path)
-
-
-def warn(message):
-    print(f"warning: registry: {message}", file=sys.stderr, flush=True)
 
 
 def one_line(error):

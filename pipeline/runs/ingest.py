@@ -1,11 +1,13 @@
 """What `runs`, `registry` and `drift series` do before they ask: ingest the journals, and end those left open."""
 
+import logging
 from datetime import UTC, datetime
 
 from pipeline.errors import RegistryError, RunError
 from pipeline.registry import ingestion, journal
-from pipeline.registry.courier import warn
 from pipeline.runs import folder as run_folder
+
+logger = logging.getLogger(__name__)
 
 
 def ingest(engine, root):
@@ -17,7 +19,7 @@ def ingest(engine, root):
 def ingest_with_warnings(engine, root):
     """The same for a command to which the journals are no more than where its answer comes from."""
     for problem in ingest(engine, root)[1]:
-        warn(problem)
+        logger.warning("registry: %s", problem)
 
 
 def end(engine, path):

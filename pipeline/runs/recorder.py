@@ -1,5 +1,6 @@
 """What `train`, `evaluate` and `drift` tell the registry, put together from the files of the run's folder."""
 
+import logging
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 
@@ -7,10 +8,12 @@ from pipeline.errors import RunError
 from pipeline.files import sha256
 from pipeline.options import choices, flatten
 from pipeline.registry import journal
-from pipeline.registry.courier import Courier, warn
+from pipeline.registry.courier import Courier
 from pipeline.runs import folder as run_folder
 from pipeline.runs.folder import PREDICTION_PROFILE
 from pipeline.runtime import environment
+
+logger = logging.getLogger(__name__)
 
 FILES = ("config.yaml", "environment.json", "architecture.json", "spec.json", "summary.txt", "profile.json")
 FILES = (*FILES, PREDICTION_PROFILE)
@@ -31,7 +34,9 @@ class Recorder:
             self.journal.add(event, **content)
         except OSError as error:
             if not self.warned:
-                warn(f"{self.journal.path}: {error.strerror}; the run goes on, the lines are tried again")
+                logger.warning(
+                    "registry: %s: %s; the run continues, and tries again", self.journal.path, error.strerror
+                )
             self.warned = True
             return
         if self.courier is None and self.config.url != "none":

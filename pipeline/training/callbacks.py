@@ -1,8 +1,8 @@
 """The callbacks both engines drive: the journal of epochs, checkpoints with the stop between two steps, and Keras's."""
 
 import json
+import logging
 import math
-import sys
 import time
 
 import keras
@@ -11,6 +11,8 @@ import tensorflow as tf
 from pipeline.errors import ConfigError, Interrupted, RunError
 from pipeline.files import whole_file
 from pipeline.training import checkpoints
+
+logger = logging.getLogger(__name__)
 
 
 class Journal(keras.callbacks.Callback):
@@ -30,6 +32,7 @@ class Journal(keras.callbacks.Callback):
         row = {name: float(value) for name, value in (logs or {}).items()}
         row.setdefault("learning_rate", float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)))
         self.history = [*self.history, {"epoch": epoch + 1, **row}]
+        logger.debug("epoch %d: %s", epoch + 1, ", ".join(f"{name} {value:.6g}" for name, value in row.items()))
         self._keep(self._add if self.added_to else self._write)
         if not math.isfinite(row["loss"]):
             raise ConfigError(
@@ -47,7 +50,7 @@ class Journal(keras.callbacks.Callback):
             self.added_to = True
         except OSError as error:  # whether the run goes on without is for its checkpoints to say
             self.added_to = False
-            warn(f"{self.path}: {error.strerror}; the epochs are written again, whole, when the next is done")
+            logger.warning("%s: %s; all epochs are written again after the next one", self.path, error.strerror)
 
     def _add(self):
         with self.path.open("ab") as file:
@@ -162,7 +165,7 @@ class Checkpointer(keras.callbacks.Callback):
                     f"{found}. Those before it are as they were: mend it, and the same command goes on from the last. "
                     "To train on without: training.checkpoints.on_error=continue."
                 ) from None
-            warn(f"{found}; the run goes on")
+            logger.warning("%s; the run continues", found)
             return False
         self.saved_at = time.monotonic()
         return True
@@ -174,10 +177,6 @@ class Checkpointer(keras.callbacks.Callback):
     def _stopped(self, place, saved):
         how = "checkpoint saved. The same command goes on" if saved else "the same command goes on from the last one"
         return Interrupted(f"{self.stop.received}: stopped after {place}, {how}.")
-
-
-def warn(message):
-    print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
 class EpochClock(keras.callbacks.Callback):

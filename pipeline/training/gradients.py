@@ -1,6 +1,7 @@
 """Gradients looked at while training: their norms, how far they move the weights, and whether losses pull apart."""
 
 import json
+import logging
 import math
 from itertools import combinations
 from typing import NamedTuple
@@ -8,8 +9,9 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from pipeline.files import whole_file
-from pipeline.training.callbacks import warn
 from pipeline.training.histograms import HistogramFile
+
+logger = logging.getLogger(__name__)
 
 TINY = 1e-12  # in place of a norm of 0
 
@@ -114,7 +116,7 @@ class Watch:
                 self.histograms.add(step + 1, _arrays(looks))
         except (OSError, tf.errors.OpError) as error:  # whether the run goes on without is for its checkpoints to say
             reason = getattr(error, "strerror", None) or error
-            warn(f"{self.path.parent}: {reason}; the gradients of step {step + 1} are not kept")
+            logger.warning("%s: %s; the gradients of step %d are not kept", self.path.parent, reason, step + 1)
 
     def _add(self, line):
         self.is_whole = False

@@ -30,7 +30,8 @@ def checked(folder, *overrides):
 def test_a_sound_set_up_is_passed_and_trains_nothing(tmp_path, capsys):
     assert checked(tmp_path) == 0
     said = capsys.readouterr()
-    assert "no error" in said.out and "make train" in said.out and said.err == ""
+    assert "no error" in said.out and "make train" in said.out and said.err.startswith("data: digits, ")
+    assert len(said.err.splitlines()) == 1
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [".cache"]
 
 

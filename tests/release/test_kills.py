@@ -184,7 +184,7 @@ def outcome(folder):
 def nothing_was_done_twice(log):
     """Hold where processes went on against where those before them stopped on request, as a run's output tells."""
     stop = r"^SIGTERM: stopped after epoch (\d+)(?:, step (\d+))? of \d+, checkpoint saved"
-    going_on = r"going on after epoch (\d+)(?:, step (\d+))?$"
+    going_on = r"resuming after epoch (\d+)(?:, step (\d+))?$"
     pairs = re.findall(f"{stop}(?s:.*?){going_on}", log, re.MULTILINE)
     assert len(pairs) == log.count("SIGTERM: ")
     for epoch, step, epochs_done, step_done in pairs:

@@ -97,7 +97,7 @@ def test_a_training_that_is_told_to_goes_on_without_its_checkpoints(
     fill()
     assert training_run(folder, config).digest == train(config).digest
     assert whole(folder) == before
-    assert "No space left on device; the run goes on" in capsys.readouterr().err
+    assert "No space left on device; the run continues" in capsys.readouterr().err
 
 
 def test_a_look_at_gradients_that_finds_the_disk_full_is_left_out_and_the_next_is_kept(small_disk, capsys):

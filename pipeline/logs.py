@@ -1,0 +1,86 @@
+"""Logging: messages on the terminal, and the run.log of each run.
+
+Every module logs to `logging.getLogger(__name__)`. The result of a command is printed on stdout instead.
+"""
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from logging.handlers import MemoryHandler
+from pathlib import Path
+
+FILE_NAME = "run.log"
+MAX_BUFFERED = 10_000  # records kept until the run folder is known
+
+
+def configure() -> None:
+    """Print messages of level INFO and above on stderr. A second call changes nothing."""
+    package = logging.getLogger("pipeline")
+    package.setLevel(logging.DEBUG)
+    package.propagate = False  # libraries give the root logger handlers of their own
+    if not any(isinstance(handler, Terminal) for handler in package.handlers):
+        package.addHandler(Terminal(logging.INFO))
+
+
+class Terminal(logging.Handler):
+    """Prints the message alone; from warnings on, after its level."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
+        with suppress(OSError):  # a terminal that was closed must not end a run
+            print(f"{level}{record.getMessage()}", file=sys.stderr, flush=True)
+
+
+class RunLog(MemoryHandler):
+    """Collects all messages, and writes them to run.log once the folder of the run is known."""
+
+    def __init__(self) -> None:
+        super().__init__(MAX_BUFFERED, flushLevel=logging.CRITICAL + 1)
+
+    def open(self, folder: Path) -> None:
+        """Write what was collected, and from now on every message, at the end of the run.log in `folder`.
+
+        Raises:
+            OSError: The file cannot be opened.
+        """
+        self.setTarget(RunLogFile(folder / FILE_NAME))
+        self.flush()
+        self.capacity = 1  # each message is written at once
+
+    def close(self) -> None:
+        file = self.target
+        super().close()
+        if file is not None:
+            file.close()
+
+
+class RunLogFile(logging.FileHandler):
+    """The file run.log: time in UTC, level and message. A message that cannot be written is left out."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, encoding="utf-8")
+        formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+        formatter.converter = time.gmtime
+        self.setFormatter(formatter)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Do nothing: a full disk must not end a run that can go on without its log."""
+
+    def close(self) -> None:
+        with suppress(OSError):  # of what could not be written before
+            super().close()
+
+
+@contextmanager
+def collected() -> Iterator[RunLog]:
+    """Collect the messages of the block for a run.log."""
+    package = logging.getLogger("pipeline")
+    log = RunLog()
+    package.addHandler(log)
+    try:
+        yield log
+    finally:
+        package.removeHandler(log)
+        log.close()
