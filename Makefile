@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 
 # Words that the Makefile and its scripts read themselves. All others that the command line sets are the pipeline's.
-settings := ARGS BASE_IMAGE BUILDER BUILD_NETWORK CA_BUNDLE IMAGE PACKAGE PIP_CONF PORT PYTHON RUN_NETWORK RUNTIME \
+settings := ARGS BASE_IMAGE BUILDER BUILD_NETWORK CA_BUNDLE IMAGE INSTALLER PACKAGE PIP_CONF PORT PYTHON RUN_NETWORK RUNTIME \
   SBATCH TESTS UPGRADE VERSION
 export SBATCH
 given = $(foreach name,$(sort $(.VARIABLES)),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))

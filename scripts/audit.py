@@ -12,7 +12,8 @@ import tempfile
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[1]
-LOCKS = ("requirements.txt", "requirements-dev.txt")  # requirements-cpu.txt is a part of the first
+# requirements.txt includes the packages of requirements-cpu.txt
+LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-install.txt")
 VULNERABLE, CANNOT_TELL = 1, 3  # exit statuses
 
 

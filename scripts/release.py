@@ -23,7 +23,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parents[1]
 RELEASES = PROJECT / "releases"
-LOCKS = ("requirements-cpu", "requirements", "requirements-dev")
+LOCKS = ("requirements-cpu", "requirements", "requirements-dev", "requirements-install")
 WHOLE_SUITE = "-m 'not release'"
 SHOWN = 5  # lines of a long list that an error repeats
 PATIENCE = 10  # seconds in which a command that is stopped may come to its own end

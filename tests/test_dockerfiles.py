@@ -35,9 +35,9 @@ def test_the_base_is_given_by_digest_and_can_be_changed():
 
 def test_nothing_but_the_lock_decides_what_is_installed():
     assert "apt" not in DOCKERFILE.replace("apt list", "")
-    assert re.findall(r"pip \S* ?install", DOCKERFILE) == []  # scripts/install does it, by hash
-    install = (PROJECT / "scripts/install").read_text()
-    assert "--require-hashes --no-deps" in install
+    assert re.findall(r"pip \S* ?install", DOCKERFILE) == []  # scripts/install.py does it, by hash
+    install = (PROJECT / "scripts/install.py").read_text()
+    assert '"--require-hashes", "--no-deps"' in install
 
 
 @pytest.mark.parametrize("secret", ["pip_conf", "ca_bundle"])
