@@ -13,7 +13,7 @@ from scipy.stats import binom
 from benchmarks import mnist
 from benchmarks.measuring import ratios, summed_up
 from pipeline.data import splits
-from pipeline.data.options import Split
+from pipeline.data.options import SplitOptions
 from pipeline.data.sources.idx import Idx
 from pipeline.evaluation import drift, profile
 from pipeline.evaluation.options import Drift
@@ -131,7 +131,7 @@ SHIFTS = {
 def detections(path):
     """Print how often each shift is called drift, by all columns, by those of the images alone, and by the model's."""
     # held-out training rows: those of MNIST's test split are other writers', which is seen now and then
-    data = splits.load(Idx(path=path, split=Split(validation=0.4)))
+    data = splits.load(Idx(path=path, split=SplitOptions(validation=0.4)))
     images, labels = images_of(data.validation), labels_of(data.validation)
     label, model = next(iter(data.spec.labels.values())), trained(images_of(data.train), labels_of(data.train))
     judged, rest = slice(0, KEPT), slice(KEPT, None)

@@ -39,7 +39,7 @@ class Problem:
     title: str
     overrides: tuple[str, ...]
     rows: int | None = None
-    data: splits.Data = field(init=False)
+    data: splits.SplitDataset = field(init=False)
 
     def __post_init__(self):
         config = composition.compose([*self.overrides])
@@ -48,7 +48,7 @@ class Problem:
 
     @property
     def part(self):
-        return self.data.train if self.rows is None else self.data.train.take(np.arange(self.rows))
+        return self.data.train if self.rows is None else self.data.train.select(np.arange(self.rows))
 
     def prepared(self, config):
         """(objective, feed) of a config, compiled, as `train` has them."""

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from pipeline.data.options import DataSource, ShardsOutput
+from pipeline.data.options import ShardsOutput
+from pipeline.data.source import DataSource
 from pipeline.evaluation.options import Drift, Evaluation
 from pipeline.models.options import ModelOptions
 from pipeline.objectives.options import ObjectiveOptions

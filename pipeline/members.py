@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-from pipeline.data.options import DataSource
+from pipeline.data.source import DataSource
 from pipeline.errors import ConfigError
 from pipeline.models.options import ModelOptions
 from pipeline.objectives.options import ObjectiveOptions

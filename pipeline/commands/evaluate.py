@@ -44,7 +44,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
         spec,
         model,
         part,
-        lambda: splits.load_part(config.data, "train", spec)[0],
+        lambda: splits.load_split(config.data, "train", spec)[0],
         target / "predictions.csv.gz",
     )
     page = run_report.write(

@@ -24,7 +24,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
             "data.missing_values=impute: shards hold whole rows only. Fill the gaps in, or train on the CSV."
         )
     data = splits.load(config.data)
-    shards.write(data.spec, data.parts, config.shards.path, config.shards.rows, show_progress)
+    shards.write(data.spec, data.splits, config.shards.path, config.shards.rows, show_progress)
     print(f"shards   {config.shards.path}: " + ", ".join(f"{rows:,} {name}" for name, rows in data.rows.items()))
     print(f"next     make train data=tfrecord data.path={config.shards.path}")
     return ExitStatus.DONE

@@ -1,52 +1,56 @@
-"""The rows of a split as NumPy arrays, block by block, for what looks at data without training on it."""
+"""The rows of a split as NumPy arrays, block by block, for statistics and checks."""
+
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 
 from pipeline.data import shards
-from pipeline.data.containers import Images, Sequences, Shards
-from pipeline.data.images import decode_image
+from pipeline.data.containers import Images, Sequences, Shards, Split
+from pipeline.spec import DataSpec
 
 ROWS = 8_192  # in memory at a time
 IMAGES = 64  # decoded at a time
-MOST_IMAGES = 10_000  # that are decoded for a look; of more, as many evenly spaced
+MOST_IMAGES = 10_000  # decoded at most
+
+Block = tuple[dict[str, np.ndarray | Sequences], dict[str, np.ndarray]]
 
 
-def blocks(part, spec):
-    """Yield (features, labels) of successive rows: name -> array with rows first, or Sequences.
+def blocks(split: Split, spec: DataSpec) -> Iterator[Block]:
+    """Yield (features, labels) of successive rows, each by name with rows first.
 
-    part: Table or Shards. Of images that lie on disk, MOST_IMAGES are looked at.
+    Of more than MOST_IMAGES images on disk, MOST_IMAGES evenly spaced ones are decoded.
     """
-    if isinstance(part, Shards):
-        yield from from_shards(part, spec)
+    if isinstance(split, Shards):
+        yield from _shard_blocks(split, spec)
         return
-    stored = any(isinstance(column, Images) for column in part.features.values())
-    rows = np.arange(len(part))
-    if stored and len(part) > MOST_IMAGES:
-        rows = np.linspace(0, len(part) - 1, MOST_IMAGES).astype(np.int64)
-    step = IMAGES if stored else ROWS
+    on_disk = any(isinstance(column, Images) for column in split.features.values())
+    rows = np.arange(len(split))
+    if on_disk and len(split) > MOST_IMAGES:
+        rows = np.linspace(0, len(split) - 1, MOST_IMAGES).astype(np.int64)
+    step = IMAGES if on_disk else ROWS
     for start in range(0, len(rows), step):
-        table = part.take(rows[start : start + step])
-        yield {name: decoded(column) for name, column in table.features.items()}, table.labels
+        table = split.select(rows[start : start + step])
+        yield {name: _decoded(column) for name, column in table.features.items()}, table.labels
 
 
-def decoded(column):
+def _decoded(column: np.ndarray | Sequences | Images) -> np.ndarray | Sequences:
     if not isinstance(column, Images):
         return column
     with tf.device("CPU"):
-        return np.stack([decode_image(path, column.shape, column.resize).numpy() for path in column.paths])
+        return np.stack([column.decode(path).numpy() for path in column.paths])
 
 
-def from_shards(part, spec):
-    records = tf.data.TFRecordDataset(list(part.files)).map(shards.parse(spec), tf.data.AUTOTUNE, deterministic=True)
+def _shard_blocks(split: Shards, spec: DataSpec) -> Iterator[Block]:
+    records = tf.data.TFRecordDataset(list(split.files)).map(shards.parse(spec), tf.data.AUTOTUNE, deterministic=True)
     for features, labels in records.ragged_batch(ROWS):
         yield (
-            {name: as_column(value) for name, value in features.items()},
+            {name: _to_column(value) for name, value in features.items()},
             {name: value.numpy() for name, value in labels.items()},
         )
 
 
-def as_column(value):
+def _to_column(value: tf.Tensor | tf.RaggedTensor) -> np.ndarray | Sequences:
     if isinstance(value, tf.RaggedTensor):
         return Sequences(value.values.numpy(), value.row_splits.numpy())
     array = value.numpy()

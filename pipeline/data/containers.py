@@ -1,16 +1,17 @@
-"""The form in which every reader hands over its examples: rows that can be fetched by index, or shards that stream."""
+"""The containers in which a data source returns its rows: columns, splits and the data set made of them."""
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
+from pipeline.lazy import np, tf
 from pipeline.spec import DataSpec
 
 
 @dataclass(frozen=True)
 class Sequences:
-    """One feature whose rows differ in length, kept end to end.
+    """One feature whose rows differ in length, concatenated.
 
     values: (steps of all rows, ...). offsets: (rows + 1,) int64; row i is values[offsets[i] : offsets[i + 1]].
     """
@@ -18,15 +19,26 @@ class Sequences:
     values: np.ndarray
     offsets: np.ndarray
 
-    def __len__(self):
+    @classmethod
+    def from_lengths(cls, values: np.ndarray, lengths: np.ndarray | list[int]) -> Sequences:
+        """Return the sequences of rows that are concatenated in `values`.
+
+        Args:
+            values: (steps of all rows, ...).
+            lengths: (rows,) integers, the number of steps of each row. Their sum is the number of steps.
+        """
+        return cls(values, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+
+    def __len__(self) -> int:
         return len(self.offsets) - 1
 
     @property
-    def lengths(self):
-        """(rows,) int64: steps of each row."""
+    def lengths(self) -> np.ndarray:
+        """The number of steps of each row: (rows,) int64."""
         return np.diff(self.offsets)
 
-    def take(self, rows):
+    def select(self, rows: np.ndarray | slice) -> Sequences:
+        """Return the given rows, in the given order."""
         lengths = self.lengths[rows]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         steps = np.repeat(self.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1])
@@ -35,49 +47,81 @@ class Sequences:
 
 @dataclass(frozen=True)
 class Images:
-    """One feature whose rows are image files, decoded only when they are fetched.
+    """One feature whose rows are PNG or JPEG files. A file is decoded each time its row is fetched.
 
-    paths: (rows,) of str. shape: (height, width, channels) after decoding. resize: whether a file may differ from it.
+    paths: (rows,) of str. shape: (height, width, channels) after decoding. resize: whether files may differ from it.
     """
 
     paths: np.ndarray
     shape: tuple[int, int, int]
     resize: bool
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.paths)
 
-    def take(self, rows):
+    def select(self, rows: np.ndarray | slice) -> Images:
+        """Return the given rows, in the given order."""
         return Images(self.paths[rows], self.shape, self.resize)
+
+    def decode(self, path: tf.Tensor) -> tf.Tensor:
+        """Return the pixels of one file, `shape` uint8. Made of TensorFlow operations only, for Dataset.map.
+
+        Args:
+            path: () string.
+        """
+        return decode_image(path, self.shape, resize=self.resize)
+
+
+def decode_image(path: tf.Tensor, shape: tuple[int | None, int | None, int], *, resize: bool) -> tf.Tensor:
+    """Return the pixels of a PNG or JPEG file. Made of TensorFlow operations only, for Dataset.map.
+
+    Args:
+        path: () string.
+        shape: (height, width, channels); None is any height or width.
+        resize: Whether the file may have another size. Resizing is bilinear with antialiasing.
+
+    Returns:
+        `shape` uint8.
+    """
+    image = tf.io.decode_image(tf.io.read_file(path), channels=shape[-1], expand_animations=False)
+    if resize:
+        image = tf.image.resize(image, shape[:2], antialias=True)
+        image = tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
+    return tf.ensure_shape(image, shape)
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows that can be fetched by index.
+    """A split whose rows can be fetched by index.
 
-    features: by name, rows first. labels: by name, (rows,) or (rows, width).
-    where: names the place of a row in its file, for error messages: where(3) -> "people.csv, line 5".
+    features: By name; all have the same number of rows. Text is an array of dtype object.
+    labels: By name: (rows,) or (rows, width).
+    row_location: Returns the location of a row for error messages: row_location(3) -> "people.csv, line 5".
     """
 
     features: dict[str, np.ndarray | Sequences | Images]
     labels: dict[str, np.ndarray]
-    where: Callable[[int], str]
+    row_location: Callable[[int], str]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(next(iter(self.labels.values())))
 
-    def take(self, rows):
-        """The table of these rows, in this order. rows: (n,) of indices."""
+    def select(self, rows: np.ndarray) -> Table:
+        """Return the given rows, in the given order.
+
+        Args:
+            rows: (n,) indices.
+        """
         features = {
-            name: column[rows] if isinstance(column, np.ndarray) else column.take(rows)
+            name: column[rows] if isinstance(column, np.ndarray) else column.select(rows)
             for name, column in self.features.items()
         }
         labels = {name: column[rows] for name, column in self.labels.items()}
-        return Table(features, labels, lambda row: self.where(int(rows[row])))
+        return Table(features, labels, lambda row: self.row_location(int(rows[row])))
 
     @property
-    def lengths(self):
-        """(rows,) int64: steps of each row; None where all rows are alike."""
+    def lengths(self) -> np.ndarray | None:
+        """The number of steps of each row, (rows,) int64; None if all rows have the same shape."""
         for column in self.features.values():
             if isinstance(column, Sequences):
                 return column.lengths
@@ -86,10 +130,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Shards:
-    """Rows that stream from TFRecord files, in the files' order.
+    """A split whose rows are streamed from TFRecord files, in the order of the files.
 
-    files: paths. counts: rows of each file. labels: by name, of all rows in order: small enough to keep, and what
-    the checks before training look at. lengths: (rows,) int64 steps of each row, or None where all rows are alike.
+    files: Paths. counts: The number of rows of each file.
+    labels: By name, of all rows in order. They are small enough to keep in memory, and checked before training.
+    lengths: (rows,) int64, the number of steps of each row; None if all rows have the same shape.
     """
 
     files: tuple[str, ...]
@@ -97,24 +142,28 @@ class Shards:
     labels: dict[str, np.ndarray]
     lengths: np.ndarray | None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return sum(self.counts)
 
-    def where(self, row):
-        """The place of a row: its file and the record in it, counted from 0."""
+    def row_location(self, row: int) -> str:
+        """Return the location of a row for error messages: its file, and its record in it, counted from 0."""
         ends = np.cumsum(self.counts)
         file = int(np.searchsorted(ends, row, side="right"))
         return f"{self.files[file]}, record {row - ends[file] + self.counts[file]}"
 
 
-@dataclass(frozen=True)
-class Source:
-    """What a reader returns.
+Split = Table | Shards
 
-    parts: the given splits among "train", "validation", "test"; "train" is always there, and what is not given is
-    cut from it. place: the file or folder, for error messages.
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set as its source gives it.
+
+    splits: Those of "train", "validation" and "test" that the source gives. "train" is always there; the others are
+    taken from it if they are missing.
+    location: The file or folder, for error messages.
     """
 
     spec: DataSpec
-    parts: dict[str, Table | Shards]
-    place: str
+    splits: dict[str, Table] | dict[str, Shards]
+    location: str

@@ -1,53 +1,59 @@
-"""One digest of all that a data set holds: equal digests mean equal examples, wherever they lie."""
+"""The fingerprint of a data set: equal fingerprints mean equal examples, independent of their location."""
+
+from __future__ import annotations
 
 import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.data.containers import Images, Sequences, Shards
+from pipeline.data.containers import Dataset, Images, Sequences, Shards
 from pipeline.data.shards import recorded_digests
 
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
-def fingerprint(source):
-    """The sha256, in hexadecimal, over the spec and every feature and label of a Source.
 
-    Neither the path nor compression counts. Images that stay on disk count by the bytes of their files, shards by
-    their recorded sha256, so the same pixels in another form have another fingerprint.
+def fingerprint(dataset: Dataset) -> str:
+    """Return the sha256, in hexadecimal, over the spec and every feature and label of a data set.
+
+    Paths and compression do not count. Images on disk count by the bytes of their files, shards by their recorded
+    sha256. The same pixels in another form therefore have another fingerprint.
     """
-    digest = hashlib.sha256(json.dumps(asdict(source.spec)).encode())
-    for split, part in sorted(source.parts.items()):
-        add(digest, split, len(part))
-        if isinstance(part, Shards):
-            for sha256 in recorded_digests(part):
-                add(digest, sha256)
+    digest = hashlib.sha256(json.dumps(asdict(dataset.spec)).encode())
+    for split_name, split in sorted(dataset.splits.items()):
+        _add(digest, split_name, len(split))
+        if isinstance(split, Shards):
+            for sha256 in recorded_digests(split):
+                _add(digest, sha256)
             continue
-        for name, column in [*part.features.items(), *part.labels.items()]:
-            add(digest, name)
-            add_column(digest, column)
+        for name, column in [*split.features.items(), *split.labels.items()]:
+            _add(digest, name)
+            _add_column(digest, column)
     return digest.hexdigest()
 
 
-def add(digest, *words):
-    """Add words so that no two lists of words add the same bytes."""
-    digest.update(json.dumps(words).encode())
+def _add(digest: _Hash, *values: object) -> None:
+    """Add values so that no two lists of values add the same bytes."""
+    digest.update(json.dumps(values).encode())
 
 
-def add_column(digest, column):
+def _add_column(digest: _Hash, column: np.ndarray | Sequences | Images) -> None:
     if isinstance(column, Images):
-        add(digest, column.shape, column.resize)
+        _add(digest, column.shape, column.resize)
         for path in column.paths:
             with Path(path).open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
     elif isinstance(column, Sequences):
-        add_column(digest, column.offsets)
-        add_column(digest, column.values)
+        _add_column(digest, column.offsets)
+        _add_column(digest, column.values)
     elif column.dtype == object:
-        add(digest, column.shape)
+        _add(digest, column.shape)
         for text in column.ravel():
-            add(digest, text)
+            _add(digest, text)
     else:
-        add(digest, column.dtype.str, column.shape)
+        _add(digest, column.dtype.str, column.shape)
         digest.update(np.ascontiguousarray(column))

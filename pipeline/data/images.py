@@ -3,24 +3,12 @@
 import numpy as np
 import tensorflow as tf
 
+from pipeline.data.containers import decode_image
 from pipeline.errors import DataError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg")
 SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")  # the first bytes of a PNG and of a JPEG
 SHOWN = 3  # files named in one error
-
-
-def decode_image(path, shape, resize):
-    """The pixels of one image file, in TensorFlow operations only: for Dataset.map.
-
-    path: () string. shape: (height, width, channels). resize: whether the file may differ from it; bilinear with
-    antialiasing. Returns `shape` uint8.
-    """
-    image = tf.io.decode_image(tf.io.read_file(path), channels=shape[-1], expand_animations=False)
-    if resize:
-        image = tf.image.resize(image, shape[:2], antialias=True)
-        image = tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
-    return tf.ensure_shape(image, shape)
 
 
 def list_classes(folder):

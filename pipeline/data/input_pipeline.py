@@ -12,9 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.data import shards
-from pipeline.data.containers import Images, Sequences, Shards, Table
-from pipeline.data.images import decode_image
-from pipeline.data.options import DataSource
+from pipeline.data.containers import Images, Sequences, Shards, Split, Table
+from pipeline.data.source import DataSource
 from pipeline.spec import PADDING, DataSpec
 
 BUCKETS = 4  # made where the config names none
@@ -32,10 +31,10 @@ as_written = tf.autograph.experimental.do_not_convert
 class TrainingFeed:
     """The training split as batches, epoch by epoch.
 
-    part: Table or Shards. config: a config.Data. weights: label name -> (classes,) float32, or None.
+    split: Table or Shards. config: a config.Data. weights: label name -> (classes,) float32, or None.
     """
 
-    part: Table | Shards
+    split: Split
     spec: DataSpec
     config: DataSource
     batch_size: int
@@ -45,12 +44,12 @@ class TrainingFeed:
     @property
     def steps(self):
         """Batches in one epoch: every length bucket ends with one that may be short."""
-        return count_steps(self.part, self.config, self.batch_size)
+        return count_steps(self.split, self.config, self.batch_size)
 
     @property
     def full_steps(self):
         """How many of an epoch's batches, from its first on, are sure to be full and of one shape."""
-        return 0 if self.part.lengths is not None else len(self.part) // self.batch_size
+        return 0 if self.split.lengths is not None else len(self.split) // self.batch_size
 
     @as_written
     def batches(self, epoch, first_step=0):
@@ -72,38 +71,38 @@ class TrainingFeed:
 
     def _index(self, epoch):
         key = tf.stack([tf.constant(self.seed, tf.int64), tf.convert_to_tensor(epoch, tf.int64)])
-        boundaries = bucket_boundaries(self.part, self.config)
+        boundaries = bucket_boundaries(self.split, self.config)
         key = key if self.config.shuffle else None
-        return _index(self.part, self.spec, self.config, self.batch_size, boundaries, key)
+        return _index(self.split, self.spec, self.config, self.batch_size, boundaries, key)
 
     def _finish(self, index, first_step, steps):
-        boundaries = bucket_boundaries(self.part, self.config)
-        return _finish(index.skip(first_step), self.part, self.spec, boundaries, steps - first_step, self.weights)
+        boundaries = bucket_boundaries(self.split, self.config)
+        return _finish(index.skip(first_step), self.split, self.spec, boundaries, steps - first_step, self.weights)
 
 
 @as_written
-def ordered_batches(part, spec, config, batch_size, weights=None):
+def ordered_batches(split, spec, config, batch_size, weights=None):
     """All rows of a split in their own order, for evaluation: row i of what comes out is row i of the split."""
-    boundaries = () if part.lengths is None else (int(part.lengths.max()),)
-    dataset = _index(part, spec, config, batch_size, (), None)
-    return _finish(dataset, part, spec, boundaries, -(-len(part) // batch_size), weights)
+    boundaries = () if split.lengths is None else (int(split.lengths.max()),)
+    dataset = _index(split, spec, config, batch_size, (), None)
+    return _finish(dataset, split, spec, boundaries, -(-len(split) // batch_size), weights)
 
 
 @as_written
-def feature_batches(part, spec, name):
+def feature_batches(split, spec, name):
     """The values of one feature over all rows of a split, batched, without labels and without padding.
 
     Rows of different lengths come end to end as (1, steps, ...).
     """
-    if isinstance(part, Shards):
-        values = tf.data.TFRecordDataset(list(part.files)).map(lambda record: shards.parse(spec)(record)[0][name])
+    if isinstance(split, Shards):
+        values = tf.data.TFRecordDataset(list(split.files)).map(lambda record: shards.parse(spec)(record)[0][name])
         return values.batch(1 if spec.features[name].variable_length else adapt_batch(spec.features[name].shape))
-    match part.features[name]:
+    match split.features[name]:
         case Sequences(values=steps):
             runs = tf.data.Dataset.from_tensor_slices(_on_host(steps)).batch(adapt_batch(steps.shape[1:]))
             return runs.map(lambda run: run[tf.newaxis])
         case column:
-            rows = tf.data.Dataset.range(len(part)).batch(adapt_batch(spec.features[name].shape))
+            rows = tf.data.Dataset.range(len(split)).batch(adapt_batch(spec.features[name].shape))
             return rows.map(_column(column, ()))
 
 
@@ -112,65 +111,67 @@ def adapt_batch(shape):
     return max(1, min(ADAPT_BATCH, ADAPT_NUMBERS // max(1, math.prod(shape))))
 
 
-def count_steps(part, config, batch_size):
+def count_steps(split, config, batch_size):
     """Batches in one epoch of a split, shuffled into the buckets of its lengths."""
-    boundaries = bucket_boundaries(part, config)
+    boundaries = bucket_boundaries(split, config)
     if not boundaries:
-        return -(-len(part) // batch_size)
-    counts = np.bincount(np.searchsorted(boundaries, part.lengths))
+        return -(-len(split) // batch_size)
+    counts = np.bincount(np.searchsorted(boundaries, split.lengths))
     return int(np.sum(-(-counts // batch_size)))
 
 
-def bucket_boundaries(part, config):
+def bucket_boundaries(split, config):
     """Upper bounds of the length buckets, in steps; () where all rows are alike. The last holds the longest row."""
-    if part.lengths is None:
+    if split.lengths is None:
         return ()
-    longest = int(part.lengths.max())
-    bounds = config.buckets or np.quantile(part.lengths, np.arange(1, BUCKETS) / BUCKETS, method="higher").tolist()
+    longest = int(split.lengths.max())
+    bounds = config.buckets or np.quantile(split.lengths, np.arange(1, BUCKETS) / BUCKETS, method="higher").tolist()
     return tuple(sorted({int(bound) for bound in bounds if bound < longest} | {longest}))
 
 
-def _index(part, spec, config, batch_size, boundaries, key):
+def _index(split, spec, config, batch_size, boundaries, key):
     """Batches of what `_fetch` takes: row numbers of a table, records of shards.
 
     key: (seed, epoch) that the order follows, or None for the rows' own.
     """
-    if isinstance(part, Shards):
-        dataset = _records(part, config, key)
+    if isinstance(split, Shards):
+        dataset = _records(split, config, key)
     else:
-        rows = tf.range(len(part), dtype=tf.int64)
+        rows = tf.range(len(split), dtype=tf.int64)
         rows = rows if key is None else tf.random.experimental.stateless_shuffle(rows, key)
         dataset = tf.data.Dataset.from_tensor_slices(rows)
     if not boundaries:
         return dataset.batch(batch_size)
     return dataset.bucket_by_sequence_length(
-        _length_of(part, spec),
+        _length_of(split, spec),
         [bound + 1 for bound in boundaries[:-1]],  # tf.data's bounds are exclusive
         [batch_size] * len(boundaries),
     )
 
 
-def _length_of(part, spec):
-    if isinstance(part, Shards):
+def _length_of(split, spec):
+    if isinstance(split, Shards):
         parse = shards.parse(spec)
         feature = next(name for name, feature in spec.features.items() if feature.variable_length)
         return lambda record: tf.shape(parse(record)[0][feature])[0]
-    lengths = _on_host(part.lengths.astype(np.int32))
+    lengths = _on_host(split.lengths.astype(np.int32))
     return lambda row: tf.gather(lengths, row)
 
 
-def _records(part, config, key):
+def _records(split, config, key):
     """Serialized rows of shards: the files in an order of the epoch, and the rows of each buffer in one.
 
     Dataset.shuffle takes no seed that is a tensor, which that of an epoch is.
     """
     if key is None:
-        return tf.data.TFRecordDataset(list(part.files))
+        return tf.data.TFRecordDataset(list(split.files))
 
     def shuffled(number, buffer):
         return tf.random.experimental.stateless_shuffle(buffer, tf.random.experimental.stateless_fold_in(key, number))
 
-    files = tf.gather(tf.constant(part.files), tf.random.experimental.stateless_shuffle(tf.range(len(part.files)), key))
+    files = tf.gather(
+        tf.constant(split.files), tf.random.experimental.stateless_shuffle(tf.range(len(split.files)), key)
+    )
     return (
         tf.data.Dataset.from_tensor_slices(files)
         .interleave(tf.data.TFRecordDataset, cycle_length=SHARDS_AT_ONCE)
@@ -180,8 +181,8 @@ def _records(part, config, key):
     )
 
 
-def _finish(dataset, part, spec, boundaries, steps, weights):
-    fetch = _fetch(part, spec, boundaries)
+def _finish(dataset, split, spec, boundaries, steps, weights):
+    fetch = _fetch(split, spec, boundaries)
 
     def batch(index):
         features, labels = fetch(index)
@@ -194,7 +195,7 @@ def _finish(dataset, part, spec, boundaries, steps, weights):
     options = tf.data.Options()
     options.deterministic = True
     # rows of arrays are gathered in less time than it takes to wake threads for that, or to tune how many
-    gathered = is_gathered(part)
+    gathered = is_gathered(split)
     options.autotune.enabled = not gathered
     return (
         dataset.map(batch, num_parallel_calls=None if gathered else tf.data.AUTOTUNE)
@@ -204,9 +205,9 @@ def _finish(dataset, part, spec, boundaries, steps, weights):
     )
 
 
-def is_gathered(part):
+def is_gathered(split):
     """Whether every column of a split is an array, whose rows need no decoding and no padding."""
-    return isinstance(part, Table) and all(isinstance(column, np.ndarray) for column in part.features.values())
+    return isinstance(split, Table) and all(isinstance(column, np.ndarray) for column in split.features.values())
 
 
 def _alone(named):
@@ -214,9 +215,9 @@ def _alone(named):
     return next(iter(named.values())) if len(named) == 1 else named
 
 
-def _fetch(part, spec, boundaries):
+def _fetch(split, spec, boundaries):
     """A function from a batch of the index to (features, labels), dicts of batched tensors."""
-    if isinstance(part, Shards):
+    if isinstance(split, Shards):
         parse = shards.parse(spec)
         ragged = {name for name, feature in spec.features.items() if feature.variable_length}
 
@@ -237,8 +238,8 @@ def _fetch(part, spec, boundaries):
 
         return from_records
 
-    columns = {name: _column(column, boundaries) for name, column in part.features.items()}
-    labels = {name: _on_host(column) for name, column in part.labels.items()}
+    columns = {name: _column(column, boundaries) for name, column in split.features.items()}
+    labels = {name: _on_host(column) for name, column in split.labels.items()}
 
     def from_rows(rows):
         return (
@@ -257,8 +258,7 @@ def _column(column, boundaries):
             return lambda rows: _pad(tf.gather(ragged, rows), boundaries)
         case Images():
             paths = _on_host(column.paths)
-            decode = lambda path: decode_image(path, column.shape, column.resize)  # noqa: E731
-            return lambda rows: tf.map_fn(decode, tf.gather(paths, rows), fn_output_signature=tf.uint8)
+            return lambda rows: tf.map_fn(column.decode, tf.gather(paths, rows), fn_output_signature=tf.uint8)
         case _:
             values = _on_host(column)
             return lambda rows: tf.gather(values, rows)

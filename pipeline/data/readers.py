@@ -1,4 +1,4 @@
-"""From bytes to examples: one function a data set or file format, each returning a Source.
+"""From bytes to examples: one function a data set or file format, each returning a Dataset.
 
 A row is counted from 0, a line of a text file from 1.
 """
@@ -7,21 +7,21 @@ import math
 import os
 import socket
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from pipeline.data import few_shot, idx, images, npz, sinusoids, table_file
-from pipeline.data.containers import Images, Sequences, Source, Table
+from pipeline.data.columns import class_indices, class_names, numbered_rows, to_feature_dtype
+from pipeline.data.containers import Images, Sequences, Table
+from pipeline.data.description import describe
 from pipeline.errors import ConfigError, DataError, nearest
-from pipeline.spec import CLASS, REAL, DataSpec, Feature, class_label, real_label, row_label
+from pipeline.spec import CLASS, REAL, class_label, real_label, row_label
 
 SHIPPED = Path(__file__).parents[2] / "datasets"
 DIGITS = SHIPPED / "digits" / "digits.csv.gz"
 SPLITS = ("train", "validation", "test")
-LONGEST_NUMBER = 100  # digits of a class name that is still ordered as a number
 DOWNLOAD_TIMEOUT = 10  # seconds without an answer
 
 KERAS_CLASSES = {
@@ -34,18 +34,6 @@ KERAS_CLASSES = {
 }  # fmt: skip
 
 
-def read(data):
-    """Read the data set that a config asks for.
-
-    data: a config of the group `data`. Returns a Source with the splits that are given; none is cut here.
-    Raises DataError naming file and place for what cannot be read.
-    """
-    try:
-        return data.read()
-    except OSError as error:
-        raise DataError(f"expected data that can be read; found: {error}. Check data.path.") from error
-
-
 def digits(data):
     """UCI handwritten digits: image (8, 8, 1) uint8 of 0 to 16, and the labels that the config names: digit 0 to 9,
     parity even or odd, ink the mean of the pixels, 0 to 16."""
@@ -56,8 +44,8 @@ def digits(data):
         "ink": (real_label(), images.mean(axis=(1, 2, 3), dtype=np.float32)),
     }
     labels = {name: known[name][0] for name in data.labels}
-    part = Table({"image": images}, {name: known[name][1] for name in data.labels}, rows_of(DIGITS))
-    return describe({"train": part}, labels, str(DIGITS))
+    part = Table({"image": images}, {name: known[name][1] for name in data.labels}, numbered_rows(DIGITS))
+    return describe({"train": part}, labels=labels, location=str(DIGITS))
 
 
 def shipped_digits():
@@ -72,13 +60,13 @@ def japanese_vowels():
     with np.load(path, allow_pickle=False) as arrays:
         parts = {
             split: Table(
-                {"utterance": end_to_end(arrays[f"{split}_values"], arrays[f"{split}_lengths"])},
+                {"utterance": Sequences.from_lengths(arrays[f"{split}_values"], arrays[f"{split}_lengths"])},
                 {"speaker": arrays[f"{split}_labels"]},
-                rows_of(f"{path}, {split}"),
+                numbered_rows(f"{path}, {split}"),
             )
             for split in ("train", "test")
         }
-    return describe(parts, {"speaker": class_label(range(1, 10))}, str(path))
+    return describe(parts, labels={"speaker": class_label(range(1, 10))}, location=str(path))
 
 
 def idx_files(data):
@@ -89,7 +77,7 @@ def idx_files(data):
     parts = {"train": idx_part(folder, data.train_images, data.train_labels)}
     if data.test_images:
         parts["test"] = idx_part(folder, data.test_images, data.test_labels)
-    return describe(parts, {"label": class_label(range(data.classes))}, data.path)
+    return describe(parts, labels={"label": class_label(range(data.classes))}, location=data.path)
 
 
 def idx_part(folder, images_name, labels_name):
@@ -103,8 +91,8 @@ def idx_part(folder, images_name, labels_name):
             f"{labels_path}, byte 4: expected {len(images):,} labels, one an image of {images_path.name}; "
             f"found {len(labels):,}. The two files do not belong together."
         )
-    column = as_column(images[..., np.newaxis], str(images_path))
-    return Table({"image": column}, {"label": labels.astype(np.int64)}, rows_of(labels_path))
+    column = to_feature_dtype(images[..., np.newaxis], str(images_path))
+    return Table({"image": column}, {"label": labels.astype(np.int64)}, numbered_rows(labels_path))
 
 
 def idx_path(folder, name):
@@ -143,11 +131,11 @@ def npz_file(data):
         split: Table(
             npz_features(place, arrays[split], data),
             {name: column[split] for name, column in columns.items()},
-            rows_of(place),
+            numbered_rows(place),
         )
         for split, place in places.items()
     }
-    return describe(parts, labels, data.path)
+    return describe(parts, labels=labels, location=data.path)
 
 
 def npz_members(found, wanted):
@@ -170,7 +158,7 @@ def npz_features(place, arrays, data):
     """The feature columns of one split; arrays of one number a row get an axis for it."""
     features = {}
     for name in data.features:
-        column = as_column(arrays[name], f"{place}, {name!r}")
+        column = to_feature_dtype(arrays[name], f"{place}, {name!r}")
         if data.lengths:
             features[name] = sequences(f"{place}, {name!r}", column, arrays[data.lengths])
         else:
@@ -185,7 +173,7 @@ def sequences(place, values, lengths):
         raise DataError(f"{place}: expected lengths as one whole number a row; found {lengths.dtype} {lengths.shape}.")
     if lengths.max() > len(values) or lengths.sum() != len(values):
         raise DataError(f"{place}: expected {lengths.sum():,} steps, the sum of the lengths; found {len(values):,}.")
-    return end_to_end(values, lengths)
+    return Sequences.from_lengths(values, lengths)
 
 
 def npz_classes(place, given, data, places):
@@ -196,7 +184,7 @@ def npz_classes(place, given, data, places):
     if kinds == {"U"}:
         names = class_names(given["train"].tolist())
         return class_label(names), {
-            split: indices(array.tolist(), names, rows_of(places[split])) for split, array in given.items()
+            split: class_indices(array.tolist(), names, numbered_rows(places[split])) for split, array in given.items()
         }
     if not kinds <= set("biu"):
         dtypes = ", ".join(str(array.dtype) for array in given.values())
@@ -254,17 +242,19 @@ def csv_files(data):
         if data.label_kind == CLASS:
             classes = class_names(files["train"].columns[name])
             labels[name] = class_label(classes)
-            columns[name] = {split: indices(file.columns[name], classes, file.where) for split, file in files.items()}
+            columns[name] = {
+                split: class_indices(file.columns[name], classes, file.row_location) for split, file in files.items()
+            }
         else:
             labels[name] = real_label()
             columns[name] = {split: csv_numbers(file, name, ()) for split, file in files.items()}
     parts = {
-        split: Table(csv_features(file, data), {name: column[split] for name, column in columns.items()}, file.where)
+        split: Table(
+            csv_features(file, data), {name: column[split] for name, column in columns.items()}, file.row_location
+        )
         for split, file in files.items()
     }
-    source = describe(parts, labels, data.path)
-    features = source.spec.features | {name: replace(source.spec.features[name], text=True) for name in data.text}
-    return replace(source, spec=replace(source.spec, features=features))
+    return describe(parts, labels=labels, location=data.path, text=data.text)
 
 
 def csv_features(file, data):
@@ -282,7 +272,9 @@ def csv_features(file, data):
 def refuse_missing(file, name, missing, remedy):
     for row, field in enumerate(file.columns[name]):
         if field.strip() in missing:
-            raise DataError(f"{file.where(row)}, column {name!r}: expected a value; found none ({field!r}). {remedy}")
+            raise DataError(
+                f"{file.row_location(row)}, column {name!r}: expected a value; found none ({field!r}). {remedy}"
+            )
 
 
 def csv_numbers(file, name, missing):
@@ -294,10 +286,10 @@ def csv_numbers(file, name, missing):
             numbers[row] = math.nan if field.strip() in missing else float(field.replace("_", "?"))
         except ValueError as error:
             raise DataError(
-                f"{file.where(row)}, column {name!r}: expected a number; found {field!r}. "
+                f"{file.row_location(row)}, column {name!r}: expected a number; found {field!r}. "
                 "Columns of words belong in data.categorical or data.text, signs for no value in data.missing."
             ) from error
-    return as_column(numbers, f"{file.path}, column {name!r}")
+    return to_feature_dtype(numbers, f"{file.path}, column {name!r}")
 
 
 def image_folder(data):
@@ -321,10 +313,10 @@ def image_folder(data):
     for split, of_split in rows.items():
         own = slice(start, start + len(of_split))  # a slice, so that pixels in memory are not copied
         start = own.stop
-        features = {"image": column[own] if isinstance(column, np.ndarray) else column.take(own)}
+        features = {"image": column[own] if isinstance(column, np.ndarray) else column.select(own)}
         labels = {"label": np.array([index for _, index in of_split], np.int64)}
         parts[split] = Table(features, labels, paths[own].__getitem__)
-    return describe(parts, {"label": class_label(names)}, data.path)
+    return describe(parts, labels={"label": class_label(names)}, location=data.path)
 
 
 def split_folders(root):
@@ -364,18 +356,21 @@ def keras_dataset(data):
         split: Table(
             keras_feature(x, data),
             {label: y.reshape(-1).astype(np.int64)},
-            rows_of(f"keras.datasets.{data.name}, {split}"),
+            numbered_rows(f"keras.datasets.{data.name}, {split}"),
         )
         for split, (x, y) in arrays.items()
     }
-    return describe(parts, {label: class_label(KERAS_CLASSES[data.name])}, f"keras.datasets.{data.name}")
+    return describe(
+        parts, labels={label: class_label(KERAS_CLASSES[data.name])}, location=f"keras.datasets.{data.name}"
+    )
 
 
 def keras_feature(x, data):
     """Pixels with an axis for channels; of imdb the last words of each review, end to end."""
     if data.name == "imdb":
         reviews = [words[-data.max_length :] for words in x]
-        return {"review": end_to_end(np.concatenate(reviews).astype(np.int32), [len(words) for words in reviews])}
+        lengths = [len(words) for words in reviews]
+        return {"review": Sequences.from_lengths(np.concatenate(reviews).astype(np.int32), lengths)}
     return {"image": x if x.ndim == 4 else x[..., np.newaxis]}
 
 
@@ -403,7 +398,7 @@ def synthetic(data):
     scores = max(data.classes, 1)
     if data.lengths:
         lengths = random.integers(data.lengths[0], data.lengths[1], data.rows, endpoint=True)
-        x = end_to_end(random.standard_normal((lengths.sum(), *data.shape), np.float32), lengths)
+        x = Sequences.from_lengths(random.standard_normal((lengths.sum(), *data.shape), np.float32), lengths)
         flat = np.add.reduceat(x.values, x.offsets[:-1]).reshape(data.rows, -1) / np.sqrt(lengths)[:, np.newaxis]
     else:
         x = random.standard_normal((data.rows, *data.shape), np.float32)
@@ -414,7 +409,8 @@ def synthetic(data):
         label, y = class_label(range(data.classes)), score.argmax(axis=1)
     else:
         label, y = real_label(), score[:, 0].astype(np.float32)
-    return describe({"train": Table({"x": x}, {"y": y}, rows_of("synthetic"))}, {"y": label}, "synthetic")
+    table = Table({"x": x}, {"y": y}, numbered_rows("synthetic"))
+    return describe({"train": table}, labels={"y": label}, location="synthetic")
 
 
 def sine_waves(data):
@@ -424,8 +420,8 @@ def sine_waves(data):
         split: sinusoids.draw(count, data.points, [data.seed, number])
         for number, (split, count) in enumerate(counts.items())
     }
-    parts = {split: Table({"x": x}, {"y": y}, rows_of(f"sinusoids, {split}")) for split, (x, y) in drawn.items()}
-    return describe(parts, {"y": real_label(data.points)}, "sinusoids")
+    parts = {split: Table({"x": x}, {"y": y}, numbered_rows(f"sinusoids, {split}")) for split, (x, y) in drawn.items()}
+    return describe(parts, labels={"y": real_label(data.points)}, location="sinusoids")
 
 
 def digit_tasks(data):
@@ -444,105 +440,6 @@ def digit_tasks(data):
         x, y = few_shot.draw(classes[split], count, data.ways, data.images, [data.seed, number])
         if data.move and split == "train":
             x = few_shot.moved(x, [data.seed, len(counts)])
-        parts[split] = Table({"images": x}, {"number": y}, rows_of(f"tasks of {DIGITS}, {split}"))
-    return describe(parts, {"number": class_label(range(data.ways), (data.ways * data.images,))}, str(DIGITS))
-
-
-# ---- what the readers share -----------------------------------------------------------------------------------------
-
-
-def rows_of(place):
-    """Name a row by its index, for data that has no lines."""
-    return lambda row: f"{place}, row {row}"
-
-
-def end_to_end(values, lengths):
-    """Sequences of rows that lie end to end in values: (steps of all rows, ...), lengths: (rows,)."""
-    return Sequences(values, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
-
-
-def class_names(values):
-    """The distinct values in order: of number where all are whole numbers, else of text."""
-    names = set(values)
-    if all(name.removeprefix("-").isdecimal() and len(name) < LONGEST_NUMBER for name in names):
-        return sorted(names, key=lambda name: (int(name), name))
-    return sorted(names)
-
-
-def indices(values, names, where):
-    """(rows,) int64: the place of each value among the names. Raises DataError for one that is not there."""
-    index = {name: number for number, name in enumerate(names)}
-    for row, value in enumerate(values):
-        if value not in index:
-            raise DataError(
-                f"{where(row)}: expected a class that the training rows show; found {value!r}. {nearest(value, names)}"
-            )
-    return np.array([index[value] for value in values], np.int64)
-
-
-def as_column(array, place):
-    """The array in a dtype that features may have: uint8, int32, float32, or object for text.
-
-    Floats become float32, integers int32 where they fit, booleans uint8. Raises DataError for what has no such form.
-    """
-    match array.dtype.kind:
-        case "b":
-            return array.astype(np.uint8)
-        case "u" if array.dtype.itemsize == 1:
-            return array
-        case "i" | "u":
-            limits = np.iinfo(np.int32)
-            if array.size and (array.min() < limits.min or array.max() > limits.max):
-                raise DataError(
-                    f"{place}: expected integers from {limits.min} to {limits.max} (int32); "
-                    f"found {array.min()} to {array.max()}. Store them as floats or rescale them."
-                )
-            return array.astype(np.int32)
-        case "f":
-            with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which the checks name by its row
-                return array.astype(np.float32, copy=False)
-        case "U":
-            return array.astype(object)
-    raise DataError(f"{place}: expected numbers, booleans or text; found dtype {array.dtype}.")
-
-
-def feature_of(column):
-    match column:
-        case Images(shape=shape):
-            return Feature(tuple(shape), "uint8")
-        case Sequences(values=values):
-            return Feature((None, *values.shape[1:]), dtype_name(values))
-        case _:
-            return Feature(column.shape[1:], dtype_name(column))
-
-
-def dtype_name(array):
-    return "string" if array.dtype == object else array.dtype.name
-
-
-def describe(parts, labels, place):
-    """The Source of these parts, whose features are described by what the training part holds.
-
-    parts: tables by split. labels: spec.Label by name. Raises DataError where parts or columns do not go together.
-    """
-    features = {name: feature_of(column) for name, column in parts["train"].features.items()}
-    for name, feature in features.items():
-        if 0 in feature.shape:
-            raise DataError(f"{place}: expected at least one value a row in feature {name!r}; found {feature.shape}.")
-    for split, part in parts.items():
-        if not len(part):
-            raise DataError(f"{place}: expected rows in the {split} split; found none.")
-        for name, column in part.features.items():
-            if len(column) != len(part):
-                raise DataError(
-                    f"{place}, {split} split: expected {len(part):,} rows in feature {name!r}, as in the labels; "
-                    f"found {len(column):,}."
-                )
-            if feature_of(column) != features[name]:
-                raise DataError(
-                    f"{place}, {split} split: expected feature {name!r} as in the train split, {features[name]}; "
-                    f"found {feature_of(column)}."
-                )
-    lengths = [part.lengths for part in parts.values() if part.lengths is not None]
-    span = (int(min(map(np.min, lengths))), int(max(map(np.max, lengths)))) if lengths else None
-    return Source(DataSpec(features, labels, span), parts, place)
+        parts[split] = Table({"images": x}, {"number": y}, numbered_rows(f"tasks of {DIGITS}, {split}"))
+    label = class_label(range(data.ways), (data.ways * data.images,))
+    return describe(parts, labels={"number": label}, location=str(DIGITS))

@@ -16,8 +16,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from pipeline.data.containers import Images, Sequences, Shards, Source
-from pipeline.data.images import decode_image
+from pipeline.data.containers import Dataset, Images, Sequences, Shards
 from pipeline.errors import DataError
 from pipeline.files import sha256, sync
 from pipeline.spec import PADDING, spec_from
@@ -84,9 +83,9 @@ def write_shard(spec, part, rows, path):
 def content(column, row):
     """One row of a feature as a field of a record."""
     match column:
-        case Images(paths=paths, shape=shape, resize=resize):
+        case Images(paths=paths):
             with tf.device("CPU"):
-                array = decode_image(paths[row], shape, resize).numpy()
+                array = column.decode(paths[row]).numpy()
         case Sequences(values=values, offsets=offsets):
             array = values[offsets[row] : offsets[row + 1]]
         case _:
@@ -139,7 +138,7 @@ def decode(feature, field):
 
 
 def read(folder):
-    """The Source of a folder that `write` made, each file checked by size and sha256, each record looked at once.
+    """The Dataset of a folder that `write` made, each file checked by size and sha256, each record looked at once.
 
     Raises DataError naming the file, and the record where there is one, for what is missing, cut short or damaged, for
     NaN or infinite features, and for steps that look like padding.
@@ -149,7 +148,7 @@ def read(folder):
     for files in listed.values():
         for entry in files:
             check_file(folder / entry["file"], entry)
-    return Source(spec, {split: stream(spec, folder, files) for split, files in listed.items()}, str(folder))
+    return Dataset(spec, {split: stream(spec, folder, files) for split, files in listed.items()}, str(folder))
 
 
 def read_manifest(folder):
@@ -220,7 +219,7 @@ def stream(spec, folder, files):
             lengths.append(batch_lengths)
             rows += len(batch_lengths)
     except tf.errors.OpError as error:
-        place = part.where(rows + whole_records(records.skip(rows)))
+        place = part.row_location(rows + whole_records(records.skip(rows)))
         raise DataError(
             f"{place}: expected what {MANIFEST} describes; found another record ({error.message.splitlines()[0]}). "
             "Write the shards again."
@@ -263,8 +262,9 @@ def refuse_faults(spec, part, first_row, faults):
     for row, feature, kind in np.argwhere(faults)[:1]:
         expected = ("finite numbers", "no step of zeros only, which would be taken for padding")[kind]
         raise DataError(
-            f"{part.where(first_row + int(row))}: expected {expected} in feature {list(spec.features)[feature]!r}; "
-            f"found {('NaN or an infinite value', 'one')[kind]}. Mend the data and write the shards again."
+            f"{part.row_location(first_row + int(row))}: expected {expected} in feature "
+            f"{list(spec.features)[feature]!r}; found {('NaN or an infinite value', 'one')[kind]}. Fix the data and "
+            "write the shards again."
         )
 
 

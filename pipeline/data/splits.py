@@ -1,132 +1,164 @@
-"""Which row goes into which split: given by the data, or a stratified cut that is a pure function of the seed."""
+"""The splits of a data set: given by the data, or drawn from it, stratified, as a pure function of a seed."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.data import checks, readers
-from pipeline.data.containers import Shards, Table
+from pipeline.data import checks
+from pipeline.data.containers import Dataset, Shards, Split, Table
 from pipeline.data.fingerprint import fingerprint
+from pipeline.data.options import SplitOptions
+from pipeline.data.source import DataSource
 from pipeline.errors import ConfigError, DataError
 from pipeline.spec import CLASS, DataSpec
 
-KEPT, MERGED = -2, -1  # no class has these numbers
+KEPT, MERGED = -2, -1  # strata; no class has these indices
 
 
 @dataclass(frozen=True)
-class Data:
-    """A checked data set, ready to be fed.
+class SplitDataset:
+    """A checked data set, ready for training.
 
-    validation: None where data.split.validation is 0. fingerprint: sha256 of all that was read.
+    validation: None if data.split.validation is 0. fingerprint: sha256 of the whole data set.
     """
 
     spec: DataSpec
-    train: Table | Shards
-    validation: Table | Shards | None
-    test: Table | Shards
+    train: Split
+    validation: Split | None
+    test: Split
     fingerprint: str
 
     @property
-    def parts(self):
-        """The splits there are, by name."""
-        return {name: part for name, part in vars(self).items() if isinstance(part, Table | Shards)}
+    def splits(self) -> dict[str, Split]:
+        """The splits by name, without those that do not exist."""
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split for name, split in splits.items() if split is not None}
 
     @property
-    def rows(self):
-        """Rows of each split by name."""
-        return {name: len(part) for name, part in self.parts.items()}
+    def rows(self) -> dict[str, int]:
+        """The number of rows of each split."""
+        return {name: len(split) for name, split in self.splits.items()}
 
 
-def load(config):
-    """Read a data set, cut the splits that it does not give, and check every row.
+def read(source: DataSource) -> Dataset:
+    """Read a data set.
 
-    config: a member of config.GROUPS["data"]. Raises DataError naming file and place, before anything is trained;
-    ConfigError where no row is left for the test.
+    Raises:
+        DataError: Something cannot be read. The message names the file and the line or row.
     """
-    source = readers.read(config)
-    parts = cut(source, config.split)
-    if "test" not in parts:
+    try:
+        return source.read()
+    except OSError as error:
+        raise DataError(f"expected data that can be read; found: {error}. Check data.path.") from error
+
+
+def load(source: DataSource) -> SplitDataset:
+    """Read a data set, divide it into splits, and check every row.
+
+    Raises:
+        DataError: Something cannot be read, or a row cannot be trained on. The message names the file and the row.
+        ConfigError: No row is left for the test.
+    """
+    dataset = read(source)
+    splits = divide(dataset, source.split)
+    if "test" not in splits:
         raise ConfigError(
-            f"data.split.test: expected a share of the rows above 0, since {source.place} gives no test split; found 0."
+            f"data.split.test: expected a share above 0, since {dataset.location} has no test split of its own; "
+            "found 0."
         )
-    checks.check(source.spec, parts, config)
-    return Data(source.spec, parts["train"], parts.get("validation"), parts["test"], fingerprint(source))
+    checks.check(dataset.spec, splits, source)
+    return SplitDataset(dataset.spec, splits["train"], splits.get("validation"), splits["test"], fingerprint(dataset))
 
 
-def load_part(config, split, spec):
-    """One split of a data set, for a model that was trained on a set of this spec. Returns (part, fingerprint).
+def load_split(source: DataSource, split_name: str, spec: DataSpec) -> tuple[Split, str]:
+    """Read one split of a data set, for a model that was trained on data of the given spec.
 
-    config: a member of config.GROUPS["data"]. split: "train", "validation", "test" or "all". Class labels are matched
-    by name. Raises DataError where features or labels are others, or a row is not fit.
+    Args:
+        source: The data source.
+        split_name: "train", "validation", "test", or "all" for all rows of data without splits of its own.
+        spec: The spec of the training data. Class labels are matched by name.
+
+    Returns:
+        The split and the fingerprint of the whole data set.
+
+    Raises:
+        DataError: Features or labels do not match the spec, or a row breaks it.
     """
-    source = readers.read(config)
-    if split == "all":
-        part = whole(source)
+    dataset = read(source)
+    if split_name == "all":
+        split = _all_rows(dataset)
     else:
-        parts = cut(source, config.split)
-        if split not in parts:
-            raise DataError(f"{source.place}: expected a {split} split; found {', '.join(parts)}.")
-        part = parts[split]
-    checks.check_rows(source.spec, {split: part}, config)
-    return matched(part, source.spec, spec, source.place), fingerprint(source)
+        splits = divide(dataset, source.split)
+        if split_name not in splits:
+            raise DataError(f"{dataset.location}: expected a {split_name} split; found {', '.join(splits)}.")
+        split = splits[split_name]
+    checks.check_rows(dataset.spec, {split_name: split}, source)
+    return _with_class_indices(split, dataset.spec, spec, dataset.location), fingerprint(dataset)
 
 
-def whole(source):
-    """All rows of a source that gives no splits."""
-    if len(source.parts) > 1:
-        raise DataError(
-            f"{source.place}: expected data without splits, since all of its rows are asked for; it gives "
-            f"{', '.join(source.parts)}. Take one of them: evaluation.split, for `drift` drift.split."
-        )
-    return source.parts["train"]
+def divide(dataset: Dataset, options: SplitOptions) -> dict[str, Split]:
+    """Return the splits of a data set by name. Those that the data does not give are taken from its train split.
 
-
-def matched(part, found, expected, place):
-    """The part with its classes numbered as the expected spec numbers them. Raises DataError where the specs differ."""
-    if found.features != expected.features:
-        raise DataError(f"{place}: expected the features {expected.features}; found {found.features}.")
-    if found.labels == expected.labels:
-        return part
-    labels = {}
-    for name, label in expected.labels.items():
-        other = found.labels.get(name)
-        unknown = set(other.classes) - set(label.classes) if other and other.kind == label.kind else None
-        if unknown is None or unknown or label.kind != CLASS:
-            raise DataError(f"{place}: expected the label {name!r} as trained, {label}; found {other}.")
-        numbers = np.array([label.classes.index(known) for known in other.classes])
-        labels[name] = numbers[part.labels[name]]
-    return replace(part, labels=labels)
-
-
-def cut(source, split):
-    """The parts of a source with those that are missing cut from "train". Returns name -> Table or Shards."""
-    shares = {"validation": split.validation, "test": split.test}
-    missing = {name: share for name, share in shares.items() if name not in source.parts and share > 0}
-    train = source.parts["train"]
+    Raises:
+        DataError: A split is missing and the train split is streamed, so that it cannot be divided.
+    """
+    shares = {"validation": options.validation, "test": options.test}
+    missing = {name: share for name, share in shares.items() if name not in dataset.splits and share > 0}
+    train = dataset.splits["train"]
     if not missing:
-        return dict(source.parts)
+        return dict(dataset.splits)
     if isinstance(train, Shards):
         raise DataError(
-            f"{source.place}: expected shards of every split, found none for {' and '.join(missing)}. A stream cannot "
-            "be cut: write the shards again from data that has them, or set data.split.validation=0."
+            f"{dataset.location}: expected shards of every split; found none for {' and '.join(missing)}. A stream "
+            "cannot be divided: write the shards again from data with these splits, or set data.split.validation=0."
         )
-    return dict(source.parts) | {
-        name: train.take(rows) for name, rows in assign(strata(source.spec, train, split), missing, split.seed).items()
-    }
+    rows = assign(_strata(dataset.spec, train, options), missing, options.seed)
+    return dict(dataset.splits) | {name: train.select(rows[name]) for name in rows}
 
 
-def strata(spec, table, split):
-    """(rows,) int64: the stratum of each row: its class in the first label with a class a row, else 0 for all."""
+def _all_rows(dataset: Dataset) -> Split:
+    if len(dataset.splits) > 1:
+        raise DataError(
+            f"{dataset.location}: expected data without splits of its own, since split 'all' is requested; found "
+            f"{', '.join(dataset.splits)}. Choose one of them: evaluation.split, or drift.split for `drift`."
+        )
+    return dataset.splits["train"]
+
+
+def _with_class_indices(split: Split, spec: DataSpec, trained: DataSpec, location: str) -> Split:
+    """Return the split with the class indices of the training data.
+
+    Raises:
+        DataError: The specs differ in more than the order and number of the classes.
+    """
+    if spec.features != trained.features:
+        raise DataError(f"{location}: expected the features {trained.features}; found {spec.features}.")
+    if spec.labels == trained.labels:
+        return split
+    labels = {}
+    for name, label in trained.labels.items():
+        other = spec.labels.get(name)
+        unknown = set(other.classes) - set(label.classes) if other and other.kind == label.kind else None
+        if unknown is None or unknown or label.kind != CLASS:
+            raise DataError(f"{location}: expected the label {name!r} as trained, {label}; found {other}.")
+        index_of = np.array([label.classes.index(class_name) for class_name in other.classes])
+        labels[name] = index_of[split.labels[name]]
+    return replace(split, labels=labels)
+
+
+def _strata(spec: DataSpec, table: Table, options: SplitOptions) -> np.ndarray:
+    """Return the stratum of each row, (rows,) int64: its class in the first label with one class per row, else 0."""
     for name, label in spec.labels.items():
-        if split.stratify and label.kind == CLASS and label.shape == ():
+        if options.stratify and label.kind == CLASS and label.shape == ():
             return table.labels[name]
     return np.zeros(len(table), np.int64)
 
 
-def merge_small(strata, share):
-    """Strata where those with less than a row for `share` are one stratum, and the first row of each is kept apart.
+def _merge_small(strata: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Merge the strata with less than one row for `share`, and keep the first row of each apart.
 
-    Returns ((rows,) int64, rows kept apart), which are marked KEPT.
+    Returns:
+        The new stratum of each row, (rows,) int64, and the rows kept apart, whose stratum is KEPT.
     """
     _, first, inverse, counts = np.unique(strata, return_index=True, return_inverse=True, return_counts=True)
     small = counts * share < 1
@@ -136,16 +168,22 @@ def merge_small(strata, share):
     return merged, kept
 
 
-def assign(strata, shares, seed):
-    """Share out rows, stratum by stratum, in an order that only the seed decides.
+def assign(strata: np.ndarray, shares: dict[str, float], seed: int) -> dict[str, np.ndarray]:
+    """Assign rows to splits, stratum by stratum, in an order that only the seed decides.
 
-    strata: (rows,) int64. shares: split -> share of all rows; the rest is "train". Each split gets its share of each
-    stratum to within one row; strata too small for that share it out together, each with a row in "train".
-    Returns split -> sorted row indices.
+    Each split gets its share of each stratum to within one row. Strata too small for that are divided together, each
+    with one row in "train".
+
+    Args:
+        strata: (rows,) int64.
+        shares: Split name -> share of all rows. The remaining rows are "train".
+
+    Returns:
+        Split name -> sorted row indices.
     """
     generator = np.random.Generator(np.random.Philox(seed))
     rows = {name: [] for name in ["train", *shares]}
-    strata, kept = merge_small(strata, min(shares.values()))
+    strata, kept = _merge_small(strata, min(shares.values()))
     rows["train"].append(kept)
     for stratum in np.setdiff1d(strata, KEPT):
         members = generator.permutation(np.flatnonzero(strata == stratum))

@@ -18,7 +18,7 @@ class TableFile:
     columns: dict[str, list[str]]
     lines: list[int]
 
-    def where(self, row):
+    def row_location(self, row):
         return f"{self.path}, line {self.lines[row]}"
 
 

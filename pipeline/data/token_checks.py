@@ -1,43 +1,51 @@
-"""Numbers of words: a model can look up those that its vocabulary holds, and 0 marks padding."""
+"""Check token IDs against the model's vocabulary; ID 0 is padding."""
+
+from collections.abc import Mapping
 
 import numpy as np
 
 from pipeline.data.blocks import blocks
-from pipeline.data.containers import Sequences
+from pipeline.data.containers import Sequences, Split
 from pipeline.errors import DataError
-from pipeline.spec import PADDING
+from pipeline.spec import PADDING, DataSpec
 
 
-def check(spec, part, vocabularies):
-    """Raise DataError for the first row with a word beyond its vocabulary, or without any.
+def check(spec: DataSpec, split: Split, vocabularies: Mapping[str, int]) -> None:
+    """Check every token of a split.
 
-    part: Table or Shards. vocabularies: feature name -> words known to the model, 0 among them.
+    Args:
+        spec: The spec of the split's rows.
+        split: The split.
+        vocabularies: Feature name -> the number of token IDs that the model can embed, ID 0 included.
+
+    Raises:
+        DataError: A token ID lies outside the vocabulary, or a row has no token but padding. The first row is named.
     """
-    first = 0
-    for features, labels in blocks(part, spec) if vocabularies else ():
+    first_row = 0
+    for features, labels in blocks(split, spec) if vocabularies else ():
         for name, vocabulary in vocabularies.items():
-            if wrong := first_wrong(features[name], vocabulary):
-                row, words = wrong
-                raise DataError(f"{part.where(first + row)}, feature {name!r}: {words}")
-        first += len(next(iter(labels.values())))
+            if fault := _first_fault(features[name], vocabulary):
+                row, message = fault
+                raise DataError(f"{split.row_location(first_row + row)}, feature {name!r}: {message}")
+        first_row += len(next(iter(labels.values())))
 
 
-def first_wrong(column, vocabulary):
-    """(row, what is wrong with it) of the first of some rows that a model with this vocabulary could not take."""
+def _first_fault(column: np.ndarray | Sequences, vocabulary: int) -> tuple[int, str] | None:
+    """Return (row, message) of the first row that a model with this vocabulary cannot take, or None."""
     if isinstance(column, Sequences):
-        numbers, row_of = column.values, np.repeat(np.arange(len(column)), column.lengths)
+        tokens, row_of = column.values, np.repeat(np.arange(len(column)), column.lengths)
     else:
-        numbers, row_of = column.ravel(), np.repeat(np.arange(len(column)), column[0].size)
-    beyond = np.flatnonzero((numbers < 0) | (numbers >= vocabulary))
-    if beyond.size:
-        return int(row_of[beyond[0]]), (
-            f"expected numbers of words from 0 to {vocabulary - 1}, which model.vocabulary={vocabulary} holds; found "
-            f"{numbers[beyond[0]]}. Raise model.vocabulary, or mend the row."
+        tokens, row_of = column.ravel(), np.repeat(np.arange(len(column)), column[0].size)
+    unknown = np.flatnonzero((tokens < 0) | (tokens >= vocabulary))
+    if unknown.size:
+        return int(row_of[unknown[0]]), (
+            f"expected token IDs from 0 to {vocabulary - 1}, since model.vocabulary={vocabulary}; found "
+            f"{tokens[unknown[0]]}. Raise model.vocabulary, or fix the row."
         )
-    words = np.bincount(row_of[numbers != PADDING], minlength=len(column))
-    if not words.all():
-        return int(np.argmin(words)), (
-            f"expected a word; found {PADDING} only, which marks padding and is masked. Leave the row out, or give "
-            "empty texts a word of their own."
+    counts = np.bincount(row_of[tokens != PADDING], minlength=len(column))
+    if not counts.all():
+        return int(np.argmin(counts)), (
+            f"expected a token; found only {PADDING}, which marks padding and is masked. Remove the row, or give "
+            "empty texts a token of their own."
         )
     return None

@@ -18,7 +18,7 @@ class Parts:
     """device: the record of what was set before TensorFlow started work."""
 
     device: dict
-    data: splits.Data
+    data: splits.SplitDataset
     objective: Objective
     feed: input_pipeline.TrainingFeed
 
@@ -33,8 +33,8 @@ def assemble(config):
     show_data(config, data)
 
     model = objectives.initial_model(config, data.spec, data.train)
-    for part in data.parts.values():
-        objectives.check_words(config, data.spec, part)
+    for split in data.splits.values():
+        objectives.check_words(config, data.spec, split)
     model.summary()
     batch_size = config.training.batch_size
     total_steps = config.training.epochs * input_pipeline.count_steps(data.train, config.data, batch_size)

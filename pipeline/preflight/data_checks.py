@@ -91,7 +91,7 @@ def _cache_path(setup):
 
 
 def _look(setup):
-    spec, parts = setup.spec, setup.data.parts
+    spec, parts = setup.spec, setup.data.splits
     for split, part in parts.items():
         for name, label in spec.labels.items():
             if label.kind != CLASS and not _all_finite(part.labels[name]):
@@ -138,7 +138,7 @@ def _not_finite(setup, split, part):
             wrong = np.isinf(block) if setup.config.data.allows_missing_values else ~np.isfinite(block)
             if wrong.any():
                 row = start + int(np.argwhere(wrong)[0][0])
-                place = f"{name}, {split}" if isinstance(column, Sequences) else part.where(row)
+                place = f"{name}, {split}" if isinstance(column, Sequences) else part.row_location(row)
                 found = f"{np.count_nonzero(wrong):,} numbers around row {row:,} are NaN or infinite."
                 yield Finding("not-finite", place, found, "Remove the rows; CSV: data.missing_values=impute")
                 break
@@ -241,7 +241,7 @@ def _separating(column, targets):
 
 def _copies(setup):
     """Rows that are in training and in another split, held against how often rows repeat within training."""
-    parts = setup.data.parts
+    parts = setup.data.splits
     seen = {split: _row_digests(setup, part) for split, part in parts.items()}
     train = seen["train"]
     known = set(train)

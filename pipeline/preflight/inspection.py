@@ -35,7 +35,7 @@ class Verdict:
 def check(config, data, objective, training_feed):
     """Look at a set-up whose model is built and compiled. Returns a Verdict, its warnings printed to stderr.
 
-    config: a config.Config. data: a splits.Data. training_feed: a feed.TrainingFeed. The model's state and every
+    config: a config.Config. data: a SplitDataset. training_feed: a TrainingFeed. The model's state and every
     generator of random numbers are afterwards what they were before. Raises ConfigError listing all findings where one
     of them is an error that preflight.ignore does not name.
     """

@@ -10,7 +10,7 @@ import keras
 
 from pipeline.data.containers import Table
 from pipeline.data.input_pipeline import TrainingFeed
-from pipeline.data.splits import Data
+from pipeline.data.splits import SplitDataset
 from pipeline.spec import CLASS
 from pipeline.training.objective import Objective
 
@@ -23,7 +23,7 @@ class Setup:
     """objective: its model is built and compiled."""
 
     config: Config
-    data: Data
+    data: SplitDataset
     objective: Objective
     feed: TrainingFeed
 
@@ -62,7 +62,7 @@ class Setup:
         """
         spec = self.config.objective.model_spec(self.spec)
         (name, label), (of_tasks,) = next(iter(spec.labels.items())), self.data.train.labels.values()
-        train = Table({}, {name: of_tasks.reshape(-1, *label.shape)}, self.data.train.where)
+        train = Table({}, {name: of_tasks.reshape(-1, *label.shape)}, self.data.train.row_location)
         return replace(self, data=replace(self.data, spec=spec, train=train))
 
     def by_label(self, outputs):

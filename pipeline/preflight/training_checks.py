@@ -183,6 +183,6 @@ def _sizes(setup):
         found = f"{training.steps_per_execution}, and an epoch has {feed.steps} steps."
         yield Finding("steps-per-execution", "training.steps_per_execution", found,
                       f"training.steps_per_execution={feed.steps}")  # fmt: skip
-    if not (rows <= feed.steps * feed.batch_size and len(feed.part) == rows):
+    if not (rows <= feed.steps * feed.batch_size and len(feed.split) == rows):
         found = f"{feed.steps} steps of {feed.batch_size} rows, for {rows:,} rows."
         yield Finding("steps-against-rows", "training.batch_size", found, "Feed every row of the split once.")

@@ -21,7 +21,7 @@ from pipeline.training.supervised import Supervised
 def build(config, data, model, total_steps):
     """The objective of a run with its regularisers around it, not compiled yet.
 
-    config: a config.Config. data: a splits.Data. model: built for `model_spec`. total_steps: of the whole run, for the
+    config: a config.Config. data: a SplitDataset. model: built for `model_spec`. total_steps: of the whole run, for the
     schedules of optimizers that an objective has beside the run's own.
     """
     objective = unregularized(config, data, model, total_steps)

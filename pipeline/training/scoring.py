@@ -152,7 +152,7 @@ def rows_of(config, spec, split):
 
     Raises DataError where the model could not take a row.
     """
-    part, fingerprint = splits.load_part(config.data, split, spec)
+    part, fingerprint = splits.load_split(config.data, split, spec)
     objectives.check_words(config, spec, part)
     return part, fingerprint
 

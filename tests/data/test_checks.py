@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from pipeline.data import checks, readers, shards
-from pipeline.data.containers import Table
+from pipeline.data import checks, shards, splits
+from pipeline.data.containers import Sequences, Table
+from pipeline.data.description import describe_feature
 from pipeline.data.sources.csv import Csv
 from pipeline.data.sources.digits import Digits
 from pipeline.data.sources.tfrecord import TFRecord
@@ -28,7 +29,7 @@ def case(x=None, y=None, label=None, split="train"):
     )
     parts = {name: Table({"x": good_x}, {"y": good_y}, where) for name in ("train", "validation", "test")}
     parts[split] = Table({"x": good_x if x is None else x}, {"y": good_y if y is None else y}, where)
-    feature = readers.feature_of(parts[split].features["x"])
+    feature = describe_feature(parts[split].features["x"])
     return DataSpec({"x": feature}, {"y": label}), parts
 
 
@@ -49,8 +50,8 @@ def test_good_data_pass(label):
 @pytest.mark.parametrize("name", ["digits", "japanese_vowels"])
 def test_the_shipped_data_pass(name):
     data = members("data")[name]()
-    source = readers.read(data)
-    checks.check(source.spec, source.parts, data)
+    source = splits.read(data)
+    checks.check(source.spec, source.splits, data)
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
@@ -124,31 +125,31 @@ def test_a_column_of_classes_that_training_never_shows_is_refused(kind):
 def test_a_step_of_zeros_only_is_refused_naming_row_and_step(dtype):
     values = np.ones((2 * ROWS, 3), dtype)
     values[9] = 0
-    refused(*case(x=readers.end_to_end(values, [2] * ROWS)), "file, row 4, step 1", "padding")
+    refused(*case(x=Sequences.from_lengths(values, [2] * ROWS)), "file, row 4, step 1", "padding")
 
 
 def test_a_step_that_holds_some_zeros_is_accepted():
     values = np.tile(np.float32([0, 0, 1]), (2 * ROWS, 1))
-    checks.check(*case(x=readers.end_to_end(values, [2] * ROWS)), Digits())
+    checks.check(*case(x=Sequences.from_lengths(values, [2] * ROWS)), Digits())
 
 
 def test_token_zero_is_refused_naming_row_and_step():
     tokens = np.arange(1, 2 * ROWS + 1, dtype=np.int32)
     tokens[5] = 0
-    refused(*case(x=readers.end_to_end(tokens, [2] * ROWS)), "file, row 2, step 1")
+    refused(*case(x=Sequences.from_lengths(tokens, [2] * ROWS)), "file, row 2, step 1")
 
 
 def test_a_sequence_without_steps_is_refused():
     lengths = [2] * ROWS
     lengths[3] = 0
     values = np.ones((sum(lengths), 3), np.float32)
-    refused(*case(x=readers.end_to_end(values, lengths)), "file, row 3", "at least one step")
+    refused(*case(x=Sequences.from_lengths(values, lengths)), "file, row 3", "at least one step")
 
 
 def test_a_sequence_that_is_not_finite_is_refused_naming_row_and_step():
     values = np.ones((2 * ROWS, 3), np.float32)
     values[15, 0] = np.nan
-    refused(*case(x=readers.end_to_end(values, [2] * ROWS)), "file, row 7, step 1")
+    refused(*case(x=Sequences.from_lengths(values, [2] * ROWS)), "file, row 7, step 1")
 
 
 # ---- CSV -------------------------------------------------------------------------------------------------------------
@@ -169,49 +170,49 @@ def table(tmp_path, cities="ABABABAB", ages="12345678", test=None, **options):
         categorical=["city"],
         **options,
     )
-    return data, readers.read(data)
+    return data, splits.read(data)
 
 
 def test_a_category_that_training_never_shows_is_refused_naming_the_line(tmp_path):
     data, source = table(tmp_path, test="ABC")
-    refused(source.spec, source.parts, "test.csv, line 4", "'city'", "'C'", "accept", data=data)
+    refused(source.spec, source.splits, "test.csv, line 4", "'city'", "'C'", "accept", data=data)
 
 
 def test_a_category_cut_away_from_training_is_refused_naming_the_line(tmp_path):
     data, source = table(tmp_path, cities="ABABABZA")
-    whole = source.parts["train"]
-    parts = {"train": whole.take(np.arange(6)), "test": whole.take(np.array([7, 6]))}
+    whole = source.splits["train"]
+    parts = {"train": whole.select(np.arange(6)), "test": whole.select(np.array([7, 6]))}
     refused(source.spec, parts, "train.csv, line 8", "'Z'", "test split", data=data)
 
 
 def test_an_unknown_category_is_accepted_where_the_config_says_so(tmp_path):
     data, source = table(tmp_path, test="ABC", unknown_categories="accept")
-    checks.check(source.spec, source.parts, data)
+    checks.check(source.spec, source.splits, data)
 
 
 def test_missing_numbers_are_accepted_where_the_model_fills_them_in(tmp_path):
     data, source = table(tmp_path, ages=["1", "NA", *"345678"], missing_values="impute")
-    checks.check(source.spec, source.parts, data)
+    checks.check(source.spec, source.splits, data)
 
 
 def test_an_infinite_number_is_refused_even_where_missing_ones_are_filled_in(tmp_path):
     data, source = table(tmp_path, ages=["1", "inf", *"345678"], missing_values="impute")
-    refused(source.spec, source.parts, "train.csv, line 3", "inf", data=data)
+    refused(source.spec, source.splits, "train.csv, line 3", "inf", data=data)
 
 
 def test_a_literal_nan_that_is_no_sign_for_missing_is_refused(tmp_path):
     data, source = table(tmp_path, ages=["1", "nan", *"345678"], missing=[""])
-    refused(source.spec, source.parts, "train.csv, line 3", "nan", data=data)
+    refused(source.spec, source.splits, "train.csv, line 3", "nan", data=data)
 
 
 def test_a_number_too_large_for_float32_is_refused_naming_the_line(tmp_path):
     data, source = table(tmp_path, ages=["1", "1e39", *"345678"])
-    refused(source.spec, source.parts, "train.csv, line 3", "inf", data=data)
+    refused(source.spec, source.splits, "train.csv, line 3", "inf", data=data)
 
 
 def test_a_column_without_any_value_in_training_is_refused(tmp_path):
     data, source = table(tmp_path, ages=["NA"] * 8, missing_values="impute")
-    refused(source.spec, source.parts, "'age'", data=data)
+    refused(source.spec, source.splits, "'age'", data=data)
 
 
 # ---- shards ----------------------------------------------------------------------------------------------------------
@@ -222,5 +223,5 @@ def test_a_label_outside_the_classes_is_refused_in_shards_naming_file_and_record
     y = np.array([0, 1, 0, 1, 0, 7])
     shards.write(spec, {"train": Table({"x": np.ones((6, 3), np.float32)}, {"y": y}, where)}, tmp_path / "shards", 4)
     data = TFRecord(path=str(tmp_path / "shards"))
-    source = readers.read(data)
-    refused(source.spec, source.parts, "train-00001-of-00002.tfrecord, record 1", "7", data=data)
+    source = splits.read(data)
+    refused(source.spec, source.splits, "train-00001-of-00002.tfrecord, record 1", "7", data=data)

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pipeline.data import input_pipeline, readers, shards, splits
+from pipeline.data import input_pipeline, shards, splits
 from pipeline.data.containers import Sequences, Table
 from pipeline.data.sources.digits import Digits
 from pipeline.data.sources.image_folder import ImageFolder
@@ -37,8 +37,8 @@ def as_shards(folder, spec, table, per_file=17, **options):
     """(spec, Shards, config) of a table that was written and is streamed."""
     shards.write(spec, {"train": table}, folder, per_file)
     data = TFRecord(path=str(folder), **options)
-    source = readers.read(data)
-    return source.spec, source.parts["train"], data
+    source = splits.read(data)
+    return source.spec, source.splits["train"], data
 
 
 @pytest.fixture(

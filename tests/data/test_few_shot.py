@@ -19,7 +19,7 @@ def test_no_image_of_a_split_is_in_a_task_of_another_and_no_digit_of_the_test_is
     data = splits.load(DigitTasks(tasks=400, held_out=200, move=False))
     shown = {
         split: {image.tobytes() for task in part.features["images"] for image in task}
-        for split, part in data.parts.items()
+        for split, part in data.splits.items()
     }
     assert not shown["train"] & shown["validation"]
     trained = images_of(0, 1, 3, 4, 6, 8, 9)
@@ -46,7 +46,7 @@ def test_images_of_one_number_are_of_one_class():
 
 
 def test_the_tasks_are_a_pure_function_of_the_seed():
-    first, again, other = (readers.read(DigitTasks(tasks=20, seed=seed)).parts["test"] for seed in (1, 1, 2))
+    first, again, other = (splits.read(DigitTasks(tasks=20, seed=seed)).splits["test"] for seed in (1, 1, 2))
     assert np.array_equal(first.features["images"], again.features["images"])
     assert not np.array_equal(first.features["images"], other.features["images"])
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data import readers, shards
-from pipeline.data.containers import Source, Table
+from pipeline.data import shards, splits
+from pipeline.data.containers import Dataset, Sequences, Table
+from pipeline.data.description import describe_feature
 from pipeline.data.fingerprint import fingerprint
 from pipeline.data.sources.idx import Idx
 from pipeline.data.sources.image_folder import ImageFolder
@@ -19,8 +20,8 @@ from pipeline.spec import DataSpec, class_label
 def source(x, y=None, names=("x", "y"), place="here"):
     feature, label = names
     y = np.arange(4) % 2 if y is None else y
-    spec = DataSpec({feature: readers.feature_of(x)}, {label: class_label("ab")})
-    return Source(spec, {"train": Table({feature: x}, {label: y}, str)}, place)
+    spec = DataSpec({feature: describe_feature(x)}, {label: class_label("ab")})
+    return Dataset(spec, {"train": Table({feature: x}, {label: y}, str)}, place)
 
 
 X = np.arange(12, dtype=np.float32).reshape(4, 3)
@@ -40,7 +41,7 @@ def changed(array, index, value):
         source(X.reshape(4, 1, 3)),
         source(X, np.array([0, 1, 1, 0])),
         source(X, names=("z", "y")),
-        source(readers.end_to_end(X, [1, 1, 1, 1])),
+        source(Sequences.from_lengths(X, [1, 1, 1, 1])),
     ],
     ids=["value", "dtype", "shape", "label", "name", "sequences"],
 )
@@ -49,8 +50,8 @@ def test_any_change_to_the_examples_changes_it(other):
 
 
 def test_the_boundaries_of_sequences_count():
-    assert fingerprint(source(readers.end_to_end(X, [1, 1, 1, 1]))) != fingerprint(
-        source(readers.end_to_end(X, [2, 1, 1, 0]))
+    assert fingerprint(source(Sequences.from_lengths(X, [1, 1, 1, 1]))) != fingerprint(
+        source(Sequences.from_lengths(X, [2, 1, 1, 0]))
     )
 
 
@@ -73,7 +74,7 @@ def test_neither_the_path_nor_compression_of_idx_files_counts(tmp_path):
         (tmp_path / name / "labels").write_bytes(pack(labels))
         prints.add(
             fingerprint(
-                readers.read(
+                splits.read(
                     Idx(
                         path=str(tmp_path / name),
                         train_images="images",
@@ -95,7 +96,7 @@ def test_image_files_count_by_their_bytes(tmp_path):
     shutil.copytree(tmp_path / "one", tmp_path / "two")
 
     def read(folder):
-        return fingerprint(readers.read(ImageFolder(path=str(tmp_path / folder))))
+        return fingerprint(splits.read(ImageFolder(path=str(tmp_path / folder))))
 
     assert read("one") == read("two")
     Image.fromarray(np.full((2, 2, 3), 3, np.uint8)).save(tmp_path / "two" / "b" / "0.png")
@@ -105,8 +106,8 @@ def test_image_files_count_by_their_bytes(tmp_path):
 def test_shards_count_by_their_content_wherever_they_lie(tmp_path):
     def written(name, x):
         given = source(x)
-        shards.write(given.spec, given.parts, tmp_path / name, 3)
-        return fingerprint(readers.read(TFRecord(path=str(tmp_path / name))))
+        shards.write(given.spec, given.splits, tmp_path / name, 3)
+        return fingerprint(splits.read(TFRecord(path=str(tmp_path / name))))
 
     first = written("one", X)
     assert first == written("two", X)

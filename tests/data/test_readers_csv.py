@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.data import readers
+from pipeline.data import splits
 from pipeline.data.sources.csv import Csv
 from pipeline.errors import DataError
 
@@ -27,14 +27,14 @@ def table(tmp_path):
 
 def refused(data, *words):
     with pytest.raises(DataError) as raised:
-        readers.read(data)
+        splits.read(data)
     for word in words:
         assert word in str(raised.value)
 
 
 def test_each_column_is_a_feature_of_its_kind(table):
-    source = readers.read(table())
-    features = source.parts["train"].features
+    source = splits.read(table())
+    features = source.splits["train"].features
     assert {name: (item.shape, item.dtype) for name, item in source.spec.features.items()} == {
         "age": ((1,), "float32"),
         "city": ((1,), "string"),
@@ -45,43 +45,43 @@ def test_each_column_is_a_feature_of_its_kind(table):
 
 
 def test_classes_are_the_sorted_labels_of_the_training_file(table):
-    source = readers.read(table())
+    source = splits.read(table())
     assert source.spec.labels["label"].classes == ("no", "yes")
-    assert source.parts["train"].labels["label"].tolist() == [1, 0, 1]
+    assert source.splits["train"].labels["label"].tolist() == [1, 0, 1]
 
 
 def test_whole_numbers_as_classes_are_sorted_as_numbers(table):
-    source = readers.read(table("age,city,note,label\n1,a,b,10\n2,a,b,9\n3,a,b,-1\n"))
+    source = splits.read(table("age,city,note,label\n1,a,b,10\n2,a,b,9\n3,a,b,-1\n"))
     assert source.spec.labels["label"].classes == ("-1", "9", "10")
-    assert source.parts["train"].labels["label"].tolist() == [2, 1, 0]
+    assert source.splits["train"].labels["label"].tolist() == [2, 1, 0]
 
 
 def test_real_labels_are_numbers(table):
-    source = readers.read(table(labels=["age"], numeric=[], label_kind="real"))
-    assert source.parts["train"].labels["age"].tolist() == [31, 27, 45]
+    source = splits.read(table(labels=["age"], numeric=[], label_kind="real"))
+    assert source.splits["train"].labels["age"].tolist() == [31, 27, 45]
     assert source.spec.labels["age"].shape == ()
 
 
 def test_several_columns_can_be_labels(table):
-    source = readers.read(table(labels=["label", "city"], categorical=[]))
+    source = splits.read(table(labels=["label", "city"], categorical=[]))
     assert source.spec.labels["city"].classes == ("Oslo", "Rome")
 
 
 def test_a_test_file_is_a_given_split(table):
-    source = readers.read(table(test="label,note,city,age\nno,x,Oslo,1\n"))
-    assert source.parts["test"].features["age"].tolist() == [[1]]
-    assert source.parts["test"].labels["label"].tolist() == [0]
+    source = splits.read(table(test="label,note,city,age\nno,x,Oslo,1\n"))
+    assert source.splits["test"].features["age"].tolist() == [[1]]
+    assert source.splits["test"].labels["label"].tolist() == [0]
 
 
 def test_another_delimiter_a_byte_order_mark_and_carriage_returns_are_read(table):
     text = "\ufeff" + GOOD.replace('"a, b"', "ab").replace(",", ";").replace("\n", "\r\n")
-    assert readers.read(table(text, delimiter=";")).parts["train"].features["age"].tolist() == [[31], [27], [45]]
+    assert splits.read(table(text, delimiter=";")).splits["train"].features["age"].tolist() == [[31], [27], [45]]
 
 
 def test_a_row_is_named_by_the_line_it_begins_on_though_fields_span_lines(table):
-    part = readers.read(table('age,city,note,label\n1,a,"two\nlines",yes\n\n2,a,b,no\n')).parts["train"]
-    assert part.where(0).endswith("train.csv, line 2")
-    assert part.where(1).endswith("train.csv, line 5")
+    part = splits.read(table('age,city,note,label\n1,a,"two\nlines",yes\n\n2,a,b,no\n')).splits["train"]
+    assert part.row_location(0).endswith("train.csv, line 2")
+    assert part.row_location(1).endswith("train.csv, line 5")
 
 
 def test_a_ragged_row_is_refused_naming_the_line(table):
@@ -126,12 +126,12 @@ def test_a_missing_value_is_refused_naming_line_and_column(table, column, field,
 
 
 def test_a_missing_number_is_kept_as_nan_where_the_model_fills_it_in(table):
-    column = readers.read(table(GOOD.replace("27", "NA"), missing_values="impute")).parts["train"].features["age"]
+    column = splits.read(table(GOOD.replace("27", "NA"), missing_values="impute")).splits["train"].features["age"]
     np.testing.assert_array_equal(column, [[31], [np.nan], [45]])
 
 
 def test_a_missing_category_becomes_empty_text_where_missing_values_are_accepted(table):
-    column = readers.read(table(GOOD.replace("Oslo", "?"), missing_values="impute")).parts["train"].features["city"]
+    column = splits.read(table(GOOD.replace("Oslo", "?"), missing_values="impute")).splits["train"].features["city"]
     assert column.tolist() == [["Rome"], [""], ["Rome"]]
 
 

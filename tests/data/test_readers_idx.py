@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from pipeline.data import readers
+from pipeline.data import splits
 from pipeline.data.sources.idx import Idx
 from pipeline.errors import ConfigError, DataError
 
@@ -41,7 +41,7 @@ def folder(tmp_path, packed):
 
 
 def read(folder, **options):
-    return readers.read(Idx(path=str(folder), classes=3, **options))
+    return splits.read(Idx(path=str(folder), classes=3, **options))
 
 
 def refused(folder, *words, **options):
@@ -53,8 +53,8 @@ def refused(folder, *words, **options):
 
 def test_images_and_labels_are_those_of_the_files(folder):
     source = read(folder)
-    np.testing.assert_array_equal(source.parts["train"].features["image"], IMAGES[..., np.newaxis])
-    np.testing.assert_array_equal(source.parts["test"].labels["label"], LABELS[:4])
+    np.testing.assert_array_equal(source.splits["train"].features["image"], IMAGES[..., np.newaxis])
+    np.testing.assert_array_equal(source.splits["test"].labels["label"], LABELS[:4])
     assert source.spec.features["image"].shape == (4, 5, 1)
     assert source.spec.features["image"].dtype == "uint8"
 
@@ -62,11 +62,11 @@ def test_images_and_labels_are_those_of_the_files(folder):
 def test_a_file_is_found_with_gz_behind_its_name(folder):
     for path in list(folder.iterdir()):
         path.rename(f"{path}.gz")
-    assert len(read(folder).parts["train"]) == 6
+    assert len(read(folder).splits["train"]) == 6
 
 
 def test_without_test_files_the_training_part_stands_alone(folder):
-    assert set(read(folder, test_images="", test_labels="").parts) == {"train"}
+    assert set(read(folder, test_images="", test_labels="").splits) == {"train"}
 
 
 def test_one_test_file_without_the_other_is_refused(folder):
@@ -81,7 +81,7 @@ def test_other_dtypes_are_read_as_big_endian(tmp_path, stored, kept):
     (tmp_path / "labels").write_bytes(idx_bytes(LABELS))
     column = (
         read(tmp_path, train_images="images", train_labels="labels", test_images="", test_labels="")
-        .parts["train"]
+        .splits["train"]
         .features["image"]
     )
     assert column.dtype == kept
@@ -92,7 +92,7 @@ def test_images_that_are_not_gzipped_stay_on_disk(tmp_path):
     (tmp_path / "images").write_bytes(idx_bytes(IMAGES))
     (tmp_path / "labels").write_bytes(idx_bytes(LABELS))
     source = read(tmp_path, train_images="images", train_labels="labels", test_images="", test_labels="")
-    assert isinstance(source.parts["train"].features["image"], np.memmap)
+    assert isinstance(source.splits["train"].features["image"], np.memmap)
 
 
 def test_a_missing_file_is_refused_with_the_nearest_name(folder):

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data import readers
+from pipeline.data import splits
 from pipeline.data.containers import Images
-from pipeline.data.images import decode_image
 from pipeline.data.sources.image_folder import ImageFolder
 from pipeline.errors import DataError
 
@@ -40,7 +39,7 @@ def folder(tmp_path):
 
 
 def read(folder, **options):
-    return readers.read(ImageFolder(path=str(folder), **options))
+    return splits.read(ImageFolder(path=str(folder), **options))
 
 
 def refused(folder, *words, **options):
@@ -53,15 +52,15 @@ def refused(folder, *words, **options):
 def test_classes_are_the_subfolders_in_order(folder):
     source = read(folder)
     assert source.spec.labels["label"].classes == ("cat", "dog")
-    assert source.parts["train"].labels["label"].tolist() == [0, 0, 0, 1, 1, 1]
+    assert source.splits["train"].labels["label"].tolist() == [0, 0, 0, 1, 1, 1]
     assert source.spec.features["image"].shape == (6, 8, 3)
 
 
 def test_images_left_on_disk_decode_to_those_kept_in_memory(folder):
-    streamed = read(folder).parts["train"].features["image"]
-    kept = read(folder, in_memory=True).parts["train"].features["image"]
+    streamed = read(folder).splits["train"].features["image"]
+    kept = read(folder, in_memory=True).splits["train"].features["image"]
     assert isinstance(streamed, Images)
-    decoded = [decode_image(path, streamed.shape, streamed.resize) for path in streamed.paths]
+    decoded = [streamed.decode(path) for path in streamed.paths]
     np.testing.assert_array_equal(np.stack(decoded), kept)
 
 
@@ -69,24 +68,24 @@ def test_the_pixels_of_a_png_are_those_that_were_saved(tmp_path):
     pixels = {name: picture() for name in ("a", "b")}
     for name, array in pixels.items():
         put(tmp_path / name / "one.png", array)
-    kept = read(tmp_path, in_memory=True).parts["train"].features["image"]
+    kept = read(tmp_path, in_memory=True).splits["train"].features["image"]
     np.testing.assert_array_equal(kept, np.stack([pixels["a"], pixels["b"]]))
 
 
 def test_png_and_jpeg_are_read_whatever_the_case_of_their_extension(folder):
     for name, form in (("a.JPG", "JPEG"), ("b.jpeg", "JPEG"), ("c.PNG", "PNG")):
         put(folder / "cat" / name, form=form)
-    assert np.bincount(read(folder).parts["train"].labels["label"]).tolist() == [6, 3]
+    assert np.bincount(read(folder).splits["train"].labels["label"]).tolist() == [6, 3]
 
 
 def test_grey_images_have_one_channel(folder):
-    assert read(folder, channels=1, in_memory=True).parts["train"].features["image"].shape == (6, 6, 8, 1)
+    assert read(folder, channels=1, in_memory=True).splits["train"].features["image"].shape == (6, 6, 8, 1)
 
 
 def test_hidden_files_are_no_data(folder):
     (folder / ".DS_Store").write_bytes(b"x")
     (folder / "cat" / ".thumbs").write_bytes(b"x")
-    assert len(read(folder).parts["train"]) == 6
+    assert len(read(folder).splits["train"]) == 6
 
 
 def test_folders_named_after_splits_are_given_parts(tmp_path):
@@ -95,16 +94,16 @@ def test_folders_named_after_splits_are_given_parts(tmp_path):
             for number in range(count):
                 put(tmp_path / split / name / f"{number}.png")
     source = read(tmp_path, in_memory=True)
-    assert {split: len(part) for split, part in source.parts.items()} == {"train": 6, "validation": 2, "test": 4}
-    assert source.parts["test"].where(3) == str(tmp_path / "test" / "dog" / "1.png")
+    assert {split: len(part) for split, part in source.splits.items()} == {"train": 6, "validation": 2, "test": 4}
+    assert source.splits["test"].row_location(3) == str(tmp_path / "test" / "dog" / "1.png")
     last = np.asarray(Image.open(tmp_path / "test" / "dog" / "1.png"))
-    np.testing.assert_array_equal(source.parts["test"].features["image"][3], last)
+    np.testing.assert_array_equal(source.splits["test"].features["image"][3], last)
 
 
 def test_images_of_any_size_are_resized_where_a_size_is_asked_for(folder):
     put(folder / "cat" / "large.png", np.full((30, 40, 3), 200, np.uint8))
-    kept = read(folder, height=6, width=8, in_memory=True).parts["train"]
-    row = [kept.where(row) for row in range(len(kept))].index(str(folder / "cat" / "large.png"))
+    kept = read(folder, height=6, width=8, in_memory=True).splits["train"]
+    row = [kept.row_location(row) for row in range(len(kept))].index(str(folder / "cat" / "large.png"))
     assert (kept.features["image"][row] == 200).all()
 
 
@@ -112,14 +111,14 @@ def test_pixels_stay_with_their_file_though_a_large_image_takes_longest_to_decod
     for value in range(40):
         size = 3000 if value % 10 == 0 else 4
         put(tmp_path / "a" / f"{value:02d}.png", np.full((size, size, 3), value, np.uint8))
-    kept = read(tmp_path, height=2, width=2, in_memory=True).parts["train"].features["image"]
+    kept = read(tmp_path, height=2, width=2, in_memory=True).splits["train"].features["image"]
     assert kept[:, 0, 0, 0].tolist() == list(range(40))
 
 
 def test_an_image_of_the_size_asked_for_keeps_its_pixels(tmp_path):
     pixels = picture()
     put(tmp_path / "a" / "one.png", pixels)
-    kept = read(tmp_path, height=6, width=8, in_memory=True).parts["train"].features["image"]
+    kept = read(tmp_path, height=6, width=8, in_memory=True).splits["train"].features["image"]
     np.testing.assert_array_equal(kept[0], pixels)
 
 

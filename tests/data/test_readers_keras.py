@@ -8,17 +8,17 @@ import sys
 import numpy as np
 import pytest
 
-from pipeline.data import readers
+from pipeline.data import readers, splits
 from pipeline.data.sources.keras import KerasDataset
 from pipeline.errors import DataError
 
 READ = """
 import sys
 from pipeline import config
-from pipeline.data import readers
+from pipeline.data import readers, splits
 from pipeline.errors import DataError
 try:
-    readers.read(KerasDataset(name=sys.argv[1]))
+    splits.read(KerasDataset(name=sys.argv[1]))
 except DataError as error:
     sys.exit(f"DataError: {error}")
 """
@@ -58,15 +58,15 @@ def name(request):
 @pytest.fixture(scope="module")
 def source(name):
     try:
-        return readers.read(KerasDataset(name=name))
+        return splits.read(KerasDataset(name=name))
     except DataError as error:
         pytest.skip(f"neither in Keras's cache nor to be downloaded here: {error}")
 
 
 @pytest.mark.slow
 def test_a_downloaded_set_gives_train_and_test_with_labels_among_its_classes(source):
-    assert set(source.parts) == {"train", "test"}
-    for part in source.parts.values():
+    assert set(source.splits) == {"train", "test"}
+    for part in source.splits.values():
         for name, label in source.spec.labels.items():
             assert set(np.unique(part.labels[name])) == set(range(len(label.classes)))
 
@@ -88,5 +88,5 @@ REVIEWS = [[1, 14, 22], [1, 7], [1, 3, 5, 8, 9], [1]]
 
 def test_reviews_keep_their_last_words():
     column = readers.keras_feature(np.array(REVIEWS, object), KerasDataset(name="imdb", max_length=2))["review"]
-    assert [column.take([row]).values.tolist() for row in range(4)] == [[14, 22], [1, 7], [8, 9], [1]]
+    assert [column.select([row]).values.tolist() for row in range(4)] == [[14, 22], [1, 7], [8, 9], [1]]
     assert column.values.dtype == np.int32

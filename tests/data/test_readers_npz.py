@@ -7,8 +7,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from pipeline.data import readers, splits
-from pipeline.data.options import Split
+from pipeline.data import splits
+from pipeline.data.options import SplitOptions
 from pipeline.data.sources.npz import Npz
 from pipeline.errors import DataError
 from pipeline.spec import class_label
@@ -31,15 +31,15 @@ def saved(tmp_path):
 
 def refused(data, *words):
     with pytest.raises(DataError) as raised:
-        readers.read(data)
+        splits.read(data)
     for word in words:
         assert word in str(raised.value)
 
 
 def test_bare_names_are_one_part(saved):
-    source = readers.read(saved(x=X, y=Y))
-    assert set(source.parts) == {"train"}
-    np.testing.assert_array_equal(source.parts["train"].features["x"], X.astype(np.float32))
+    source = splits.read(saved(x=X, y=Y))
+    assert set(source.splits) == {"train"}
+    np.testing.assert_array_equal(source.splits["train"].features["x"], X.astype(np.float32))
     assert source.spec.labels["y"].classes == ("0", "1", "2")
 
 
@@ -50,8 +50,8 @@ def test_named_splits_are_given_parts(saved, form):
         for split, rows in (("train", 6), ("validation", 3), ("test", 4))
         for name, array in (("x", X), ("y", Y))
     }
-    source = readers.read(saved(**arrays))
-    assert {split: len(part) for split, part in source.parts.items()} == {"train": 6, "validation": 3, "test": 4}
+    source = splits.read(saved(**arrays))
+    assert {split: len(part) for split, part in source.splits.items()} == {"train": 6, "validation": 3, "test": 4}
 
 
 @pytest.mark.parametrize(
@@ -59,34 +59,34 @@ def test_named_splits_are_given_parts(saved, form):
     [("float64", "float32"), ("float16", "float32"), ("int64", "int32"), ("uint16", "int32"), ("uint8", "uint8")],
 )
 def test_numbers_are_kept_in_a_dtype_of_features(saved, given, kept):
-    source = readers.read(saved(x=X.astype(given), y=Y))
+    source = splits.read(saved(x=X.astype(given), y=Y))
     assert source.spec.features["x"].dtype == kept
-    np.testing.assert_array_equal(source.parts["train"].features["x"], X)
+    np.testing.assert_array_equal(source.splits["train"].features["x"], X)
 
 
 def test_big_endian_numbers_keep_their_values(saved):
-    column = readers.read(saved(x=X.astype(">f8"), y=Y)).parts["train"].features["x"]
+    column = splits.read(saved(x=X.astype(">f8"), y=Y)).splits["train"].features["x"]
     assert column.dtype == np.float32
     np.testing.assert_array_equal(column, X)
 
 
 def test_arrays_in_column_order_keep_their_values(saved):
-    column = readers.read(saved(x=np.asfortranarray(X), y=Y)).parts["train"].features["x"]
+    column = splits.read(saved(x=np.asfortranarray(X), y=Y)).splits["train"].features["x"]
     np.testing.assert_array_equal(column, X)
 
 
 def test_booleans_become_zeros_and_ones(saved):
-    source = readers.read(saved(x=X > 10, y=Y))
+    source = splits.read(saved(x=X > 10, y=Y))
     assert source.spec.features["x"].dtype == "uint8"
-    np.testing.assert_array_equal(source.parts["train"].features["x"], X > 10)
+    np.testing.assert_array_equal(source.splits["train"].features["x"], X > 10)
 
 
 def test_text_becomes_a_string_feature_of_one_value_a_row(saved):
     words = np.array(["a", "bc", "d\u00e9f", "", "e", "f"])
-    source = readers.read(saved(x=words, y=Y))
+    source = splits.read(saved(x=words, y=Y))
     assert source.spec.features["x"].dtype == "string"
     assert source.spec.features["x"].shape == (1,)
-    assert source.parts["train"].features["x"].ravel().tolist() == words.tolist()
+    assert source.splits["train"].features["x"].ravel().tolist() == words.tolist()
 
 
 def test_integers_beyond_int32_are_refused(saved):
@@ -99,11 +99,11 @@ def test_complex_numbers_are_refused(saved):
 
 def test_rows_end_to_end_become_sequences(saved):
     lengths = np.array([1, 2, 1, 1, 0, 1])
-    source = readers.read(saved({"lengths": "n"}, x=X, y=Y, n=lengths))
-    column = source.parts["train"].features["x"]
+    source = splits.read(saved({"lengths": "n"}, x=X, y=Y, n=lengths))
+    column = source.splits["train"].features["x"]
     assert source.spec.features["x"].shape == (None, 4)
     assert source.spec.lengths == (0, 2)
-    np.testing.assert_array_equal(column.take([1]).values, X[1:3])
+    np.testing.assert_array_equal(column.select([1]).values, X[1:3])
 
 
 @pytest.mark.parametrize(
@@ -122,12 +122,12 @@ def test_lengths_that_do_not_fit_are_refused(saved, lengths, words):
 
 
 def test_a_class_a_row_may_lie_in_a_column_of_its_own(saved):
-    assert readers.read(saved(x=X, y=Y[:, np.newaxis])).parts["train"].labels["y"].shape == (6,)
+    assert splits.read(saved(x=X, y=Y[:, np.newaxis])).splits["train"].labels["y"].shape == (6,)
 
 
 def test_rows_that_are_tasks_have_a_class_for_each_point(saved):
     data = saved(
-        {"split": Split(stratify=True)}, x=np.arange(160.0).reshape(40, 4), y=np.arange(160).reshape(40, 4) % 3
+        {"split": SplitOptions(stratify=True)}, x=np.arange(160.0).reshape(40, 4), y=np.arange(160).reshape(40, 4) % 3
     )
     loaded = splits.load(data)
     assert loaded.spec.labels["y"] == class_label(range(3), (4,))
@@ -140,9 +140,9 @@ def test_tasks_of_other_lengths_in_another_split_are_refused(saved):
 
 
 def test_classes_given_by_name_are_counted_in_order_of_name(saved):
-    source = readers.read(saved(x=X, y=np.array(["b", "a", "c", "b", "a", "c"])))
+    source = splits.read(saved(x=X, y=np.array(["b", "a", "c", "b", "a", "c"])))
     assert source.spec.labels["y"].classes == ("a", "b", "c")
-    assert source.parts["train"].labels["y"].tolist() == [1, 0, 2, 1, 0, 2]
+    assert source.splits["train"].labels["y"].tolist() == [1, 0, 2, 1, 0, 2]
 
 
 def test_a_class_name_that_training_lacks_is_refused_naming_the_row(saved):
@@ -152,19 +152,17 @@ def test_a_class_name_that_training_lacks_is_refused_naming_the_row(saved):
 
 @pytest.mark.parametrize("kind", ["one_hot", "multi_label"])
 def test_a_row_of_numbers_a_class_is_kept_as_float32(saved, kind):
-    source = readers.read(saved({"label_kind": kind}, x=X, y=np.eye(3)[Y]))
+    source = splits.read(saved({"label_kind": kind}, x=X, y=np.eye(3)[Y]))
     label = source.spec.labels["y"]
     assert (label.kind, label.shape, label.classes) == (kind, (3,), ("0", "1", "2"))
-    np.testing.assert_array_equal(source.parts["train"].labels["y"], np.eye(3)[Y])
+    np.testing.assert_array_equal(source.splits["train"].labels["y"], np.eye(3)[Y])
 
 
 @pytest.mark.parametrize("shape, kept", [((6,), ()), ((6, 1), ()), ((6, 4), (4,))])
 def test_real_labels_have_one_number_or_several(saved, shape, kept):
-    source = readers.read(
-        saved({"label_kind": "real"}, x=X, y=X[:, : shape[1] if len(shape) > 1 else 1].reshape(shape))
-    )
+    source = splits.read(saved({"label_kind": "real"}, x=X, y=X[:, : shape[1] if len(shape) > 1 else 1].reshape(shape)))
     assert source.spec.labels["y"].shape == kept
-    assert source.parts["train"].labels["y"].shape == (6, *kept)
+    assert source.splits["train"].labels["y"].shape == (6, *kept)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +183,7 @@ def test_a_huge_class_number_is_refused_rather_than_counted_up_to(saved):
 
 def test_several_features_and_labels_are_read_together(saved):
     options = {"features": ["a", "b"], "labels": ["u", "v"]}
-    source = readers.read(saved(options, a=X, b=X[:, 0], u=Y, v=Y))
+    source = splits.read(saved(options, a=X, b=X[:, 0], u=Y, v=Y))
     assert {name: feature.shape for name, feature in source.spec.features.items()} == {"a": (4,), "b": (1,)}
     assert set(source.spec.labels) == {"u", "v"}
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pipeline.data import readers, shards
+from pipeline.data import shards, splits
 from pipeline.data.containers import Sequences, Table
 from pipeline.data.sources.image_folder import ImageFolder
 from pipeline.data.sources.japanese_vowels import JapaneseVowels
@@ -63,7 +63,7 @@ def vectors(tmp_path):
 
 
 def read(folder):
-    return readers.read(TFRecord(path=str(folder)))
+    return splits.read(TFRecord(path=str(folder)))
 
 
 def refused(folder, *words):
@@ -75,7 +75,7 @@ def refused(folder, *words):
 
 def records(source, split):
     parse = shards.parse(source.spec)
-    return list(tf.data.TFRecordDataset(list(source.parts[split].files)).map(parse).as_numpy_iterator())
+    return list(tf.data.TFRecordDataset(list(source.splits[split].files)).map(parse).as_numpy_iterator())
 
 
 def test_every_dtype_and_label_kind_comes_back_as_it_was_written(tmp_path, mixed):
@@ -90,7 +90,7 @@ def test_every_dtype_and_label_kind_comes_back_as_it_was_written(tmp_path, mixed
         for name, column in table.labels.items():
             np.testing.assert_array_equal(labels[name], column[row])
     for name, column in table.labels.items():
-        np.testing.assert_array_equal(source.parts["train"].labels[name], column)
+        np.testing.assert_array_equal(source.splits["train"].labels[name], column)
 
 
 def test_parsed_records_have_static_shapes(mixed):
@@ -105,16 +105,16 @@ def test_parsed_records_have_static_shapes(mixed):
 @pytest.fixture(scope="module")
 def vowels(tmp_path_factory):
     folder = tmp_path_factory.mktemp("vowels") / "shards"
-    source = readers.read(JapaneseVowels())
-    shards.write(source.spec, source.parts, folder, 100)
+    source = splits.read(JapaneseVowels())
+    shards.write(source.spec, source.splits, folder, 100)
     return source, folder
 
 
 def test_rows_of_differing_length_come_back_with_their_lengths(vowels):
     original, folder = vowels
     source = read(folder)
-    for split, part in original.parts.items():
-        np.testing.assert_array_equal(source.parts[split].lengths, part.lengths)
+    for split, part in original.splits.items():
+        np.testing.assert_array_equal(source.splits[split].lengths, part.lengths)
         rows = [features["utterance"] for features, _ in records(source, split)]
         np.testing.assert_array_equal(np.concatenate(rows), part.features["utterance"].values)
 
@@ -124,14 +124,14 @@ def test_shards_are_named_by_split_number_and_count_and_hold_the_rows_asked_for(
     assert sorted(path.name for path in folder.glob("train*")) == [
         f"train-0000{number}-of-00003.tfrecord" for number in range(3)
     ]
-    assert read(folder).parts["train"].counts == (100, 100, 70)
+    assert read(folder).splits["train"].counts == (100, 100, 70)
 
 
 def test_a_row_is_named_by_its_file_and_record(vowels):
     _, folder = vowels
-    part = read(folder).parts["train"]
-    assert part.where(99) == f"{folder}/train-00000-of-00003.tfrecord, record 99"
-    assert part.where(100) == f"{folder}/train-00001-of-00003.tfrecord, record 0"
+    part = read(folder).splits["train"]
+    assert part.row_location(99) == f"{folder}/train-00000-of-00003.tfrecord, record 99"
+    assert part.row_location(100) == f"{folder}/train-00001-of-00003.tfrecord, record 0"
 
 
 def test_a_folder_of_images_is_kept_decoded(tmp_path):
@@ -139,8 +139,8 @@ def test_a_folder_of_images_is_kept_decoded(tmp_path):
     for name, image in zip("ab", pixels):
         (tmp_path / "images" / name).mkdir(parents=True)
         Image.fromarray(image).save(tmp_path / "images" / name / "0.png")
-    source = readers.read(ImageFolder(path=str(tmp_path / "images")))
-    shards.write(source.spec, source.parts, tmp_path / "shards", 2)
+    source = splits.read(ImageFolder(path=str(tmp_path / "images")))
+    shards.write(source.spec, source.splits, tmp_path / "shards", 2)
     back = [features["image"] for features, _ in records(read(tmp_path / "shards"), "train")]
     np.testing.assert_array_equal(np.stack(back), pixels)
 

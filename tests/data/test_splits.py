@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.data import readers, shards, splits
-from pipeline.data.containers import Source, Table
-from pipeline.data.options import Split
+from pipeline.data import shards, splits
+from pipeline.data.containers import Dataset, Table
+from pipeline.data.options import SplitOptions
 from pipeline.data.sources.csv import Csv
 from pipeline.data.sources.digits import Digits
 from pipeline.data.sources.japanese_vowels import JapaneseVowels
@@ -26,7 +26,7 @@ def numbered(rows=ROWS, classes=3, label=None, seed=5):
     label = label or class_label(range(classes))
     y = y if label.kind == "class" else y.astype(np.float32)
     table = Table({"x": np.arange(rows, dtype=np.float32)[:, None]}, {"y": y}, "row {}".format)
-    return Source(DataSpec({"x": Feature((1,), "float32")}, {"y": label}), {"train": table}, "file")
+    return Dataset(DataSpec({"x": Feature((1,), "float32")}, {"y": label}), {"train": table}, "file")
 
 
 def rows_of(part):
@@ -34,13 +34,14 @@ def rows_of(part):
 
 
 def test_every_row_goes_into_exactly_one_split():
-    parts = splits.cut(numbered(), Split())
+    parts = splits.divide(numbered(), SplitOptions())
     assert sorted(itertools.chain(*map(rows_of, parts.values()))) == list(range(ROWS))
 
 
 def test_a_cut_is_a_function_of_its_seed():
     once, again, other = (
-        {name: rows_of(part) for name, part in splits.cut(numbered(), Split(seed=seed)).items()} for seed in (0, 0, 1)
+        {name: rows_of(part) for name, part in splits.divide(numbered(), SplitOptions(seed=seed)).items()}
+        for seed in (0, 0, 1)
     )
     assert once == again
     assert all(once[name] != other[name] for name in once)
@@ -48,9 +49,9 @@ def test_a_cut_is_a_function_of_its_seed():
 
 @pytest.mark.parametrize("validation, test", [(0.1, 0.2), (0.15, 0.15), (0.0, 0.5), (0.33, 0.34)])
 def test_every_split_has_its_share_of_every_class_to_within_one_row(digits, validation, test):
-    source = readers.read(Digits())
-    labels = source.parts["train"].labels["digit"]
-    parts = splits.cut(source, Split(validation=validation, test=test))
+    source = splits.read(Digits())
+    labels = source.splits["train"].labels["digit"]
+    parts = splits.divide(source, SplitOptions(validation=validation, test=test))
     for name, share in (("validation", validation), ("test", test), ("train", 1 - validation - test)):
         found = np.bincount(parts[name].labels["digit"], minlength=10) if name in parts else np.zeros(10)
         assert np.abs(found - share * np.bincount(labels)).max() <= 1
@@ -61,23 +62,23 @@ def test_the_shipped_digits_lie_where_they_always_lay(digits):
 
 
 @pytest.mark.parametrize(
-    "source, split", [(numbered(label=real_label()), Split()), (numbered(), Split(stratify=False))]
+    "source, split", [(numbered(label=real_label()), SplitOptions()), (numbered(), SplitOptions(stratify=False))]
 )
 def test_shares_hold_over_all_rows_where_there_is_nothing_to_stratify_by(source, split):
-    sizes = {name: len(part) for name, part in splits.cut(source, split).items()}
+    sizes = {name: len(part) for name, part in splits.divide(source, split).items()}
     assert sizes == {"train": 72, "validation": 10, "test": 21}
 
 
 def test_a_given_split_is_kept_and_only_the_missing_one_cut(vowels):
-    given = readers.read(JapaneseVowels()).parts
+    given = splits.read(JapaneseVowels()).splits
     np.testing.assert_array_equal(vowels.test.features["utterance"].values, given["test"].features["utterance"].values)
     assert vowels.rows == {"train": 243, "validation": 27, "test": 370}
 
 
 def test_splits_that_are_all_given_are_kept_whole():
     source = numbered()
-    given = dict.fromkeys(("train", "validation", "test"), source.parts["train"])
-    assert splits.cut(replace(source, parts=given), Split()) == given
+    given = dict.fromkeys(("train", "validation", "test"), source.splits["train"])
+    assert splits.divide(replace(source, splits=given), SplitOptions()) == given
 
 
 def test_another_training_seed_meets_the_same_test_rows(digits):
@@ -87,23 +88,23 @@ def test_another_training_seed_meets_the_same_test_rows(digits):
 
 
 def test_no_validation_is_cut_where_none_is_asked_for():
-    data = splits.load(Digits(split=Split(validation=0)))
-    assert data.validation is None and set(data.parts) == {"train", "test"}
+    data = splits.load(Digits(split=SplitOptions(validation=0)))
+    assert data.validation is None and set(data.splits) == {"train", "test"}
 
 
 def test_no_test_rows_at_all_are_refused_naming_the_key():
     with pytest.raises(ConfigError, match=r"data\.split\.test"):
-        splits.load(Digits(split=Split(test=0)))
+        splits.load(Digits(split=SplitOptions(test=0)))
 
 
 def test_the_places_of_rows_survive_the_cut():
-    part = splits.cut(numbered(), Split())["test"]
-    assert part.where(4) == f"row {rows_of(part)[4]}"
+    part = splits.divide(numbered(), SplitOptions())["test"]
+    assert part.row_location(4) == f"row {rows_of(part)[4]}"
 
 
 def test_a_stream_that_lacks_a_split_is_refused_since_it_cannot_be_cut(tmp_path):
     source = numbered()
-    shards.write(source.spec, source.parts, tmp_path / "shards", 50)
+    shards.write(source.spec, source.splits, tmp_path / "shards", 50)
     with pytest.raises(DataError, match="validation and test"):
         splits.load(TFRecord(path=str(tmp_path / "shards")))
 
@@ -121,39 +122,39 @@ TRAINED = DataSpec({"size": Feature((1,), "float32")}, {"kind": class_label(["ca
 
 
 def test_classes_are_matched_by_name_not_by_number(tmp_path):
-    part, _ = splits.load_part(csv(tmp_path, ["1,eel", "2,dog", "3,eel"]), "all", TRAINED)
+    part, _ = splits.load_split(csv(tmp_path, ["1,eel", "2,dog", "3,eel"]), "all", TRAINED)
     assert part.labels["kind"].tolist() == [2, 1, 2]
 
 
 def test_a_class_that_the_model_does_not_know_is_refused(tmp_path):
     with pytest.raises(DataError, match="owl"):
-        splits.load_part(csv(tmp_path, ["1,owl", "2,dog"]), "all", TRAINED)
+        splits.load_split(csv(tmp_path, ["1,owl", "2,dog"]), "all", TRAINED)
 
 
 def test_other_features_are_refused(tmp_path):
     with pytest.raises(DataError, match="weight"):
-        splits.load_part(csv(tmp_path, ["1,cat", "2,dog"], "weight,kind"), "all", TRAINED)
+        splits.load_split(csv(tmp_path, ["1,cat", "2,dog"], "weight,kind"), "all", TRAINED)
 
 
 def test_a_label_of_another_kind_is_refused(tmp_path):
     data = csv(tmp_path, ["1,0.5", "2,0.25"])
     data.label_kind = "real"
     with pytest.raises(DataError, match="as trained"):
-        splits.load_part(data, "all", TRAINED)
+        splits.load_split(data, "all", TRAINED)
 
 
 def test_a_split_that_the_data_does_not_have_is_refused():
     with pytest.raises(DataError, match="expected a validation split"):
-        splits.load_part(Digits(split=Split(validation=0)), "validation", splits.load(Digits()).spec)
+        splits.load_split(Digits(split=SplitOptions(validation=0)), "validation", splits.load(Digits()).spec)
 
 
 def test_all_rows_of_data_with_given_splits_are_refused(vowels):
     with pytest.raises(DataError, match="without splits"):
-        splits.load_part(JapaneseVowels(), "all", vowels.spec)
+        splits.load_split(JapaneseVowels(), "all", vowels.spec)
 
 
 def test_a_split_loaded_alone_is_the_one_that_training_held_out(digits):
-    part, fingerprint = splits.load_part(Digits(), "test", digits.spec)
+    part, fingerprint = splits.load_split(Digits(), "test", digits.spec)
     np.testing.assert_array_equal(part.features["image"], digits.test.features["image"])
     assert fingerprint == digits.fingerprint
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.data import readers, shards, token_checks
+from pipeline.data import shards, splits, token_checks
 from pipeline.data.sources.npz import Npz
 from pipeline.data.sources.tfrecord import TFRecord
 from pipeline.errors import DataError
@@ -23,7 +23,7 @@ def fixed(folder, **rows):
         x[2] = rows.get(split, x[2])
         arrays |= {f"{split}_x": x, f"{split}_y": np.arange(6) % 2}
     np.savez(folder / "words.npz", **arrays)
-    return readers.read(Npz(path=str(folder / "words.npz")))
+    return splits.read(Npz(path=str(folder / "words.npz")))
 
 
 def various(folder, **steps):
@@ -34,17 +34,17 @@ def various(folder, **steps):
         x[-1] = steps.get(split, x[-1])
         arrays |= {f"{split}_x": x, f"{split}_n": np.arange(1, 7), f"{split}_y": np.arange(6) % 2}
     np.savez(folder / "words.npz", **arrays)
-    return readers.read(Npz(path=str(folder / "words.npz"), lengths="n"))
+    return splits.read(Npz(path=str(folder / "words.npz"), lengths="n"))
 
 
 def sharded(folder, **steps):
     source = various(folder, **steps)
-    shards.write(source.spec, source.parts, folder / "shards", 4)
-    return readers.read(TFRecord(path=str(folder / "shards")))
+    shards.write(source.spec, source.splits, folder / "shards", 4)
+    return splits.read(TFRecord(path=str(folder / "shards")))
 
 
 def check(source, model=MODEL):
-    for part in source.parts.values():
+    for part in source.splits.values():
         token_checks.check(source.spec, part, vocabularies(model, source.spec))
 
 
@@ -64,12 +64,12 @@ def test_words_of_the_vocabulary_are_let_through(tmp_path, kind):
     ],
 )
 def test_a_word_beyond_the_vocabulary_is_refused_in_any_split_naming_the_row(tmp_path, split, kind, wrong, place):
-    with pytest.raises(DataError, match=rf"{place}, feature 'x': expected numbers of words from 0 to 10"):
+    with pytest.raises(DataError, match=rf"{place}, feature 'x': expected token IDs from 0 to 10"):
         check(kind(tmp_path, **{split: wrong}))
 
 
 def test_a_row_of_padding_alone_is_refused_naming_it(tmp_path):
-    with pytest.raises(DataError, match="row 2, feature 'x': expected a word; found 0 only"):
+    with pytest.raises(DataError, match="row 2, feature 'x': expected a token; found only 0"):
         check(fixed(tmp_path, test=[0, 0, 0, 0]))
 
 

@@ -149,7 +149,7 @@ def test_shards_have_the_profile_of_the_rows_they_were_written_from(vowels, tmp_
     from pipeline.data.blocks import blocks
 
     shards.write(vowels.spec, {"train": vowels.train}, tmp_path / "shards", 100)
-    stream = shards.read(tmp_path / "shards").parts["train"]
+    stream = shards.read(tmp_path / "shards").splits["train"]
     one, other = (
         profile.profile(profile.data_columns(vowels.spec, *block) for block in blocks(part, vowels.spec))
         for part in (vowels.train, stream)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pipeline.data import input_pipeline, splits
-from pipeline.data.options import Split
+from pipeline.data.options import SplitOptions
 from pipeline.data.sources.csv import Csv
 from pipeline.data.sources.digits import Digits
 from pipeline.data.sources.npz import Npz
@@ -60,7 +60,7 @@ def built(model, data):
 
 def raw(data, rows=9):
     """The first raw rows of a data set's training split, as the saved model takes them."""
-    part = data.train.take(np.arange(min(rows, len(data.train))))
+    part = data.train.select(np.arange(min(rows, len(data.train))))
     return next(iter(input_pipeline.ordered_batches(part, data.spec, Digits(), rows)))[0]
 
 
@@ -134,7 +134,7 @@ def test_the_same_seed_builds_the_same_weights_and_another_seed_others(data_for,
 def test_several_labels_get_a_head_each_that_is_saved_with_the_model(tmp_path):
     arrays = {"x": np.arange(12, dtype=np.float32).reshape(6, 2), "a": np.arange(6) % 2, "b": np.arange(6) % 3}
     np.savez(tmp_path / "two.npz", **arrays)
-    split = Split(validation=0, test=0.2, stratify=False)
+    split = SplitOptions(validation=0, test=0.2, stratify=False)
     data = splits.load(Npz(path=str(tmp_path / "two.npz"), labels=["a", "b"], split=split))
     model = built(SMALL["tabular"], data)
     outputs = model(raw(data))
@@ -172,7 +172,7 @@ def test_normalisation_of_sequences_counts_every_step_once_and_no_padding(vowels
 def test_numbers_are_normalised_whatever_their_dtype(tmp_path, dtype):
     x = np.random.default_rng(0).integers(0, 200, (50, 3)).astype(dtype)
     np.savez(tmp_path / "n.npz", train_x=x, train_y=np.arange(50) % 2, test_x=x, test_y=np.arange(50) % 2)
-    data = splits.load(Npz(path=str(tmp_path / "n.npz"), split=Split(validation=0)))
+    data = splits.load(Npz(path=str(tmp_path / "n.npz"), split=SplitOptions(validation=0)))
     layer = built(Mlp(hidden=[4], preprocessing=PER_COLUMN), data).layers[0]
     np.testing.assert_allclose(np.ravel(layer.mean), x.astype(np.float64).mean(axis=0), rtol=1e-5)
 
@@ -251,7 +251,7 @@ def words(tmp_path, longest=7, rows=30, vocabulary=11):
         tmp_path / "words.npz",
         **{f"{split}_{name}": value for split in ("train", "test") for name, value in arrays.items()},
     )
-    return splits.load(Npz(path=str(tmp_path / "words.npz"), lengths="n", split=Split(validation=0)))
+    return splits.load(Npz(path=str(tmp_path / "words.npz"), lengths="n", split=SplitOptions(validation=0)))
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_words_without_a_vocabulary_are_refused_naming_the_key(tmp_path):
 def test_words_may_be_bytes(tmp_path):
     x = np.random.default_rng(0).integers(1, 256, (10, 6)).astype(np.uint8)
     np.savez(tmp_path / "bytes.npz", x=x, y=np.arange(10) % 2)
-    split = Split(validation=0, test=0.5)
+    split = SplitOptions(validation=0, test=0.5)
     data = splits.load(Npz(path=str(tmp_path / "bytes.npz"), features=["x"], labels=["y"], split=split))
     assert np.asarray(built(Gru(units=[4], vocabulary=256), data)(raw(data))).shape[1] == 2
 
@@ -284,7 +284,7 @@ def test_steps_of_whole_numbers_are_measurements_not_words(tmp_path):
         tmp_path / "n.npz",
         **{f"{split}_{name}": value for split in ("train", "test") for name, value in arrays.items()},
     )
-    data = splits.load(Npz(path=str(tmp_path / "n.npz"), lengths="n", split=Split(validation=0)))
+    data = splits.load(Npz(path=str(tmp_path / "n.npz"), lengths="n", split=SplitOptions(validation=0)))
     for model in (Gru(units=[4]), Transformer(depth=1, width=4, heads=1)):
         assert built(model, data)(np.asarray(raw(data))).shape == (9, 2)
 
@@ -385,7 +385,7 @@ def test_an_image_too_small_for_the_convolutions_is_refused(digits):
 
 def test_several_labels_need_names_that_keras_can_call_their_losses_by(tmp_path):
     np.savez(tmp_path / "two.npz", **{"x": np.ones((6, 2), np.float32), "a": np.arange(6) % 2, "b c": np.arange(6) % 3})
-    split = Split(validation=0, stratify=False)
+    split = SplitOptions(validation=0, stratify=False)
     data = splits.load(Npz(path=str(tmp_path / "two.npz"), labels=["a", "b c"], split=split))
     with pytest.raises(ConfigError, match="'b c'"):
         built(SMALL["tabular"], data)
@@ -395,7 +395,7 @@ def test_several_labels_are_refused_by_a_model_with_one_head(tmp_path):
     arrays = {"x": np.ones((6, 2), np.float32), "a": np.arange(6) % 2, "b": np.arange(6) % 3}
     np.savez(tmp_path / "two.npz", **arrays)
     data = splits.load(
-        Npz(path=str(tmp_path / "two.npz"), labels=["a", "b"], split=Split(validation=0, stratify=False))
+        Npz(path=str(tmp_path / "two.npz"), labels=["a", "b"], split=SplitOptions(validation=0, stratify=False))
     )
     with pytest.raises(ConfigError, match="a, b"):
         built(SMALL["mlp"], data)

@@ -11,7 +11,7 @@ from pipeline.config import Config
 from pipeline.data.containers import Sequences, Table
 from pipeline.data.input_pipeline import TrainingFeed
 from pipeline.data.sources.digits import Digits
-from pipeline.data.splits import Data
+from pipeline.data.splits import SplitDataset
 from pipeline.models.mlp import Mlp
 from pipeline.objectives.supervised import SupervisedOptions
 from pipeline.preflight.inspection import inspect
@@ -113,7 +113,7 @@ def prepared(root):
             lambda row: f"row {row}",
         )
         third = len(whole) // 6
-        split = {"test": whole.take(np.arange(third)), "train": whole.take(np.arange(third, len(whole)))}
+        split = {"test": whole.select(np.arange(third)), "train": whole.select(np.arange(third, len(whole)))}
         split |= parts(whole) if parts else {}
         keras.utils.set_random_seed(0)
         taken = built_for or {name: (item.shape, item.dtype) for name, item in specs.items()}
@@ -137,7 +137,7 @@ def prepared(root):
             device=device,
         )
         held_out = split.get("validation", split["test"]) if validation else None
-        data = Data(spec, split["train"], held_out, split["test"], digest_of(spec, split.values()))
+        data = SplitDataset(spec, split["train"], held_out, split["test"], digest_of(spec, split.values()))
         built = (objective or Supervised)(config.objective, spec, model)
         weights = None if class_weight is None else class_weights(config.objective, spec, data.train.labels)
         feed = TrainingFeed(data.train, spec, config.data, config.training.batch_size, 0, weights)

@@ -127,7 +127,7 @@ def test_unscaled_inputs_are_seen_at_whatever_layer_meets_them_first(found, body
 
 def test_test_rows_copied_into_training_are_found(found):
     def leaky(whole):
-        return {"train": whole.take(np.concatenate([np.arange(10, 60), np.arange(5)]))}
+        return {"train": whole.select(np.concatenate([np.arange(10, 60), np.arange(5)]))}
 
     findings = found(head(), parts=leaky)
     assert findings["rows-in-two-splits"].place in ("the test split", "the validation split")
@@ -142,7 +142,7 @@ def test_rows_that_repeat_everywhere_are_only_mentioned(found):
 def test_a_class_that_a_split_misses_is_mentioned(found):
     def without(whole):
         rows = np.arange(10)
-        return {"test": whole.take(rows[whole.labels["y"][rows] != 2])}
+        return {"test": whole.select(rows[whole.labels["y"][rows] != 2])}
 
     findings = found(head(), parts=without)
     assert findings["class-missing"].place in ("y, test", "y, validation")

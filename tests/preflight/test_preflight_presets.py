@@ -91,7 +91,7 @@ def root(tmp_path_factory, digits):
         folder = root / "photos" / "ab"[index % 2]
         folder.mkdir(parents=True, exist_ok=True)
         keras.utils.save_img(folder / f"{index}.png", numbers.integers(0, 256, (8, 8, 3)).astype(np.uint8))
-    shards.write(digits.spec, digits.parts, str(root / "shards"), 500, lambda *_: None)
+    shards.write(digits.spec, digits.splits, str(root / "shards"), 500, lambda *_: None)
     return root
 
 

@@ -110,7 +110,7 @@ def test_a_training_that_makes_sense_is_passed_without_a_word(found, case):
 
 def test_a_feed_of_other_rows_than_the_training_split_is_found(prepared):
     setup = prepared(head())
-    other = replace(setup.feed, part=setup.data.train.take(np.arange(40)))
+    other = replace(setup.feed, split=setup.data.train.select(np.arange(40)))
     assert "steps-against-rows" in {finding.code for finding in inspect(replace(setup, feed=other))}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import Config
-from pipeline.data.options import Split
+from pipeline.data.options import SplitOptions
 from pipeline.data.sources.digits import Digits
 from pipeline.errors import RunError
 from pipeline.evaluation.options import Evaluation
@@ -111,7 +111,7 @@ def test_what_does_not_decide_the_weights_may_differ(tmp_path, parts):
         {"determinism": "relaxed"},
         {"hardware": Hardware(threads=3)},
         {"hardware": Hardware(tf32=True)},
-        {"data": Digits(split=Split(seed=1))},
+        {"data": Digits(split=SplitOptions(seed=1))},
         {"training": Fit(early_stopping=EarlyStopping(patience=2))},
         {"objective": SupervisedOptions(class_weight="balanced")},
         {"optimizer": Optimizer("Adam", {"learning_rate": 0.02})},

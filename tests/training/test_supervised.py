@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.data import splits
-from pipeline.data.options import Split
+from pipeline.data.options import SplitOptions
 from pipeline.data.sources.npz import Npz
 from pipeline.errors import ConfigError
 from pipeline.objectives.supervised import SupervisedOptions
@@ -30,7 +30,7 @@ def data_of(folder, kind, width=3, rows=60):
         "real": x.sum(axis=1),
     }[kind]
     np.savez(folder / "rows.npz", x=x, y=y)
-    return Npz(path=str(folder / "rows.npz"), label_kind=kind, split=Split(stratify=False))
+    return Npz(path=str(folder / "rows.npz"), label_kind=kind, split=SplitOptions(stratify=False))
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.data.containers import Source
-from pipeline.data.options import DataSource
+from pipeline.data.source import Dataset, DataSource
 from pipeline.errors import ConfigError
 from pipeline.options import READ, option
 from pipeline.spec import CLASS, REAL
@@ -59,7 +58,7 @@ class Csv(DataSource):
     def columns_of_known_categories(self) -> list[str]:
         return self.categorical if self.unknown_categories == "refuse" else []
 
-    def read(self) -> Source:
+    def read(self) -> Dataset:
         from pipeline.data import readers
 
         return readers.csv_files(self)

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.data.containers import Source
-from pipeline.data.options import DataSource
+from pipeline.data.source import Dataset, DataSource
 from pipeline.errors import ConfigError
 from pipeline.options import option
 
@@ -41,7 +40,7 @@ class DigitTasks(DataSource):
                 f"to train on; found {self.test_digits}."
             )
 
-    def read(self) -> Source:
+    def read(self) -> Dataset:
         from pipeline.data import readers
 
         return readers.digit_tasks(self)

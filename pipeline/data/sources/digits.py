@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.data.containers import Source
-from pipeline.data.options import DataSource
+from pipeline.data.source import Dataset, DataSource
 from pipeline.errors import ConfigError
 from pipeline.options import option
 
@@ -29,7 +28,7 @@ class Digits(DataSource):
         if len(set(self.labels)) < len(self.labels):
             raise ConfigError(f"data.labels: expected each label once; found {self.labels}.")
 
-    def read(self) -> Source:
+    def read(self) -> Dataset:
         from pipeline.data import readers
 
         return readers.digits(self)

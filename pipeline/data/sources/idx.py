@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.data.containers import Source
-from pipeline.data.options import DataSource
+from pipeline.data.source import Dataset, DataSource
 from pipeline.options import READ, option
 
 
@@ -22,7 +21,7 @@ class Idx(DataSource):
     test_labels: str = option("t10k-labels-idx1-ubyte", "file in `path`, with or without .gz; '' if there is none")
     classes: int = option(10, "number of classes; a label outside 0 to classes - 1 is refused", min=2)
 
-    def read(self) -> Source:
+    def read(self) -> Dataset:
         from pipeline.data import readers
 
         return readers.idx_files(self)

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.data.containers import Source
-from pipeline.data.options import DataSource
+from pipeline.data.source import Dataset, DataSource
 from pipeline.errors import ConfigError
 from pipeline.options import READ, option
 
@@ -27,7 +26,7 @@ class ImageFolder(DataSource):
         if (self.height is None) != (self.width is None):
             raise ConfigError("data.height and data.width: expected both or neither.")
 
-    def read(self) -> Source:
+    def read(self) -> Dataset:
         from pipeline.data import readers
 
         return readers.image_folder(self)

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.data.containers import Source
-from pipeline.data.options import DataSource
+from pipeline.data.source import Dataset, DataSource
 
 
 @dataclass
@@ -14,7 +13,7 @@ class JapaneseVowels(DataSource):
         make train experiment=japanese_vowels_gru
     """
 
-    def read(self) -> Source:
+    def read(self) -> Dataset:
         from pipeline.data import readers
 
         return readers.japanese_vowels()

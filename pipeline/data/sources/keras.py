@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.data.containers import Source
-from pipeline.data.options import DataSource
+from pipeline.data.source import Dataset, DataSource
 from pipeline.options import option
 
 NAMES = ("mnist", "fashion_mnist", "cifar10", "imdb")
@@ -21,7 +20,7 @@ class KerasDataset(DataSource):
     vocabulary: int = option(10_000, "imdb: number of words kept, the most frequent first", min=4)
     max_length: int = option(200, "imdb: number of words kept of a review, from its end", min=1)
 
-    def read(self) -> Source:
+    def read(self) -> Dataset:
         from pipeline.data import readers
 
         return readers.keras_dataset(self)

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.data.containers import Source
-from pipeline.data.options import DataSource
+from pipeline.data.source import Dataset, DataSource
 from pipeline.errors import ConfigError
 from pipeline.options import READ, option
 from pipeline.spec import CLASS, LABEL_KINDS
@@ -30,7 +29,7 @@ class Npz(DataSource):
         if len(set(names)) < len(names):
             raise ConfigError(f"data: an array is named more than once in {names}. An array has one role.")
 
-    def read(self) -> Source:
+    def read(self) -> Dataset:
         from pipeline.data import readers
 
         return readers.npz_file(self)

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.data.containers import Source
-from pipeline.data.options import DataSource
+from pipeline.data.source import Dataset, DataSource
 from pipeline.options import option
 
 
@@ -16,7 +15,7 @@ class Sinusoids(DataSource):
     points: int = option(20, "points of a task: the first are its support, the others its queries", min=2)
     seed: int = option(0, "decides every number", min=0)
 
-    def read(self) -> Source:
+    def read(self) -> Dataset:
         from pipeline.data import readers
 
         return readers.sine_waves(self)

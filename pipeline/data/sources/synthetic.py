@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.data.containers import Source
-from pipeline.data.options import DataSource
+from pipeline.data.source import Dataset, DataSource
 from pipeline.errors import ConfigError
 from pipeline.options import option
 
@@ -30,7 +29,7 @@ class Synthetic(DataSource):
         if self.lengths and not (len(self.lengths) == 2 and self.lengths[0] <= self.lengths[1]):
             raise ConfigError(f"data.lengths: expected [shortest, longest]; found {self.lengths}.")
 
-    def read(self) -> Source:
+    def read(self) -> Dataset:
         from pipeline.data import readers
 
         return readers.synthetic(self)

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.data.containers import Source
-from pipeline.data.options import DataSource
+from pipeline.data.source import Dataset, DataSource
 from pipeline.options import READ, option
 
 
@@ -21,7 +20,7 @@ class TFRecord(DataSource):
         10_000, "examples in the shuffle buffer; the order of the shards changes in every epoch too", min=1
     )
 
-    def read(self) -> Source:
+    def read(self) -> Dataset:
         from pipeline.data import shards
 
         return shards.read(self.path)

@@ -12,7 +12,7 @@ from keras import ops
 
 from pipeline.cli.main import main
 from pipeline.config import Config
-from pipeline.data.options import Split
+from pipeline.data.options import SplitOptions
 from pipeline.data.sources.digits import Digits
 from pipeline.layers.build import build
 from pipeline.models.gan import Gan
@@ -26,7 +26,7 @@ from pipeline.training.tape import Tape
 SMALL = Gan(latent=4, generator=[16], critic=[16])
 ADAM = {"class_name": "Adam", "config": {"learning_rate": 0.001, "epsilon": 1e-7}}
 CASE = {"model": SMALL, "epochs": 2}
-UNJUDGED = Digits(split=Split(validation=0))  # without a validation no classifier is trained to judge by
+UNJUDGED = Digits(split=SplitOptions(validation=0))  # without a validation no classifier is trained to judge by
 
 
 def pipeline(*words, **options):
@@ -115,7 +115,7 @@ def test_a_monitor_that_no_validation_logs_is_refused_with_those_it_does(tmp_pat
 
 def test_rows_that_stand_for_a_split_are_drawn_from_all_over_it(digits):
     order = np.argsort(digits.train.labels["digit"], kind="stable")
-    images = scoring.drawn(Config(data=Digits()), digits.spec, digits.train.take(order), 200)
+    images = scoring.drawn(Config(data=Digits()), digits.spec, digits.train.select(order), 200)
     classes = np.bincount([label for _, label in images.as_numpy_iterator()], minlength=10)
     assert classes.sum() == 200 and classes.min() > 5
 

@@ -245,8 +245,8 @@ def test_parity_and_ink_are_those_of_the_images():
 
 def test_more_labels_leave_every_row_in_its_split(digits):
     more = splits.load(ALL)
-    for name, part in digits.parts.items():
-        np.testing.assert_array_equal(more.parts[name].labels["digit"], part.labels["digit"])
+    for name, part in digits.splits.items():
+        np.testing.assert_array_equal(more.splits[name].labels["digit"], part.labels["digit"])
 
 
 @pytest.mark.parametrize("labels", [[], ["digit", "digit"], ["digits"]])

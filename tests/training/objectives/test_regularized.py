@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from pipeline.config import Config
 from pipeline.data import splits
-from pipeline.data.options import Split
+from pipeline.data.options import SplitOptions
 from pipeline.data.sources.digit_tasks import DigitTasks
 from pipeline.data.sources.digits import Digits
 from pipeline.errors import ConfigError
@@ -153,7 +153,7 @@ PENALTY = {"gradient_penalty": 0.01}
 FEW = DigitTasks(tasks=300, held_out=100)
 OTHERS = {
     "the GAN": (DECAY, {"objective": AdversarialOptions(critic_steps=2), "model": Gan(generator=[8], critic=[8]),
-                        "data": Digits(split=Split(validation=0))}),
+                        "data": Digits(split=SplitOptions(validation=0))}),
     "MAML": (DECAY | PENALTY, {"objective": MamlOptions(support=3, inner_steps=1), "data": FEW}),
 }  # fmt: skip
 

@@ -1,0 +1,90 @@
+"""Everything that the author of a data source imports.
+
+A data source is one file: pipeline/data/sources/NAME.py, or custom/data/NAME.py for your own; `data=NAME` selects it.
+The file holds one dataclass that derives from `DataSource`, with the options and the method `read`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pipeline.data.columns import class_indices, class_names, numbered_rows, to_feature_dtype
+from pipeline.data.containers import Dataset, Images, Sequences, Table
+from pipeline.data.description import describe
+from pipeline.data.options import SplitOptions
+from pipeline.errors import ConfigError, DataError
+from pipeline.lazy import np
+from pipeline.options import READ, Options, option, section
+from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, class_label, real_label, row_label
+
+__all__ = [
+    "CLASS",
+    "MULTI_LABEL",
+    "ONE_HOT",
+    "READ",
+    "REAL",
+    "ConfigError",
+    "DataError",
+    "DataSource",
+    "Dataset",
+    "Images",
+    "Sequences",
+    "Table",
+    "class_indices",
+    "class_label",
+    "class_names",
+    "describe",
+    "np",
+    "numbered_rows",
+    "option",
+    "real_label",
+    "row_label",
+    "to_feature_dtype",
+]
+
+
+@dataclass
+class DataSource(Options):
+    """Base class of the data sources. A subclass declares its options and implements `read`."""
+
+    key: ClassVar[str] = "data"
+
+    split: SplitOptions = section(SplitOptions, "how rows are divided into splits")
+    shuffle: bool = option(True, "use a new order in every epoch, a pure function of (seed, epoch)")
+    buckets: list[int] = option(
+        [],
+        "variable lengths: upper bounds of the length buckets in steps; a batch holds rows of one bucket; "
+        "[] makes four buckets of equal size",
+        min=1,
+    )
+
+    def check(self) -> None:
+        """Check rules between options. A subclass that adds rules calls super().check() first."""
+        if any(a >= b for a, b in zip(self.buckets, self.buckets[1:], strict=False)):
+            raise ConfigError(f"data.buckets: expected increasing lengths; found {self.buckets}.")
+
+    def read(self) -> Dataset:
+        """Read the data set. Every subclass implements this method.
+
+        `describe(splits, labels=..., location=...)` makes the data set of one `Table` per split. If "train" is the only
+        split, the others are taken from it afterwards. Values are checked afterwards too.
+
+        Returns:
+            The data set, with "train" and the other splits that the data itself has.
+
+        Raises:
+            DataError: Something cannot be read. The message names the file and the line or row. An OSError may be
+                raised too.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.read")
+
+    @property
+    def allows_missing_values(self) -> bool:
+        """Whether NaN in a feature means a missing value, which the model replaces."""
+        return False
+
+    @property
+    def columns_of_known_categories(self) -> list[str]:
+        """The features whose values must all occur in the training split."""
+        return []
