@@ -1,14 +1,20 @@
-"""Files that are there whole or not at all, and what is in them."""
+"""Write files atomically, flush them to disk, and compute their digests."""
 
 import hashlib
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 @contextmanager
-def whole_file(path: Path):
-    """A binary file to write into, put on disk and renamed to `path` at the end, removed if that is not reached."""
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """Open a binary file for writing that appears under `path` only when it is complete.
+
+    The content goes to a temporary file, which is flushed to disk and renamed at the end. If the block raises, the
+    temporary file is removed and `path` stays as it was.
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with draft.open("wb") as file:
@@ -16,13 +22,13 @@ def whole_file(path: Path):
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
-        sync(path.parent)  # the rename is on disk once the folder is
+        flush_to_disk(path.parent)  # the rename is on disk once the folder is
     finally:
         draft.unlink(missing_ok=True)
 
 
-def sync(path):
-    """Have the system put a file, or the entries of a folder, on disk."""
+def flush_to_disk(path: Path) -> None:
+    """Flush a file, or the entries of a folder, from the system's cache to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -30,7 +36,7 @@ def sync(path):
         os.close(descriptor)
 
 
-def sha256(path):
-    """sha256 of a file's content, in hexadecimal."""
+def sha256(path: str | Path) -> str:
+    """Return the sha256 of a file's content, in hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -13,7 +13,7 @@ from pipeline.commands import Invocation, evaluate
 from pipeline.config import Config
 from pipeline.errors import ConfigError, DataError, ExitStatus, RunError, nearest
 from pipeline.evaluation import change_points, drift, profile
-from pipeline.files import whole_file
+from pipeline.files import atomic_write
 from pipeline.registry import journal, queries, store
 from pipeline.reports import drift_page
 from pipeline.reports.text_tables import aligned, number
@@ -120,7 +120,7 @@ def of_data(config):
 def write(folder, title, results, pictures):
     """Write drift.html and drift.json. Returns the page's path."""
     drift_page.write(folder / "drift.html", title, results, pictures)
-    with whole_file(folder / "drift.json") as file:
+    with atomic_write(folder / "drift.json") as file:
         file.write(json.dumps([asdict(result) for result in results], indent=1).encode() + b"\n")
     return folder / "drift.html"
 

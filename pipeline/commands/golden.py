@@ -11,7 +11,7 @@ from pathlib import Path
 from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.errors import ConfigError, ExitStatus, RunError
-from pipeline.files import whole_file
+from pipeline.files import atomic_write
 from pipeline.runs import folder as run_folder
 from pipeline.runs import identity
 from pipeline.runtime import environment, hardware, subprocesses
@@ -206,7 +206,7 @@ def with_entry(kept, mark, entry, moved):
 
 def write(path, results):
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write(laid_out(results).encode() + b"\n")
 
 

@@ -10,7 +10,7 @@ from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.errors import ConfigError, EnvironmentMismatch, ExitStatus, PipelineError, RunError, nearest
 from pipeline.evaluation import equivalence
-from pipeline.files import sha256, whole_file
+from pipeline.files import atomic_write, sha256
 from pipeline.reports import equivalence_page
 from pipeline.reports.text_tables import aligned, level
 from pipeline.runs import folder as run_folder
@@ -199,7 +199,7 @@ def write(folder, config, command_line, paths, changes, comparisons):
         "settings": asdict(config.qualify),
         "comparisons": list(map(asdict, comparisons)),
     }  # fmt: skip
-    with whole_file(folder / "result.json") as file:
+    with atomic_write(folder / "result.json") as file:
         file.write(json.dumps(found, indent=1).encode() + b"\n")
     equivalence_page.write(folder / "report.html", found, comparisons)
     return folder / "report.html"

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.errors import ExitStatus, RegistryError
-from pipeline.files import whole_file
+from pipeline.files import atomic_write
 from pipeline.registry import store, tables, verification
 from pipeline.runs import ingest
 
@@ -71,9 +71,9 @@ def export(engine, folder):
     with store.reading(engine) as connection:
         for table in tables.metadata.sorted_tables:
             query = sa.select(table).order_by(*table.primary_key.columns)
-            with whole_file(folder / f"{table.name}.csv") as file:
+            with atomic_write(folder / f"{table.name}.csv") as file:
                 write_csv(file, table, connection.execution_options(yield_per=FETCH).execute(query))
-            with whole_file(folder / f"{table.name}.json") as file:
+            with atomic_write(folder / f"{table.name}.json") as file:
                 write_json(file, connection.execution_options(yield_per=FETCH).execute(query).mappings())
     print(f"{folder}: {len(tables.metadata.sorted_tables)} tables as CSV and JSON")
     return ExitStatus.DONE

@@ -20,7 +20,7 @@ from pipeline.config import Config
 from pipeline.data import input_pipeline
 from pipeline.errors import ExitStatus, Interrupted, RunError
 from pipeline.evaluation import profile
-from pipeline.files import whole_file
+from pipeline.files import atomic_write
 from pipeline.preflight import inspection
 from pipeline.preflight.assembly import assemble
 from pipeline.preflight.findings import as_json
@@ -133,7 +133,7 @@ def start(folder, config, config_yaml, made_of, data, model):
         ("spec.json", json.dumps(asdict(data.spec), indent=1) + "\n"),
         ("profile.json", json.dumps(profile.as_json(scoring.data_profile(data.spec, data.train))) + "\n"),
     ):
-        with whole_file(folder / name) as file:
+        with atomic_write(folder / name) as file:
             file.write(text.encode())
     run_folder.write(folder, "environment.json", made_of)
     run_folder.write(
@@ -266,7 +266,7 @@ def save(model, path):
     content = draft.read_bytes()
     draft.unlink()
     for target, bytes_ in ((path, content), (path.with_name("model.keras.sha256"), sha256_line(content, path.name))):
-        with whole_file(target) as file:
+        with atomic_write(target) as file:
             file.write(bytes_)
 
 

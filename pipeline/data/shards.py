@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from pipeline.data.containers import Dataset, Images, Sequences, Shards
 from pipeline.errors import DataError
-from pipeline.files import sha256, sync
+from pipeline.files import flush_to_disk, sha256
 from pipeline.spec import PADDING, spec_from
 
 MANIFEST = "spec.json"
@@ -50,7 +50,7 @@ def write(spec, parts, folder, rows_per_shard, progress=lambda split, rows, tota
                 progress(split, rows.stop, len(part))
         manifest = {"format": FORMAT, "spec": asdict(spec), "parts": files}
         (draft / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-        sync(draft / MANIFEST)
+        flush_to_disk(draft / MANIFEST)
 
 
 @contextmanager
@@ -62,9 +62,9 @@ def new_folder(folder):
     draft.mkdir(parents=True)
     try:
         yield draft
-        sync(draft)
+        flush_to_disk(draft)
         draft.rename(folder)
-        sync(folder.parent)
+        flush_to_disk(folder.parent)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -77,7 +77,7 @@ def write_shard(spec, part, rows, path):
                 f"labels/{name}": numbers(spec.labels[name], values[row]) for name, values in part.labels.items()
             }
             writer.write(tf.train.Example(features=tf.train.Features(feature=fields)).SerializeToString())
-    sync(path)
+    flush_to_disk(path)
 
 
 def content(column, row):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.evaluation.metrics import checked_outputs
-from pipeline.files import whole_file
+from pipeline.files import atomic_write
 from pipeline.spec import CLASS, MULTI_LABEL, REAL
 
 CHUNK = 10_000  # rows turned into text at a time
@@ -30,7 +30,7 @@ def write(path: Path, labels, targets, outputs):
     prefixes = {name: f"{name}." if len(labels) > 1 else "" for name in labels}
     header = ["row"] + [prefixes[name] + column for name, label in labels.items() for column in column_names(label)]
     with (
-        whole_file(Path(path)) as file,
+        atomic_write(Path(path)) as file,
         # neither a name nor a time goes into the header, so that the bytes repeat
         gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed,
         io.TextIOWrapper(packed, encoding="utf-8", errors="backslashreplace", newline="") as text,

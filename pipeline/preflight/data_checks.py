@@ -16,7 +16,7 @@ from scipy import stats
 from pipeline.data import input_pipeline
 from pipeline.data.checks import blocks
 from pipeline.data.containers import Images, Sequences, Shards
-from pipeline.files import whole_file
+from pipeline.files import atomic_write
 from pipeline.preflight.findings import Finding
 from pipeline.preflight.setup import built_for
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL
@@ -49,7 +49,7 @@ def keep(setup, findings):
     path = _cache_path(setup)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as file:
+        with atomic_write(path) as file:
             file.write(json.dumps([vars(finding) for finding in findings]).encode())
     except OSError:
         pass  # a folder that cannot be written costs the next run a second look, no more

@@ -8,7 +8,7 @@ import jinja2
 
 from pipeline.evaluation import drift
 from pipeline.evaluation.profile import OTHER, is_numbers
-from pipeline.files import whole_file
+from pipeline.files import atomic_write
 from pipeline.reports.text_tables import number
 
 TEMPLATE = Path(__file__).with_name("drift_page.html.j2")
@@ -104,7 +104,7 @@ def write(path, title, results, pictures):
         width=WIDTH,
         height=HEIGHT,
     )
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write(text.encode("utf-8", "replace"))
 
 

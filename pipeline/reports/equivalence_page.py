@@ -7,7 +7,7 @@ from pathlib import Path
 import jinja2
 
 from pipeline.evaluation import equivalence
-from pipeline.files import whole_file
+from pipeline.files import atomic_write
 from pipeline.reports.text_tables import level, number
 
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
@@ -72,5 +72,5 @@ def write(path, found, comparisons):
         right=RIGHT,
         row=ROW,
     )
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write(text.encode("utf-8", "replace"))

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from pipeline.evaluation.metrics import LabelEvaluation, ScoresOnly
-from pipeline.files import whole_file
+from pipeline.files import atomic_write
 from pipeline.reports.figures import ImageGrid
 from pipeline.reports.text_tables import level, number
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, DataSpec
@@ -135,9 +135,9 @@ def write(folder: Path, report: Report) -> Path:
     folder = Path(folder)
     (folder / "plots").mkdir(parents=True, exist_ok=True)
     for plot in [*curves, *gradient_plots, *(plot for of_label in plots for plot in of_label)]:
-        with whole_file(folder / "plots" / plot.file) as file:
+        with atomic_write(folder / "plots" / plot.file) as file:
             file.write(plot.png)
-    with whole_file(folder / "report.html") as file:
+    with atomic_write(folder / "report.html") as file:
         file.write(page.encode("utf-8", errors="replace"))
     return folder / "report.html"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jinja2
 
-from pipeline.files import whole_file
+from pipeline.files import atomic_write
 
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
 SHOWN = ("name", "status", "started", "data", "model", "training", "seed", "epochs", "seconds", "parameters")
@@ -27,7 +27,7 @@ def write(path, runs, made):
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     text = environment.from_string(TEMPLATE.read_text()).render(made=made, count=len(runs), content=embedded(content))
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write(text.encode("utf-8", "replace"))
 
 

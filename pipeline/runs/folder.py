@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import RunError
-from pipeline.files import whole_file
+from pipeline.files import atomic_write
 from pipeline.runs import identity
 from pipeline.runtime import environment
 
@@ -145,7 +145,7 @@ def read(folder, name):
 
 def write(folder, name, content):
     """Write one JSON file of a run, whole or not at all."""
-    with whole_file(folder / name) as file:
+    with atomic_write(folder / name) as file:
         file.write(json.dumps(content, indent=2, default=str).encode() + b"\n")
 
 

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from pipeline.errors import ConfigError, Interrupted, RunError
-from pipeline.files import whole_file
+from pipeline.files import atomic_write
 from pipeline.training import checkpoints
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Journal(keras.callbacks.Callback):
             file.write(json.dumps(self.history[-1]).encode() + b"\n")
 
     def _write(self):
-        with whole_file(self.path) as file:
+        with atomic_write(self.path) as file:
             file.writelines(json.dumps(line).encode() + b"\n" for line in self.history)
 
 

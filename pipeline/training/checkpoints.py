@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from pipeline.errors import RunError
-from pipeline.files import whole_file
+from pipeline.files import atomic_write
 
 SUFFIX = ".ckpt"
 # what Keras's own savers leave out of these callbacks, and a resumed run would miss
@@ -106,7 +106,7 @@ def write(folder, state, keep):
     for abandoned in folder.glob(f".*{SUFFIX}.*.partial"):  # by a process that was killed while it wrote
         abandoned.unlink()
     body = _encode(state)
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write(hashlib.sha256(body).hexdigest().encode() + b"\n")
         file.write(body)
     so_far = [other for other in sorted(folder.glob(f"*{SUFFIX}")) if other <= path]

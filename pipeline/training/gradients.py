@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from pipeline.files import whole_file
+from pipeline.files import atomic_write
 from pipeline.training.histograms import HistogramFile
 
 logger = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ class Watch:
     def begin(self, step):
         """Go on after so many steps of the run: later lines are of a process that was killed, and come again."""
         kept = [line for line in read(self.path) if line["step"] <= step]
-        with whole_file(self.path) as file:
+        with atomic_write(self.path) as file:
             file.writelines(json.dumps(line).encode() + b"\n" for line in kept)
         self.is_whole = True
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline.files import whole_file
+from pipeline.files import atomic_write
 
 ROWS = 5
 LEAST_SIDE = 28  # pixels of one image; smaller ones are enlarged
@@ -23,7 +23,7 @@ class SampleGrid(keras.callbacks.Callback):
         if epoch and (epoch + 1) % self.every:
             return
         self.folder.mkdir(exist_ok=True)
-        with whole_file(self.folder / f"epoch-{epoch + 1:05d}.png") as file:
+        with atomic_write(self.folder / f"epoch-{epoch + 1:05d}.png") as file:
             file.write(as_png(self.model.samples(ROWS)))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.data import blocks, checks, input_pipeline, splits
 from pipeline.errors import ConfigError
 from pipeline.evaluation import generation, metrics, predictions, profile
-from pipeline.files import whole_file
+from pipeline.files import atomic_write
 from pipeline.layers.image_judge import frechet_distance
 from pipeline.objectives.adversarial import AdversarialOptions
 from pipeline.objectives.maml import MamlOptions
@@ -123,7 +123,7 @@ def judge_labels(config, spec, model, part, path):
         name: profile.predictions_as_json(profile.predictions(label, part.labels[name], judged[name]))
         for name, label in spec.labels.items()
     }
-    with whole_file(path.with_name(PREDICTION_PROFILE)) as file:
+    with atomic_write(path.with_name(PREDICTION_PROFILE)) as file:
         file.write(json.dumps(found).encode() + b"\n")
     return [
         metrics.evaluate(name, label, part.labels[name], judged[name], per_row[name], config.evaluation, config.seed)

@@ -128,7 +128,7 @@ def test_predictions_that_are_not_finite_are_refused_and_leave_the_old_file(tmp_
 def test_a_write_that_breaks_off_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt), files.whole_file(path) as file:
+    with pytest.raises(KeyboardInterrupt), files.atomic_write(path) as file:
         file.write(b"half")
         raise KeyboardInterrupt
     assert [(entry.name, entry.read_bytes()) for entry in tmp_path.iterdir()] == [("file", b"old")]
