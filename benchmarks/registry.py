@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.measuring import summed_up
 from pipeline.config import Config
 from pipeline.registry import ingestion, journal, store
+from pipeline.registry.journal import Event
 from pipeline.registry.options import Registry
 from pipeline.reports import runs_page
 from pipeline.runs.options import Run
@@ -66,15 +67,15 @@ def metrics(epoch):
 def into_sqlite():
     """(epochs, rows) a second: a line of the journal, on disk, and a transaction for each epoch."""
     with tempfile.TemporaryDirectory() as root:
-        engine = store.connect(Registry(), root)
+        engine = store.create_engine(Registry(), root)
         store.require_revision(engine)
-        kept = journal.Journal(Path(root) / "journal")
-        kept.add(journal.BEGIN, **begin(Path(root)))
-        ingestion.ingest(engine, kept.path)
+        kept = journal.RunJournal(Path(root) / "journal")
+        kept.add(Event.BEGIN, **begin(Path(root)))
+        ingestion.ingest_journal(engine, kept.path)
         began = time.perf_counter()
         for epoch in range(1, EPOCHS + 1):
-            kept.add(journal.EPOCH, epoch=epoch, metrics=metrics(epoch))
-            ingestion.ingest(engine, kept.path)
+            kept.add(Event.EPOCH, epoch=epoch, metrics=metrics(epoch))
+            ingestion.ingest_journal(engine, kept.path)
         seconds = time.perf_counter() - began
         engine.dispose()
     return EPOCHS / seconds, EPOCHS * len(METRICS) / seconds
@@ -88,12 +89,12 @@ def beside_training(url):
         record = Recorder(
             Config(registry=Registry(url, patience=60 if url is None else 0.1), run=Run("run", root)), folder
         )
-        record(journal.BEGIN, **begin(folder))
+        record(Event.BEGIN, **begin(folder))
         time.sleep(2)  # the imports and the connection are the run's, not an epoch's
         waits, cpu = [], time.process_time()
         for epoch in range(1, EPOCHS + 1):
             began = time.perf_counter()
-            record(journal.EPOCH, epoch=epoch, metrics=metrics(epoch))
+            record(Event.EPOCH, epoch=epoch, metrics=metrics(epoch))
             waits.append(time.perf_counter() - began)
             time.sleep(PAUSE)
         share = (time.process_time() - cpu) / EPOCHS

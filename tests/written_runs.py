@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from pipeline.registry.journal import ARTIFACT, BEGIN, END, EPOCH, EVALUATION, NAME, Journal
+from pipeline.registry.journal import FILE_NAME, Event, RunJournal
 
 FINGERPRINT = "f" * 64
 PROJECT = Path(__file__).parents[1]
@@ -40,19 +40,19 @@ def write_run(root, name, epochs=3, accuracy=0.9, status="finished", **changes):
     """Write the journal of a run that has ended. Returns its path."""
     folder = Path(root) / name
     folder.mkdir(parents=True, exist_ok=True)
-    journal = Journal(folder / NAME)
-    journal.add(BEGIN, **beginning(folder, **changes))
+    journal = RunJournal(folder / FILE_NAME)
+    journal.add(Event.BEGIN, **beginning(folder, **changes))
     for epoch in range(1, epochs + 1):
-        journal.add(EPOCH, epoch=epoch, metrics={"loss": 1 / epoch, "accuracy": 1 - 1 / epoch})
+        journal.add(Event.EPOCH, epoch=epoch, metrics={"loss": 1 / epoch, "accuracy": 1 - 1 / epoch})
     judge(journal, accuracy)
-    journal.add(ARTIFACT, files=[{"path": "model.keras", "sha256": "a" * 64, "bytes": 7}])
-    journal.add(END, status=status, seconds=1.5, epochs=epochs, best_epoch=None, weights_digest="w" * 64)
+    journal.add(Event.ARTIFACT, files=[{"path": "model.keras", "sha256": "a" * 64, "bytes": 7}])
+    journal.add(Event.END, status=status, seconds=1.5, epochs=epochs, best_epoch=None, weights_digest="w" * 64)
     return journal.path
 
 
 def judge(journal, accuracy, split="test", **changes):
     journal.add(
-        EVALUATION,
+        Event.EVALUATION,
         **{"split": split, "fingerprint": FINGERPRINT, "data": "digits", "rows": 20, "confidence": 0.95},
         **{"metrics": {"digit": {"accuracy": score(accuracy, accuracy - 0.05, accuracy + 0.05)}}, **changes},
     )

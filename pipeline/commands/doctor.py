@@ -197,8 +197,8 @@ def database(config):
     if config.registry.url == "none":
         return Finding("database", OK, "none: runs keep their journals")
     try:
-        with store.answering(store.connect(config.registry, config.run.root)) as engine:
-            found, place = store.revision(engine), store.shown(engine)
+        with store.translate_errors(store.create_engine(config.registry, config.run.root)) as engine:
+            found, place = store.read_revision(engine), store.display_name(engine)
             if found is None and engine.dialect.name == "sqlite":
                 return Finding("database", OK, f"{place}: not there yet, the first run makes it")
             if found != tables.REVISION:

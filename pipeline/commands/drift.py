@@ -15,6 +15,7 @@ from pipeline.errors import ConfigError, DataError, ExitStatus, RunError, neares
 from pipeline.evaluation import change_points, drift, profile
 from pipeline.files import atomic_write
 from pipeline.registry import journal, queries, store
+from pipeline.registry.journal import Event
 from pipeline.reports import drift_page
 from pipeline.reports.text_tables import aligned, number
 from pipeline.runs import folder as run_folder
@@ -113,7 +114,7 @@ def of_data(config):
     title = f"{folder.name} and {len(part):,} rows of {config.data.choice}"
     page = write(target, title, results, pictures)
     with recorder.added(config, folder) as tell:
-        tell(journal.DRIFT, data=fingerprint, results=[asdict(result) for result in results])
+        tell(Event.DRIFT, data=fingerprint, results=[asdict(result) for result in results])
     return results, page
 
 
@@ -131,10 +132,10 @@ def write(folder, title, results, pictures):
 def over_runs(config):
     """(results, path of the page) of one score of successive runs on one choice of data."""
     data, wanted = config.data.choice, config.drift
-    with store.opened(config.registry, config.run.root) as engine:
+    with store.open_registry(config.registry, config.run.root) as engine:
         ingest.ingest_with_warnings(engine, config.run.root)
-        with store.reading(engine) as connection:
-            found = queries.series(connection, data, wanted.metric, wanted.label)
+        with store.connect_read_only(engine) as connection:
+            found = queries.read_score_series(connection, data, wanted.metric, wanted.label)
     found = [
         row
         for row in found
@@ -201,8 +202,8 @@ def together(found, place):
 def record(config, found, data, results):
     """Put the results into the journal of the series' newest run, where its folder is here."""
     folder = Path(config.run.root) / found[-1]["name"]
-    if not (folder / journal.NAME).exists():
+    if not (folder / journal.FILE_NAME).exists():
         logger.warning("registry: %s does not exist here: the results are printed, and not recorded", folder)
         return
     with recorder.added(config, folder) as tell:
-        tell(journal.DRIFT, data=data, results=[asdict(result) for result in results])
+        tell(Event.DRIFT, data=data, results=[asdict(result) for result in results])

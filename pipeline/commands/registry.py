@@ -25,7 +25,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     root = config.run.root
     if invocation.action == ("upgrade",):
         return upgrade(config.registry, root)
-    with store.opened(config.registry, root) as engine:
+    with store.open_registry(config.registry, root) as engine:
         match invocation.action:
             case ("ingest",):
                 return ingest_journals(engine, root)
@@ -37,26 +37,26 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
 
 
 def upgrade(config, root):
-    with store.answering(store.connect(config, root)) as engine:
-        before = store.revision(engine)
-        after = store.upgrade(engine)
+    with store.translate_errors(store.create_engine(config, root)) as engine:
+        before = store.read_revision(engine)
+        after = store.upgrade_schema(engine)
         came_from = "as before" if before == after else f"from {before}" if before else "made now"
-        print(f"{store.shown(engine)}: revision {after}, {came_from}")
+        print(f"{store.display_name(engine)}: revision {after}, {came_from}")
         store.require_revision(engine)
     return ExitStatus.DONE
 
 
 def ingest_journals(engine, root):
     lines, problems = ingest.ingest(engine, root)
-    print(f"{store.shown(engine)}: {lines:,} new lines from the journals under {root}/")
+    print(f"{store.display_name(engine)}: {lines:,} new lines from the journals under {root}/")
     if problems:
         raise RegistryError("\n".join(problems))
     return ExitStatus.DONE
 
 
 def verify(engine, root):
-    agreeing, differences = verification.verify(engine, root)
-    print(f"{store.shown(engine)}: {agreeing:,} runs agree with their journals under {root}/")
+    agreeing, differences = verification.verify_journals(engine, root)
+    print(f"{store.display_name(engine)}: {agreeing:,} runs agree with their journals under {root}/")
     alone = verification.count_without_journal(engine, root)
     if alone:
         print(f"{alone:,} more in the tables have no journal there to be held against")
@@ -68,7 +68,7 @@ def verify(engine, root):
 def export(engine, folder):
     """Write every table as TABLE.csv and TABLE.json."""
     folder.mkdir(exist_ok=True)
-    with store.reading(engine) as connection:
+    with store.connect_read_only(engine) as connection:
         for table in tables.metadata.sorted_tables:
             query = sa.select(table).order_by(*table.primary_key.columns)
             with atomic_write(folder / f"{table.name}.csv") as file:
@@ -106,8 +106,8 @@ class Encoded:
 
 def show(engine):
     """Say where the registry is, its revision, and how many rows each table holds."""
-    print(f"{store.shown(engine)}: revision {tables.REVISION}")
-    with store.reading(engine) as connection:
+    print(f"{store.display_name(engine)}: revision {tables.REVISION}")
+    with store.connect_read_only(engine) as connection:
         for table in tables.metadata.sorted_tables:
             print(f"  {table.name:<20}{connection.scalar(sa.select(sa.func.count()).select_from(table)):>12,}")
     return ExitStatus.DONE

@@ -47,7 +47,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
 
 
 def rows(config):
-    """Every run that the registry or a folder under run.root knows of, as queries.runs gives them.
+    """Every run that the registry or a folder under run.root knows of, as queries.list_runs gives them.
 
     A folder's run is told by the id in its journal: its path is another one once it was moved, or in a container.
     """
@@ -69,7 +69,7 @@ def rows(config):
 def run_id(folder):
     """The id of a folder's run; None where it has none, or may not be read."""
     try:
-        return journal.run_of(folder / journal.NAME)
+        return journal.read_run_id(folder / journal.FILE_NAME)
     except OSError:
         return None
 
@@ -78,13 +78,13 @@ def recorded(config):
     """The runs in the registry; none, with a warning, where it cannot be asked."""
     root = Path(config.run.root)
     missing = config.registry.url is None and not (root / "registry.db").exists()
-    if config.registry.url == "none" or (missing and not journal.under(root)):
+    if config.registry.url == "none" or (missing and not journal.find_journals(root)):
         return []  # a list of nothing makes no database
     try:
-        with store.opened(config.registry, config.run.root) as engine:
+        with store.open_registry(config.registry, config.run.root) as engine:
             ingest.ingest_with_warnings(engine, config.run.root)
-            with store.reading(engine) as connection:
-                return queries.runs(connection)
+            with store.connect_read_only(engine) as connection:
+                return queries.list_runs(connection)
     except RegistryError as error:
         logger.warning("registry: %s Only the runs under %s/ are listed.", error, config.run.root)
         return []
@@ -92,7 +92,7 @@ def recorded(config):
 
 def from_folder(folder):
     """The row of a run that the registry does not know; a damaged one is shown as such and hides no other."""
-    row = dict.fromkeys(column.key for column in queries.LISTED) | {"name": folder.name, "folder": str(folder)}
+    row = dict.fromkeys(column.key for column in queries.RUN_COLUMNS) | {"name": folder.name, "folder": str(folder)}
     try:
         result = run_folder.read(folder, "result.json")
         scores = {
@@ -160,10 +160,10 @@ WIDEST = 64  # characters of a value that the table shows
 
 def compare(config, first, second, as_json):
     """Print what differs between two runs, section by section."""
-    with store.opened(config.registry, config.run.root) as engine:
+    with store.open_registry(config.registry, config.run.root) as engine:
         ingest.ingest_with_warnings(engine, config.run.root)
-        with store.reading(engine) as connection:
-            one, other = queries.made_of(connection, first), queries.made_of(connection, second)
+        with store.connect_read_only(engine) as connection:
+            one, other = queries.read_provenance(connection, first), queries.read_provenance(connection, second)
     differing = {section: differences(one[section], other[section]) for section in one}
     if as_json:
         print(json.dumps({key: {name: list(pair) for name, pair in rows} for key, rows in differing.items()}))

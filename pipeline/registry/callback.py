@@ -2,7 +2,7 @@
 
 import keras
 
-from pipeline.registry import journal
+from pipeline.registry.journal import Event
 
 
 class EpochRecorder(keras.callbacks.Callback):
@@ -15,4 +15,4 @@ class EpochRecorder(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         metrics = {name: float(value) for name, value in (logs or {}).items()}
         metrics.setdefault("learning_rate", float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)))
-        self.record(journal.EPOCH, epoch=epoch + 1, metrics=metrics)
+        self.record(Event.EPOCH, epoch=epoch + 1, metrics=metrics)

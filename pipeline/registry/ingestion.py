@@ -13,7 +13,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from pipeline.errors import RegistryError
 from pipeline.registry import journal, tables
-from pipeline.registry.store import reading
+from pipeline.registry.journal import Event
+from pipeline.registry.store import connect_read_only
 from pipeline.registry.tables import split_number
 
 INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
@@ -26,17 +27,17 @@ TAKEN = (
 )
 
 
-def ingest(engine, path):
+def ingest_journal(engine, path):
     """Ingest what is new in a journal, in one transaction. Returns how many lines that was.
 
     Raises RegistryError where the journal is damaged, or is not the one of which a part was taken in before.
     """
     with engine.begin() as connection:
-        return ingest_content(connection, path, *journal.read(path))
+        return ingest_content(connection, path, *journal.read_journal(path))
 
 
 def ingest_content(connection, path, uuid, head, content):
-    """The part of `ingest` inside the transaction. uuid, head, content: what journal.read(path) gives."""
+    """The part of `ingest_journal` inside the transaction. uuid, head, content: from journal.read_journal(path)."""
     if uuid is None:
         return 0
     taken = connection.execute(TAKEN, {"run": uuid}).one_or_none()
@@ -46,13 +47,13 @@ def ingest_content(connection, path, uuid, head, content):
     digest = hashlib.sha256(content[: taken.journal_bytes])
     if digest.hexdigest() != taken.journal_sha256:
         # another process may have taken in what was written after this one had read: nothing is new then
-        if taken.journal_bytes > len(content) and journal.starts(path, taken.journal_bytes, taken.journal_sha256):
+        if taken.journal_bytes > len(content) and journal.has_prefix(path, taken.journal_bytes, taken.journal_sha256):
             return 0
         raise RegistryError(
             f"{path}: expected the journal whose first {taken.journal_bytes:,} bytes were taken in; found another. "
             "It was changed, or is a copy of a run that went on elsewhere."
         )
-    new = list(journal.lines(path, content, max(head, taken.journal_bytes)))
+    new = list(journal.parse_lines(path, content, max(head, taken.journal_bytes)))
     if new:
         try:
             apply(connection, taken.id, new)
@@ -67,24 +68,24 @@ def ingest_content(connection, path, uuid, head, content):
 
 def ingest_all(engine, root):
     """Ingest every journal under a root that has grown. Returns (lines ingested, problems as text)."""
-    with reading(engine) as connection:
+    with connect_read_only(engine) as connection:
         known = dict(connection.execute(sa.select(tables.run.c.uuid, tables.run.c.journal_bytes)).all())
     count, problems = 0, []
-    for path in journal.under(root):
+    for path in journal.find_journals(root):
         try:
-            if known.get(journal.run_of(path)) == path.stat().st_size:
+            if known.get(journal.read_run_id(path)) == path.stat().st_size:
                 continue
-            count += ingest(engine, path)
+            count += ingest_journal(engine, path)
         except (RegistryError, OSError) as error:
             problems.append(str(error))
     return count, problems
 
 
-def running(engine, root):
+def find_open_journals(engine, root):
     """The journals under a root of the runs that the tables call running."""
-    with reading(engine) as connection:
+    with connect_read_only(engine) as connection:
         known = set(connection.scalars(sa.select(tables.run.c.uuid).where(tables.run.c.status == "running")))
-    return [path for path in journal.under(root) if journal.run_of(path) in known] if known else []
+    return [path for path in journal.find_journals(root) if journal.read_run_id(path) in known] if known else []
 
 
 def apply(connection, run_id, lines):
@@ -92,25 +93,25 @@ def apply(connection, run_id, lines):
     epochs = {}
     for place, line in lines:
         match line["event"]:
-            case journal.BEGIN:
+            case Event.BEGIN:
                 begin(connection, run_id, line)
-            case journal.EPOCH:
+            case Event.EPOCH:
                 for metric, value in line["metrics"].items():
                     epochs[line["epoch"], metric] = row = {"run_id": run_id, "epoch": line["epoch"], "metric": metric}
                     row["value"], row["not_finite"] = split_number(value)
-            case journal.EVALUATION:
+            case Event.EVALUATION:
                 put(connection, tables.evaluation, evaluation_rows(run_id, line))
-            case journal.ARTIFACT:
+            case Event.ARTIFACT:
                 rows = [{"run_id": run_id, **file} for file in line["files"]]
                 put(connection, tables.artifact, rows)
-            case journal.PREDICTIONS:
+            case Event.PREDICTIONS:
                 put(connection, tables.prediction_profile, profile_rows(run_id, line))
-            case journal.DRIFT:
+            case Event.DRIFT:
                 put(connection, tables.drift_result, drift_rows(run_id, place, line))
-            case journal.END:
+            case Event.END:
                 known = ("status", "seconds", "epochs", "best_epoch", "weights_digest")
                 change_run(connection, run_id, ended=line["at"], **{key: line[key] for key in known if key in line})
-        if line["event"] != journal.EPOCH:
+        if line["event"] != Event.EPOCH:
             row = {"run_id": run_id, "place": place, "at": line["at"], "kind": line["event"]}
             put(connection, tables.event, [row | {"message": line.get("message") or line.get("status")}])
     put(connection, tables.epoch_metric, list(epochs.values()))
@@ -151,14 +152,14 @@ def begin(connection, run_id, line):
         started=started or line["at"],
         ended=None,
         config=config,
-        config_digest=sha256(config),
+        config_digest=digest_of(config),
         **ids,
     )
 
 
 def once(connection, table, content, more=None):
     """The id of the row with this content, which is stored where it is not there yet."""
-    row = content | {"digest": sha256(next(iter(content.values())) if len(content) == 1 else canonical(content))}
+    row = content | {"digest": digest_of(next(iter(content.values())) if len(content) == 1 else canonical(content))}
     put(connection, table, [row | (more or {})], keep=True)
     return connection.scalar(sa.select(table.c.id).where(table.c.digest == row["digest"]))
 
@@ -225,5 +226,5 @@ def canonical(value):
     return None if value is None else json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def sha256(text):
+def digest_of(text):
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()

@@ -11,18 +11,27 @@ import math
 import os
 import uuid
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 
 from pipeline.errors import RegistryError
 
-NAME = "registry.jsonl"
-# what a line tells, in its "event"
-BEGIN, EPOCH, EVALUATION, ARTIFACT, PREDICTIONS, DRIFT, END = (
-    *("begin", "epoch", "evaluation", "artifact", "predictions", "drift", "end"),
-)
+FILE_NAME = "registry.jsonl"
 
 
-class Journal:
+class Event(StrEnum):
+    """The kinds of lines; the "event" of a line."""
+
+    BEGIN = "begin"
+    EPOCH = "epoch"
+    EVALUATION = "evaluation"
+    ARTIFACT = "artifact"
+    PREDICTIONS = "predictions"
+    DRIFT = "drift"
+    END = "end"
+
+
+class RunJournal:
     """The journal at one path, to be added to by any number of processes.
 
     What cannot be written, on a full disk, is kept and written with the next line.
@@ -36,7 +45,7 @@ class Journal:
         """Put a line at the end, where a kill of the process cannot reach it. Raises OSError where that cannot be done;
         the line is then tried again."""
         line = {"event": event, "at": datetime.now(UTC).isoformat(timespec="microseconds"), **content}
-        self.unwritten.append(as_json(line).encode() + b"\n")
+        self.unwritten.append(encode_line(line).encode() + b"\n")
         with self.path.open("a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             size = whole_size(file)
@@ -51,7 +60,7 @@ class Journal:
             os.fsync(file.fileno())
 
 
-def as_json(value):
+def encode_line(value):
     """JSON that every program reads: NaN and infinity, which JSON has no numbers for, are told as text."""
     try:
         return json.dumps(value, default=str, allow_nan=False)
@@ -83,7 +92,7 @@ def whole_size(file):
     return 0
 
 
-def read(path):
+def read_journal(path):
     """(id of the run, bytes of the first line, bytes of all whole lines) of a journal; (None, 0, b"") where no line is
     whole yet.
 
@@ -103,7 +112,7 @@ def read(path):
         raise RegistryError(f"{path}: expected the journal of a run; its first line names none.") from None
 
 
-def lines(path, content, start):
+def parse_lines(path, content, start):
     """Yield (offset, line as a dict) of the whole lines from byte `start` on. Raises RegistryError for what is none."""
     offset = start
     for line in content[start:].splitlines(keepends=True):
@@ -117,13 +126,13 @@ def lines(path, content, start):
         offset += len(line)
 
 
-def starts(path, size, sha256):
+def has_prefix(path, size, sha256):
     """Whether the first `size` bytes of a journal have this sha256."""
     with Path(path).open("rb") as file:
         return hashlib.sha256(file.read(size)).hexdigest() == sha256
 
 
-def run_of(path):
+def read_run_id(path):
     """The run's id in the first line of a journal; None where there is no such line."""
     with Path(path).open("rb") as file:
         try:
@@ -132,6 +141,6 @@ def run_of(path):
             return None
 
 
-def under(root):
+def find_journals(root):
     """The journals of all runs under a root, by name."""
-    return sorted(Path(root).glob(f"*/{NAME}"))
+    return sorted(Path(root).glob(f"*/{FILE_NAME}"))

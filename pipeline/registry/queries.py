@@ -8,12 +8,12 @@ import sqlalchemy as sa
 from pipeline.errors import RunError, nearest
 from pipeline.registry.tables import architecture, dataset, environment, evaluation, run
 
-MADE_OF = (
+RUN_WITH_PROVENANCE = (
     run.outerjoin(architecture, run.c.architecture_id == architecture.c.id)
     .outerjoin(environment, run.c.environment_id == environment.c.id)
     .outerjoin(dataset, run.c.dataset_id == dataset.c.id)
 )
-LISTED = (
+RUN_COLUMNS = (
     *(
         run.c[name]
         for name in ("id", "uuid", "name", "status", "started", "seconds", "data", "model", "training", "seed")
@@ -29,19 +29,24 @@ LISTED = (
 OWN = sa.and_(evaluation.c.split == "test", evaluation.c.fingerprint == dataset.c.fingerprint)
 
 
-def runs(connection):
-    """Every run, oldest first, as a dict of LISTED and "scores": label -> metric -> value."""
+def list_runs(connection):
+    """Every run, oldest first, as a dict of RUN_COLUMNS and "scores": label -> metric -> value."""
     scores = defaultdict(lambda: defaultdict(dict))
-    judged = MADE_OF.join(evaluation, sa.and_(evaluation.c.run_id == run.c.id, OWN))
+    judged = RUN_WITH_PROVENANCE.join(evaluation, sa.and_(evaluation.c.run_id == run.c.id, OWN))
     columns = evaluation.c.run_id, evaluation.c.label, evaluation.c.metric, evaluation.c.value
     for run_id, label, metric, value in connection.execute(sa.select(*columns).select_from(judged)):
         scores[run_id][label][metric] = value
     # without a name: the first line of its journal is there, what it is made of is not yet
-    query = sa.select(*LISTED).select_from(MADE_OF).where(run.c.name.is_not(None)).order_by(run.c.started, run.c.id)
+    query = (
+        sa.select(*RUN_COLUMNS)
+        .select_from(RUN_WITH_PROVENANCE)
+        .where(run.c.name.is_not(None))
+        .order_by(run.c.started, run.c.id)
+    )
     return [dict(row) | {"scores": scores.get(row["id"], {})} for row in connection.execute(query).mappings()]
 
 
-def made_of(connection, name):
+def read_provenance(connection, name):
     """All that the newest run of this name is made of and has come to, as flat dicts by section.
 
     Raises RunError where there is no such run.
@@ -51,7 +56,12 @@ def made_of(connection, name):
     columns += [environment.c[key] for key in ("lock_name", "lock_digest", "packages", "image_digest", "python")]
     columns += [environment.c[key] for key in ("platform", "hardware", "driver", "drifted")]
     columns += [dataset.c.rows, dataset.c.spec]
-    query = sa.select(*columns).select_from(MADE_OF).where(run.c.name == name).order_by(run.c.started.desc(), run.c.id)
+    query = (
+        sa.select(*columns)
+        .select_from(RUN_WITH_PROVENANCE)
+        .where(run.c.name == name)
+        .order_by(run.c.started.desc(), run.c.id)
+    )
     found = connection.execute(query).mappings().first()
     if found is None:
         known = connection.scalars(sa.select(run.c.name).where(run.c.name.is_not(None)).distinct()).all()
@@ -65,15 +75,20 @@ def made_of(connection, name):
     environ = ("lock_name", "lock_digest", "drifted", "image_digest", "python", "platform", "driver")
     return {
         "run": {key: found[key] for key in told},
-        "config": flat(found["config"]),
-        "environment": {key: found[key] for key in environ} | flat(found["hardware"]) | flat(found["packages"]),
-        "architecture": {"digest": found["architecture"], "parameters": found["parameters"]} | flat(found["layers"]),
-        "data": {"fingerprint": found["fingerprint"]} | flat(found["rows"], "rows") | flat(found["spec"]),
+        "config": flatten_json(found["config"]),
+        "environment": {key: found[key] for key in environ}
+        | flatten_json(found["hardware"])
+        | flatten_json(found["packages"]),
+        "architecture": {"digest": found["architecture"], "parameters": found["parameters"]}
+        | flatten_json(found["layers"]),
+        "data": {"fingerprint": found["fingerprint"]}
+        | flatten_json(found["rows"], "rows")
+        | flatten_json(found["spec"]),
         "metrics": scores,
     }
 
 
-def flat(text, prefix=""):
+def flatten_json(text, prefix=""):
     """JSON as a dict of paths: {"a": [{"b": 1}]} -> {"a[0].b": 1}."""
 
     def walk(value, path):
@@ -89,13 +104,13 @@ def flat(text, prefix=""):
     return dict(walk(json.loads(text), prefix)) if text else {}
 
 
-def series(connection, data, metric, label):
+def read_score_series(connection, data, metric, label):
     """The finished runs trained on a choice of data, oldest first, with one score of each on its test split.
 
-    label: "" where a run has a single one. Returns dicts of LISTED and "value", less the runs without a finite value.
+    label: "" where a run has a single one. Returns dicts of RUN_COLUMNS and "value", only runs with a finite value.
     """
-    judged = MADE_OF.join(evaluation, sa.and_(evaluation.c.run_id == run.c.id, OWN))
+    judged = RUN_WITH_PROVENANCE.join(evaluation, sa.and_(evaluation.c.run_id == run.c.id, OWN))
     chosen = [run.c.data == data, evaluation.c.metric == metric, evaluation.c.value.is_not(None)]
     chosen += [evaluation.c.label == label] if label else []
-    query = sa.select(*LISTED, evaluation.c.value, evaluation.c.label).select_from(judged).where(*chosen)
+    query = sa.select(*RUN_COLUMNS, evaluation.c.value, evaluation.c.label).select_from(judged).where(*chosen)
     return [dict(row) for row in connection.execute(query.order_by(run.c.started, run.c.id)).mappings()]

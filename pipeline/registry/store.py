@@ -19,7 +19,7 @@ ADVISORY_LOCK = tables.APPLICATION_ID  # of PostgreSQL, held while revisions are
 UPGRADE = "python -m pipeline registry upgrade, with the same registry=... and registry.url=..."
 
 
-def connect(config, root):
+def create_engine(config, root):
     """The Engine of a config.Registry; nothing is opened yet. root: run.root.
 
     Raises RegistryError where the URL or the password's file cannot be read.
@@ -43,26 +43,26 @@ def connect(config, root):
 
 
 @contextmanager
-def opened(config, root):
+def open_registry(config, root):
     """The Engine of a registry at this program's revision, for a command: what the database objects to is told.
 
     Raises RegistryError for that too, and where config.url is "none".
     """
     if config.url == "none":
         raise RegistryError("registry.url: expected a database; found none, with which runs keep their journals only.")
-    with answering(connect(config, root)) as engine:
+    with translate_errors(create_engine(config, root)) as engine:
         require_revision(engine)
         yield engine
 
 
 @contextmanager
-def answering(engine):
+def translate_errors(engine):
     """An Engine whose database's own errors become RegistryErrors; its connections are closed at the end."""
     try:
         yield engine
     except sa.exc.DBAPIError as error:
         reason = " ".join(str(error.orig).split())
-        raise RegistryError(f"{shown(engine)}: expected a database that answers; {reason}.") from None
+        raise RegistryError(f"{display_name(engine)}: expected a database that answers; {reason}.") from None
     except OSError as error:  # the lock beside a file that cannot be written
         raise RegistryError(f"{error.filename}: expected a place that can be written; {error.strerror}.") from None
     finally:
@@ -98,7 +98,7 @@ def of_file(path):
     return engine
 
 
-def reading(engine):
+def connect_read_only(engine):
     """A Connection for queries only, which holds up no writer."""
     return engine.execution_options(reading=True).connect()
 
@@ -108,12 +108,12 @@ def reading(engine):
 
 def require_revision(engine):
     """Hold the database to this program's revision; a fresh SQLite file is made. Raises RegistryError otherwise."""
-    found = revision(engine)
+    found = read_revision(engine)
     if found is None and engine.dialect.name == "sqlite":
-        found = upgrade(engine)
+        found = upgrade_schema(engine)
     if found == tables.REVISION:
         return
-    place = shown(engine)
+    place = display_name(engine)
     if found is None:
         raise RegistryError(f"{place}: expected the tables of the registry; found none. Make them: {UPGRADE}")
     if found > tables.REVISION:
@@ -126,23 +126,23 @@ def require_revision(engine):
     )
 
 
-def revision(engine):
+def read_revision(engine):
     """The revision a database is at; None where it is empty.
 
     Raises RegistryError where it is another program's. Nothing is written, not even to a file's header.
     """
     if engine.dialect.name == "sqlite":
-        return revision_of_file(engine.url.database)
+        return read_file_revision(engine.url.database)
     with engine.connect() as connection:
         names = set(sa.inspect(connection).get_table_names())
         if not names:
             return None
         if tables.VERSION_TABLE not in names:
-            raise foreign(shown(engine), names)
+            raise foreign(display_name(engine), names)
         return connection.scalar(sa.text(f"SELECT version_num FROM {tables.VERSION_TABLE}"))
 
 
-def revision_of_file(path):
+def read_file_revision(path):
     if not Path(path).exists() or Path(path).stat().st_size == 0:
         return None
     address = f"file:{quote(str(Path(path).absolute()))}?mode=ro"
@@ -171,7 +171,7 @@ def foreign(place, names):
     )
 
 
-def upgrade(engine, target="head"):
+def upgrade_schema(engine, target="head"):
     """Bring a database to a revision, one process at a time and in one transaction. Returns the revision.
 
     Raises RegistryError where the database is another program's.
@@ -183,7 +183,7 @@ def upgrade(engine, target="head"):
     settings.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     is_file = engine.dialect.name == "sqlite"
     with locked_file(engine.url.database) if is_file else nullcontext():
-        known = revision(engine)
+        known = read_revision(engine)
         if is_file:
             with closing(sqlite3.connect(engine.url.database, timeout=BUSY_SECONDS)) as connection:
                 connection.execute("PRAGMA journal_mode = WAL")  # stays with the file; not inside a transaction
@@ -195,7 +195,7 @@ def upgrade(engine, target="head"):
             if known is None or known < tables.REVISION:
                 settings.attributes["connection"] = connection
                 command.upgrade(settings, target)
-    return revision(engine)
+    return read_revision(engine)
 
 
 @contextmanager
@@ -207,6 +207,6 @@ def locked_file(path):
         yield
 
 
-def shown(engine):
+def display_name(engine):
     """The database as a message names it, without a password."""
     return engine.url.database if engine.dialect.name == "sqlite" else engine.url.render_as_string(hide_password=True)

@@ -5,14 +5,14 @@ import sqlalchemy as sa
 from pipeline.errors import RegistryError
 from pipeline.registry import journal, tables
 from pipeline.registry.ingestion import ingest_content
-from pipeline.registry.store import reading
+from pipeline.registry.store import connect_read_only
 
 SHARED = {"architecture_id": tables.architecture, "environment_id": tables.environment, "dataset_id": tables.dataset}
 OWN = (tables.epoch_metric, tables.evaluation, tables.artifact, tables.event, tables.prediction_profile)
 OWN = (*OWN, tables.drift_result)
 
 
-def snapshot(connection, uuid):
+def read_run(connection, uuid):
     """Everything that the tables say of one run, without the ids that another database would count otherwise.
 
     Returns table name -> rows in a fixed order; {} where the run is not there.
@@ -33,21 +33,21 @@ def snapshot(connection, uuid):
     return content
 
 
-def verify(engine, root):
+def verify_journals(engine, root):
     """Compare every journal under a root with the tables. Returns (runs that agree, differences as text).
 
     What a journal should have become is found out by ingesting it into an empty database.
     """
     agreeing, differences = 0, []
-    with in_memory().connect() as empty, reading(engine) as connection:
-        for path in journal.under(root):
+    with create_in_memory().connect() as empty, connect_read_only(engine) as connection:
+        for path in journal.find_journals(root):
             try:
-                uuid, head, content = journal.read(path)
+                uuid, head, content = journal.read_journal(path)
                 if uuid is None:
                     continue
-                found = snapshot(connection, uuid)
+                found = read_run(connection, uuid)
                 ingest_content(empty, path, uuid, head, content[: taken_bytes(connection, uuid) or None])
-                expected = snapshot(empty, uuid)
+                expected = read_run(empty, uuid)
             except RegistryError as error:
                 differences.append(str(error))
                 continue
@@ -66,8 +66,8 @@ def verify(engine, root):
 
 def count_without_journal(engine, root):
     """Runs in the tables whose journal is not under a root: another machine's, deleted since, or put in by hand."""
-    here = {journal.run_of(path) for path in journal.under(root)}
-    with reading(engine) as connection:
+    here = {journal.read_run_id(path) for path in journal.find_journals(root)}
+    with connect_read_only(engine) as connection:
         return sum(uuid not in here for uuid in connection.scalars(sa.select(tables.run.c.uuid)))
 
 
@@ -75,7 +75,7 @@ def taken_bytes(connection, uuid):
     return connection.scalar(sa.select(tables.run.c.journal_bytes).where(tables.run.c.uuid == uuid))
 
 
-def in_memory():
+def create_in_memory():
     """An Engine on an empty registry that lives as long as it."""
     engine = sa.create_engine("sqlite://")
     tables.metadata.create_all(engine)

@@ -14,7 +14,7 @@ BEFORE_SCORES = 5  # columns; the rest comes after the scores
 
 
 def write(path, runs, made):
-    """Write the page. runs: as queries.runs gives them. made: when, as text. The file is there whole or not at all."""
+    """Write the page. runs: rows of queries.list_runs. made: when, as text. The file is there whole or not at all."""
     metrics = sorted({(label, metric) for row in runs for label, scores in row["scores"].items() for metric in scores})
     known = {key: told_once([row[key] for row in runs]) for key in SHOWN}
     scores = {

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from pipeline.errors import RegistryError, RunError
 from pipeline.registry import ingestion, journal
+from pipeline.registry.journal import Event
 from pipeline.runs import folder as run_folder
 
 logger = logging.getLogger(__name__)
@@ -13,7 +14,7 @@ logger = logging.getLogger(__name__)
 def ingest(engine, root):
     """Ingest every journal under a root that has grown. Returns (lines ingested, problems as text)."""
     lines, problems = ingestion.ingest_all(engine, root)
-    return lines + sum(end(engine, path) for path in ingestion.running(engine, root)), problems
+    return lines + sum(end(engine, path) for path in ingestion.find_open_journals(engine, root)), problems
 
 
 def ingest_with_warnings(engine, root):
@@ -28,11 +29,11 @@ def end(engine, path):
     Returns how many lines that was.
     """
     try:
-        ingestion.ingest(engine, path)  # a journal that is refused is left as it is
+        ingestion.ingest_journal(engine, path)  # a journal that is refused is left as it is
         with run_folder.held(path.parent):  # no longer than it takes: the run may be about to go on
             last = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="microseconds")
             why = "its process ended without a word"
-            journal.Journal(path).add(journal.END, at=last, status=run_folder.INTERRUPTED, message=why)
+            journal.RunJournal(path).add(Event.END, at=last, status=run_folder.INTERRUPTED, message=why)
     except (RegistryError, RunError, OSError):
         return 0
-    return ingestion.ingest(engine, path)
+    return ingestion.ingest_journal(engine, path)

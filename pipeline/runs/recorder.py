@@ -8,7 +8,8 @@ from pipeline.errors import RunError
 from pipeline.files import sha256
 from pipeline.options import choices, flatten
 from pipeline.registry import journal
-from pipeline.registry.courier import Courier
+from pipeline.registry.background_ingestion import BackgroundIngestion
+from pipeline.registry.journal import Event
 from pipeline.runs import folder as run_folder
 from pipeline.runs.folder import PREDICTION_PROFILE
 from pipeline.runtime import environment
@@ -23,10 +24,10 @@ class Recorder:
     """Writes lines to a run's journal and has them carried into the registry. Nothing that fails here stops a run."""
 
     def __init__(self, config, folder):
-        self.journal = journal.Journal(folder / journal.NAME)
+        self.journal = journal.RunJournal(folder / journal.FILE_NAME)
         self.config = config.registry
         self.root = config.run.root
-        self.courier = None
+        self.ingestion = None
         self.warned = False
 
     def __call__(self, event, **content):
@@ -39,21 +40,21 @@ class Recorder:
                 )
             self.warned = True
             return
-        if self.courier is None and self.config.url != "none":
-            self.courier = Courier(self.config, self.root, self.journal)
-        if self.courier is not None:
-            self.courier.tell()
+        if self.ingestion is None and self.config.url != "none":
+            self.ingestion = BackgroundIngestion(self.config, self.root, self.journal)
+        if self.ingestion is not None:
+            self.ingestion.notify()
 
     def close(self):
-        if self.courier is not None:
-            self.courier.close()
+        if self.ingestion is not None:
+            self.ingestion.close()
 
 
 @contextmanager
 def recorded(config, folder):
     """A Recorder for one run: told of its beginning now, and at the end of what result.json says it came to."""
     record = Recorder(config, folder)
-    record(journal.BEGIN, **beginning(config, folder))
+    record(Event.BEGIN, **beginning(config, folder))
     try:
         yield record
     finally:
@@ -67,8 +68,8 @@ def added(config, folder):
     """A Recorder for what is found out about a run that has ended."""
     record = Recorder(config, folder)
     try:
-        if not (folder / journal.NAME).exists():  # trained before there was a registry: what it was made of comes first
-            record(journal.BEGIN, **beginning(config, folder))
+        if not (folder / journal.FILE_NAME).exists():  # trained before there was a registry
+            record(Event.BEGIN, **beginning(config, folder))
             record_end(record, config, folder)
         yield record
     finally:
@@ -84,13 +85,13 @@ def record_end(record, config, folder):
     ending = {key: result[key] for key in known if key in result}
     if ending["status"] == run_folder.RUNNING:  # ended by what is no error, such as a second Ctrl-C
         ending["status"] = run_folder.INTERRUPTED
-    record(journal.END, **ending, message=result.get("why"))
+    record(Event.END, **ending, message=result.get("why"))
 
 
 def record_result(record, config, folder, result, split):
     """Record the scores and files of a result.json that `train` or `evaluate` has written into `folder`."""
     record(
-        journal.EVALUATION,
+        Event.EVALUATION,
         split=split,
         fingerprint=result["fingerprint"],
         data=config.data.choice,
@@ -101,10 +102,10 @@ def record_result(record, config, folder, result, split):
     home = record.journal.path.parent
     if (folder / PREDICTION_PROFILE).exists():
         found = run_folder.read(folder, PREDICTION_PROFILE)
-        record(journal.PREDICTIONS, split=split, fingerprint=result["fingerprint"], profiles=found)
+        record(Event.PREDICTIONS, split=split, fingerprint=result["fingerprint"], profiles=found)
     names = [*FILES, *result.get("files", {}).values()] if folder == home else ["predictions.csv.gz", "report.html"]
     paths = [folder / name for name in dict.fromkeys(names) if (folder / name).exists()]
-    record(journal.ARTIFACT, files=[described(path, home) for path in paths])
+    record(Event.ARTIFACT, files=[described(path, home) for path in paths])
 
 
 def calibration_scores(result):

@@ -65,7 +65,7 @@ def test_noise_is_drift_and_status_4_kept_in_the_registry_and_shown_on_a_page(wo
     assert status == 4, said
     results = json.loads(said)
     assert {result["kind"] for result in results if result["verdict"] == "drift"} == {"input", "prediction"}
-    with store.reading(store.connect(Registry(), workplace / "runs")) as connection:
+    with store.connect_read_only(store.create_engine(Registry(), workplace / "runs")) as connection:
         query = sa.select(tables.drift_result.c.subject, tables.drift_result.c.method, tables.drift_result.c.verdict)
         kept = [tuple(row) for row in connection.execute(query.where(tables.drift_result.c.verdict == "drift"))]
     assert kept == [
@@ -127,13 +127,13 @@ def test_a_run_that_was_moved_is_judged_where_it_lies_now(workplace, tmp_path, m
 def test_evaluating_other_data_is_in_the_registry_too(workplace):
     words = [f"run.root={workplace}/runs", "run.name=good", "evaluation.split=all"]
     assert main(["evaluate", *words, *of_file(workplace, "noisy")]) == 0
-    engine = store.connect(Registry(), workplace / "runs")
-    with store.reading(engine) as connection:
+    engine = store.create_engine(Registry(), workplace / "runs")
+    with store.connect_read_only(engine) as connection:
         query = sa.select(tables.evaluation.c.data, tables.evaluation.c.split).distinct()
         assert set(map(tuple, connection.execute(query))) == {("digits", "test"), ("npz", "all")}
         profiles = sa.select(sa.func.count()).select_from(tables.prediction_profile)
         assert connection.scalar(profiles) == 3
-    assert verification.verify(engine, workplace / "runs") == (2, [])
+    assert verification.verify_journals(engine, workplace / "runs") == (2, [])
 
 
 # ---- series ---------------------------------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ def test_a_fall_with_a_new_lock_is_drift_and_names_it(tmp_path, capsys):
         assert "from run run-025 on; lock changed with run run-025" in result["detail"]
     page = (tmp_path / "drift.html").read_text()
     assert "lock changed with run run-025" in page and "<polyline" in page
-    with store.reading(store.connect(Registry(), tmp_path)) as connection:
+    with store.connect_read_only(store.create_engine(Registry(), tmp_path)) as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(tables.drift_result)) == 2
 
 

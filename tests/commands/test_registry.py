@@ -11,6 +11,7 @@ from written_runs import beginning, write_run
 
 from pipeline.cli.main import main
 from pipeline.registry import ingestion, journal, store, tables, verification
+from pipeline.registry.journal import Event
 from pipeline.registry.options import Registry
 from pipeline.runs import folder as run_folder
 
@@ -46,21 +47,21 @@ def test_verify_agrees_after_ingest_and_not_before(root, capsys):
 def test_the_next_ingest_ends_a_run_that_was_killed_and_none_that_is_at_work(root):
     for name in ("killed", "at-work"):
         (root / name).mkdir()
-        journal.Journal(root / name / journal.NAME).add(journal.BEGIN, **beginning(root / name))
+        journal.RunJournal(root / name / journal.FILE_NAME).add(Event.BEGIN, **beginning(root / name))
     with run_folder.held(root / "at-work"):
         assert main(["registry", "ingest", f"run.root={root}"]) == 0
-    engine = store.connect(Registry(), root)
-    with store.reading(engine) as connection:
+    engine = store.create_engine(Registry(), root)
+    with store.connect_read_only(engine) as connection:
         found = dict(connection.execute(sa.select(tables.run.c.name, tables.run.c.status)).all())
     assert found == {"a": "finished", "b": "finished", "killed": "interrupted", "at-work": "running"}
-    assert verification.verify(engine, root) == (4, [])
+    assert verification.verify_journals(engine, root) == (4, [])
 
 
 def test_a_journal_that_was_changed_is_not_ended(root):
     path = write_run(root, "changed", status="running")
-    engine = store.connect(Registry(), root)
+    engine = store.create_engine(Registry(), root)
     store.require_revision(engine)
-    ingestion.ingest(engine, path)
+    ingestion.ingest_journal(engine, path)
     path.write_bytes(before := path.read_bytes().replace(b"train", b"other"))
     main(["registry", "ingest", f"run.root={root}"])
     assert path.read_bytes() == before
@@ -68,7 +69,7 @@ def test_a_journal_that_was_changed_is_not_ended(root):
 
 
 def test_a_damaged_journal_is_named_and_keeps_no_other_out(root, capsys):
-    path = root / "a" / journal.NAME
+    path = root / "a" / journal.FILE_NAME
     path.write_bytes(path.read_bytes()[:-5] + b"\n")
     assert main(["registry", "ingest", f"run.root={root}"]) == 2
     said = capsys.readouterr()
@@ -76,7 +77,7 @@ def test_a_damaged_journal_is_named_and_keeps_no_other_out(root, capsys):
 
 
 def test_upgrade_says_what_it_found(tmp_path, capsys):
-    store.upgrade(store.connect(Registry(), tmp_path), "0001")
+    store.upgrade_schema(store.create_engine(Registry(), tmp_path), "0001")
     assert main(["registry", "ingest", f"run.root={tmp_path}"]) == 2
     assert "python -m pipeline registry upgrade" in capsys.readouterr().err
     assert main(["registry", "upgrade", f"run.root={tmp_path}"]) == 0
@@ -131,6 +132,6 @@ def trained(folder, name, *more):
 @pytest.mark.slow
 def test_the_registry_changes_no_bit_of_the_weights(tmp_path):
     assert trained(tmp_path, "with") == trained(tmp_path, "without", "registry.url=none")
-    engine = store.connect(Registry(), tmp_path / "runs")
+    engine = store.create_engine(Registry(), tmp_path / "runs")
     assert ingestion.ingest_all(engine, tmp_path / "runs")[0] > 0  # the other run's journal
-    assert verification.verify(engine, tmp_path / "runs") == (2, [])
+    assert verification.verify_journals(engine, tmp_path / "runs") == (2, [])

@@ -235,6 +235,6 @@ def test_a_page_of_10_000_runs_shows_the_newest_and_counts_all(tmp_path, tmp_pat
 def test_a_run_whose_process_is_gone_is_shown_as_interrupted(tmp_path, capsys):
     write_run(tmp_path, "gone", status="running")
     (tmp_path / "gone" / "result.json").write_text('{"status": "running"}')
-    store.upgrade(store.connect(Registry(), tmp_path))
+    store.upgrade_schema(store.create_engine(Registry(), tmp_path))
     assert main(["runs", f"run.root={tmp_path}"]) == 0
     assert "interrupted" in capsys.readouterr().out

@@ -59,7 +59,7 @@ class Server:
         """The URL of a new, empty database."""
         self.databases += 1
         name = f"registry_{self.databases}"
-        engine = store.connect(Registry(url=self.url("postgres")), "")
+        engine = store.create_engine(Registry(url=self.url("postgres")), "")
         with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
             connection.exec_driver_sql(f"CREATE DATABASE {name}")
         engine.dispose()
@@ -105,8 +105,8 @@ def registry(request, tmp_path):
 @pytest.fixture
 def engine(registry, tmp_path):
     """An Engine on an empty registry with its tables."""
-    engine = store.connect(registry, tmp_path)
-    store.upgrade(engine)
+    engine = store.create_engine(registry, tmp_path)
+    store.upgrade_schema(engine)
     yield engine
     engine.dispose()
 
@@ -114,7 +114,7 @@ def engine(registry, tmp_path):
 @pytest.fixture
 def sqlite(tmp_path):
     """An Engine on a SQLite registry under tmp_path/runs, where a run would have it."""
-    engine = store.connect(Registry(), tmp_path / "runs")
-    store.upgrade(engine)
+    engine = store.create_engine(Registry(), tmp_path / "runs")
+    store.upgrade_schema(engine)
     yield engine
     engine.dispose()

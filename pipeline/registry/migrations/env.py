@@ -1,4 +1,4 @@
-"""What Alembic runs: the revisions, in the transaction and under the lock that store.upgrade has opened."""
+"""What Alembic runs: the revisions, in the transaction and under the lock that store.upgrade_schema has opened."""
 
 from alembic import context
 

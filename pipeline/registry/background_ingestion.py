@@ -8,10 +8,10 @@ logger = logging.getLogger(__name__)
 RETRY_SECONDS = (1, 2, 5, 10, 30)  # between two attempts at a registry that is not there; the last one stays
 
 
-class Courier:
+class BackgroundIngestion:
     """A thread that takes a run's journal in whenever there is news, and at its start what other runs have left.
 
-    config: a config.Registry. root: run.root. journal: the run's journal.Journal, which this thread puts on disk too.
+    config: a Registry. root: run.root. journal: the run's RunJournal, which this thread puts on disk too.
     The registry may be slow, full or away: the run goes on, one line says so, and the journal is taken in by the next
     run or by `registry ingest`.
     """
@@ -26,7 +26,7 @@ class Courier:
         self.thread = threading.Thread(target=self._work, name="registry", daemon=True)
         self.thread.start()
 
-    def tell(self):
+    def notify(self):
         """There is a new line. Returns at once."""
         self.news.set()
 
@@ -67,7 +67,7 @@ class Courier:
         # SQLAlchemy takes a while to import, and not of every run's own time
         from pipeline.registry import ingestion, store
 
-        engine = store.connect(self.config, self.root)
+        engine = store.create_engine(self.config, self.root)
         store.require_revision(engine)
         _, problems = ingestion.ingest_all(engine, self.root)
         for problem in problems:
@@ -77,7 +77,7 @@ class Courier:
     def _carry(self, engine):
         from pipeline.registry import ingestion
 
-        ingestion.ingest(engine, self.journal.path)
+        ingestion.ingest_journal(engine, self.journal.path)
 
 
 def one_line(error):

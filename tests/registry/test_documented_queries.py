@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from written_runs import judge, write_run
 
 from pipeline.registry import ingestion, journal, store
+from pipeline.registry.journal import Event
 
 PAGE = Path(__file__).parents[2] / "docs" / "registry.md"
 QUESTIONS = re.findall(r"^\*\*(\d+)\. (.*?)\*\*\n\n```sql\n(.*?)```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
@@ -21,19 +22,19 @@ def answer(engine, tmp_path):
     write_run(tmp_path, "second", accuracy=0.9, lock=OLD, git_commit="a", drifted=3)
     third = write_run(tmp_path, "third", accuracy=0.7, lock=NEW, git_commit="b", units=20)
     write_run(tmp_path, "other", accuracy=0.6, lock=NEW, git_commit="b", data="vowels")
-    kept = journal.Journal(third)
-    kept.add(journal.EPOCH, epoch=4, metrics={"loss": float("nan"), "accuracy": 0.1})
+    kept = journal.RunJournal(third)
+    kept.add(Event.EPOCH, epoch=4, metrics={"loss": float("nan"), "accuracy": 0.1})
     judge(kept, 0.99, split="validation")
-    kept.add(journal.ARTIFACT, files=[{"path": "model.keras", "sha256": "b" * 64, "bytes": 7}])
+    kept.add(Event.ARTIFACT, files=[{"path": "model.keras", "sha256": "b" * 64, "bytes": 7}])
     found = {"effect": 0.5, "p_value": 0.001, "threshold": 0.1, "reference_rows": 100, "rows": 50, "detail": ""}
     found |= {"kind": "input", "method": "chi-square"}
     results = [found | {"subject": "x", "verdict": "drift"}, found | {"subject": "y", "verdict": "none"}]
-    kept.add(journal.DRIFT, data="f", results=results)
+    kept.add(Event.DRIFT, data="f", results=results)
     assert ingestion.ingest_all(engine, tmp_path)[1] == []
     texts = {int(number): text for number, _, text in QUESTIONS}
 
     def ask(number, **values):
-        with store.reading(engine) as connection:
+        with store.connect_read_only(engine) as connection:
             return [tuple(row) for row in connection.execute(sa.text(texts[number]), values)]
 
     return ask

@@ -31,26 +31,26 @@ def test_the_revisions_make_the_tables_that_the_program_uses(engine):
 
 
 def test_an_old_revision_is_told_with_the_command_and_brought_up_without_losing_rows(registry, tmp_path):
-    engine = store.connect(registry, tmp_path)
-    store.upgrade(engine, "0001")
+    engine = store.create_engine(registry, tmp_path)
+    store.upgrade_schema(engine, "0001")
     with pytest.raises(RegistryError, match=r"found 0001.*registry upgrade"):
         store.require_revision(engine)
-    ingestion.ingest(engine, write_run(tmp_path, "a"))
-    assert store.upgrade(engine) == tables.REVISION
+    ingestion.ingest_journal(engine, write_run(tmp_path, "a"))
+    assert store.upgrade_schema(engine) == tables.REVISION
     store.require_revision(engine)
-    assert verification.verify(engine, tmp_path) == (1, [])
+    assert verification.verify_journals(engine, tmp_path) == (1, [])
 
 
 def test_a_newer_revision_is_left_as_it_is(engine):
     with engine.begin() as connection:
         connection.execute(sa.text(f"UPDATE {tables.VERSION_TABLE} SET version_num = '9999'"))
-    assert store.upgrade(engine) == "9999"
+    assert store.upgrade_schema(engine) == "9999"
     with pytest.raises(RegistryError, match="of a newer version"):
         store.require_revision(engine)
 
 
 def test_a_server_without_tables_is_told_with_the_command(server):
-    engine = store.connect(Registry(url=server.new_database()), "")
+    engine = store.create_engine(Registry(url=server.new_database()), "")
     with pytest.raises(RegistryError, match=r"found none.*registry upgrade"):
         store.require_revision(engine)
     with engine.connect() as connection:
@@ -60,7 +60,7 @@ def test_a_server_without_tables_is_told_with_the_command(server):
 def test_upgrades_at_once_wait_for_each_other(registry, tmp_path):
     found = []
     threads = [
-        threading.Thread(target=lambda: found.append(store.upgrade(store.connect(registry, tmp_path))))
+        threading.Thread(target=lambda: found.append(store.upgrade_schema(store.create_engine(registry, tmp_path))))
         for _ in range(6)
     ]
     for thread in threads:
@@ -71,11 +71,11 @@ def test_upgrades_at_once_wait_for_each_other(registry, tmp_path):
 
 
 def test_an_upgrade_that_fails_leaves_nothing_behind(registry, tmp_path, monkeypatch):
-    engine = store.connect(registry, tmp_path)
+    engine = store.create_engine(registry, tmp_path)
     with pytest.raises(Exception, match="no-such-revision"):
-        store.upgrade(engine, "no-such-revision")
-    assert store.revision(engine) is None
-    assert store.upgrade(engine) == tables.REVISION
+        store.upgrade_schema(engine, "no-such-revision")
+    assert store.read_revision(engine) is None
+    assert store.upgrade_schema(engine) == tables.REVISION
 
 
 # ---- what is not ours -----------------------------------------------------------------------------------------------
@@ -91,8 +91,8 @@ def other_program(path):
 
 def test_another_programs_file_is_refused_untouched(tmp_path):
     before = other_program(tmp_path / "theirs.db")
-    engine = store.connect(Registry(url=f"sqlite:///{tmp_path}/theirs.db"), "")
-    for touch in (store.require_revision, store.upgrade):
+    engine = store.create_engine(Registry(url=f"sqlite:///{tmp_path}/theirs.db"), "")
+    for touch in (store.require_revision, store.upgrade_schema):
         with pytest.raises(RegistryError, match=r"another program's, with the tables alembic_version, run.*untouched"):
             touch(engine)
     engine.dispose()
@@ -102,17 +102,17 @@ def test_another_programs_file_is_refused_untouched(tmp_path):
 
 def test_a_file_that_is_no_database_is_refused_untouched(tmp_path):
     (tmp_path / "notes.txt").write_text("just some notes\n" * 100)
-    engine = store.connect(Registry(url=f"sqlite:///{tmp_path}/notes.txt"), "")
+    engine = store.create_engine(Registry(url=f"sqlite:///{tmp_path}/notes.txt"), "")
     with pytest.raises(RegistryError, match=r"expected a SQLite database.*untouched"):
         store.require_revision(engine)
     assert (tmp_path / "notes.txt").read_text() == "just some notes\n" * 100
 
 
 def test_another_programs_server_is_refused_untouched(server):
-    engine = store.connect(Registry(url=server.new_database()), "")
+    engine = store.create_engine(Registry(url=server.new_database()), "")
     with engine.begin() as connection:
         connection.exec_driver_sql("CREATE TABLE customer (id INTEGER)")
-    for touch in (store.require_revision, store.upgrade):
+    for touch in (store.require_revision, store.upgrade_schema):
         with pytest.raises(RegistryError, match="another program's, with the tables customer"):
             touch(engine)
     with engine.connect() as connection:
@@ -126,20 +126,23 @@ def test_a_password_comes_from_a_file(server, tmp_path, monkeypatch):
     password = server.password
     monkeypatch.delenv("PGPASSWORD")
     (tmp_path / "password").write_text(f"{password}\n")
-    engine = store.connect(Registry(url=server.url("postgres"), password_file=str(tmp_path / "password")), "")
+    engine = store.create_engine(Registry(url=server.url("postgres"), password_file=str(tmp_path / "password")), "")
     with engine.connect() as connection:
         assert connection.scalar(sa.text("SELECT 1")) == 1
-    assert password not in repr(engine) + store.shown(engine)
+    assert password not in repr(engine) + store.display_name(engine)
 
 
 def test_a_wrong_password_is_not_repeated(server, tmp_path):
     (tmp_path / "password").write_text("t0ps3cret\n")
     config = Registry(url=server.url("postgres"), password_file=str(tmp_path / "password"))
-    with pytest.raises(RegistryError, match="expected a database that answers") as told, store.opened(config, ""):
+    with (
+        pytest.raises(RegistryError, match="expected a database that answers") as told,
+        store.open_registry(config, ""),
+    ):
         pass
     assert "t0ps3cret" not in str(told.value)
 
 
 def test_a_password_file_that_is_not_there_is_told():
     with pytest.raises(RegistryError, match=r"registry\.password_file"):
-        store.connect(Registry(url="postgresql://a@b/c", password_file="/no/such/file"), "")
+        store.create_engine(Registry(url="postgresql://a@b/c", password_file="/no/such/file"), "")

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from written_runs import beginning, write_run
 
 from pipeline.config import Config
-from pipeline.registry import courier, ingestion, journal, store, tables, verification
+from pipeline.registry import background_ingestion, ingestion, journal, store, tables, verification
+from pipeline.registry.journal import Event
 from pipeline.registry.options import Registry
 from pipeline.runs.options import Run
 from pipeline.runs.recorder import Recorder
@@ -21,17 +22,17 @@ def recorder(registry, root, name="a", patience=60.0):
     folder.mkdir(parents=True, exist_ok=True)
     config = Config(registry=Registry(registry.url, registry.password_file, patience), run=Run(name, str(root)))
     record = Recorder(config, folder)
-    record(journal.BEGIN, **beginning(folder))
+    record(Event.BEGIN, **beginning(folder))
     return record
 
 
 def train(record, epochs):
     for epoch in epochs:
-        record(journal.EPOCH, epoch=epoch, metrics={"loss": 1.0})
+        record(Event.EPOCH, epoch=epoch, metrics={"loss": 1.0})
 
 
 def epochs_of(engine):
-    with store.reading(engine) as connection:
+    with store.connect_read_only(engine) as connection:
         return connection.scalar(sa.select(sa.func.count()).select_from(tables.epoch_metric))
 
 
@@ -40,7 +41,7 @@ def test_a_run_on_a_fresh_folder_makes_the_file_and_is_in_it(tmp_path, capsys):
     train(record, range(1, 6))
     record.close()
     assert capsys.readouterr().err == ""
-    assert epochs_of(store.connect(Registry(), tmp_path)) == 5
+    assert epochs_of(store.create_engine(Registry(), tmp_path)) == 5
 
 
 def test_a_server_that_is_down_costs_a_warning_and_the_next_run_brings_the_journal_in(tmp_path, capsys):
@@ -54,9 +55,9 @@ def test_a_server_that_is_down_costs_a_warning_and_the_next_run_brings_the_journ
     record = recorder(Registry(), tmp_path, "b")
     record.close()
     assert capsys.readouterr().err == ""
-    engine = store.connect(Registry(), tmp_path)
+    engine = store.create_engine(Registry(), tmp_path)
     assert epochs_of(engine) == 3
-    assert verification.verify(engine, tmp_path) == (2, [])
+    assert verification.verify_journals(engine, tmp_path) == (2, [])
 
 
 def test_a_server_that_never_answers_is_not_waited_for_longer_than_told(tmp_path, capsys):
@@ -65,15 +66,15 @@ def test_a_server_that_never_answers_is_not_waited_for_longer_than_told(tmp_path
         record = recorder(config, tmp_path, patience=0.2)
         train(record, range(1, 4))
         record.close()
-        assert record.courier.thread.is_alive()  # still asking, while the run has ended
+        assert record.ingestion.thread.is_alive()  # still asking, while the run has ended
     assert "not done within registry.patience=0.2 seconds" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_a_server_stopped_in_mid_run_and_started_again_loses_nothing(server, tmp_path, capsys):
     config = Registry(url=server.new_database())
-    engine = store.connect(config, tmp_path)
-    store.upgrade(engine)
+    engine = store.create_engine(config, tmp_path)
+    store.upgrade_schema(engine)
     engine.dispose()
     record = recorder(config, tmp_path)
     train(record, range(1, 11))
@@ -85,7 +86,7 @@ def test_a_server_stopped_in_mid_run_and_started_again_loses_nothing(server, tmp
     train(record, range(21, 31))
     record.close()
     assert epochs_of(engine) == 30
-    assert verification.verify(engine, tmp_path) == (1, [])
+    assert verification.verify_journals(engine, tmp_path) == (1, [])
     assert "left for the next run" not in capsys.readouterr().err
 
 
@@ -98,19 +99,19 @@ def test_a_locked_database_holds_up_no_epoch_and_gets_all_of_them_later(sqlite, 
         record.close()
         assert "left for the next run" in capsys.readouterr().err
         holder.execute("ROLLBACK")
-    record.courier.thread.join()  # it was only waiting for its turn
+    record.ingestion.thread.join()  # it was only waiting for its turn
     ingestion.ingest_all(sqlite, root)
     assert epochs_of(sqlite) == 5
 
 
 def test_an_old_revision_is_told_and_the_run_goes_on(tmp_path, capsys):
-    engine = store.connect(Registry(), tmp_path)
-    store.upgrade(engine, "0001")
+    engine = store.create_engine(Registry(), tmp_path)
+    store.upgrade_schema(engine, "0001")
     record = recorder(Registry(), tmp_path, patience=5)
     train(record, range(1, 4))
     record.close()
     assert "found 0001. Bring it up to date" in capsys.readouterr().err
-    store.upgrade(engine)
+    store.upgrade_schema(engine)
     ingestion.ingest_all(engine, tmp_path)
     assert epochs_of(engine) == 3
 
@@ -133,7 +134,7 @@ def test_without_a_registry_only_the_journal_is_kept(tmp_path):
     train(record, [1])
     record.close()
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
-    assert ingestion.ingest(verification.in_memory(), tmp_path / "a" / journal.NAME) == 2
+    assert ingestion.ingest_journal(verification.create_in_memory(), tmp_path / "a" / journal.FILE_NAME) == 2
 
 
 @pytest.fixture
@@ -159,9 +160,9 @@ def fill(place):
 
 def test_a_full_disk_under_the_database_costs_a_warning_and_the_lines_come_in_later(small_disk, tmp_path, capsys):
     config = Registry(f"sqlite:///{small_disk}/registry.db", patience=5)
-    engine = store.connect(config, tmp_path)
-    store.upgrade(engine)
-    ingestion.ingest(engine, write_run(tmp_path / "runs", "before"))
+    engine = store.create_engine(config, tmp_path)
+    store.upgrade_schema(engine)
+    ingestion.ingest_journal(engine, write_run(tmp_path / "runs", "before"))
     fill(small_disk)
     record = recorder(config, tmp_path / "runs", patience=5)
     train(record, range(1, 2_000))  # more than what SQLite has room for in pages that it holds already
@@ -169,7 +170,7 @@ def test_a_full_disk_under_the_database_costs_a_warning_and_the_lines_come_in_la
     assert "full" in capsys.readouterr().err
     (small_disk / "filling").unlink()
     ingestion.ingest_all(engine, tmp_path / "runs")
-    assert verification.verify(engine, tmp_path / "runs") == (2, [])
+    assert verification.verify_journals(engine, tmp_path / "runs") == (2, [])
     engine.dispose()
 
 
@@ -182,9 +183,9 @@ def test_a_full_disk_under_the_journal_costs_a_warning_and_the_lines_come_with_t
     (small_disk / "filling").unlink()
     train(record, [200])
     record.close()
-    assert epochs_of(store.connect(config, "")) == 200
+    assert epochs_of(store.create_engine(config, "")) == 200
 
 
 def test_a_database_error_is_reported_on_one_line():
     error = sa.exc.OperationalError("SELECT 1", {}, Exception("first\n\tsecond"))
-    assert courier.one_line(error) == "first second"
+    assert background_ingestion.one_line(error) == "first second"
