@@ -23,7 +23,6 @@ from pipeline.runtime import determinism
 from pipeline.runtime.signals import StopRequest
 from pipeline.training import building as objectives
 from pipeline.training import callbacks, checkpoints, gradients, tape_loop
-from pipeline.training.optimizer import build_optimizer
 from pipeline.training.steps import Steps
 
 STEPS_PER_EXECUTION = (1, 8, 32, 64)
@@ -59,7 +58,7 @@ class Problem:
         )
         total = config.training.epochs * batches.steps
         objective = objectives.build(config, self.data, model, total)
-        objective.compile(build_optimizer(config.optimizer, total), config.training)
+        objective.compile(config.optimizer.build(total), config.training)
         return objective, batches
 
     def pace(self, *overrides):

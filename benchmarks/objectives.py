@@ -10,7 +10,6 @@ from pipeline.cli import compose as composition
 from pipeline.data import input_pipeline
 from pipeline.training import adversarial
 from pipeline.training import building as objectives
-from pipeline.training.optimizer import build_optimizer
 
 TASKS = 2_500  # 100 steps an epoch
 
@@ -34,7 +33,7 @@ def gan_by_hand(config, data, iterators):
     """The networks are taken as they are built, so that only the step differs."""
     model = objectives.initial_model(config, data.spec, data.train)
     of_critic = adversarial.critic_optimizer(config.objective, config.optimizer)
-    moves = [build_optimizer(each, 1) for each in (config.optimizer, of_critic)]
+    moves = [each.build(1) for each in (config.optimizer, of_critic)]
     (images,), (classes,) = data.train.features.values(), data.train.labels.values()
     return plain_loop.gan(
         images,
@@ -62,5 +61,5 @@ def maml_by_hand(config, data):
         config.objective.inner_steps,
         config.training.batch_size,
         config.training.steps_per_execution,
-        build_optimizer(config.optimizer, steps),
+        config.optimizer.build(steps),
     )

@@ -12,7 +12,8 @@ from pipeline.preflight.options import Preflight
 from pipeline.registry.options import Registry
 from pipeline.runs.options import Golden, Run, RunsTable
 from pipeline.runtime.options import Environment, Hardware, Qualify
-from pipeline.training.options import Optimizer, Regularization, TrainingOptions
+from pipeline.training.optimizer import Optimizer
+from pipeline.training.options import Regularization, TrainingOptions
 
 
 @dataclass

@@ -37,10 +37,9 @@ class AdversarialOptions(ObjectiveOptions):
 
     def check_names(self) -> None:
         from pipeline.training import adversarial
-        from pipeline.training.optimizer import build_optimizer
 
         if self.critic_optimizer is not None:
-            build_optimizer(adversarial.critic_optimizer(self), 1, "objective.critic_optimizer")
+            adversarial.critic_optimizer(self).build(1, key="objective.critic_optimizer")
 
     def check_with(self, config: Config) -> None:
         super().check_with(config)

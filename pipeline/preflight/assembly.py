@@ -8,7 +8,6 @@ from pipeline.preflight import names
 from pipeline.runtime import determinism, devices
 from pipeline.training import building as objectives
 from pipeline.training.objective import Objective
-from pipeline.training.optimizer import build_optimizer
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +40,7 @@ def assemble(config):
     objective = objectives.build(config, data, model, total_steps)
     weights = objective.class_weights(data.train.labels)
     training_feed = input_pipeline.TrainingFeed(data.train, data.spec, config.data, batch_size, config.seed, weights)
-    objective.compile(build_optimizer(config.optimizer, total_steps), config.training)
+    objective.compile(config.optimizer.build(total_steps), config.training)
     return Parts(device, data, objective, training_feed)
 
 

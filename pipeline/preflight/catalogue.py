@@ -382,14 +382,15 @@ TRAINING = {
     ),
     "plateau-with-schedule": error(
         "ReduceLROnPlateau sets the learning rate, and a schedule does not let it: Keras raises when it first acts.",
-        "training.plateau.patience=null, or a number as optimizer.config.learning_rate.",
+        "training.plateau.patience=null, or optimizer.schedule.name=constant and optimizer.schedule.warmup_steps=0.",
     ),
     "schedule-shorter": warning(
         "The schedule has reached its end long before the run does; the rest trains at its last learning rate.",
-        "Leave decay_steps out, and it lasts the whole run.",
+        "optimizer.schedule.decay_steps=null: the schedule lasts the whole run.",
     ),
     "schedule-longer": warning(
-        "The run ends before the schedule has come down.", "Leave decay_steps out, and it lasts the whole run."
+        "The run ends before the schedule has come down.",
+        "optimizer.schedule.decay_steps=null: the schedule lasts the whole run.",
     ),
     "jit-left-out": error(
         "Keras compiles no step with XLA under op determinism, or with a layer that XLA does not support, and says "
@@ -407,7 +408,7 @@ TRAINING = {
     "learning-rate-zero": error("A learning rate of 0 moves nothing; a negative one climbs.", "Set a positive one."),
     "learning-rate-range": warning(
         "Few models learn with this optimizer at such a learning rate.",
-        "optimizer.config.learning_rate=..., within the range named.",
+        "optimizer.learning_rate=..., within the range named.",
     ),
     "batch-exceeds-data": warning(
         "The batch is larger than the training split: an epoch is a single step.", "Lower training.batch_size."
@@ -445,9 +446,7 @@ TRIAL = {
         "Many saturating layers in a row (sigmoid, tanh) do that.",
         "Take relu or gelu, a normalisation between the layers, or residual connections.",
     ),
-    "update-not-finite": error(
-        "After one update a variable is no finite number.", "Lower optimizer.config.learning_rate."
-    ),
+    "update-not-finite": error("After one update a variable is no finite number.", "Lower optimizer.learning_rate."),
     "initial-loss": warning(
         "Before training, a classifier knows nothing and its loss should be near that of equal guessing (ln C for C "
         "classes). Another value tells of a confident start: unscaled inputs, large initial weights, or labels that "

@@ -94,7 +94,7 @@ def check(setup, trial):
             "update-not-finite",
             ", ".join(trial.broken[:3]),
             "holds NaN or infinity after one update.",
-            "Lower optimizer.config.learning_rate.",
+            "Lower optimizer.learning_rate.",
         )
 
 

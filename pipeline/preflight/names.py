@@ -5,7 +5,6 @@ import keras
 from pipeline import keras_objects
 from pipeline.errors import ConfigError, nearest
 from pipeline.preflight.catalogue import CATALOGUE
-from pipeline.training.optimizer import build_optimizer
 
 
 def check(config):
@@ -25,7 +24,7 @@ def check(config):
     for key in ("preprocessing", "layers"):
         for layer in getattr(config.model, key, []):
             keras_objects.layer(f"model.{key}", layer)
-    build_optimizer(config.optimizer, total_steps=1)
+    config.optimizer.build(total_steps=1)
     config.objective.check_names()
     config.objective.check_with(config)
     config.regularization.check_with(config)

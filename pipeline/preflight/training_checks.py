@@ -108,10 +108,10 @@ def _schedule(setup):
         schedule = optimizer._learning_rate
         moments = np.unique(np.linspace(0, max(total - 1, 0), PROBES).astype(int))
         rates = np.array([float(schedule(int(step))) for step in moments])
-        yield from _length(schedule, rates, moments, total)
+        yield from _length(setup.config.optimizer, schedule, rates, moments, total)
     else:
         rates = np.array([float(optimizer.learning_rate)])
-    key = "optimizer.config.learning_rate"
+    key = setup.config.optimizer.rate_key
     if not (rates.max() > 0 and rates.min() >= 0):  # NaN as well
         yield Finding("learning-rate-zero", key, f"from {rates.min():g} to {rates.max():g}.", f"{key}=0.001")
         return
@@ -122,12 +122,16 @@ def _schedule(setup):
         yield Finding("learning-rate-range", key, found, f"{key}={np.sqrt(low * high):.0e}")
 
 
-def _length(schedule, rates, moments, total):
-    """Whether a schedule that comes to an end does so when the run does, and one without an end moves at all."""
+def _length(optimizer, schedule, rates, moments, total):
+    """Whether a schedule that comes to an end does so when the run does, and one without an end moves at all.
+
+    optimizer: the Optimizer options.
+    """
+    decay = getattr(schedule, "after", schedule)  # without the warm-up before it
     far = 1e3 * total + 1e9
     last, later = float(schedule(far)), float(schedule(2.6 * far))  # not twice: restarts that double would look ended
-    has_end = last == later and not hasattr(schedule, "decay_rate")  # exponential decay comes near 0 and goes on
-    key, mend = "optimizer.config.learning_rate", _ending_with(schedule, total)
+    has_end = last == later and not hasattr(decay, "decay_rate")  # exponential decay comes near 0 and goes on
+    key, mend = optimizer.rate_key, _ending_with(optimizer, schedule, total)
     if np.allclose(rates, rates[0], rtol=STILL, atol=0):
         if not np.isclose(last, rates[0], rtol=STILL, atol=0):
             found = f"the rate goes from {rates[0]:g} to {rates[-1]:g} in all of the run's {total:,} steps."
@@ -138,7 +142,7 @@ def _length(schedule, rates, moments, total):
     span = max(abs(rates.max() - last), abs(float(schedule(0)) - last))
     away = np.abs(rates - last) > 1e-3 * span
     end = int(moments[away].max()) + 1 if away.any() else 0
-    if end / total < (EARLY_STEP if hasattr(schedule, "boundaries") else EARLY):
+    if callable(decay) and end / total < (EARLY_STEP if hasattr(decay, "boundaries") else EARLY):
         found = f"the schedule has ended by step {end:,} of {total:,}, at {last:g}."
         yield Finding("schedule-shorter", key, found, mend)
     elif has_end and abs(rates[-1] - last) > 0.1 * span:
@@ -146,14 +150,20 @@ def _length(schedule, rates, moments, total):
         yield Finding("schedule-longer", key, found, mend)
 
 
-def _ending_with(schedule, total):
-    """What makes a schedule end when a run of so many steps does."""
+def _ending_with(optimizer, schedule, total):
+    """What makes a schedule end when a run of so many steps does. optimizer: the Optimizer options."""
+    key = f"{optimizer.rate_key}.config"
+    if not optimizer.schedule.is_constant:
+        key = optimizer.schedule.key
+        if optimizer.schedule.warmup_steps < total:
+            return f"{key}.decay_steps=null"
+        return f"{key}.warmup_steps={total // 10} {key}.decay_steps=null"
     if hasattr(schedule, "boundaries"):
-        return f"boundaries below {total:,} in optimizer.config.learning_rate.config"
+        return f"boundaries below {total:,} in {key}"
     warmup = getattr(schedule, "warmup_steps", 0) if getattr(schedule, "warmup_target", None) is not None else 0
     if warmup >= total:
-        return f"optimizer.config.learning_rate.config.warmup_steps={total // 10}, and no decay_steps"
-    return f"optimizer.config.learning_rate.config.decay_steps={total - warmup}"
+        return f"{key}.warmup_steps={total // 10}, and no decay_steps"
+    return f"{key}.decay_steps={total - warmup}"
 
 
 def _jit(setup):

@@ -12,7 +12,7 @@ from pipeline.layers.image_judge import ImageJudge, frechet_distance
 from pipeline.training import jit
 from pipeline.training.epoch_metrics import add_means
 from pipeline.training.objective import Objective, Update, with_batch_callbacks
-from pipeline.training.options import Optimizer
+from pipeline.training.optimizer import Optimizer
 from pipeline.training.sample_grid import SampleGrid
 
 JUDGE_BATCH, JUDGE_STEPS, JUDGE_SEED = 128, 1_000, 0

@@ -14,7 +14,6 @@ from pipeline.objectives.multi_task import MultiTaskOptions
 from pipeline.objectives.supervised import SupervisedOptions
 from pipeline.training import adversarial, maml, regularization
 from pipeline.training.multi_task import MultiTask
-from pipeline.training.optimizer import build_optimizer
 from pipeline.training.supervised import Supervised
 
 
@@ -41,9 +40,7 @@ def unregularized(config, data, model, total_steps):
     match config.objective:
         case AdversarialOptions():
             critic_moves = total_steps * config.objective.critic_steps  # for a schedule that is to last the whole run
-            critic_optimizer = build_optimizer(
-                adversarial.critic_optimizer(config.objective, config.optimizer), critic_moves
-            )
+            critic_optimizer = adversarial.critic_optimizer(config.objective, config.optimizer).build(critic_moves)
             judge = partial(adversarial.judge_of, config.data, spec, data.train)
             return adversarial.Adversarial(config.objective, spec, model, critic_optimizer, judge)
         case MamlOptions():

@@ -37,7 +37,7 @@ class Journal(keras.callbacks.Callback):
         if not math.isfinite(row["loss"]):
             raise ConfigError(
                 f"training: the loss became {row['loss']} in epoch {epoch + 1}. Expected a finite number. Lower "
-                "optimizer.config.learning_rate, or clip gradients: +optimizer.config.global_clipnorm=1.0."
+                "optimizer.learning_rate, or clip gradients: optimizer.clip_norm=1.0."
             )
 
     def on_train_end(self, logs=None):

@@ -1,10 +1,10 @@
-"""Options that both training engines have, the optimizer and the regularization."""
+"""Options that both training engines have, and the regularization."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.errors import ConfigError
 from pipeline.options import Options, option, section
@@ -166,27 +166,3 @@ class Regularization(Options):
                 "regularization.mixup: expected an objective that predicts labels, which are mixed like the rows; "
                 f"found objective={config.objective.choice}. Set regularization.mixup=0."
             )
-
-
-@dataclass
-class Optimizer(Options):
-    """Any Keras optimizer in Keras's serialization form, its constants written out.
-
-    Clipping (clipnorm, global_clipnorm), accumulation (gradient_accumulation_steps) and averaging (use_ema) are
-    arguments of Keras's optimizers.
-    """
-
-    key: ClassVar[str] = "optimizer"
-
-    class_name: str = option("Adam", "a class of keras.optimizers")
-    config: dict[str, Any] = option(
-        {},
-        "its arguments; learning_rate is a number, or class_name and config of a class of "
-        "keras.optimizers.schedules; decay_steps covers the whole run if it is not given",
-    )
-
-    @property
-    def depends_on_run_length(self) -> bool:
-        """Whether the learning-rate schedule takes its length from the run."""
-        rate = self.config.get("learning_rate")
-        return isinstance(rate, dict) and "decay_steps" not in rate.get("config", {})

@@ -94,6 +94,6 @@ def refuse_not_finite(names, finite, epoch, step):
     others = f" and {len(found) - 3} more" if len(found) > 3 else ""
     raise ConfigError(
         f"training: epoch {epoch + 1}, step {step + bad + 1}: expected finite numbers; found NaN or infinity in "
-        f"{', '.join(found[:3])}{others}. Lower optimizer.config.learning_rate, or clip gradients: "
-        "+optimizer.config.global_clipnorm=1.0."
+        f"{', '.join(found[:3])}{others}. Lower optimizer.learning_rate, or clip gradients: "
+        "optimizer.clip_norm=1.0."
     )

@@ -20,8 +20,7 @@ from pipeline.preflight.setup import Setup
 from pipeline.runs.options import Run
 from pipeline.spec import CLASS, DataSpec, Feature, class_label, real_label, row_label
 from pipeline.training.fit import Fit
-from pipeline.training.optimizer import build_optimizer
-from pipeline.training.options import Optimizer
+from pipeline.training.optimizer import Optimizer
 from pipeline.training.supervised import Supervised, class_weights
 
 ROWS, WIDTH = 60, 4
@@ -128,7 +127,7 @@ def prepared(root):
         config = Config(
             data=Digits(),
             model=Mlp(),
-            optimizer=Optimizer(optimizer[0], dict(optimizer[1])),
+            optimizer=optimizer if isinstance(optimizer, Optimizer) else Optimizer(optimizer[0], dict(optimizer[1])),
             objective=SupervisedOptions(loss, None if metrics is None else list(metrics), class_weight),
             training=engine(**{"epochs": 5, "batch_size": 16, "tensorboard": False, **training}),
             run=Run(root=str(root)),
@@ -141,7 +140,7 @@ def prepared(root):
         built = (objective or Supervised)(config.objective, spec, model)
         weights = None if class_weight is None else class_weights(config.objective, spec, data.train.labels)
         feed = TrainingFeed(data.train, spec, config.data, config.training.batch_size, 0, weights)
-        built.compile(build_optimizer(config.optimizer, config.training.epochs * feed.steps), config.training)
+        built.compile(config.optimizer.build(config.training.epochs * feed.steps), config.training)
         if change:
             change(model)
         return Setup(config, data, built, feed)

@@ -21,8 +21,8 @@ from pipeline.objectives.supervised import SupervisedOptions
 from pipeline.preflight import inspection, names
 from pipeline.preflight.options import Preflight
 from pipeline.training.fit import Fit
-from pipeline.training.optimizer import build_optimizer
-from pipeline.training.options import EarlyStopping, Optimizer, Plateau
+from pipeline.training.optimizer import Optimizer
+from pipeline.training.options import EarlyStopping, Plateau
 from pipeline.training.supervised import Supervised, class_weights
 
 ADAM = Optimizer("Adam", {"learning_rate": 0.01})
@@ -35,7 +35,7 @@ def checked(data, model=None, objective=None, optimizer=ADAM, **training):
     model = build(config.model, data.spec, lambda name: input_pipeline.feature_batches(data.train, data.spec, name))
     objective = Supervised(config.objective, data.spec, model)
     batches = input_pipeline.TrainingFeed(data.train, data.spec, config.data, config.training.batch_size, 0)
-    objective.compile(build_optimizer(optimizer, 10), config.training)
+    objective.compile(optimizer.build(10), config.training)
     inspection.check(config, data, objective, batches)
     return objective
 

@@ -11,7 +11,6 @@ from pipeline.data import input_pipeline, shards, splits
 from pipeline.preflight import inspection, names
 from pipeline.preflight.setup import Setup
 from pipeline.training import building as objectives
-from pipeline.training.optimizer import build_optimizer
 
 SMALL = ("training.epochs=4", "training.batch_size=16", "evaluation.resamples=100")
 SHAPES = "data=synthetic data.rows=200"
@@ -113,7 +112,7 @@ def inspected(config):
     batches = input_pipeline.TrainingFeed(
         data.train, data.spec, config.data, config.training.batch_size, config.seed, weights
     )
-    objective.compile(build_optimizer(config.optimizer, config.training.epochs * batches.steps), config.training)
+    objective.compile(config.optimizer.build(config.training.epochs * batches.steps), config.training)
     return inspection.inspect(Setup(config, data, objective, batches))
 
 

@@ -8,6 +8,7 @@ from keras import layers
 
 from pipeline.preflight.inspection import inspect
 from pipeline.spec import class_label
+from pipeline.training.optimizer import Optimizer, Schedule
 from pipeline.training.options import EarlyStopping, Plateau
 from pipeline.training.tape import Tape
 
@@ -34,6 +35,10 @@ def piecewise(*boundaries):
     return ("SGD", {"learning_rate": {"class_name": "PiecewiseConstantDecay", "config": config}})
 
 
+def typed(name, **options):
+    return Optimizer("SGD", learning_rate=0.1, schedule=Schedule(name, **options))
+
+
 # 50 training rows in batches of 16 are 4 steps an epoch, 20 in the 5 epochs
 WRONG = {
     "a misspelt monitor": ("monitor-unknown", {"early_stopping": EarlyStopping(2, "val_los")}),
@@ -51,6 +56,9 @@ WRONG = {
     "a warm-up beyond the run": ("schedule-longer", {"optimizer": cosine(100, warmup_target=0.2, warmup_steps=50)}),
     "a decay to nothing": ("schedule-shorter", {"optimizer": exponential(1, 0.3)}),
     "a decay that never comes": ("schedule-longer", {"optimizer": exponential(10**5, 0.9)}),
+    "a typed cosine of half the run": ("schedule-shorter", {"optimizer": typed("cosine", decay_steps=10)}),
+    "a typed cosine of ten runs": ("schedule-longer", {"optimizer": typed("cosine", decay_steps=200)}),
+    "a typed warm-up beyond the run": ("schedule-longer", {"optimizer": typed("constant", warmup_steps=100)}),
     "steps down at once": ("schedule-shorter", {"optimizer": piecewise(2, 4)}),
     "steps down beyond the run": ("schedule-longer", {"optimizer": piecewise(100, 200)}),
     "a rate that is no number": ("learning-rate-zero", {"optimizer": ("SGD", {"learning_rate": float("nan")})}),
@@ -85,6 +93,10 @@ RIGHT = {
     "a cosine over the run": {"optimizer": cosine(20)},
     "a cosine of its own length": {"optimizer": schedule("CosineDecay")},
     "warm-up and cosine": {"optimizer": cosine(15, warmup_target=0.2, warmup_steps=5)},
+    "a typed cosine": {"optimizer": typed("cosine")},
+    "a typed warm-up": {"optimizer": typed("constant", warmup_steps=4)},
+    "a typed warm-up and linear decay": {"optimizer": typed("linear", warmup_steps=4)},
+    "a typed warm-up and exponential decay": {"optimizer": typed("exponential", warmup_steps=4, final_share=0.5)},
     "exponential decay": {"optimizer": exponential(5, 0.9)},
     "two steps down": {"optimizer": piecewise(8, 19)},
     "steps down at half and three quarters": {"optimizer": piecewise(10, 15)},

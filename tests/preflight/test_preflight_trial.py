@@ -21,8 +21,8 @@ from pipeline.preflight import catalogue, determinism_checks, inspection, memory
 from pipeline.preflight.setup import Setup
 from pipeline.training import checkpoints
 from pipeline.training.fit import Fit
-from pipeline.training.optimizer import build_optimizer
-from pipeline.training.options import EarlyStopping, Optimizer
+from pipeline.training.optimizer import Optimizer
+from pipeline.training.options import EarlyStopping
 from pipeline.training.supervised import Supervised
 from pipeline.training.tape import Tape
 
@@ -131,7 +131,7 @@ def trained(data, look, **model):
     batches = input_pipeline.TrainingFeed(data.train, data.spec, Digits(), 64, 0)
     training = Fit(epochs=2, tensorboard=False)
     optimizer = Optimizer("Adam", {"learning_rate": 0.001})
-    objective.compile(build_optimizer(optimizer, 2 * batches.steps), training)
+    objective.compile(optimizer.build(2 * batches.steps), training)
     if look:
         config = Config(data=Digits(), model=Mlp(), optimizer=optimizer, objective=SupervisedOptions(),
                           training=training)  # fmt: skip

@@ -33,7 +33,7 @@ SUPERVISED = {
     ],
     "cosine schedule": [*DIGITS, "optimizer=adam_cosine"],
     "early stopping": [
-        *(*DIGITS, "optimizer=sgd", "optimizer.config.learning_rate=0.3", "training.epochs=30"),
+        *(*DIGITS, "optimizer=sgd", "optimizer.learning_rate=0.3", "training.epochs=30"),
         *("training.early_stopping.patience=2", "training.plateau.patience=1"),
     ],
     "mixed precision": [*DIGITS, "training.precision=mixed_float16"],

@@ -23,7 +23,8 @@ from pipeline.runs import identity
 from pipeline.runs.options import Run
 from pipeline.runtime.options import Environment, Hardware
 from pipeline.training.fit import Fit
-from pipeline.training.options import Checkpoints, EarlyStopping, Optimizer
+from pipeline.training.optimizer import Optimizer
+from pipeline.training.options import Checkpoints, EarlyStopping
 from pipeline.training.tape import Tape
 
 COSINE = {"class_name": "CosineDecay", "config": {"initial_learning_rate": 0.01}}

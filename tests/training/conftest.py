@@ -16,8 +16,7 @@ from pipeline.objectives.supervised import SupervisedOptions
 from pipeline.runtime.signals import StopRequest
 from pipeline.training import building as objectives
 from pipeline.training import callbacks, checkpoints
-from pipeline.training.optimizer import build_optimizer
-from pipeline.training.options import Optimizer
+from pipeline.training.optimizer import Optimizer
 
 ADAM = Optimizer("Adam", {"learning_rate": 0.01, "epsilon": 1e-7})
 
@@ -64,7 +63,7 @@ def run(folder, config, stop_at=None, watchers=()):
     objective = objectives.build(config, data, model, total)
     weights = objective.class_weights(data.train.labels)
     training_feed = input_pipeline.TrainingFeed(data.train, data.spec, config.data, batch_size, config.seed, weights)
-    objective.compile(build_optimizer(config.optimizer, total), config.training)
+    objective.compile(config.optimizer.build(total), config.training)
 
     folder.mkdir(exist_ok=True)
     state, _ = checkpoints.newest(folder)

@@ -14,7 +14,8 @@ from pipeline.models.tabular import Tabular
 from pipeline.models.transformer import Transformer
 from pipeline.objectives.supervised import SupervisedOptions
 from pipeline.training.fit import Fit
-from pipeline.training.options import EarlyStopping, Optimizer, Plateau
+from pipeline.training.optimizer import Optimizer, Schedule
+from pipeline.training.options import EarlyStopping, Plateau
 from pipeline.training.tape import Tape
 
 PER_COLUMN = [{"class_name": "Normalization", "config": {"axis": -1}}]
@@ -22,6 +23,11 @@ CNN = Cnn(filters=[4], normalize=True, dropout=0.3, preprocessing=PER_COLUMN)
 GRU = Gru(units=[8], dropout=0.2, preprocessing=PER_COLUMN)
 COSINE = {"class_name": "CosineDecay", "config": {"initial_learning_rate": 0.01}}
 VOWELS = {"data": JapaneseVowels(), "batch_size": 64}
+
+
+WARM_COSINE = Optimizer(
+    "Adam", {"epsilon": 1e-7}, learning_rate=0.01, clip_norm=1.0, schedule=Schedule("cosine", warmup_steps=7)
+)
 
 
 def adam(**config):
@@ -39,14 +45,15 @@ EARLY = {
     "plateau": Plateau(patience=1, factor=0.5),
 }
 ALIKE = {
-    "dropout, a cosine schedule, several steps a call and a short last one": {
-        "optimizer": adam(learning_rate=COSINE), "steps_per_execution": 5,
+    "dropout, a warm-up and a cosine schedule, several steps a call and a short last one": {
+        "optimizer": WARM_COSINE, "steps_per_execution": 5,
     },
     "convolutions, batch normalisation and dropout": {"model": CNN, "epochs": 2},
     "recurrent layers with masks": {"model": GRU, "epochs": 2, **VOWELS},
     "mixed float16, its loss scaled": {"precision": "mixed_float16"},
 }  # fmt: skip
 ALIKE_SLOW = {
+    "a cosine schedule as Keras serializes it": {"optimizer": adam(learning_rate=COSINE), "steps_per_execution": 5},
     "averaged, accumulated and clipped": {"optimizer": adam(use_ema=True, gradient_accumulation_steps=2, clipnorm=0.1)},
     "early stopping and a plateau": EARLY,
     "dense layers": {"model": Mlp(hidden=[16])},

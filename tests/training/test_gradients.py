@@ -13,7 +13,7 @@ import tensorflow as tf
 from pipeline.errors import ConfigError, Interrupted
 from pipeline.models.mlp import Mlp
 from pipeline.training import gradients
-from pipeline.training.options import Optimizer
+from pipeline.training.optimizer import Optimizer
 from pipeline.training.tape import GradientLog, Tape
 
 PLAIN_SGD = Optimizer("SGD", {"learning_rate": 0.1, "momentum": 0.0})

@@ -13,7 +13,8 @@ from pipeline.models.layers import Layers
 from pipeline.models.mlp import Mlp
 from pipeline.training import checkpoints
 from pipeline.training.fit import Fit
-from pipeline.training.options import Checkpoints, EarlyStopping, Optimizer, Plateau
+from pipeline.training.optimizer import Optimizer
+from pipeline.training.options import Checkpoints, EarlyStopping, Plateau
 from pipeline.training.tape import Tape
 
 PER_COLUMN = [{"class_name": "Normalization", "config": {"axis": -1}}]

@@ -159,7 +159,7 @@ def change(path, **changes):
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_what_to_do(tmp_path, capsys):
-    assert train(tmp_path, "run.name=wild", "optimizer=sgd", "optimizer.config.learning_rate=1e30") == 2
+    assert train(tmp_path, "run.name=wild", "optimizer=sgd", "optimizer.learning_rate=1e30") == 2
     assert "the loss became nan in epoch 1" in capsys.readouterr().err
     result = json.loads((tmp_path / "wild" / "result.json").read_text())
     assert result["status"] == "failed" and "loss" in result["why"]

@@ -19,8 +19,7 @@ from pipeline.models.gan import Gan
 from pipeline.objectives.adversarial import AdversarialOptions
 from pipeline.training import building as objectives
 from pipeline.training import scoring
-from pipeline.training.optimizer import build_optimizer
-from pipeline.training.options import Optimizer
+from pipeline.training.optimizer import Optimizer
 from pipeline.training.tape import Tape
 
 SMALL = Gan(latent=4, generator=[16], critic=[16])
@@ -80,7 +79,7 @@ def test_the_critic_moves_as_often_as_asked_for_with_an_optimizer_of_its_own(dig
                       optimizer=Optimizer(**ADAM), training=Tape())  # fmt: skip
     model = build(config.model, digits.spec, lambda name: images_of(digits))
     objective = objectives.build(config, digits, model, total_steps=10)
-    objective.compile(build_optimizer(config.optimizer, 10), config.training)
+    objective.compile(config.optimizer.build(10), config.training)
     moves = [(update.name, update.optimizer) for update in objective.updates()]
     assert [name for name, _ in moves] == ["critic_1", "critic_2", "critic_3", "generator"]
     assert len({id(optimizer) for _, optimizer in moves[:3]}) == 1 and moves[0][1] is not moves[3][1]

@@ -17,8 +17,7 @@ from pipeline.models.tabular import Tabular
 from pipeline.objectives.multi_task import MultiTaskOptions
 from pipeline.objectives.supervised import SupervisedOptions
 from pipeline.training.multi_task import MultiTask
-from pipeline.training.optimizer import build_optimizer
-from pipeline.training.options import Optimizer
+from pipeline.training.optimizer import Optimizer
 from pipeline.training.tape import GradientLog, Tape
 
 LABELS = ["digit", "parity", "ink"]
@@ -40,7 +39,7 @@ def objective_of():
         model = model or Tabular(hidden=[8])
         built = build(model, data.spec, lambda name: input_pipeline.feature_batches(data.train, data.spec, name))
         made = MultiTask(objective, data.spec, built)
-        made.compile(build_optimizer(Optimizer("SGD", {"learning_rate": 0.1}), 1), training or Tape())
+        made.compile(Optimizer("SGD", {"learning_rate": 0.1}).build(1), training or Tape())
         return made, next(iter(input_pipeline.ordered_batches(data.train, data.spec, ALL, 50)))
 
     return make

@@ -1,0 +1,31 @@
+"""The warm-up of the learning rate, before a schedule or a constant rate."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
+    """Raise the learning rate linearly over the first steps (Goyal et al. 2017), then follow a schedule.
+
+    Step i of the warm-up, counted from 1, has the share i / steps of the rate that follows, so that no step has 0.
+    """
+
+    def __init__(self, after: float | keras.optimizers.schedules.LearningRateSchedule, steps: int) -> None:
+        """Put a warm-up before a learning rate.
+
+        Args:
+            after: The learning rate after the warm-up. A schedule's step 0 is the first one after it.
+            steps: The number of steps, at least 1.
+        """
+        self.after = after
+        self.steps = steps
+
+    def __call__(self, step: Any) -> Any:
+        step = ops.cast(step, "float32")
+        rate = self.after(ops.maximum(step - self.steps, 0.0)) if callable(self.after) else self.after
+        return rate * ops.minimum((step + 1.0) / self.steps, 1.0)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"after": self.after, "steps": self.steps}
