@@ -1,22 +1,31 @@
-"""What a data set promises: the names, shapes, dtypes and label kinds that every example keeps to."""
+"""The spec of a data set: the names, shapes, dtypes and kinds of its features and labels.
 
+A run stores the spec, and the fingerprint of a data set covers it: renaming a field changes every fingerprint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 CLASS = "class"  # one integer, the index of a class
-ONE_HOT = "one_hot"  # a row of probabilities that sums to 1, one a class
-MULTI_LABEL = "multi_label"  # a row of zeros and ones, any number of classes at once
+ONE_HOT = "one_hot"  # one probability per class; they sum to 1
+MULTI_LABEL = "multi_label"  # one 0 or 1 per class; any number of classes at once
 REAL = "real"  # real numbers
-PADDING = 0  # what short rows of variable-length features are filled up with; a step of nothing else is masked
 LABEL_KINDS = (CLASS, ONE_HOT, MULTI_LABEL, REAL)
+PADDING = 0  # fills up short rows of variable-length features; a step of only padding is masked
+DTYPES = ("uint8", "int32", "float32", "string")  # of features
+LABEL_DTYPES = ("int64", "float32")
 
 
 @dataclass(frozen=True)
 class Feature:
     """One input of the model.
 
-    shape: of one example, without the batch axis; a leading None is a length that differs from row to row.
-    dtype: as stored, and as the saved model takes it: "uint8", "int32", "float32" or "string".
-    text: whether a string is free text, to be taken apart into words, rather than the name of a category.
+    shape: Of one example, without the batch axis. A leading None is a length that differs from row to row.
+    dtype: One of DTYPES, as stored and as the saved model takes it.
+    text: Whether a string is free text, to be split into words, rather than the name of a category.
     """
 
     shape: tuple[int | None, ...]
@@ -24,19 +33,21 @@ class Feature:
     text: bool = False
 
     @property
-    def variable_length(self):
+    def variable_length(self) -> bool:
+        """Whether rows differ in length."""
         return None in self.shape
 
 
 @dataclass(frozen=True)
 class Label:
-    """One thing to predict.
+    """One target.
 
-    kind: one of LABEL_KINDS.
-    classes: the names of the classes in index order; empty for real labels.
-    width: units an output needs: the number of classes, or of real numbers.
-    shape: of one example's label: () for an index or a single real number, (points,) where the example is a task of so
-    many points with an index or a number each, else (width,).
+    kind: One of LABEL_KINDS.
+    classes: The names of the classes in index order; empty for real labels.
+    width: The number of units of an output: of classes, or of real numbers.
+    shape: Of one example's label: () for a class index or a single real number; (points,) if the example is a task of
+    several points with one index or number each; otherwise (width,).
+    dtype: One of LABEL_DTYPES.
     """
 
     kind: str
@@ -48,9 +59,9 @@ class Label:
 
 @dataclass(frozen=True)
 class DataSpec:
-    """The promise of one data set, the same for all of its splits.
+    """Features and labels by name, the same for all splits of a data set.
 
-    lengths: shortest and longest row of variable-length data, in steps; None where every row is the same.
+    lengths: The shortest and longest row of variable-length data, in steps; None if all rows have the same shape.
     """
 
     features: dict[str, Feature]
@@ -58,23 +69,35 @@ class DataSpec:
     lengths: tuple[int, int] | None = None
 
 
-def class_label(classes, shape=()):
-    """The label of a set whose rows belong to one class each, or each of their points does: shape is then (points,)."""
-    return Label(CLASS, tuple(str(name) for name in classes), len(classes), tuple(shape), "int64")
+def class_label(classes: Iterable[object], shape: tuple[int, ...] = ()) -> Label:
+    """Return a label of one class index per row.
+
+    Args:
+        classes: The names of the classes in index order.
+        shape: (points,) if each row is a task with one class per point.
+    """
+    names = tuple(str(name) for name in classes)
+    return Label(CLASS, names, len(names), tuple(shape), "int64")
 
 
-def real_label(width=1):
-    """The label of a regression: a number a row, or `width` of them."""
+def real_label(width: int = 1) -> Label:
+    """Return the label of a regression: `width` real numbers per row."""
     return Label(REAL, (), width, () if width == 1 else (width,), "float32")
 
 
-def row_label(kind, classes):
-    """The label of a set whose rows hold a number a class: kind is ONE_HOT or MULTI_LABEL."""
-    return Label(kind, tuple(str(name) for name in classes), len(classes), (len(classes),), "float32")
+def row_label(kind: str, classes: Iterable[object]) -> Label:
+    """Return a label of one number per class in each row.
+
+    Args:
+        kind: ONE_HOT or MULTI_LABEL.
+        classes: The names of the classes in order.
+    """
+    names = tuple(str(name) for name in classes)
+    return Label(kind, names, len(names), (len(names),), "float32")
 
 
-def spec_from(fields):
-    """The DataSpec that asdict and JSON turned into dicts and lists."""
+def spec_from_dict(fields: dict[str, Any]) -> DataSpec:
+    """Return the spec that dataclasses.asdict turned into a dict, also after JSON turned its tuples into lists."""
     features = {
         name: Feature(**feature | {"shape": tuple(feature["shape"])}) for name, feature in fields["features"].items()
     }

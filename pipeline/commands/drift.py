@@ -21,7 +21,7 @@ from pipeline.reports.text_tables import aligned, number
 from pipeline.runs import folder as run_folder
 from pipeline.runs import ingest, recorder
 from pipeline.runtime import determinism, devices, environment
-from pipeline.spec import spec_from
+from pipeline.spec import spec_from_dict
 from pipeline.training import building as objectives
 from pipeline.training import scoring
 
@@ -72,7 +72,7 @@ def of_data(config):
     scoring.refuse_without_labels("drift", config)
     environment.require_lock(config.environment.allow_drift)
     folder = Path(config.run.root) / config.run.name
-    spec = spec_from(run_folder.read(folder, "spec.json"))
+    spec = spec_from_dict(run_folder.read(folder, "spec.json"))
     reference = profile.from_json(run_folder.read(folder, "profile.json"))
     said = run_folder.read(folder, scoring.PREDICTION_PROFILE)
     said = {name: profile.predictions_from_json(found) for name, found in said.items()}
@@ -95,7 +95,7 @@ def of_data(config):
     results = drift.judged([*groups, drift.compare_predictions(said, says, config.drift)], config.drift.rate)
     if config.drift.against:
         other = Path(config.run.root) / config.drift.against
-        if spec_from(run_folder.read(other, "spec.json")) != spec:
+        if spec_from_dict(run_folder.read(other, "spec.json")) != spec:
             raise DataError(f"{other}: expected a run on data of the same form as {folder}; found another.")
         stored = stored_config.read(other / "config.yaml")
         objectives.check_words(stored, spec, part)

@@ -17,7 +17,7 @@ from pipeline.reports.text_tables import table
 from pipeline.runs import folder as run_folder
 from pipeline.runs import identity, recorder
 from pipeline.runtime import determinism, devices, environment
-from pipeline.spec import spec_from
+from pipeline.spec import spec_from_dict
 from pipeline.training import scoring
 
 
@@ -30,7 +30,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     environment.require_lock(config.environment.allow_drift)
     folder = Path(config.run.root) / config.run.name
     result = run_folder.finished(folder)
-    spec = spec_from(run_folder.read(folder, "spec.json"))
+    spec = spec_from_dict(run_folder.read(folder, "spec.json"))
     record = devices.select(config.device, config.hardware)
     record |= determinism.prepare(config.determinism, config.seed, config.hardware.threads)
     model = load_model(folder / "model.keras")

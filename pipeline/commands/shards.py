@@ -4,7 +4,8 @@ import logging
 
 from pipeline.commands import Invocation
 from pipeline.config import Config
-from pipeline.data import shards, splits
+from pipeline.data import splits
+from pipeline.data.shards import write_shards
 from pipeline.errors import ConfigError, ExitStatus
 
 logger = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
             "data.missing_values=impute: shards hold whole rows only. Fill the gaps in, or train on the CSV."
         )
     data = splits.load(config.data)
-    shards.write(data.spec, data.splits, config.shards.path, config.shards.rows, show_progress)
+    write_shards(data.spec, data.splits, config.shards.path, rows_per_shard=config.shards.rows, progress=show_progress)
     print(f"shards   {config.shards.path}: " + ", ".join(f"{rows:,} {name}" for name, rows in data.rows.items()))
     print(f"next     make train data=tfrecord data.path={config.shards.path}")
     return ExitStatus.DONE

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from pipeline.data import shards
 from pipeline.data.containers import Images, Sequences, Shards, Split
+from pipeline.data.records import record_parser
 from pipeline.spec import DataSpec
 
 ROWS = 8_192  # in memory at a time
@@ -42,7 +42,7 @@ def _decoded(column: np.ndarray | Sequences | Images) -> np.ndarray | Sequences:
 
 
 def _shard_blocks(split: Shards, spec: DataSpec) -> Iterator[Block]:
-    records = tf.data.TFRecordDataset(list(split.files)).map(shards.parse(spec), tf.data.AUTOTUNE, deterministic=True)
+    records = tf.data.TFRecordDataset(list(split.files)).map(record_parser(spec), tf.data.AUTOTUNE, deterministic=True)
     for features, labels in records.ragged_batch(ROWS):
         yield (
             {name: _to_column(value) for name, value in features.items()},

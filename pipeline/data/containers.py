@@ -132,13 +132,14 @@ class Table:
 class Shards:
     """A split whose rows are streamed from TFRecord files, in the order of the files.
 
-    files: Paths. counts: The number of rows of each file.
+    files: Paths. counts: The number of rows of each file. digests: sha256 of each file.
     labels: By name, of all rows in order. They are small enough to keep in memory, and checked before training.
     lengths: (rows,) int64, the number of steps of each row; None if all rows have the same shape.
     """
 
     files: tuple[str, ...]
     counts: tuple[int, ...]
+    digests: tuple[str, ...]
     labels: dict[str, np.ndarray]
     lengths: np.ndarray | None
 
@@ -153,14 +154,15 @@ class Shards:
 
 
 Split = Table | Shards
+SPLIT_NAMES = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
 class Dataset:
     """A data set as its source gives it.
 
-    splits: Those of "train", "validation" and "test" that the source gives. "train" is always there; the others are
-    taken from it if they are missing.
+    splits: Those of SPLIT_NAMES that the source gives. "train" is always there; the others are taken from it if they
+    are missing.
     location: The file or folder, for error messages.
     """
 

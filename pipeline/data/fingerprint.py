@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.data.containers import Dataset, Images, Sequences, Shards
-from pipeline.data.shards import recorded_digests
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -27,7 +26,7 @@ def fingerprint(dataset: Dataset) -> str:
     for split_name, split in sorted(dataset.splits.items()):
         _add(digest, split_name, len(split))
         if isinstance(split, Shards):
-            for sha256 in recorded_digests(split):
+            for sha256 in split.digests:
                 _add(digest, sha256)
             continue
         for name, column in [*split.features.items(), *split.labels.items()]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from pipeline.data import shards
 from pipeline.data.containers import Images, Sequences, Shards, Split, Table
+from pipeline.data.records import record_parser
 from pipeline.data.source import DataSource
 from pipeline.spec import PADDING, DataSpec
 
@@ -95,7 +95,7 @@ def feature_batches(split, spec, name):
     Rows of different lengths come end to end as (1, steps, ...).
     """
     if isinstance(split, Shards):
-        values = tf.data.TFRecordDataset(list(split.files)).map(lambda record: shards.parse(spec)(record)[0][name])
+        values = tf.data.TFRecordDataset(list(split.files)).map(lambda record: record_parser(spec)(record)[0][name])
         return values.batch(1 if spec.features[name].variable_length else adapt_batch(spec.features[name].shape))
     match split.features[name]:
         case Sequences(values=steps):
@@ -151,7 +151,7 @@ def _index(split, spec, config, batch_size, boundaries, key):
 
 def _length_of(split, spec):
     if isinstance(split, Shards):
-        parse = shards.parse(spec)
+        parse = record_parser(spec)
         feature = next(name for name, feature in spec.features.items() if feature.variable_length)
         return lambda record: tf.shape(parse(record)[0][feature])[0]
     lengths = _on_host(split.lengths.astype(np.int32))
@@ -218,7 +218,7 @@ def _alone(named):
 def _fetch(split, spec, boundaries):
     """A function from a batch of the index to (features, labels), dicts of batched tensors."""
     if isinstance(split, Shards):
-        parse = shards.parse(spec)
+        parse = record_parser(spec)
         ragged = {name for name, feature in spec.features.items() if feature.variable_length}
 
         def from_records(records):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from pipeline.data.columns import class_indices, class_names, numbered_rows, to_feature_dtype
-from pipeline.data.containers import Dataset, Images, Sequences, Table
+from pipeline.data.containers import SPLIT_NAMES, Dataset, Images, Sequences, Table
 from pipeline.data.description import describe
 from pipeline.data.options import SplitOptions
 from pipeline.errors import ConfigError, DataError
@@ -24,6 +24,7 @@ __all__ = [
     "ONE_HOT",
     "READ",
     "REAL",
+    "SPLIT_NAMES",
     "ConfigError",
     "DataError",
     "DataSource",

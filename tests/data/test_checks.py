@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from pipeline.data import checks, shards, splits
+from pipeline.data import checks, splits
 from pipeline.data.containers import Sequences, Table
 from pipeline.data.description import describe_feature
+from pipeline.data.shards import write_shards
 from pipeline.data.sources.csv import Csv
 from pipeline.data.sources.digits import Digits
 from pipeline.data.sources.tfrecord import TFRecord
@@ -221,7 +222,12 @@ def test_a_column_without_any_value_in_training_is_refused(tmp_path):
 def test_a_label_outside_the_classes_is_refused_in_shards_naming_file_and_record(tmp_path):
     spec = DataSpec({"x": Feature((3,), "float32")}, {"y": class_label("ab")})
     y = np.array([0, 1, 0, 1, 0, 7])
-    shards.write(spec, {"train": Table({"x": np.ones((6, 3), np.float32)}, {"y": y}, where)}, tmp_path / "shards", 4)
+    write_shards(
+        spec,
+        {"train": Table({"x": np.ones((6, 3), np.float32)}, {"y": y}, where)},
+        tmp_path / "shards",
+        rows_per_shard=4,
+    )
     data = TFRecord(path=str(tmp_path / "shards"))
     source = splits.read(data)
     refused(source.spec, source.splits, "train-00001-of-00002.tfrecord, record 1", "7", data=data)

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data import shards, splits
+from pipeline.data import splits
 from pipeline.data.containers import Dataset, Sequences, Table
 from pipeline.data.description import describe_feature
 from pipeline.data.fingerprint import fingerprint
+from pipeline.data.shards import write_shards
 from pipeline.data.sources.idx import Idx
 from pipeline.data.sources.image_folder import ImageFolder
 from pipeline.data.sources.tfrecord import TFRecord
@@ -106,7 +107,7 @@ def test_image_files_count_by_their_bytes(tmp_path):
 def test_shards_count_by_their_content_wherever_they_lie(tmp_path):
     def written(name, x):
         given = source(x)
-        shards.write(given.spec, given.splits, tmp_path / name, 3)
+        write_shards(given.spec, given.splits, tmp_path / name, rows_per_shard=3)
         return fingerprint(splits.read(TFRecord(path=str(tmp_path / name))))
 
     first = written("one", X)

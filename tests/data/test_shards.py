@@ -7,8 +7,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pipeline.data import shards, splits
+from pipeline.data import splits
 from pipeline.data.containers import Sequences, Table
+from pipeline.data.records import record_parser
+from pipeline.data.shards import write_shards
 from pipeline.data.sources.image_folder import ImageFolder
 from pipeline.data.sources.japanese_vowels import JapaneseVowels
 from pipeline.data.sources.tfrecord import TFRecord
@@ -58,7 +60,7 @@ def vectors(tmp_path):
     """A folder of four shards of 3, 3, 3 and 1 rows of (4,) float32."""
     x = RANDOM.standard_normal((ROWS, 4), np.float32)
     spec = DataSpec({"x": Feature((4,), "float32")}, {"y": class_label("ab")})
-    shards.write(spec, {"train": table_of(x)}, tmp_path / "shards", 3)
+    write_shards(spec, {"train": table_of(x)}, tmp_path / "shards", rows_per_shard=3)
     return tmp_path / "shards"
 
 
@@ -74,13 +76,13 @@ def refused(folder, *words):
 
 
 def records(source, split):
-    parse = shards.parse(source.spec)
+    parse = record_parser(source.spec)
     return list(tf.data.TFRecordDataset(list(source.splits[split].files)).map(parse).as_numpy_iterator())
 
 
 def test_every_dtype_and_label_kind_comes_back_as_it_was_written(tmp_path, mixed):
     spec, table = mixed
-    shards.write(spec, {"train": table}, tmp_path / "shards", 4)
+    write_shards(spec, {"train": table}, tmp_path / "shards", rows_per_shard=4)
     source = read(tmp_path / "shards")
     assert source.spec == spec
     for row, (features, labels) in enumerate(records(source, "train")):
@@ -95,7 +97,7 @@ def test_every_dtype_and_label_kind_comes_back_as_it_was_written(tmp_path, mixed
 
 def test_parsed_records_have_static_shapes(mixed):
     spec, _ = mixed
-    features, labels = tf.data.Dataset.from_tensors("").map(shards.parse(spec)).element_spec
+    features, labels = tf.data.Dataset.from_tensors("").map(record_parser(spec)).element_spec
     assert {name: tuple(item.shape) for name, item in features.items()} == {
         name: feature.shape for name, feature in spec.features.items()
     }
@@ -106,7 +108,7 @@ def test_parsed_records_have_static_shapes(mixed):
 def vowels(tmp_path_factory):
     folder = tmp_path_factory.mktemp("vowels") / "shards"
     source = splits.read(JapaneseVowels())
-    shards.write(source.spec, source.splits, folder, 100)
+    write_shards(source.spec, source.splits, folder, rows_per_shard=100)
     return source, folder
 
 
@@ -140,23 +142,25 @@ def test_a_folder_of_images_is_kept_decoded(tmp_path):
         (tmp_path / "images" / name).mkdir(parents=True)
         Image.fromarray(image).save(tmp_path / "images" / name / "0.png")
     source = splits.read(ImageFolder(path=str(tmp_path / "images")))
-    shards.write(source.spec, source.splits, tmp_path / "shards", 2)
+    write_shards(source.spec, source.splits, tmp_path / "shards", rows_per_shard=2)
     back = [features["image"] for features, _ in records(read(tmp_path / "shards"), "train")]
     np.testing.assert_array_equal(np.stack(back), pixels)
 
 
 def test_writing_tells_its_progress_after_every_shard(tmp_path, mixed):
     spec, table = mixed
-    told = []
-    shards.write(spec, {"train": table}, tmp_path / "shards", 4, lambda *words: told.append(words))
-    assert told == [("train", 4, 10), ("train", 8, 10), ("train", 10, 10)]
+    calls = []
+    write_shards(
+        spec, {"train": table}, tmp_path / "shards", rows_per_shard=4, progress=lambda *call: calls.append(call)
+    )
+    assert calls == [("train", 4, 10), ("train", 8, 10), ("train", 10, 10)]
 
 
 def test_an_existing_folder_is_never_written_over(tmp_path, mixed):
     (tmp_path / "shards").mkdir()
     (tmp_path / "shards" / "mine.txt").write_text("mine")
     with pytest.raises(DataError, match="exists"):
-        shards.write(*mixed_parts(mixed), tmp_path / "shards", 4)
+        write_shards(*mixed_parts(mixed), tmp_path / "shards", rows_per_shard=4)
     assert [path.name for path in (tmp_path / "shards").iterdir()] == ["mine.txt"]
 
 
@@ -171,13 +175,13 @@ def test_a_failure_while_writing_leaves_nothing_behind(tmp_path, mixed):
             raise RuntimeError("the disk is full")
 
     with pytest.raises(RuntimeError):
-        shards.write(*mixed_parts(mixed), tmp_path / "shards", 4, fail)
+        write_shards(*mixed_parts(mixed), tmp_path / "shards", rows_per_shard=4, progress=fail)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_writing_twice_gives_the_same_bytes(tmp_path, mixed):
     for name in ("one", "two"):
-        shards.write(*mixed_parts(mixed), tmp_path / name, 4)
+        write_shards(*mixed_parts(mixed), tmp_path / name, rows_per_shard=4)
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
 
@@ -261,7 +265,7 @@ def test_a_number_that_is_not_finite_is_refused_naming_file_and_record(tmp_path,
     x = np.ones((ROWS, 4), np.float32)
     x[7, 2] = value
     spec = DataSpec({"x": Feature((4,), "float32")}, {"y": class_label("ab")})
-    shards.write(spec, {"train": table_of(x)}, tmp_path / "shards", 4)
+    write_shards(spec, {"train": table_of(x)}, tmp_path / "shards", rows_per_shard=4)
     refused(tmp_path / "shards", "train-00001-of-00003.tfrecord, record 3", "'x'", "NaN")
 
 
@@ -269,5 +273,7 @@ def test_a_step_that_looks_like_padding_is_refused_naming_file_and_record(tmp_pa
     values = np.ones((6, 2), np.float32)
     values[4] = 0
     spec = DataSpec({"x": Feature((None, 2), "float32")}, {"y": class_label("ab")}, (2, 4))
-    shards.write(spec, {"train": table_of(Sequences(values, np.array([0, 2, 6])))}, tmp_path / "shards", 4)
+    write_shards(
+        spec, {"train": table_of(Sequences(values, np.array([0, 2, 6])))}, tmp_path / "shards", rows_per_shard=4
+    )
     refused(tmp_path / "shards", "train-00000-of-00001.tfrecord, record 1", "padding")

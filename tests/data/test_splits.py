@@ -7,9 +7,10 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.data import shards, splits
+from pipeline.data import splits
 from pipeline.data.containers import Dataset, Table
 from pipeline.data.options import SplitOptions
+from pipeline.data.shards import write_shards
 from pipeline.data.sources.csv import Csv
 from pipeline.data.sources.digits import Digits
 from pipeline.data.sources.japanese_vowels import JapaneseVowels
@@ -104,7 +105,7 @@ def test_the_places_of_rows_survive_the_cut():
 
 def test_a_stream_that_lacks_a_split_is_refused_since_it_cannot_be_cut(tmp_path):
     source = numbered()
-    shards.write(source.spec, source.splits, tmp_path / "shards", 50)
+    write_shards(source.spec, source.splits, tmp_path / "shards", rows_per_shard=50)
     with pytest.raises(DataError, match="validation and test"):
         splits.load(TFRecord(path=str(tmp_path / "shards")))
 

@@ -145,11 +145,12 @@ def test_every_shipped_set_has_a_profile_whose_columns_count_all_rows(digits, vo
 
 
 def test_shards_have_the_profile_of_the_rows_they_were_written_from(vowels, tmp_path):
-    from pipeline.data import shards
     from pipeline.data.blocks import blocks
+    from pipeline.data.shards import write_shards
+    from pipeline.data.sources.tfrecord import TFRecord
 
-    shards.write(vowels.spec, {"train": vowels.train}, tmp_path / "shards", 100)
-    stream = shards.read(tmp_path / "shards").splits["train"]
+    write_shards(vowels.spec, {"train": vowels.train}, tmp_path / "shards", rows_per_shard=100)
+    stream = TFRecord(path=str(tmp_path / "shards")).read().splits["train"]
     one, other = (
         profile.profile(profile.data_columns(vowels.spec, *block) for block in blocks(part, vowels.spec))
         for part in (vowels.train, stream)

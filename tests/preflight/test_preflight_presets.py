@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from pipeline.cli import compose as composition
-from pipeline.data import input_pipeline, shards, splits
+from pipeline.data import input_pipeline, splits
+from pipeline.data.shards import write_shards
 from pipeline.preflight import inspection, names
 from pipeline.preflight.setup import Setup
 from pipeline.training import building as objectives
@@ -90,7 +91,7 @@ def root(tmp_path_factory, digits):
         folder = root / "photos" / "ab"[index % 2]
         folder.mkdir(parents=True, exist_ok=True)
         keras.utils.save_img(folder / f"{index}.png", numbers.integers(0, 256, (8, 8, 3)).astype(np.uint8))
-    shards.write(digits.spec, digits.splits, str(root / "shards"), 500, lambda *_: None)
+    write_shards(digits.spec, digits.splits, str(root / "shards"), rows_per_shard=500, progress=lambda *_: None)
     return root
 
 

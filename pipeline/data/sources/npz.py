@@ -1,11 +1,40 @@
-"""NumPy .npz files."""
+"""NumPy .npz files. Pickled objects in a file are never loaded."""
 
+from __future__ import annotations
+
+import zipfile
+import zlib
 from dataclasses import dataclass
+from math import prod
+from pathlib import Path
 
-from pipeline.data.source import Dataset, DataSource
-from pipeline.errors import ConfigError
-from pipeline.options import READ, option
-from pipeline.spec import CLASS, LABEL_KINDS
+from pipeline.data.source import (
+    CLASS,
+    READ,
+    REAL,
+    SPLIT_NAMES,
+    ConfigError,
+    DataError,
+    Dataset,
+    DataSource,
+    Sequences,
+    Table,
+    class_indices,
+    class_label,
+    class_names,
+    describe,
+    np,
+    numbered_rows,
+    option,
+    real_label,
+    row_label,
+    to_feature_dtype,
+)
+from pipeline.errors import nearest
+from pipeline.spec import LABEL_KINDS, Label
+
+NAME_FORMS = ("{split}_{name}", "{name}_{split}")  # of arrays of one split; the second is that of the Keras examples
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OverflowError, RuntimeError)
 
 
 @dataclass
@@ -27,9 +56,243 @@ class Npz(DataSource):
         super().check()
         names = self.features + self.labels
         if len(set(names)) < len(names):
-            raise ConfigError(f"data: an array is named more than once in {names}. An array has one role.")
+            raise ConfigError(
+                f"data: expected each array once in data.features and data.labels; found {names}. Keep one role per "
+                "array."
+            )
 
     def read(self) -> Dataset:
-        from pipeline.data import readers
+        """Return one split, or those whose arrays are named train_NAME or NAME_train, and so on."""
+        arrays = self._read_arrays()
+        location_of = {
+            split_name: f"{self.path}, {split_name} arrays" if len(arrays) > 1 else self.path for split_name in arrays
+        }
+        labels, targets = {}, {}
+        for name in self.labels:
+            given = {split_name: by_name[name] for split_name, by_name in arrays.items()}
+            location = f"{self.path}, label {name!r}"
+            if self.label_kind == CLASS:
+                labels[name], targets[name] = self._read_classes(given, location, location_of)
+            else:
+                labels[name], targets[name] = self._read_numbers(given, location)
+        splits = {
+            split_name: Table(
+                self._features(arrays[split_name], location),
+                {name: columns[split_name] for name, columns in targets.items()},
+                numbered_rows(location),
+            )
+            for split_name, location in location_of.items()
+        }
+        return describe(splits, labels=labels, location=self.path)
 
-        return readers.npz_file(self)
+    def _read_arrays(self) -> dict[str, dict[str, np.ndarray]]:
+        """Return split name -> (name -> array) of the features, labels and lengths."""
+        path = Path(self.path)
+        names = [*self.features, *self.labels, *([self.lengths] if self.lengths else [])]
+        with _open_archive(path) as archive:
+            return {
+                split_name: {name: _read_array(archive, path, member) for name, member in members.items()}
+                for split_name, members in split_members(_array_names(archive), names).items()
+            }
+
+    def _features(self, arrays: dict[str, np.ndarray], location: str) -> dict[str, np.ndarray | Sequences]:
+        features = {}
+        for name in self.features:
+            column = to_feature_dtype(arrays[name], f"{location}, {name!r}")
+            if self.lengths:
+                features[name] = concatenated_rows(column, arrays[self.lengths], f"{location}, {name!r}")
+            else:
+                features[name] = column if column.ndim > 1 else column[:, np.newaxis]
+        return features
+
+    def _read_classes(
+        self, given: dict[str, np.ndarray], location: str, location_of: dict[str, str]
+    ) -> tuple[Label, dict[str, np.ndarray]]:
+        """Read a label that is a class: an index, or a name as text; for rows that are tasks an index per point.
+
+        Args:
+            given: Split name -> array of the file.
+            location: The file and label, for error messages.
+            location_of: Split name -> its location, for error messages that name a row.
+
+        Returns:
+            The label, and split name -> (rows,) or (rows, points) int64.
+        """
+        given = {split_name: _class_column(array, location) for split_name, array in given.items()}
+        kinds = {array.dtype.kind for array in given.values()}
+        if kinds == {"U"}:
+            names = class_names(given["train"].tolist())
+            return class_label(names), {
+                split_name: class_indices(array.tolist(), names, numbered_rows(location_of[split_name]))
+                for split_name, array in given.items()
+            }
+        if not kinds <= set("biu"):
+            dtypes = ", ".join(str(array.dtype) for array in given.values())
+            raise DataError(
+                f"{location}: expected whole numbers or text, one class per row; found {dtypes}. Set data.label_kind."
+            )
+        count = self.classes or 1 + max(int(array.max()) for array in given.values())
+        rows = len(given["train"])
+        if count > rows:
+            raise DataError(
+                f"{location}: expected classes from 0 to at most {rows - 1}, since there are {rows} training rows; "
+                f"found {count - 1}. Number the classes from 0 without gaps."
+            )
+        shapes = {array.shape[1:] for array in given.values()}
+        if len(shapes) > 1:
+            raise DataError(
+                f"{location}: expected the same number of points per task in every split; found {sorted(shapes)}. "
+                "Fix the arrays."
+            )
+        return class_label(range(count), *shapes), {
+            split_name: array.astype(np.int64) for split_name, array in given.items()
+        }
+
+    def _read_numbers(self, given: dict[str, np.ndarray], location: str) -> tuple[Label, dict[str, np.ndarray]]:
+        """Read a label of one or more numbers per row.
+
+        Args:
+            given: Split name -> array of the file.
+            location: The file and label, for error messages.
+
+        Returns:
+            The label, and split name -> (rows,) or (rows, width) float32.
+        """
+        width = given["train"].shape[1:]
+        for array in given.values():
+            if array.dtype.kind not in "biuf" or array.shape[1:] != width:
+                raise DataError(
+                    f"{location}: expected numbers of the same shape in every split; found {array.dtype} "
+                    f"{array.shape}. Fix the array, or set data.label_kind."
+                )
+        if self.label_kind == REAL and width in ((), (1,)):
+            return real_label(), {
+                split_name: array.reshape(-1).astype(np.float32) for split_name, array in given.items()
+            }
+        if len(width) != 1:
+            raise DataError(
+                f"{location}: expected one row of numbers per example; found shape {given['train'].shape}. Fix the "
+                "array, or set data.label_kind."
+            )
+        targets = {split_name: array.astype(np.float32) for split_name, array in given.items()}
+        if self.label_kind == REAL:
+            return real_label(*width), targets
+        if self.classes not in (None, *width):
+            raise DataError(
+                f"{location}: expected {self.classes} numbers per row, since data.classes={self.classes}; found "
+                f"{width[0]}. Set data.classes={width[0]}."
+            )
+        return row_label(self.label_kind, range(*width)), targets
+
+
+def split_members(found: list[str], names: list[str]) -> dict[str, dict[str, str]]:
+    """Return which array of a file holds each name: split name -> (name -> array).
+
+    A split of which the file holds any array must have all. If the file has no arrays of the train split, every array
+    belongs to one split, "train".
+    """
+    for form in NAME_FORMS:
+        members = {split: {name: form.format(split=split, name=name) for name in names} for split in SPLIT_NAMES}
+        if set(members["train"].values()) & set(found):
+            return {split: by_name for split, by_name in members.items() if set(by_name.values()) & set(found)}
+    return {"train": {name: name for name in names}}
+
+
+def concatenated_rows(values: np.ndarray, lengths: np.ndarray, location: str) -> Sequences:
+    """Return rows of different lengths, after checking that the lengths match the values.
+
+    Raises:
+        DataError: They do not, or the values are text.
+    """
+    if values.dtype == object:
+        raise DataError(
+            f"{location}: expected numbers, since rows differ in length; found text. Convert the text to token IDs."
+        )
+    if lengths.dtype.kind not in "iu" or lengths.ndim != 1 or lengths.min() < 0:
+        raise DataError(
+            f"{location}: expected lengths as one whole number per row, at least 0; found {lengths.dtype} "
+            f"{lengths.shape}. Check data.lengths."
+        )
+    if lengths.max() > len(values) or lengths.sum() != len(values):
+        raise DataError(
+            f"{location}: expected {lengths.sum():,} steps, the sum of the lengths; found {len(values):,}. Check "
+            "data.lengths."
+        )
+    return Sequences.from_lengths(values, lengths)
+
+
+def _class_column(array: np.ndarray, location: str) -> np.ndarray:
+    """Return one class per row, (rows,), or, for rows that are tasks, one whole number per point, (rows, points)."""
+    if array.shape[1:] in ((), (1,)):
+        return array.reshape(-1)
+    if array.ndim == 2 and array.dtype.kind in "biu":
+        return array
+    raise DataError(f"{location}: expected one class per row; found shape {array.shape}. Set data.label_kind.")
+
+
+# ---- the file format ------------------------------------------------------------------------------------------------
+
+
+def _open_archive(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, ValueError) as error:
+        raise DataError(
+            f"{path}: expected an .npz file, as numpy.savez writes it; found another format ({error}). Check data.path."
+        ) from error
+
+
+def _array_names(archive: zipfile.ZipFile) -> list[str]:
+    return [member.removesuffix(".npy") for member in archive.namelist() if member.endswith(".npy")]
+
+
+def _read_array(archive: zipfile.ZipFile, path: Path, name: str) -> np.ndarray:
+    """Return one array of a file, which has rows.
+
+    The memory allocated is bounded by the size of the file.
+
+    Raises:
+        DataError: The array is missing, damaged or empty, or holds Python objects.
+    """
+    known = _array_names(archive)
+    location = f"{path}, array {name!r}"
+    if name not in known:
+        raise DataError(f"{path}: expected an array {name!r}; found none. {nearest(name, known)}")
+    try:
+        array = _read_member(archive, f"{name}.npy", location)
+    except DAMAGE as error:
+        raise DataError(f"{location}: expected a whole array; found damage ({error}). Copy the file again.") from error
+    if not array.ndim or not len(array):
+        raise DataError(f"{location}: expected rows; found shape {array.shape}. Save the array with rows first.")
+    return array
+
+
+def _read_member(archive: zipfile.ZipFile, member: str, location: str) -> np.ndarray:
+    # numpy.load allocates what the array's header claims before it reads; here the size is compared first
+    with archive.open(member) as stream:
+        read_header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }.get(np.lib.format.read_magic(stream))
+        if read_header is None:
+            raise DataError(
+                f"{location}: expected an array of a plain dtype; found one with named fields. Save each field as an "
+                "array."
+            )
+        shape, is_fortran, dtype = read_header(stream)
+        if dtype.hasobject:
+            raise DataError(
+                f"{location}: expected numbers, booleans or text; found Python objects, which are never loaded, since "
+                "a pickle can run code. Concatenate rows that differ in length, and set data.lengths."
+            )
+        claimed = prod(shape) * dtype.itemsize
+        size = archive.getinfo(member).file_size - stream.tell()
+        if claimed != size:
+            raise DataError(
+                f"{location}: expected {size:,} bytes of values; its header claims {claimed:,} bytes. Save the file "
+                "again."
+            )
+        content = stream.read(size)
+    if len(content) != size:
+        raise DataError(f"{location}: expected {size:,} bytes of values; found {len(content):,}. Copy the file again.")
+    return np.ndarray(shape, dtype, content, order="F" if is_fortran else "C")

@@ -1,10 +1,22 @@
 """Synthetic data of any shape."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
-from pipeline.data.source import Dataset, DataSource
-from pipeline.errors import ConfigError
-from pipeline.options import option
+from pipeline.data.source import (
+    ConfigError,
+    Dataset,
+    DataSource,
+    Sequences,
+    Table,
+    class_label,
+    describe,
+    np,
+    numbered_rows,
+    option,
+    real_label,
+)
 
 
 @dataclass
@@ -30,6 +42,22 @@ class Synthetic(DataSource):
             raise ConfigError(f"data.lengths: expected [shortest, longest]; found {self.lengths}.")
 
     def read(self) -> Dataset:
-        from pipeline.data import readers
-
-        return readers.synthetic(self)
+        """Return one split: x is standard normal; y is the largest of `classes` noisy linear scores, or one score."""
+        random = np.random.Generator(np.random.Philox(self.seed))
+        scores = max(self.classes, 1)
+        if self.lengths:
+            lengths = random.integers(self.lengths[0], self.lengths[1], self.rows, endpoint=True)
+            x = Sequences.from_lengths(random.standard_normal((lengths.sum(), *self.shape), np.float32), lengths)
+            sums = np.add.reduceat(x.values, x.offsets[:-1]).reshape(self.rows, -1)
+            flat = sums / np.sqrt(lengths)[:, np.newaxis]
+        else:
+            x = random.standard_normal((self.rows, *self.shape), np.float32)
+            flat = x.reshape(self.rows, -1)
+        rule = random.standard_normal((flat.shape[1], scores)) / np.sqrt(flat.shape[1])  # scores of variance 1
+        score = flat @ rule + self.noise * random.standard_normal((self.rows, scores))
+        if self.classes:
+            label, y = class_label(range(self.classes)), score.argmax(axis=1)
+        else:
+            label, y = real_label(), score[:, 0].astype(np.float32)
+        split = Table({"x": x}, {"y": y}, numbered_rows("synthetic"))
+        return describe({"train": split}, labels={"y": label}, location="synthetic")

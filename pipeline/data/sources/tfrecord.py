@@ -1,9 +1,24 @@
-"""TFRecord shards."""
+"""TFRecord shards, as `python -m pipeline shards` writes them."""
 
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
 
-from pipeline.data.source import Dataset, DataSource
-from pipeline.options import READ, option
+from pipeline.data.containers import Shards
+from pipeline.data.records import record_parser
+from pipeline.data.shards import FORMAT, MANIFEST
+from pipeline.data.source import READ, DataError, Dataset, DataSource, np, option
+from pipeline.files import sha256
+from pipeline.lazy import tf
+from pipeline.spec import DTYPES, LABEL_DTYPES, PADDING, DataSpec, spec_from_dict
+
+BATCH = 1024  # records checked at a time
 
 
 @dataclass
@@ -21,6 +36,152 @@ class TFRecord(DataSource):
     )
 
     def read(self) -> Dataset:
-        from pipeline.data import shards
+        """Return the splits of the manifest, after checking the size and digest of each file and every record."""
+        folder = Path(self.path)
+        spec, entries = _read_manifest(folder)
+        for of_split in entries.values():
+            for entry in of_split:
+                _check_file(folder / entry["file"], entry)
+        splits = {split_name: _read_split(spec, folder, of_split) for split_name, of_split in entries.items()}
+        return Dataset(spec, splits, str(folder))
 
-        return shards.read(self.path)
+
+def _read_manifest(folder: Path) -> tuple[DataSpec, dict[str, list[dict[str, Any]]]]:
+    """Return the spec, and split name -> the entry of each file: {file, rows, bytes, sha256}."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise DataError(f"{path}: expected this file, which `python -m pipeline shards` writes; found none.")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if manifest["format"] != FORMAT:
+            raise DataError(
+                f"{path}: expected shards of format {FORMAT}; found {manifest['format']!r}. Write the shards again."
+            )
+        entries = {name: [_checked_entry(entry) for entry in of_split] for name, of_split in manifest["parts"].items()}
+        spec = _checked_spec(manifest["spec"])
+        if not entries["train"]:
+            raise ValueError("no training shards")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path}: expected a file that `python -m pipeline shards` wrote; found another ({error!r}). "
+            "Write the shards again."
+        ) from error
+    return spec, entries
+
+
+def _checked_spec(fields: dict[str, Any]) -> DataSpec:
+    spec = spec_from_dict(fields)
+    if not {feature.dtype for feature in spec.features.values()} <= set(DTYPES):
+        raise ValueError(spec.features)
+    if not {label.dtype for label in spec.labels.values()} <= set(LABEL_DTYPES):
+        raise ValueError(spec.labels)
+    return spec
+
+
+def _checked_entry(entry: dict[str, Any]) -> dict[str, Any]:
+    if Path(entry["file"]).name != entry["file"] or entry["rows"] < 1:
+        raise ValueError(entry)
+    return entry
+
+
+def _check_file(path: Path, entry: dict[str, Any]) -> None:
+    """Compare a shard with its entry in the manifest.
+
+    Raises:
+        DataError: The file is missing, or its size or content differs.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: expected this shard, which {MANIFEST} lists; found none. Copy the folder again.")
+    found = path.stat().st_size
+    if found != entry["bytes"]:
+        raise DataError(
+            f"{path}: expected {entry['bytes']:,} bytes, as in {MANIFEST}; found {found:,}. Copy the file again."
+        )
+    if sha256(path) != entry["sha256"]:
+        whole = _count_readable(tf.data.TFRecordDataset(str(path)))
+        damage = f"record {whole} is damaged" if whole < entry["rows"] else "every record is whole, but not the same"
+        raise DataError(
+            f"{path}: expected the content whose sha256 is in {MANIFEST}; found another: {damage}. Copy the file again."
+        )
+
+
+def _read_split(spec: DataSpec, folder: Path, entries: list[dict[str, Any]]) -> Shards:
+    """Check every record of a split in one pass, and keep its labels and lengths."""
+    files = tuple(str(folder / entry["file"]) for entry in entries)
+    counts, digests = (tuple(entry[key] for entry in entries) for key in ("rows", "sha256"))
+    shards = Shards(files, counts, digests, labels={}, lengths=None)  # without labels yet: for its row_location
+    records = tf.data.TFRecordDataset(list(files)).map(_summarizer(spec), tf.data.AUTOTUNE, deterministic=True)
+    labels, lengths, rows = [], [], 0
+    try:
+        for batch_labels, batch_lengths, faults in records.batch(BATCH).as_numpy_iterator():
+            _refuse_faults(spec, shards, rows, faults)
+            labels.append(batch_labels)
+            lengths.append(batch_lengths)
+            rows += len(batch_lengths)
+    except tf.errors.OpError as error:
+        location = shards.row_location(rows + _count_readable(records.skip(rows)))
+        raise DataError(
+            f"{location}: expected a record as {MANIFEST} describes it; found another "
+            f"({error.message.splitlines()[0]}). Write the shards again."
+        ) from error
+    if rows != len(shards):
+        raise DataError(
+            f"{folder / MANIFEST}: expected {len(shards):,} rows in these shards; found {rows:,}. Write them again."
+        )
+    joined = {name: np.concatenate([batch[name] for batch in labels]) for name in spec.labels}
+    return Shards(files, counts, digests, joined, np.concatenate(lengths) if spec.lengths else None)
+
+
+def _summarizer(spec: DataSpec) -> Callable[[tf.Tensor], tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]]:
+    """Return a function from one record to its (labels, length, faults), made of TensorFlow operations only.
+
+    faults: (features, 2) bool; whether a value is NaN or infinite, and whether a step is all padding.
+    """
+    parse = record_parser(spec)
+
+    def summarize(record: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
+        features, labels = parse(record)
+        length = tf.constant(0, tf.int64)
+        faults = []
+        for name, feature in spec.features.items():
+            values = features[name]
+            infinite = feature.dtype == "float32" and ~tf.reduce_all(tf.math.is_finite(values))
+            padded = False
+            if feature.variable_length:
+                length = tf.shape(values, tf.int64)[0]
+                steps = tf.reshape(values, [length, prod(feature.shape[1:])])
+                padded = tf.reduce_any(tf.reduce_all(steps == PADDING, axis=1))
+            faults.append(tf.stack([infinite, padded]))
+        return labels, length, tf.stack(faults)
+
+    return summarize
+
+
+def _refuse_faults(spec: DataSpec, shards: Shards, first_row: int, faults: np.ndarray) -> None:
+    """Raise for the first fault of a batch.
+
+    Args:
+        spec: The spec of the rows.
+        shards: The split, for the location of a row.
+        first_row: The row of the split that is the first of the batch.
+        faults: (rows, features, 2) bool.
+
+    Raises:
+        DataError: There is a fault.
+    """
+    for row, feature, kind in np.argwhere(faults)[:1]:
+        expected = ("finite numbers", "no step of only zeros, which mark padding")[kind]
+        raise DataError(
+            f"{shards.row_location(first_row + int(row))}: expected {expected} in feature "
+            f"{list(spec.features)[feature]!r}; found {('NaN or an infinite value', 'one')[kind]}. Fix the data and "
+            "write the shards again."
+        )
+
+
+def _count_readable(records: tf.data.Dataset) -> int:
+    """Return how many elements a dataset gives before its first error."""
+    count = 0
+    with suppress(tf.errors.OpError):
+        for _ in records:
+            count += 1
+    return count

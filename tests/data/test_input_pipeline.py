@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pipeline.data import input_pipeline, shards, splits
+from pipeline.data import input_pipeline, splits
 from pipeline.data.containers import Sequences, Table
+from pipeline.data.shards import write_shards
 from pipeline.data.sources.digits import Digits
 from pipeline.data.sources.image_folder import ImageFolder
 from pipeline.data.sources.japanese_vowels import JapaneseVowels
@@ -35,7 +36,7 @@ def numbered_sequences(rows=ROWS, longest=23):
 
 def as_shards(folder, spec, table, per_file=17, **options):
     """(spec, Shards, config) of a table that was written and is streamed."""
-    shards.write(spec, {"train": table}, folder, per_file)
+    write_shards(spec, {"train": table}, folder, rows_per_shard=per_file)
     data = TFRecord(path=str(folder), **options)
     source = splits.read(data)
     return source.spec, source.splits["train"], data

@@ -193,4 +193,4 @@ def test_a_test_class_that_training_lacks_is_refused_with_the_nearest_name(tmp_p
 def test_a_folder_beside_train_that_is_no_split_is_refused(tmp_path):
     put(tmp_path / "train" / "cat" / "0.png")
     put(tmp_path / "val" / "cat" / "0.png")
-    refused(tmp_path, "found val", "validation/")
+    refused(tmp_path, "found folder val", "validation/")

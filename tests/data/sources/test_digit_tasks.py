@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 
-from pipeline.data import few_shot, readers, splits
-from pipeline.data.sources.digit_tasks import DigitTasks
+from pipeline.data import splits
+from pipeline.data.sources.digit_tasks import DigitTasks, draw_tasks, move_tasks
+from pipeline.data.sources.digits import read_digits
 from pipeline.errors import ConfigError
 
 FEW = DigitTasks(tasks=40, held_out=30, ways=3, images=4)
 
 
 def images_of(*digits):
-    images, digit = readers.shipped_digits()
+    images, digit = read_digits()
     return {image.tobytes() for image in images[np.isin(digit, digits)]}
 
 
@@ -38,7 +39,7 @@ def test_a_task_shows_every_class_in_turn_and_no_image_twice():
 def test_images_of_one_number_are_of_one_class():
     """Each class holds one grey value, so that an image tells its class."""
     classes = [np.full((9, 2, 2, 1), grey, np.uint8) for grey in range(6)]
-    x, y = few_shot.draw(classes, 50, 4, 5, seed=0)
+    x, y = draw_tasks(classes, tasks=50, ways=4, images=5, seed=0)
     greys = x[..., 0, 0, 0]
     for task, numbers in zip(greys, y, strict=True):
         assert len({(grey, number) for grey, number in zip(task, numbers)}) == 4 == len(set(task))
@@ -53,7 +54,7 @@ def test_the_tasks_are_a_pure_function_of_the_seed():
 
 def test_a_task_is_moved_as_a_whole_in_each_of_eight_ways():
     x = np.broadcast_to(np.arange(4, dtype=np.uint8).reshape(1, 1, 2, 2, 1), (200, 3, 2, 2, 1))
-    moved = few_shot.moved(x, 0)
+    moved = move_tasks(x, 0)
     seen = {task[0].tobytes() for task in moved}
     assert len(seen) == 8 and moved.dtype == np.uint8
     assert all((task == task[0]).all() for task in moved)

@@ -146,7 +146,7 @@ def test_a_gzip_bomb_behind_a_small_header_is_not_unpacked(folder):
     (folder / "train-images-idx3-ubyte").write_bytes(gzip.compress(idx_bytes(IMAGES) + bytes(50_000_000)))
     tracemalloc.start()
     try:
-        refused(folder, "train-images-idx3-ubyte", "goes on")
+        refused(folder, "train-images-idx3-ubyte", "more bytes")
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -8,14 +8,14 @@ import sys
 import numpy as np
 import pytest
 
-from pipeline.data import readers, splits
-from pipeline.data.sources.keras import KerasDataset
+from pipeline.data import splits
+from pipeline.data.sources.keras import KerasDataset, last_tokens
 from pipeline.errors import DataError
 
 READ = """
 import sys
-from pipeline import config
-from pipeline.data import readers, splits
+from pipeline.data import splits
+from pipeline.data.sources.keras import KerasDataset
 from pipeline.errors import DataError
 try:
     splits.read(KerasDataset(name=sys.argv[1]))
@@ -87,6 +87,6 @@ REVIEWS = [[1, 14, 22], [1, 7], [1, 3, 5, 8, 9], [1]]
 
 
 def test_reviews_keep_their_last_words():
-    column = readers.keras_feature(np.array(REVIEWS, object), KerasDataset(name="imdb", max_length=2))["review"]
+    column = last_tokens(np.array(REVIEWS, object), 2)
     assert [column.select([row]).values.tolist() for row in range(4)] == [[14, 22], [1, 7], [8, 9], [1]]
     assert column.values.dtype == np.int32

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.data import shards, splits, token_checks
+from pipeline.data import splits, token_checks
+from pipeline.data.shards import write_shards
 from pipeline.data.sources.npz import Npz
 from pipeline.data.sources.tfrecord import TFRecord
 from pipeline.errors import DataError
@@ -39,7 +40,7 @@ def various(folder, **steps):
 
 def sharded(folder, **steps):
     source = various(folder, **steps)
-    shards.write(source.spec, source.splits, folder / "shards", 4)
+    write_shards(source.spec, source.splits, folder / "shards", rows_per_shard=4)
     return splits.read(TFRecord(path=str(folder / "shards")))
 
 

@@ -1,0 +1,73 @@
+"""One row as one TFRecord record, a tf.train.Example.
+
+`features/NAME` holds the little-endian bytes of a feature (text: UTF-8 strings), `labels/NAME` the numbers of a label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pipeline.data.containers import Images, Sequences, Table
+from pipeline.lazy import np, tf
+from pipeline.spec import DataSpec, Feature, Label
+
+Example = tuple[dict[str, "tf.Tensor"], dict[str, "tf.Tensor"]]
+
+
+def serialize_row(spec: DataSpec, table: Table, row: int) -> bytes:
+    """Return one row as a record."""
+    fields = {f"features/{name}": _feature_field(column, row) for name, column in table.features.items()}
+    fields |= {f"labels/{name}": _label_field(spec.labels[name], values[row]) for name, values in table.labels.items()}
+    return tf.train.Example(features=tf.train.Features(feature=fields)).SerializeToString()
+
+
+def record_parser(spec: DataSpec) -> Callable[[tf.Tensor], Example]:
+    """Return a function that parses a record, () string, to (features, labels): dicts of tensors of the spec's shapes.
+
+    The function is made of TensorFlow operations only, for Dataset.map.
+    """
+    fields = {
+        f"labels/{name}": tf.io.FixedLenFeature(label.shape, tf.as_dtype(label.dtype))
+        for name, label in spec.labels.items()
+    }
+    fields |= {
+        f"features/{name}": tf.io.FixedLenFeature(feature.shape if feature.dtype == "string" else (), tf.string)
+        for name, feature in spec.features.items()
+    }
+
+    def parse(record: tf.Tensor) -> Example:
+        parsed = tf.io.parse_single_example(record, fields)
+        features = {name: _decode(feature, parsed[f"features/{name}"]) for name, feature in spec.features.items()}
+        return features, {name: parsed[f"labels/{name}"] for name in spec.labels}
+
+    return parse
+
+
+def _feature_field(column: np.ndarray | Sequences | Images, row: int) -> tf.train.Feature:
+    match column:
+        case Images(paths=paths):
+            with tf.device("CPU"):
+                array = column.decode(paths[row]).numpy()
+        case Sequences(values=values, offsets=offsets):
+            array = values[offsets[row] : offsets[row + 1]]
+        case _:
+            array = column[row]
+    if array.dtype == object:
+        values = [text.encode() for text in array.ravel()]
+    else:
+        values = [array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()]
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+
+def _label_field(label: Label, value: np.ndarray) -> tf.train.Feature:
+    values = np.ravel(value).tolist()
+    if label.dtype == "int64":
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+    return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+
+
+def _decode(feature: Feature, field: tf.Tensor) -> tf.Tensor:
+    if feature.dtype != "string":
+        field = tf.io.decode_raw(field, feature.dtype, little_endian=True)
+        field = tf.reshape(field, [-1 if size is None else size for size in feature.shape])
+    return tf.ensure_shape(field, feature.shape)
