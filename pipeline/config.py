@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pipeline.data.options import ShardsOutput
 from pipeline.data.source import DataSource
 from pipeline.evaluation.options import Drift, Evaluation
-from pipeline.models.options import ModelOptions
+from pipeline.models.model import ModelOptions
 from pipeline.objectives.options import ObjectiveOptions
 from pipeline.options import Options, option, section
 from pipeline.preflight.options import Preflight

@@ -3,20 +3,9 @@
 import inspect
 import re
 
-import keras
-
 from pipeline.errors import ConfigError, nearest
+from pipeline.lazy import keras
 
-# where the objects inside another's config come from
-NESTED = [
-    keras.layers,
-    keras.initializers,
-    keras.regularizers,
-    keras.constraints,
-    keras.optimizers.schedules,
-    keras.optimizers,
-    keras.losses,
-]
 CODE = ("Lambda", "TFSMLayer", "JaxLayer", "FlaxLayer", "TorchModuleWrapper")  # a config runs no code
 LAYER_ARGUMENTS = ("name", "dtype", "trainable", "activity_regularizer", "autocast")  # taken by every layer's **kwargs
 
@@ -90,7 +79,7 @@ def _construct(key, value, modules):
             arguments = value.get("config", {})
             _check_arguments(key, owner, arguments)
             try:
-                return owner(**{name: _construct(key, entry, NESTED) for name, entry in arguments.items()})
+                return owner(**{name: _construct(key, entry, _nested()) for name, entry in arguments.items()})
             except (TypeError, ValueError) as error:
                 reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
                 raise ConfigError(f"{key}: keras refuses {name} with {arguments}: {reason}") from None
@@ -99,6 +88,19 @@ def _construct(key, value, modules):
         case list() | tuple():
             return [_construct(key, entry, modules) for entry in value]
     return value
+
+
+def _nested():
+    """The modules that objects inside another's config come from."""
+    return [
+        keras.layers,
+        keras.initializers,
+        keras.regularizers,
+        keras.constraints,
+        keras.optimizers.schedules,
+        keras.optimizers,
+        keras.losses,
+    ]
 
 
 def _classes(module, base=object):

@@ -13,7 +13,7 @@ from types import ModuleType
 
 from pipeline.data.source import DataSource
 from pipeline.errors import ConfigError
-from pipeline.models.options import ModelOptions
+from pipeline.models.model import ModelOptions
 from pipeline.objectives.options import ObjectiveOptions
 from pipeline.options import Options
 from pipeline.training.fit import Fit

@@ -37,6 +37,11 @@ class Feature:
         """Whether rows differ in length."""
         return None in self.shape
 
+    @property
+    def holds_tokens(self) -> bool:
+        """Whether it is a sequence of token IDs, rather than of measurements."""
+        return self.dtype in ("uint8", "int32") and len(self.shape) == 1
+
 
 @dataclass(frozen=True)
 class Label:

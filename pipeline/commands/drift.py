@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import stored_config
-from pipeline.commands import Invocation, evaluate
+from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.errors import ConfigError, DataError, ExitStatus, RunError, nearest
 from pipeline.evaluation import change_points, drift, profile
@@ -19,7 +19,7 @@ from pipeline.registry.journal import Event
 from pipeline.reports import drift_page
 from pipeline.reports.text_tables import aligned, number
 from pipeline.runs import folder as run_folder
-from pipeline.runs import ingest, recorder
+from pipeline.runs import ingest, recorder, saved_model
 from pipeline.runtime import determinism, devices, environment
 from pipeline.spec import spec_from_dict
 from pipeline.training import building as objectives
@@ -84,7 +84,7 @@ def of_data(config):
     groups = drift.input_groups(reference, new, config.drift)
 
     def predicted(of_run, config):
-        model = evaluate.load_model(of_run / "model.keras")
+        model = saved_model.load(of_run / "model.keras")
         return scoring.probabilities(config, spec, part, scoring.outputs_of(config, spec, model, part))
 
     outputs = predicted(folder, config)

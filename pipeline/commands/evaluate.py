@@ -3,19 +3,15 @@
 import time
 from pathlib import Path
 
-import keras
-
 from pipeline import stored_config
 from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.data import splits
-from pipeline.errors import ExitStatus, RunError
-from pipeline.files import sha256
-from pipeline.layers import gan as adversarial  # noqa: F401  registers the classes that a saved model may name
+from pipeline.errors import ExitStatus
 from pipeline.reports import run_report
 from pipeline.reports.text_tables import table
 from pipeline.runs import folder as run_folder
-from pipeline.runs import identity, recorder
+from pipeline.runs import identity, recorder, saved_model
 from pipeline.runtime import determinism, devices, environment
 from pipeline.spec import spec_from_dict
 from pipeline.training import scoring
@@ -33,7 +29,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     spec = spec_from_dict(run_folder.read(folder, "spec.json"))
     record = devices.select(config.device, config.hardware)
     record |= determinism.prepare(config.determinism, config.seed, config.hardware.threads)
-    model = load_model(folder / "model.keras")
+    model = saved_model.load(folder / "model.keras")
     part, fingerprint = scoring.rows_of(config, spec, config.evaluation.split)
     scoring.refuse_unknown_categories(config.data, model, part, config.evaluation.split)
 
@@ -91,15 +87,3 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
         recorder.record_result(tell, config, target, judged, config.evaluation.split)
     print(f"{table(evaluations)}\n\nreport   {page}")
     return ExitStatus.DONE
-
-
-def load_model(path):
-    """The saved model, whose file must be the one that was saved. Raises RunError where it is not."""
-    try:
-        expected = path.with_name("model.keras.sha256").read_text().split()[0]
-        found = sha256(path)
-    except (OSError, IndexError) as error:
-        raise RunError(f"{path}: expected a saved model and its sha256; {error}.") from None
-    if found != expected:
-        raise RunError(f"{path}: expected sha256 {expected}, found {found}. The file is damaged or was changed.")
-    return keras.saving.load_model(path, compile=False)

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.commands import Invocation, train
-from pipeline.commands.evaluate import load_model
 from pipeline.config import Config
 from pipeline.data import splits
 from pipeline.errors import DataError, EnvironmentMismatch, ExitStatus, RunError
 from pipeline.runs import folder as run_folder
-from pipeline.runs import identity
+from pipeline.runs import identity, saved_model
 from pipeline.runtime import determinism, devices, environment
 
 
@@ -123,7 +122,7 @@ def first_variable(folder, target):
         return None
     name = kept_digests(target)[places[0]]["path"]
     try:
-        before, after = (load_model(run / "model.keras").weights[places[0]].numpy() for run in (folder, target))
+        before, after = (saved_model.load(run / "model.keras").weights[places[0]].numpy() for run in (folder, target))
     except RunError:  # damaged or gone: by how much cannot be told any more
         return {"name": name, "weights": len(places)}
     apart = np.abs(before.astype(np.float64) - after.astype(np.float64))

@@ -1,1 +1,1 @@
-"""What learns: one file a way of building Keras models."""
+"""Models, one per file: its options, and `build`, which returns the Keras model."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pipeline.models.options import BatchNormalization, ModelOptions
-from pipeline.options import option, section
-from pipeline.spec import DataSpec
-
-if TYPE_CHECKING:
-    import keras
-    import tensorflow as tf
+from pipeline.models.model import (
+    BatchNormalization,
+    DataSpec,
+    ModelOptions,
+    TrainingValues,
+    heads,
+    inputs,
+    keras,
+    option,
+    section,
+)
 
 
 @dataclass
@@ -34,7 +37,28 @@ class Cnn(ModelOptions):
     normalize: bool = option(False, "batch normalization after every convolution")
     batch_normalization: BatchNormalization = section(BatchNormalization, "constants of batch normalization")
 
-    def build(self, spec: DataSpec, values_of: Callable[[str], tf.data.Dataset]) -> keras.Model:
-        from pipeline.layers import sequential
+    def build(self, spec: DataSpec, values_of: TrainingValues) -> keras.Model:
+        """Return a model (batch, height, width, channels) -> (batch, width of the label). Channels may be left out."""
+        name, feature = inputs.only_feature(self, spec)
+        body = []
+        if len(feature.shape) == 2:
+            body.append(keras.layers.Reshape((*feature.shape, 1)))
+        for filters in self.filters:
+            body += self._block(filters)
+        body.append(keras.layers.Flatten())
+        body += [keras.layers.Dense(units, self.activation, **self.initializers()) for units in self.hidden]
+        if self.dropout:
+            body.append(keras.layers.Dropout(self.dropout))
+        front = inputs.preprocessing(self, feature, values_of(name))
+        return keras.Sequential(
+            [inputs.raw_input(name, feature), *front, *body, heads.only_head(self, spec)], name="cnn"
+        )
 
-        return sequential.cnn(self, spec, values_of)
+    def _block(self, filters: int) -> list[keras.Layer]:
+        layers = [keras.layers.Conv2D(filters, self.kernel_size, padding=self.padding, **self.initializers())]
+        if self.normalize:
+            layers.append(self.batch_normalization.layer())
+        layers.append(keras.layers.Activation(self.activation))
+        if self.pool_size > 1:
+            layers.append(keras.layers.MaxPooling2D(self.pool_size))
+        return layers

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pipeline.models.options import ModelOptions
-from pipeline.options import option
-from pipeline.spec import DataSpec
-
-if TYPE_CHECKING:
-    import keras
-    import tensorflow as tf
+from pipeline.models.model import DataSpec, ModelOptions, TrainingValues, heads, inputs, keras, keras_objects, option
 
 
 @dataclass
@@ -39,9 +32,31 @@ class Gru(ModelOptions):
 
     @property
     def vocabulary_size(self) -> int | None:
+        """The number of token IDs of the embedding; None for real-valued steps."""
         return self.vocabulary
 
-    def build(self, spec: DataSpec, values_of: Callable[[str], tf.data.Dataset]) -> keras.Model:
-        from pipeline.layers import sequential
+    def build(self, spec: DataSpec, values_of: TrainingValues) -> keras.Model:
+        """Return a model (batch, steps) or (batch, steps, values) -> (batch, width of the label)."""
+        name, feature = inputs.only_feature(self, spec)
+        last = len(self.units) - 1
+        body = [self._recurrent(units, position < last) for position, units in enumerate(self.units)]
+        if self.dropout:
+            body.append(keras.layers.Dropout(self.dropout))
+        if feature.holds_tokens:
+            front = [inputs.embedding(self.vocabulary, self.embedding, feature)]
+        else:
+            front = inputs.preprocessing(self, feature, values_of(name))
+        return keras.Sequential(
+            [inputs.raw_input(name, feature), *front, *body, heads.only_head(self, spec)], name="gru"
+        )
 
-        return sequential.gru(self, spec, values_of)
+    def _recurrent(self, units: int, return_sequences: bool) -> keras.Layer:
+        layer = keras.layers.GRU(
+            units,
+            return_sequences=return_sequences,
+            reset_after=self.reset_after,
+            recurrent_activation=self.recurrent_activation,
+            recurrent_initializer=keras_objects.initializer("model.recurrent_initializer", self.recurrent_initializer),
+            **self.initializers(),
+        )
+        return keras.layers.Bidirectional(layer) if self.bidirectional else layer

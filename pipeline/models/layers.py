@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pipeline.models.options import ModelOptions
-from pipeline.options import option
-from pipeline.spec import DataSpec
-
-if TYPE_CHECKING:
-    import keras
-    import tensorflow as tf
+from pipeline.models.model import DataSpec, ModelOptions, TrainingValues, inputs, keras, keras_objects, option
 
 HE_NORMAL = {"kernel_initializer": "he_normal", "bias_initializer": "zeros"}
 GLOROT_UNIFORM = {"kernel_initializer": "glorot_uniform", "bias_initializer": "zeros"}
@@ -34,7 +27,9 @@ class Layers(ModelOptions):
         keras="layer",
     )
 
-    def build(self, spec: DataSpec, values_of: Callable[[str], tf.data.Dataset]) -> keras.Model:
-        from pipeline.layers import sequential
-
-        return sequential.stack(self, spec, values_of)
+    def build(self, spec: DataSpec, values_of: TrainingValues) -> keras.Model:
+        """Return a model of these layers, the output layer among them."""
+        name, feature = inputs.only_feature(self, spec)
+        body = [keras_objects.layer("model.layers", value) for value in self.layers]
+        front = inputs.preprocessing(self, feature, values_of(name))
+        return keras.Sequential([inputs.raw_input(name, feature), *front, *body], name="layers")

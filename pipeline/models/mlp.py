@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from pipeline.models.options import ModelOptions
-from pipeline.options import option
-from pipeline.spec import DataSpec
-
-if TYPE_CHECKING:
-    import keras
-    import tensorflow as tf
+from pipeline.models.model import DataSpec, ModelOptions, TrainingValues, heads, inputs, keras, option
 
 
 @dataclass
@@ -23,7 +15,15 @@ class Mlp(ModelOptions):
     activation: str = option("relu", "of the hidden layers", keras="activation")
     dropout: float = option(0.0, "share of units dropped after each hidden layer", min=0, below=1)
 
-    def build(self, spec: DataSpec, values_of: Callable[[str], tf.data.Dataset]) -> keras.Model:
-        from pipeline.layers import sequential
-
-        return sequential.mlp(self, spec, values_of)
+    def build(self, spec: DataSpec, values_of: TrainingValues) -> keras.Model:
+        """Return a model (batch, ...) -> (batch, width of the label)."""
+        name, feature = inputs.only_feature(self, spec)
+        body = [keras.layers.Flatten()]
+        for units in self.hidden:
+            body.append(keras.layers.Dense(units, self.activation, **self.initializers()))
+            if self.dropout:
+                body.append(keras.layers.Dropout(self.dropout))
+        front = inputs.preprocessing(self, feature, values_of(name))
+        return keras.Sequential(
+            [inputs.raw_input(name, feature), *front, *body, heads.only_head(self, spec)], name="mlp"
+        )

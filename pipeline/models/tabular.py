@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.models.options import ModelOptions
-from pipeline.options import option
-from pipeline.spec import DataSpec
+from pipeline.models.model import DataSpec, Feature, ModelOptions, TrainingValues, heads, inputs, keras, option
 
 if TYPE_CHECKING:
-    import keras
     import tensorflow as tf
 
 
@@ -29,7 +25,51 @@ class Tabular(ModelOptions):
     dropout: float = option(0.0, "share of units dropped after each hidden layer", min=0, below=1)
     vocabulary: int = option(5_000, "text columns: number of words kept, the most frequent first", min=2)
 
-    def build(self, spec: DataSpec, values_of: Callable[[str], tf.data.Dataset]) -> keras.Model:
-        from pipeline.layers import functional
+    def build(self, spec: DataSpec, values_of: TrainingValues) -> keras.Model:
+        """Return a model that encodes each input, then applies dense layers that all inputs share, and the heads.
 
-        return functional.tabular(self, spec, values_of)
+        Every input is (batch, 1): numbers are normalized, a missing one counts as the training mean; categories are
+        one-hot, text is a bag of words.
+        """
+        raw = {name: inputs.raw_input(name, feature) for name, feature in spec.features.items()}
+        encoded = [self._encode(raw[name], feature, values_of(name)) for name, feature in spec.features.items()]
+        x = keras.layers.Concatenate()(encoded) if len(encoded) > 1 else encoded[0]
+        for units in self.hidden:
+            x = keras.layers.Dense(units, self.activation, **self.initializers())(x)
+            if self.dropout:
+                x = keras.layers.Dropout(self.dropout)(x)
+        model_inputs = raw if len(raw) > 1 else next(iter(raw.values()))
+        return keras.Model(model_inputs, heads.outputs(self, spec, x), name="tabular")
+
+    def _encode(self, raw: keras.KerasTensor, feature: Feature, values: tf.data.Dataset) -> keras.KerasTensor:
+        """Encode one input as numbers: (batch, 1) or (batch, ...) -> (batch, n)."""
+        if feature.dtype == "string":
+            return keras.layers.Flatten()(self._string_encoder(feature, values)(raw))
+        x = raw
+        for layer in inputs.preprocessing(self, feature, complete_rows(values, feature)):
+            x = layer(x)
+        if feature.dtype.startswith("float"):
+            x = keras.ops.where(keras.ops.isnan(x), 0.0, x)  # after normalization, 0 is the training mean
+        return keras.layers.Flatten()(x)
+
+    def _string_encoder(self, feature: Feature, values: tf.data.Dataset) -> keras.Layer:
+        if feature.text:
+            layer = keras.layers.TextVectorization(self.vocabulary, output_mode="multi_hot")
+        else:
+            layer = keras.layers.StringLookup(mask_token="", output_mode="one_hot")  # "" is a missing category
+        layer.adapt(values)
+        return layer
+
+
+def complete_rows(values: tf.data.Dataset, feature: Feature) -> tf.data.Dataset:
+    """Return the batches of a numeric feature without the rows that hold a missing value (NaN)."""
+    if not feature.dtype.startswith("float"):
+        return values
+    values = values.map(lambda batch: keras.ops.cast(batch, feature.dtype))  # uint8 in the data, if the model takes it
+    complete = values.map(lambda batch: batch[~_is_incomplete(batch)])
+    return complete.filter(lambda batch: keras.ops.shape(batch)[0] > 0)  # the mean of no rows is NaN
+
+
+def _is_incomplete(batch: tf.Tensor) -> tf.Tensor:
+    """Return (rows,) bool: whether a row holds a missing value."""
+    return keras.ops.any(keras.ops.isnan(batch), axis=tuple(range(1, len(batch.shape))))

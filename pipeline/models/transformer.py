@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pipeline.errors import ConfigError
-from pipeline.models.options import ModelOptions
-from pipeline.options import option
-from pipeline.spec import DataSpec
-
-if TYPE_CHECKING:
-    import keras
-    import tensorflow as tf
+from pipeline.models.model import ConfigError, DataSpec, ModelOptions, TrainingValues, heads, inputs, keras, option
 
 
 @dataclass
@@ -37,14 +29,39 @@ class Transformer(ModelOptions):
     )
 
     def check(self) -> None:
+        """Check that the width can be divided among the heads."""
         if self.width % self.heads:
             raise ConfigError(f"model.heads: expected a divisor of model.width={self.width}; found {self.heads}.")
 
     @property
     def vocabulary_size(self) -> int | None:
+        """The number of token IDs of the embedding; None for real-valued steps."""
         return self.vocabulary
 
-    def build(self, spec: DataSpec, values_of: Callable[[str], tf.data.Dataset]) -> keras.Model:
-        from pipeline.layers import encoder
+    def build(self, spec: DataSpec, values_of: TrainingValues) -> keras.Model:
+        """Return a model (batch, steps) or (batch, steps, values) -> (batch, width of the label)."""
+        from pipeline.layers.transformer_encoder import TransformerEncoder
 
-        return encoder.transformer(self, spec, values_of)
+        name, feature = inputs.only_feature(self, spec)
+        if not feature.holds_tokens and len(feature.shape) != 2:
+            raise ConfigError(f"model=transformer: expected sequences (steps, values); found {name} {feature.shape}.")
+        if feature.holds_tokens:
+            front = [inputs.embedding(self.vocabulary, self.width, feature)]
+        else:
+            front = inputs.preprocessing(self, feature, values_of(name))
+            front.append(keras.layers.Dense(self.width, **self.initializers()))
+        model = TransformerEncoder(
+            front,
+            heads.only_head(self, spec),
+            depth=self.depth,
+            heads=self.heads,
+            feed_forward=self.feed_forward,
+            dropout=self.dropout,
+            activation=self.activation,
+            epsilon=self.epsilon,
+            kernel_initializer=self.kernel_initializer,
+            bias_initializer=self.bias_initializer,
+            name="transformer",
+        )
+        model(inputs.raw_input(name, feature))  # a subclassed model is built when it is first called
+        return model

@@ -7,7 +7,7 @@ from keras import ops
 
 from pipeline.data import input_pipeline
 from pipeline.layers import architecture
-from pipeline.layers.gan import latent_numbers
+from pipeline.layers.generative_adversarial_network import sample_generator
 from pipeline.layers.image_judge import ImageJudge, frechet_distance
 from pipeline.training import jit
 from pipeline.training.epoch_metrics import add_means
@@ -146,7 +146,7 @@ def compare(judge, model, batches):
     that the judge has "real_taken_for" and the generated ones "taken_for".
     """
     found = {"labels": [], "real": [], "real_taken_for": [], "generated": [], "taken_for": []}
-    numbers = latent_numbers()
+    numbers = sample_generator()
     for images, labels in batches:
         latent = numbers.standard_normal((len(labels), model.latent), np.float32)
         generated = model({"latent": latent, "label": labels})

@@ -6,8 +6,7 @@ import keras
 import tensorflow as tf
 
 from pipeline.data import input_pipeline, token_checks
-from pipeline.layers.blocks import vocabularies
-from pipeline.layers.build import build as build_model
+from pipeline.models.model import build_model
 from pipeline.objectives.adversarial import AdversarialOptions
 from pipeline.objectives.maml import MamlOptions
 from pipeline.objectives.multi_task import MultiTaskOptions
@@ -86,4 +85,4 @@ def model_spec(config, spec):
 
 def check_words(config, spec, part):
     """Raise DataError for the first row of a split with words that the model of a config.Config does not know."""
-    token_checks.check(spec, part, vocabularies(config.model, model_spec(config, spec)))
+    token_checks.check(spec, part, config.model.vocabularies(model_spec(config, spec)))

@@ -8,7 +8,6 @@ from pipeline.data.shards import write_shards
 from pipeline.data.sources.npz import Npz
 from pipeline.data.sources.tfrecord import TFRecord
 from pipeline.errors import DataError
-from pipeline.layers.blocks import vocabularies
 from pipeline.models.gru import Gru
 from pipeline.models.mlp import Mlp
 
@@ -46,7 +45,7 @@ def sharded(folder, **steps):
 
 def check(source, model=MODEL):
     for part in source.splits.values():
-        token_checks.check(source.spec, part, vocabularies(model, source.spec))
+        token_checks.check(source.spec, part, model.vocabularies(source.spec))
 
 
 @pytest.mark.parametrize("kind", [fixed, various, sharded])

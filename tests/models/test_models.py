@@ -11,16 +11,14 @@ from pipeline.data.sources.digits import Digits
 from pipeline.data.sources.npz import Npz
 from pipeline.data.sources.synthetic import Synthetic
 from pipeline.errors import ConfigError
-from pipeline.layers import blocks
-from pipeline.layers import encoder as subclassed
-from pipeline.layers.build import build
+from pipeline.layers import heads, transformer_encoder
 from pipeline.members import members
 from pipeline.models.cnn import Cnn
 from pipeline.models.gan import Gan
 from pipeline.models.gru import Gru
 from pipeline.models.layers import Layers
 from pipeline.models.mlp import Mlp
-from pipeline.models.options import BatchNormalization
+from pipeline.models.model import BatchNormalization, build_model
 from pipeline.models.residual_cnn import ResidualCnn
 from pipeline.models.tabular import Tabular
 from pipeline.models.transformer import Transformer
@@ -55,7 +53,7 @@ def quick_for(quick, cases):
 
 
 def built(model, data):
-    return build(model, data.spec, lambda name: input_pipeline.feature_batches(data.train, data.spec, name))
+    return build_model(model, data.spec, lambda name: input_pipeline.feature_batches(data.train, data.spec, name))
 
 
 def raw(data, rows=9):
@@ -300,7 +298,7 @@ def test_sequences_of_one_length_need_no_mask(preprocessing):
 
 
 def test_position_codes_are_those_of_the_paper():
-    codes = np.asarray(subclassed.positions(5, 6))
+    codes = np.asarray(transformer_encoder.position_codes(5, 6))
     for place in range(5):
         for index in range(3):
             angle = place / 10_000 ** (2 * index / 6)
@@ -362,7 +360,7 @@ def test_the_epsilon_of_layer_normalisation_reaches_every_layer(vowels):
 
 
 def test_the_heads_of_each_kind_of_label_have_their_activation():
-    kinds = blocks.ACTIVATIONS | {"multi_label": "sigmoid"}
+    kinds = heads.ACTIVATIONS | {"multi_label": "sigmoid"}
     assert kinds == {"class": "softmax", "one_hot": "softmax", "real": "linear", "multi_label": "sigmoid"}
     data = splits.load(Synthetic(rows=50, shape=[3], classes=0))
     assert built(Mlp(hidden=[4]), data).layers[-1].activation is keras.activations.linear
@@ -379,7 +377,9 @@ def test_data_of_another_form_than_the_model_takes_is_refused(digits, vowels, pe
 
 
 def test_an_image_too_small_for_the_convolutions_is_refused(digits):
-    with pytest.raises(ConfigError, match=r"Cnn does not fit the data.*Keras says: Computed output size would be zero"):
+    with pytest.raises(
+        ConfigError, match=r"model=cnn: does not fit the data.*Keras: Computed output size would be zero"
+    ):
         built(Cnn(filters=[4, 4, 4, 4], padding="valid"), digits)
 
 

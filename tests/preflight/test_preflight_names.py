@@ -12,10 +12,10 @@ from pipeline.data.sources.csv import Csv
 from pipeline.data.sources.digits import Digits
 from pipeline.data.sources.npz import Npz
 from pipeline.errors import ConfigError
-from pipeline.layers.build import build
 from pipeline.models.gru import Gru
 from pipeline.models.layers import Layers
 from pipeline.models.mlp import Mlp
+from pipeline.models.model import build_model
 from pipeline.models.tabular import Tabular
 from pipeline.objectives.supervised import SupervisedOptions
 from pipeline.preflight import inspection, names
@@ -32,7 +32,9 @@ COSINE = Optimizer("Adam", {"learning_rate": {"class_name": "CosineDecay", "conf
 def checked(data, model=None, objective=None, optimizer=ADAM, **training):
     """Build, compile and check, as `train` does before its first step. Returns the objective."""
     config = Config(Digits(), model or Mlp(hidden=[4]), optimizer, objective or SupervisedOptions(), Fit(**training))
-    model = build(config.model, data.spec, lambda name: input_pipeline.feature_batches(data.train, data.spec, name))
+    model = build_model(
+        config.model, data.spec, lambda name: input_pipeline.feature_batches(data.train, data.spec, name)
+    )
     objective = Supervised(config.objective, data.spec, model)
     batches = input_pipeline.TrainingFeed(data.train, data.spec, config.data, config.training.batch_size, 0)
     objective.compile(optimizer.build(10), config.training)

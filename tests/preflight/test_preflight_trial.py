@@ -14,8 +14,8 @@ from pipeline.config import Config
 from pipeline.data import input_pipeline
 from pipeline.data.sources.digits import Digits
 from pipeline.errors import ConfigError
-from pipeline.layers.build import build
 from pipeline.models.mlp import Mlp
+from pipeline.models.model import build_model
 from pipeline.objectives.supervised import SupervisedOptions
 from pipeline.preflight import catalogue, determinism_checks, inspection, memory
 from pipeline.preflight.setup import Setup
@@ -126,7 +126,9 @@ def test_looking_twice_finds_the_same(prepared):
 def trained(data, look, **model):
     keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(0)
-    built = build(Mlp(**model), data.spec, lambda name: input_pipeline.feature_batches(data.train, data.spec, name))
+    built = build_model(
+        Mlp(**model), data.spec, lambda name: input_pipeline.feature_batches(data.train, data.spec, name)
+    )
     objective = Supervised(SupervisedOptions(), data.spec, built)
     batches = input_pipeline.TrainingFeed(data.train, data.spec, Digits(), 64, 0)
     training = Fit(epochs=2, tensorboard=False)

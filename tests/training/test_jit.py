@@ -3,10 +3,10 @@
 import pytest
 
 from pipeline.data import input_pipeline
-from pipeline.layers.build import build
 from pipeline.models.cnn import Cnn
 from pipeline.models.gru import Gru
 from pipeline.models.mlp import Mlp
+from pipeline.models.model import build_model
 from pipeline.models.residual_cnn import ResidualCnn
 from pipeline.models.transformer import Transformer
 from pipeline.training import jit
@@ -17,7 +17,7 @@ AUTO = Tape(jit="auto", steps_per_execution=8)
 
 
 def built(model, data):
-    return build(model, data.spec, lambda name: input_pipeline.feature_batches(data.train, data.spec, name))
+    return build_model(model, data.spec, lambda name: input_pipeline.feature_batches(data.train, data.spec, name))
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from pipeline.cli.main import main
 from pipeline.config import Config
 from pipeline.data.options import SplitOptions
 from pipeline.data.sources.digits import Digits
-from pipeline.layers.build import build
 from pipeline.models.gan import Gan
+from pipeline.models.model import build_model
 from pipeline.objectives.adversarial import AdversarialOptions
 from pipeline.training import building as objectives
 from pipeline.training import scoring
@@ -77,7 +77,7 @@ def test_a_run_of_16_bits_that_was_stopped_goes_on_to_the_same_bits(train, confi
 def test_the_critic_moves_as_often_as_asked_for_with_an_optimizer_of_its_own(digits):
     config = Config(data=Digits(), model=SMALL, objective=AdversarialOptions(critic_steps=3, critic_optimizer=ADAM),
                       optimizer=Optimizer(**ADAM), training=Tape())  # fmt: skip
-    model = build(config.model, digits.spec, lambda name: images_of(digits))
+    model = build_model(config.model, digits.spec, lambda name: images_of(digits))
     objective = objectives.build(config, digits, model, total_steps=10)
     objective.compile(config.optimizer.build(10), config.training)
     moves = [(update.name, update.optimizer) for update in objective.updates()]
@@ -92,7 +92,7 @@ def test_a_critic_s_schedule_lasts_the_whole_run(digits):
     spelled = {"class_name": "Adam", "config": {"learning_rate": cosine}}
     config = Config(data=Digits(), model=SMALL, objective=AdversarialOptions(critic_steps=5, critic_optimizer=spelled),
                       optimizer=Optimizer(**ADAM), training=Tape())  # fmt: skip
-    model = build(config.model, digits.spec, lambda name: images_of(digits))
+    model = build_model(config.model, digits.spec, lambda name: images_of(digits))
     objective = objectives.build(config, digits, model, total_steps=10)
     schedule = objective.critic_optimizer._learning_rate
     assert float(schedule(25)) == pytest.approx(0.001) and float(schedule(50)) == pytest.approx(0, abs=1e-9)
@@ -126,7 +126,7 @@ def images_of(data):
 def test_the_penalty_is_the_squared_distance_of_the_critics_slope_from_one(digits):
     config = Config(data=Digits(), model=SMALL, objective=AdversarialOptions(loss="wgan_gp"),
                       optimizer=Optimizer(**ADAM), training=Tape())  # fmt: skip
-    model = build(config.model, digits.spec, lambda name: images_of(digits))
+    model = build_model(config.model, digits.spec, lambda name: images_of(digits))
     objective = objectives.build(config, digits, model, total_steps=10)
     weights = np.arange(1.0, 65.0, dtype=np.float32).reshape(8, 8, 1) / 100  # a linear critic has this slope everywhere
     model.criticise = lambda images, labels: ops.sum(images * weights, axis=(1, 2, 3))
@@ -156,13 +156,13 @@ def test_what_does_not_go_together_is_refused_with_the_names(case, tmp_path, cap
 
 
 def test_a_saved_model_generates_the_same_images(digits, tmp_path):
-    model = build(SMALL, digits.spec, lambda name: images_of(digits))
+    model = build_model(SMALL, digits.spec, lambda name: images_of(digits))
     asked = {"latent": keras.random.normal((3, 4), seed=1), "label": np.array([0, 5, 9])}
     model.save(tmp_path / "model.keras")
     np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(asked), model(asked))
 
 
 def test_samples_of_one_model_are_the_same_each_time(digits):
-    model = build(SMALL, digits.spec, lambda name: images_of(digits))
+    model = build_model(SMALL, digits.spec, lambda name: images_of(digits))
     np.testing.assert_array_equal(model.samples(2), model.samples(2))
     assert model.samples(2).shape == (2, 10, 8, 8, 1)

@@ -11,8 +11,8 @@ import tensorflow as tf
 from pipeline.data import input_pipeline, splits
 from pipeline.data.sources.digits import Digits
 from pipeline.errors import ConfigError
-from pipeline.layers.build import build
 from pipeline.models.layers import Layers
+from pipeline.models.model import build_model
 from pipeline.models.tabular import Tabular
 from pipeline.objectives.multi_task import MultiTaskOptions
 from pipeline.objectives.supervised import SupervisedOptions
@@ -37,7 +37,7 @@ def objective_of():
     def make(objective, labels=LABELS, model=None, training=None):
         data = splits.load(Digits(labels=labels))
         model = model or Tabular(hidden=[8])
-        built = build(model, data.spec, lambda name: input_pipeline.feature_batches(data.train, data.spec, name))
+        built = build_model(model, data.spec, lambda name: input_pipeline.feature_batches(data.train, data.spec, name))
         made = MultiTask(objective, data.spec, built)
         made.compile(Optimizer("SGD", {"learning_rate": 0.1}).build(1), training or Tape())
         return made, next(iter(input_pipeline.ordered_batches(data.train, data.spec, ALL, 50)))

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from pipeline.data import input_pipeline
 from pipeline.data.sources.japanese_vowels import JapaneseVowels
-from pipeline.layers.build import build
 from pipeline.models.gru import Gru
+from pipeline.models.model import build_model
 from pipeline.models.transformer import Transformer
 from pipeline.objectives.supervised import SupervisedOptions
 from pipeline.training import steps
@@ -24,7 +24,7 @@ MODELS = {
 
 
 def objective_of(model, data):
-    built = build(model, data.spec, lambda name: input_pipeline.feature_batches(data.train, data.spec, name))
+    built = build_model(model, data.spec, lambda name: input_pipeline.feature_batches(data.train, data.spec, name))
     objective = Supervised(SupervisedOptions(), data.spec, built)
     objective.compile(keras.optimizers.Adam(0.01), Tape())
     return objective

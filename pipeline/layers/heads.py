@@ -1,0 +1,65 @@
+"""The last layers of a model: one output layer per label."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pipeline.errors import ConfigError
+from pipeline.lazy import keras
+from pipeline.spec import CLASS, ONE_HOT, REAL, DataSpec
+
+if TYPE_CHECKING:
+    from pipeline.models.model import ModelOptions
+
+ACTIVATIONS = {CLASS: "softmax", ONE_HOT: "softmax", REAL: "linear"}  # multi-label: sigmoid
+
+
+def heads(model: ModelOptions, spec: DataSpec) -> dict[str, keras.layers.Dense]:
+    """Return one dense output layer per label, by the name of the label, which is also the name of the layer.
+
+    The activation is softmax over classes, sigmoid for multi-label and linear for real labels. Outputs are float32 in
+    any precision of the run, so that small probabilities do not become 0.
+
+    Raises:
+        ConfigError: There are several labels, and Keras cannot name a loss after one of them.
+    """
+    unnameable = [name for name in spec.labels if not re.fullmatch(r"[\w.-]+", name, re.ASCII)]
+    if unnameable and len(spec.labels) > 1:
+        raise ConfigError(
+            "data.labels: expected names of letters, digits and _ . - if there are several labels; found "
+            f"{unnameable[0]!r}. Rename it in the data."
+        )
+    return {
+        name: keras.layers.Dense(
+            label.width,
+            activation=ACTIVATIONS.get(label.kind, "sigmoid"),
+            dtype="float32",
+            name=name,
+            **model.initializers(),
+        )
+        for name, label in spec.labels.items()
+    }
+
+
+def only_head(model: ModelOptions, spec: DataSpec) -> keras.layers.Dense:
+    """Return the output layer of a model with one output.
+
+    Raises:
+        ConfigError: The data has several labels.
+    """
+    if len(spec.labels) > 1:
+        raise ConfigError(
+            f"model={model.choice}: expected data with one label; found {len(spec.labels)}: {', '.join(spec.labels)}. "
+            "model=tabular and model=residual_cnn have one output per label."
+        )
+    return next(iter(heads(model, spec).values()))
+
+
+def outputs(model: ModelOptions, spec: DataSpec, x: keras.KerasTensor) -> keras.KerasTensor | dict:
+    """Return the outputs of a functional model for its last tensor (batch, units).
+
+    For one label this is the tensor, since Keras then expects a single target; for several labels a dict by label.
+    """
+    tensors = {name: head(x) for name, head in heads(model, spec).items()}
+    return tensors if len(tensors) > 1 else next(iter(tensors.values()))

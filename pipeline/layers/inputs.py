@@ -1,0 +1,94 @@
+"""The first layers of a model: its inputs and the layers that turn raw values into what the network takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline import keras_objects
+from pipeline.errors import ConfigError
+from pipeline.lazy import keras
+from pipeline.spec import PADDING, DataSpec, Feature
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from pipeline.models.model import ModelOptions
+
+
+def only_feature(model: ModelOptions, spec: DataSpec) -> tuple[str, Feature]:
+    """Return the name and the feature of data with one feature, for models with one input.
+
+    Raises:
+        ConfigError: The data has several features.
+    """
+    if len(spec.features) > 1:
+        raise ConfigError(
+            f"model={model.choice}: expected data with one feature; found {len(spec.features)}: "
+            f"{', '.join(spec.features)}. model=tabular takes several features; so can a model in custom/models/."
+        )
+    return next(iter(spec.features.items()))
+
+
+def raw_input(name: str, feature: Feature) -> keras.KerasTensor:
+    """Return the input of a model for one feature: (batch, *shape) in the dtype of the data."""
+    return keras.Input(feature.shape, dtype=feature.dtype, name=name)
+
+
+def preprocessing(model: ModelOptions, feature: Feature, values: tf.data.Dataset) -> list[keras.Layer]:
+    """Return the layers between the raw values of a numeric feature and the network, in order.
+
+    If the length varies, a Masking layer comes first, which masks the steps that are padding. All of these layers
+    compute in float32 in any precision of the run, since raw values may be too large for 16 bits, or their statistics
+    too fine.
+
+    Args:
+        model: Its `preprocessing` names the layers.
+        feature: The feature, which must hold numbers.
+        values: Batches of the training rows. Layers with an `adapt` method take their statistics from them.
+
+    Raises:
+        ConfigError: The feature holds text, or Keras has no such layer.
+    """
+    if feature.dtype == "string":
+        raise ConfigError(
+            f"model={model.choice}: expected numbers; the data holds text. model=tabular encodes text and categories."
+        )
+    precision = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        return _preprocessing_layers(model, feature, values)
+    finally:
+        keras.config.set_dtype_policy(precision)
+
+
+def _preprocessing_layers(model: ModelOptions, feature: Feature, values: tf.data.Dataset) -> list[keras.Layer]:
+    layers = [keras_objects.layer("model.preprocessing", value) for value in model.preprocessing]
+    if not layers and not feature.dtype.startswith("float"):
+        layers = [keras.layers.Rescaling(1.0)]  # converts integers to floats
+    for position, layer in enumerate(layers):
+        if hasattr(layer, "adapt"):
+            layer.adapt(values.map(keras.Sequential(layers[:position])) if position else values)
+    if feature.variable_length:
+        layers.insert(0, keras.layers.Masking(PADDING))
+    return layers
+
+
+def embedding(vocabulary: int | None, width: int, feature: Feature) -> keras.layers.Embedding:
+    """Return the layer that turns token IDs (batch, steps) into vectors (batch, steps, width); padding is masked.
+
+    Args:
+        vocabulary: Number of token IDs, as model.vocabulary gives it; ID 0 is padding.
+        width: Of a vector.
+        feature: The sequence of token IDs.
+
+    Raises:
+        ConfigError: No vocabulary is given.
+    """
+    if not vocabulary:
+        raise ConfigError(
+            f"model.vocabulary: expected the number of token IDs, since the data is a sequence of {feature.dtype}; "
+            "found null. Set it to the largest ID in the data plus 1: model.vocabulary=..."
+        )
+    return keras.layers.Embedding(
+        vocabulary, width, mask_zero=True, embeddings_initializer=keras.initializers.RandomUniform(-0.05, 0.05)
+    )
