@@ -63,7 +63,11 @@ def defined(module: ModuleType, base: type) -> list[type]:
     return [
         item
         for item in vars(module).values()
-        if isinstance(item, type) and issubclass(item, base) and item is not base and item.__module__ == module.__name__
+        if not isinstance(item, ModuleType)  # before isinstance(item, type), which would import a lazy module
+        and isinstance(item, type)
+        and issubclass(item, base)
+        and item is not base
+        and item.__module__ == module.__name__
     ]
 
 
