@@ -1,7 +1,7 @@
-"""Look for known vulnerabilities of what the locks pin: `make audit`. It passes only where every package was looked up.
+"""Look up known vulnerabilities of the locked packages: `make audit`.
 
-Ends with 0 for none, 1 where a package has one, 3 where not all could be looked up: no network, or an index without the
-vulnerability service of PyPI.
+Exit status 0: none; 1: a package has one; 3: not all packages could be looked up, without network or on an index
+without PyPI's vulnerability service.
 """
 
 import json
@@ -10,52 +10,54 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 PROJECT = Path(__file__).parents[1]
 # requirements.txt includes the packages of requirements-cpu.txt
 LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-install.txt")
-VULNERABLE, CANNOT_TELL = 1, 3  # exit statuses
+VULNERABLE, UNKNOWN = 1, 3  # exit statuses
 
 
-def main(locks):
+def main(locks: list[str]) -> int:
+    """Audit the locks, by default all of the project. Returns the exit status."""
     return max(audit(Path(lock)) for lock in locks or [PROJECT / name for name in LOCKS])
 
 
-def audit(lock):
-    """Tell what is known of one lock. Returns the exit status for it."""
-    wanted = len(re.findall(r"^[\w.-]+==", lock.read_text(), re.MULTILINE))
-    found, words = looked_up(lock)
-    if found is None or len(found) != wanted or any("skip_reason" in package for package in found):
-        reason = next((line for line in reversed(words.splitlines()) if line.strip()), "pip-audit said nothing")
+def audit(lock: Path) -> int:
+    """Print the known vulnerabilities of one lock. Returns its exit status."""
+    expected = len(re.findall(r"^[\w.-]+==", lock.read_text(), re.MULTILINE))
+    found, message = look_up(lock)
+    if found is None or len(found) != expected or any("skip_reason" in package for package in found):
+        reason = next((line for line in reversed(message.splitlines()) if line.strip()), "pip-audit printed nothing")
         print(
-            f"error: {lock.name}: expected news of all {wanted} packages; found not all of them: {reason.strip()}\n"
-            "Whether there are vulnerabilities is not known. Try again with a network that reaches pypi.org.",
+            f"error: {lock.name}: expected an answer for all {expected} packages; found fewer: {reason.strip()}\n"
+            "Vulnerabilities are unknown. Try again with a network that reaches pypi.org.",
             file=sys.stderr,
         )
-        return CANNOT_TELL
+        return UNKNOWN
     vulnerable = [package for package in found if package["vulns"]]
     for package in vulnerable:
         for known in package["vulns"]:
-            mended = ", ".join(known["fix_versions"]) or "none yet"
-            print(f"{lock.name}: {package['name']} {package['version']}: {known['id']}, mended in: {mended}")
-    print(f"{lock.name}: {len(vulnerable)} of {wanted} packages have known vulnerabilities")
+            fixed = ", ".join(known["fix_versions"]) or "none yet"
+            print(f"{lock.name}: {package['name']} {package['version']}: {known['id']}, fixed in: {fixed}")
+    print(f"{lock.name}: {len(vulnerable)} of {expected} packages have known vulnerabilities")
     return VULNERABLE if vulnerable else 0
 
 
-def looked_up(lock):
-    """(packages as pip-audit tells them, None where it gave up; its words)."""
+def look_up(lock: Path) -> tuple[list[dict[str, Any]] | None, str]:
+    """Return the packages that pip-audit reports, None if it failed, and its stderr."""
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
         options = ["--strict", "--disable-pip", "--require-hashes", "--progress-spinner", "off", "--format", "json"]
-        asked = subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "pip_audit", *options, "--output", answer, "--requirement", lock],
             capture_output=True,
             text=True,
             check=False,
         )
         if not answer.exists() or not answer.read_text().strip():
-            return None, asked.stderr
-        return json.loads(answer.read_text())["dependencies"], asked.stderr
+            return None, done.stderr
+        return json.loads(answer.read_text())["dependencies"], done.stderr
 
 
 if __name__ == "__main__":

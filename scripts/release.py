@@ -1,8 +1,9 @@
-"""Make a release, or leave nothing: `make release VERSION=x.y.z`, which calls this as scripts/release.py VERSION.
+"""Make a release, or leave nothing behind: `make release VERSION=x.y.z`, which runs scripts/release.py VERSION.
 
-A release is an image built from scratch out of a clean commit, that passes all tests and the golden runs: the image's
-tag pipeline:VERSION, releases/VERSION.json, releases/VERSION.cdx.json (CycloneDX) and the git tag vVERSION.
-  TESTS   what pytest is given instead of -m "not release", for a trial; releases/VERSION.json tells it
+A release is an image that is built from scratch out of a clean commit and passes all tests and the golden runs. It
+consists of the image's tag NAME:VERSION, releases/VERSION.json, releases/VERSION.cdx.json (CycloneDX) and the git tag
+vVERSION. NAME and VERSION are those of the project in pyproject.toml.
+  TESTS   arguments for pytest instead of -m "not release", for a trial; releases/VERSION.json records them
   BASE_IMAGE, BUILD_NETWORK, PIP_CONF, CA_BUNDLE, RUNTIME   as for `make image`
 """
 
@@ -17,44 +18,47 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 PROJECT = Path(__file__).parents[1]
 RELEASES = PROJECT / "releases"
 LOCKS = ("requirements-cpu", "requirements", "requirements-dev", "requirements-install")
 WHOLE_SUITE = "-m 'not release'"
-SHOWN = 5  # lines of a long list that an error repeats
-PATIENCE = 10  # seconds in which a command that is stopped may come to its own end
-# as strict as a container can be started; scripts/run adds what a training needs of the machine
+SHOWN = 5  # lines of a long list in an error
+GRACE = 10  # seconds for an interrupted command to end by itself
+# A container without any access. scripts/run adds what a training needs of the machine.
 STRICT = ("--rm", "--network", "none", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 
 
-class Refusal(Exception):
-    """Why there is no release: what was expected, what was found, what to do."""
+class ReleaseError(Exception):
+    """The reason why there is no release."""
 
 
-def main(arguments):
-    # a job in the background is started with SIGINT ignored, and would hand that on to the commands it is to stop
+def main(arguments: list[str]) -> int:
+    """Make the release of the version in `arguments`. Returns the exit status."""
+    # A background job starts with SIGINT ignored, and the commands that it has to interrupt would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number in (signal.SIGTERM, signal.SIGHUP):  # so that what was begun is taken back
+    for number in (signal.SIGTERM, signal.SIGHUP):  # so that context managers undo the work
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
         if len(arguments) != 1:
-            raise Refusal("VERSION: expected one: make release VERSION=x.y.z")
+            raise ReleaseError("VERSION: expected one: make release VERSION=x.y.z")
         release(arguments[0])
-    except (Refusal, OSError) as error:
+    except (ReleaseError, OSError) as error:
         print(f"error: {error}\nNothing was released.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped; nothing was released.", file=sys.stderr)
+        print("interrupted; nothing was released.", file=sys.stderr)
         return 128 + signal.SIGINT
     return 0
 
 
-def release(version):
-    """Check, build, test, train, record, tag: in this order, each only after the one before it."""
+def release(version: str) -> None:
+    """Check, build, test, train, record and tag, in this order. Each step needs the one before it."""
     revision = commit_to_release(version)
     engine = ask("scripts/runtime", "engine")
     require_solved_locks()
@@ -79,50 +83,59 @@ def release(version):
         bill = ask(engine, "run", *STRICT, "--entrypoint", "cat", tester, "/opt/sbom.json").encode() + b"\n"
         record["sbom"] = {"name": f"{version}.cdx.json", "sha256": sha256(bill)}
         if ask("scripts/revision") != revision:
-            raise Refusal(
-                f"expected the tree to stay at {revision} until the end; it is {ask('scripts/revision')} now."
+            raise ReleaseError(
+                f"expected the tree to stay at {revision} until the end; found it at {ask('scripts/revision')}."
             )
-        publish(engine, image, version, record, bill)
-    print(f"released {version}: pipeline:{version}, {tag(version)}, releases/{version}.json. Commit releases/ now.")
+        publish(engine=engine, image=image, version=version, record=record, bill=bill)
+    print(f"released {version}: {image_name(version)}, {tag(version)}, releases/{version}.json. Commit releases/ now.")
 
 
-# ---- before anything is built ---------------------------------------------------------------------------------------
+# ---- checks before the build ----------------------------------------------------------------------------------------
 
 
-def commit_to_release(version):
-    """The commit the tree is at. Raises Refusal where it, or the version, cannot become a release."""
+def commit_to_release(version: str) -> str:
+    """Return the commit of the tree. Raises ReleaseError if it, or the version, cannot become a release."""
     if not re.fullmatch(r"\d+\.\d+\.\d+([.-]?(a|b|rc|dev)\d+)?", version):
-        raise Refusal(f"VERSION: expected three numbers such as 1.4.0, or 1.4.0-rc1; found {version!r}.")
+        raise ReleaseError(f"VERSION: expected three numbers such as 1.4.0, or 1.4.0-rc1; found {version!r}.")
+    if version != ask("scripts/project", "version"):
+        raise ReleaseError(
+            f"VERSION: expected {ask('scripts/project', 'version')}, the version in pyproject.toml; found {version}. "
+            "Change it there and commit, or release that version."
+        )
     revision = ask("scripts/revision")
     if revision == "unknown":
-        raise Refusal("expected a git repository with a commit to release; git knows none here.")
+        raise ReleaseError("expected a git repository with a commit to release; found none here.")
     if revision.endswith("-dirty"):
         changed = ask("git", "status", "--porcelain").splitlines()
-        raise Refusal(
-            f"expected a tree as committed; these files differ or are new:\n{shortened(changed)}\nCommit them."
+        raise ReleaseError(
+            f"expected no uncommitted changes; found these files changed or new:\n{shortened(changed)}\nCommit them."
         )
     if ask("git", "tag", "--list", tag(version)):
-        raise Refusal(f"VERSION: {tag(version)} is a tag already, and no release is made twice. Take another number.")
+        raise ReleaseError(
+            f"VERSION: expected a version without a tag; found the tag {tag(version)}. Choose another version."
+        )
     if found := sorted(RELEASES.glob(f"{version}.*json")):
-        raise Refusal(f"{found[0]}: expected no record of {version} while there is no tag {tag(version)}. Remove it.")
+        raise ReleaseError(
+            f"{found[0]}: expected no record of {version}, which has no tag {tag(version)}; found one. Remove it."
+        )
     return revision
 
 
-def require_solved_locks():
-    """Solve the .in files again, over the locks as they are. Raises Refusal where a lock does not stay the same."""
+def require_solved_locks() -> None:
+    """Solve the .in files again, starting from the current locks. Raises ReleaseError if a lock changes."""
     with tempfile.TemporaryDirectory() as folder:
         for name in LOCKS:
             for end in ("in", "txt"):
                 shutil.copy(PROJECT / f"{name}.{end}", folder)
-        call("scripts/lock", folder, *LOCKS, failed="the .in files could not be solved, by the words above.")
+        call("scripts/lock", folder, *LOCKS, failed="the .in files could not be solved; the message is above.")
         for name in LOCKS:
             lock = PROJECT / f"{name}.txt"
             solved = (Path(folder) / lock.name).read_text()
             changes = difflib.unified_diff(lock.read_text().splitlines(), solved.splitlines(), n=0, lineterm="")
             if lines := [line for line in changes if not line.startswith(("---", "+++", "@@"))]:
-                raise Refusal(
+                raise ReleaseError(
                     f"{lock.name}: expected the lock of {name}.in; solved again, it differs:\n{shortened(lines)}\n"
-                    "Call `make lock`, look at what changed and commit it."
+                    "Run `make lock`, review the changes and commit them."
                 )
 
 
@@ -130,21 +143,21 @@ def require_solved_locks():
 
 
 @contextmanager
-def candidate(engine, version):
-    """Build the image from scratch under a name of its own, which is gone at the end."""
-    name = f"pipeline:{version}-candidate"
+def candidate(engine: str, version: str) -> Iterator[str]:
+    """Build the image from scratch under a temporary name, and yield the name."""
+    name = image_name(f"{version}-candidate")
     options = ["--no-cache", "--build-arg", "PIP_NO_CACHE_DIR=1"]
     if "@sha256:" in ask("scripts/image", "base"):
-        options.append("--pull")  # a digest is the same wherever it comes from; a name is not
+        options.append("--pull")  # safe, because a digest names the same image everywhere
     with removed(engine, "rmi", name):
         call("scripts/image", "build", engine, name, *options, failed="the image could not be built.", VERSION=version)
         yield name
 
 
 @contextmanager
-def tests_image(engine, version, image):
-    """Build the image for the tests on top of the candidate, out of a clone of the commit; it is gone at the end."""
-    name = f"pipeline:{version}-tests"
+def tests_image(engine: str, version: str, image: str) -> Iterator[str]:
+    """Build a temporary image for the tests on `image`, from a clone of the commit, and yield its name."""
+    name = image_name(f"{version}-tests")
     with tempfile.TemporaryDirectory() as context, removed(engine, "rmi", name):
         ask("git", "clone", "--quiet", ".", f"{context}/tree")
         options = ["--file", "docker/tests.Dockerfile", "--tag", name, "--build-arg", f"IMAGE={image}"]
@@ -158,30 +171,29 @@ def tests_image(engine, version, image):
             "build",
             *options,
             context,
-            failed="the tests' image could not be built.",
+            failed="the image for the tests could not be built.",
             DOCKER_BUILDKIT="1",
         )
         yield name
 
 
 @contextmanager
-def removed(engine, *what):
-    """Have the engine remove something at the end, in its own words: rmi NAME takes an image's name away, and the image
-    with it where that was its only one."""
+def removed(engine: str, *arguments: str) -> Iterator[None]:
+    """Run the engine with `arguments` at the end, such as "rmi" and the name of an image."""
     try:
         yield
     finally:
-        subprocess.run([engine, *what], cwd=PROJECT, capture_output=True, check=False)
+        subprocess.run([engine, *arguments], cwd=PROJECT, capture_output=True, check=False)
 
 
-def described(engine, image):
-    """Name and digest of an image, and its size in bytes."""
+def described(engine: str, image: str) -> dict[str, Any]:
+    """Return the digest of an image, its size in bytes and the engine."""
     identity, size = ask(engine, "image", "inspect", "--format", "{{.Id}} {{.Size}}", image).split()
     return {"digest": f"sha256:{identity.removeprefix('sha256:')}", "bytes": int(size), "engine": engine}
 
 
-def base(engine):
-    """Name and digest of what the image was built from: the digest in its name, else the engine's own."""
+def base(engine: str) -> dict[str, str]:
+    """Return name and digest of the base image: the digest in its name, else the engine's."""
     name, _, digest = ask("scripts/image", "base").partition("@")
     if not digest:
         digest = described(engine, name)["digest"]
@@ -191,47 +203,47 @@ def base(engine):
 # ---- checks ---------------------------------------------------------------------------------------------------------
 
 
-def tested_inside(engine, tester, tests):
-    """The last line of pytest, run in the image with what it has, no network and no privileges."""
-    memory = ("--shm-size", "2g")  # the databases of the registry's tests lie in it
+def tested_inside(engine: str, tester: str, tests: str) -> str:
+    """Run pytest in the image, without network and privileges. Returns its last line."""
+    memory = ("--shm-size", "2g")  # holds the databases of the registry's tests
     with container(engine, tester) as run:
         return summary([*run, *memory, tester, *shlex.split(tests)], "a test failed in the image.")
 
 
-def tested_outside(image):
-    """The last line of pytest on the image itself, as strict callers run it."""
-    words = [sys.executable, "-m", "pytest", "tests/test_image.py", "-m", "slow", "-rs"]
-    return summary(words, "a test of the image failed.", TESTED_IMAGE=image)
+def tested_outside(image: str) -> str:
+    """Run the tests of the image as a whole. Returns the last line of pytest."""
+    command = [sys.executable, "-m", "pytest", "tests/test_image.py", "-m", "slow", "-rs"]
+    return summary(command, "a test of the image failed.", TESTED_IMAGE=image)
 
 
-def summary(command, failed, **variables):
+def summary(command: list[str], failed: str, **variables: str) -> str:
+    """Run pytest and return its last line. `failed` is the error if it fails."""
     lines = call(*command, failed=failed, **variables)
     return next(line.strip("= ") for line in reversed(lines) if line.strip())
 
 
-def golden(engine, image):
-    """What `golden --json` says of the golden runs, trained in the image. Raises Refusal where one differs."""
+def golden(engine: str, image: str) -> dict[str, Any]:
+    """Train the golden runs in the image. Returns the JSON of `golden --json`; raises ReleaseError if one differs."""
     folders = ("--read-only", "--tmpfs", "/tmp", "--tmpfs", "/app/runs")
     with container(engine, image) as run:
-        words = [*run, *folders, image, "golden", "--json"]
-        lines = call(*words, failed="the golden runs differ from what is kept of them.")
+        command = [*run, *folders, image, "golden", "--json"]
+        lines = call(*command, failed="the golden runs differ from the recorded results.")
     return json.loads("\n".join(lines))
 
 
 @contextmanager
-def container(engine, image):
-    """The words that start a container under a name of its own, which is stopped and gone at the end: a container does
-    not end with the engine's client."""
+def container(engine: str, image: str) -> Iterator[list[str]]:
+    """Yield a command that starts a named container. It is removed at the end: it can outlive the engine's client."""
     name = image.replace(":", "-")
     with removed(engine, "rm", "--force", name):
         yield [engine, "run", "--name", name, *STRICT]
 
 
-# ---- the end --------------------------------------------------------------------------------------------------------
+# ---- records and tags ------------------------------------------------------------------------------------------------
 
 
-def publish(engine, image, version, record, bill):
-    """Write the records and set the tags; git's comes last. What was done is taken back where one of these fails."""
+def publish(*, engine: str, image: str, version: str, record: dict[str, Any], bill: bytes) -> None:
+    """Write the records and set the tags, git's last. If a step fails, those before it are undone."""
     RELEASES.mkdir(exist_ok=True)
     texts = {f"{version}.cdx.json": bill, f"{version}.json": json.dumps(record, indent=1).encode() + b"\n"}
     with ExitStack() as undo:
@@ -241,30 +253,38 @@ def publish(engine, image, version, record, bill):
                 undo.callback(path.unlink, missing_ok=True)
             half.write_bytes(text)
             half.replace(RELEASES / name)
-        undo.callback(subprocess.run, [engine, "rmi", f"pipeline:{version}"], capture_output=True, check=False)
-        ask(engine, "tag", image, f"pipeline:{version}")
-        ask("git", "tag", "--annotate", "--message", f"pipeline {version}", tag(version), record["revision"])
+        undo.callback(subprocess.run, [engine, "rmi", image_name(version)], capture_output=True, check=False)
+        ask(engine, "tag", image, image_name(version))
+        ask("git", "tag", "--annotate", "--message", image_name(version), tag(version), record["revision"])
         undo.pop_all()
 
 
-def tag(version):
+def tag(version: str) -> str:
+    """Return the git tag of a version."""
     return f"v{version}"
 
 
-def sha256(content):
+def image_name(version: str) -> str:
+    """Return the name of the image of a version."""
+    return f"{ask('scripts/project', 'name')}:{version}"
+
+
+def sha256(content: bytes) -> str:
+    """Return the digest as hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 
-def shortened(lines):
+def shortened(lines: list[str]) -> str:
+    """Return the first lines, indented, and how many follow."""
     more = [f"  and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
     return "\n".join([f"  {line}" for line in lines[:SHOWN]] + more)
 
 
-def call(*command, failed, **variables):
-    """Run a command, its words shown as they come. Returns the lines of its stdout; raises Refusal where it fails.
+def call(*command: str, failed: str, **variables: str) -> list[str]:
+    """Run a command and show its output. Returns the lines of its stdout; raises ReleaseError if it fails.
 
-    Stopped meanwhile, it stops the command and all that this started by SIGINT, at which an engine's client cancels its
-    build, and later by SIGKILL.
+    If this process is interrupted, the command and its children get SIGINT, at which an engine's client cancels its
+    build, and SIGKILL after `GRACE` seconds.
     """
     process = subprocess.Popen(
         command,
@@ -285,25 +305,25 @@ def call(*command, failed, **variables):
         except BaseException:
             os.killpg(process.pid, signal.SIGINT)
             try:
-                process.wait(PATIENCE)
+                process.wait(GRACE)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
             raise
     if process.returncode:
-        raise Refusal(f"{failed} (`{shlex.join(map(str, command))}` ended with status {process.returncode})")
+        raise ReleaseError(f"{failed} (`{shlex.join(map(str, command))}` ended with status {process.returncode})")
     return lines
 
 
-def ask(*command):
-    """What a command prints, which is not shown. Raises Refusal with its own words where it fails."""
+def ask(*command: str) -> str:
+    """Return what a command prints. Raises ReleaseError with its message if it fails."""
     try:
-        asked = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        raise Refusal(f"expected the command {command[0]}; it is not there.") from None
-    if asked.returncode:
-        words = asked.stderr.strip().removeprefix("error: ") or f"ended with status {asked.returncode}"
-        raise Refusal(f"`{shlex.join(command)}`: {words}")
-    return asked.stdout.strip()
+        raise ReleaseError(f"expected the command {command[0]}; found none of that name.") from None
+    if done.returncode:
+        message = done.stderr.strip().removeprefix("error: ") or f"ended with status {done.returncode}"
+        raise ReleaseError(f"`{shlex.join(command)}`: {message}")
+    return done.stdout.strip()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Build the image twice from scratch and say whether both are the same: `make verify-image`.
+"""Build the image twice from scratch and compare both: `make verify-image`.
 
-Compared are names, kinds, modes, owners and contents of all files, then the images' digests. Ends with status 4 at a
-difference in the files. Digests can be equal only where the builder sets all files' times: docs/releases.md.
-  BUILDER   docker, podman or buildah; otherwise the engine that answers
+Compares names, kinds, modes, owners and contents of all files, then the digests of the images. A difference in the
+files gives status 4. The digests can be equal only if the builder sets the times of all files: docs/releases.md.
+  BUILDER   docker, podman or buildah; by default the engine that answers
   BASE_IMAGE, BUILD_NETWORK, PIP_CONF, CA_BUNDLE   as for `make image`
 """
 
@@ -12,40 +12,44 @@ import shlex
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 PROJECT = Path(__file__).parents[1]
 DIFFERENT = 4  # exit status
-NAME = "pipeline:rebuilt"
-# the engine writes these anew for each container; they are no part of the image
+# The engine writes these for each container; they are not in the image.
 OF_THE_CONTAINER = ("dev", "etc/hostname", "etc/hosts", "etc/mtab", "etc/resolv.conf", "proc", "sys", ".dockerenv")
 KINDS = {tarfile.REGTYPE: "file", tarfile.DIRTYPE: "folder", tarfile.SYMTYPE: "link", tarfile.LNKTYPE: "file"}
+Entry = tuple[str, str, int, int, str, str]  # kind, mode, user, group, target of a link, sha256 of the content
 
 
-def main():
+def main() -> int:
+    """Build, compare and print the result. Returns the exit status."""
     try:
         builder = os.environ.get("BUILDER") or ask("scripts/runtime", "engine")
         trees, digests = zip(*(built(builder, number) for number in (1, 2)), strict=True)
     except subprocess.CalledProcessError as error:
-        words = (error.stderr or "").strip().removeprefix("error: ") or "its own words stand above."
-        print(f"error: `{shlex.join(error.cmd)}` ended with status {error.returncode}; {words}", file=sys.stderr)
+        message = (error.stderr or "").strip().removeprefix("error: ") or "its message is above."
+        print(f"error: `{shlex.join(error.cmd)}` ended with status {error.returncode}; {message}", file=sys.stderr)
         return 1
     different = sorted(path for path in trees[0].keys() | trees[1].keys() if trees[0].get(path) != trees[1].get(path))
     if different:
         path = different[0]
-        print(f"{len(different)} of {len(trees[0]):,} files differ, the first of them:\n  {path}")
+        print(f"{len(different)} of {len(trees[0]):,} files differ. The first one:\n  {path}")
         for number, tree in enumerate(trees, 1):
             print(f"  build {number}: {shown(tree.get(path))}")
         return DIFFERENT
     print(f"tree     {digest(trees[0])}, the same {len(trees[0]):,} files in both builds")
-    same = f"{digests[0]} of both" if digests[0] == digests[1] else f"differ ({builder} keeps the time of a build)"
+    same = f"{digests[0]} of both" if digests[0] == digests[1] else f"digests differ ({builder} stores the build time)"
     print(f"image    {same}")
     return 0
 
 
-def built(builder, number):
-    """(tree, digest) of the image, built from scratch and removed again; one at a time, since each takes 7 GB."""
+def built(builder: str, number: int) -> tuple[dict[str, Entry], str]:
+    """Build the image from scratch and remove it again, because it takes 7 GB. Returns its files and its digest."""
+    name = f"{ask('scripts/project', 'name')}:rebuilt"
     print(f"build {number} of 2 ...", file=sys.stderr)
     options = ["--no-cache", "--build-arg", "PIP_NO_CACHE_DIR=1"]
     if builder in ("podman", "buildah"):
@@ -53,24 +57,25 @@ def built(builder, number):
     if builder == "buildah":
         options += ["--isolation", "chroot"]
     try:
-        subprocess.run(["scripts/image", "build", builder, NAME, *options], cwd=PROJECT, check=True)
-        with exported(builder) as stream:
+        subprocess.run(["scripts/image", "build", builder, name, *options], cwd=PROJECT, check=True)
+        with exported(builder, name) as stream:
             tree = listed(stream)
-        return tree, identity(builder)
+        return tree, identity(builder, name)
     finally:
-        subprocess.run([builder, "rmi", NAME], capture_output=True, check=False)
+        subprocess.run([builder, "rmi", name], capture_output=True, check=False)
 
 
-def identity(builder):
+def identity(builder: str, name: str) -> str:
+    """Return the digest of an image."""
     if builder == "buildah":
-        return ask(builder, "images", "--format", "{{.Digest}}", NAME)
-    return ask(builder, "image", "inspect", "--format", "{{.Id}}", NAME)
+        return ask(builder, "images", "--format", "{{.Digest}}", name)
+    return ask(builder, "image", "inspect", "--format", "{{.Id}}", name)
 
 
 @contextmanager
-def exported(builder):
-    """The whole file system of the image, as a stream of tar."""
-    container = ask(builder, *(["from"] if builder == "buildah" else ["create"]), NAME)
+def exported(builder: str, name: str) -> Iterator[IO[bytes]]:
+    """Yield the whole file system of an image as a tar stream."""
+    container = ask(builder, *(["from"] if builder == "buildah" else ["create"]), name)
     try:
         command = [builder, "export", container]
         if builder == "buildah":
@@ -83,10 +88,10 @@ def exported(builder):
         subprocess.run([builder, "rm", container], capture_output=True, check=False)
 
 
-def listed(stream):
-    """Path -> (kind, mode, user, group, target of a link, sha256 of the content) of a tar's members.
+def listed(stream: IO[bytes]) -> dict[str, Entry]:
+    """Return the entry of every path in a tar stream.
 
-    A hard link counts as the file it leads to: which of the names came first is the file system's affair.
+    A hard link has the entry of its target: the order of the two names depends on the file system.
     """
     tree = {}
     with tarfile.open(fileobj=stream, mode="r|") as archive:
@@ -103,19 +108,21 @@ def listed(stream):
     return tree
 
 
-def digest(tree):
-    """One sha256 over a whole tree."""
+def digest(tree: dict[str, Entry]) -> str:
+    """Return the sha256 of a whole tree."""
     return "sha256:" + hashlib.sha256(repr(sorted(tree.items())).encode()).hexdigest()
 
 
-def shown(entry):
+def shown(entry: Entry | None) -> str:
+    """Return an entry as text."""
     if entry is None:
-        return "is not there"
+        return "missing"
     kind, mode, user, group, target, content = entry
     return f"{kind}, mode {mode}, owner {user}:{group}" + (f", to {target}" if target else "") + f", sha256 {content}"
 
 
-def ask(*command):
+def ask(*command: str) -> str:
+    """Return what a command prints."""
     return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout.strip()
 
 

@@ -1,6 +1,8 @@
 """What every test shares: one deterministic TensorFlow, and Keras as a new process finds it."""
 
 import os
+import subprocess
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -14,6 +16,23 @@ from pipeline.data.sources.japanese_vowels import JapaneseVowels
 from pipeline.runtime import determinism
 
 SEED, THREADS = 0, 2
+MACHINE_SPEED = """
+import time
+start = time.perf_counter()
+s = 0
+for i in range(10_000_000):
+    s += i
+print(f"{time.perf_counter() - start:.1f}")
+"""
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Print how fast the machine is, next to the durations, which mean nothing without it."""
+    if config.option.durations is not None:
+        # without site-packages, and so without coverage's measurement
+        command = [sys.executable, "-S", "-c", MACHINE_SPEED]
+        seconds = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        terminalreporter.write_line(f"machine: Python adds ten million numbers in {seconds} s")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,4 @@
-"""`make audit` passes only where every package was looked up. The network's answers are made up here."""
+"""`make audit` passes only if every package was looked up. The answers of the network are prepared."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-# pip-audit with an answer prepared in ANSWER instead of the network's
+# pip-audit with the answer in ANSWER instead of one from the network
 STAND_IN = """
 import os, pathlib, sys
 if "ANSWER" in os.environ:
@@ -37,23 +37,23 @@ def answered(lock, tmp_path, packages):
     return audit(lock, PYTHONPATH=str(tmp_path), ANSWER=json.dumps({"dependencies": packages, "fixes": []}))
 
 
-def test_without_a_network_it_says_so_and_does_not_pass(lock):
+def test_audit_without_a_network_does_not_pass(lock):
     nowhere = "http://127.0.0.1:1"
     asked = audit(lock, HTTPS_PROXY=nowhere, https_proxy=nowhere, no_proxy="", NO_PROXY="")
     assert asked.returncode == 3 and "network" in asked.stderr and "Traceback" not in asked.stderr
     assert asked.stdout == ""
 
 
-def test_no_known_vulnerability_of_any_package_passes(lock, tmp_path):
+def test_audit_without_known_vulnerabilities_passes(lock, tmp_path):
     asked = answered(lock, tmp_path, [HARMLESS, HARMLESS | {"name": "two"}])
     assert (asked.returncode, asked.stdout) == (0, "some-lock.txt: 0 of 2 packages have known vulnerabilities\n")
 
 
-def test_a_known_vulnerability_is_named_with_the_version_that_mends_it(lock, tmp_path):
+def test_a_known_vulnerability_is_named_with_the_version_that_fixes_it(lock, tmp_path):
     asked = answered(lock, tmp_path, [HARMLESS, KNOWN])
-    assert asked.returncode == 1 and "two 2.0: CVE-1-2, mended in: 2.1" in asked.stdout
+    assert asked.returncode == 1 and "two 2.0: CVE-1-2, fixed in: 2.1" in asked.stdout
 
 
 @pytest.mark.parametrize("packages", [[], [HARMLESS], [HARMLESS, {"name": "two", "skip_reason": "not on PyPI"}]])
-def test_an_answer_about_fewer_packages_than_the_lock_has_does_not_pass(lock, tmp_path, packages):
+def test_an_answer_for_fewer_packages_than_locked_does_not_pass(lock, tmp_path, packages):
     assert answered(lock, tmp_path, packages).returncode == 3

@@ -144,7 +144,7 @@ def test_a_job_that_comes_near_its_limit_stops_and_is_queued_again(job, alone):
     assert json.loads((folder / "result.json").read_text())["why"].startswith("SIGUSR1: stopped after epoch")
     asked("scontrol", "update", f"JobId={number}", "TimeLimit=60")
     log = same_end(number, folder, alone)
-    assert "goes on from its checkpoint" in log and "resuming after epoch" in log
+    assert "resumes from its checkpoint" in log and "resuming after epoch" in log
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What the Dockerfiles say, as far as it can be read; tests/test_image.py holds what comes out of them."""
+"""Checks of the Dockerfiles that need no build; tests/test_image.py tests the built image."""
 
 import os
 import re
@@ -16,24 +16,24 @@ DOCKERFILE = (PROJECT / "docker/Dockerfile").read_text()
 
 
 @pytest.mark.parametrize("path", sorted((PROJECT / "docker").glob("*Dockerfile")), ids=lambda path: path.name)
-def test_hadolint_has_no_objection(path):
+def test_hadolint_passes(path):
     asked = subprocess.run([HADOLINT, "--no-color", path], capture_output=True, text=True, check=False)
     assert asked.returncode == 0, asked.stdout
 
 
-def test_hadolint_objects_where_there_is_something_to_object_to(tmp_path):
+def test_hadolint_finds_a_violation(tmp_path):
     (tmp_path / "Dockerfile").write_text("FROM debian\nRUN apt-get install gcc\n")
     assert subprocess.run([HADOLINT, tmp_path / "Dockerfile"], capture_output=True).returncode == 1
 
 
-def test_the_base_is_given_by_digest_and_can_be_changed():
+def test_the_base_has_a_digest_and_can_be_changed():
     assert re.search(r"^ARG BASE_IMAGE=python:3\.12[\w.-]*@sha256:[0-9a-f]{64}$", DOCKERFILE, re.MULTILINE)
     assert {line.split()[1] for line in re.findall(r"^FROM .*$", DOCKERFILE, re.MULTILINE)} == {
         "scratch", "${BASE_IMAGE}", "packages",
     }  # fmt: skip
 
 
-def test_nothing_but_the_lock_decides_what_is_installed():
+def test_only_the_lock_decides_the_installed_packages():
     assert "apt" not in DOCKERFILE.replace("apt list", "")
     assert re.findall(r"pip \S* ?install", DOCKERFILE) == []  # scripts/install.py does it, by hash
     install = (PROJECT / "scripts/install.py").read_text()
@@ -41,13 +41,13 @@ def test_nothing_but_the_lock_decides_what_is_installed():
 
 
 @pytest.mark.parametrize("secret", ["pip_conf", "ca_bundle"])
-def test_an_index_and_a_certificate_come_as_secrets_and_no_argument_or_variable_holds_them(secret):
+def test_index_and_certificate_are_secrets_and_never_arguments_or_variables(secret):
     assert f"--mount=type=secret,id={secret}" in DOCKERFILE
-    kept = re.findall(r"^(?:ARG|ENV|LABEL|COPY) .*(?:\\\n.*)*", DOCKERFILE, re.MULTILINE)
-    assert not any(re.search(secret + "|INDEX|CERT|TOKEN|PASSWORD", words, re.IGNORECASE) for words in kept)
+    stored = re.findall(r"^(?:ARG|ENV|LABEL|COPY) .*(?:\\\n.*)*", DOCKERFILE, re.MULTILINE)
+    assert not any(re.search(secret + "|INDEX|CERT|TOKEN|PASSWORD", words, re.IGNORECASE) for words in stored)
 
 
-def test_what_the_build_may_see_is_named_and_all_else_stays_out():
+def test_the_build_context_is_a_list_of_allowed_files():
     lines = [line for line in (PROJECT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
     assert lines[0] == "*"
     allowed = {line[1:] for line in lines if line.startswith("!")}
@@ -55,7 +55,7 @@ def test_what_the_build_may_see_is_named_and_all_else_stays_out():
 
 
 def compiled(folder, packages, compile):
-    """The bytes of package b's .pyc, compiled with the others beside it. compile: what is called with the folder."""
+    """Return the bytes of the .pyc file of package b. `compile` is the command, without the folder."""
     for name, source in packages.items():
         (folder / name).mkdir(parents=True)
         (folder / name / "module.py").write_text(source)
@@ -72,7 +72,7 @@ def compiled(folder, packages, compile):
     ],
     ids=["scripts/compile", "CPython's compileall, for comparison"],
 )
-def test_what_is_compiled_of_a_package_does_not_depend_on_the_others(tmp_path, compile, same):
+def test_a_compiled_package_does_not_depend_on_the_others(tmp_path, compile, same):
     module = "one = {'unheard', 2, 3}\n\n\ndef function():\n    other = {'unheard', 2, 3}\n"
     alone = compiled(tmp_path / "alone", {"b": module}, compile)
     among = compiled(tmp_path / "among", {"a": module, "b": module}, compile)

@@ -1,6 +1,6 @@
-"""The project's image, built by the engine that answers here. BASE_IMAGE and BUILD_NETWORK are handed to the build.
+"""The project's image, built by the engine that answers; BASE_IMAGE and BUILD_NETWORK are options of the build.
 
-TESTED_IMAGE names one that is there already, which a release is about to be.
+TESTED_IMAGE names an existing image, such as the candidate of a release.
 """
 
 import json
@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-USER = os.getuid() or 12345  # a user that the image does not know; root's files would prove nothing
+USER = os.getuid() or 12345  # a user that the image does not know, and never root
 
 pytestmark = pytest.mark.slow
 
 
 def call(*words, timeout=900, **options):
-    # what `make test RUNTIME=local` leaves in the environment is about where the tests run, not the image
+    # variables of `make test RUNTIME=local` are for the tests, not for the image
     environment = {
         name: value for name, value in os.environ.items() if name not in ("RUNTIME", "MAKEFLAGS", "MAKELEVEL")
     }
@@ -59,7 +59,7 @@ def image(engine):
 
 @pytest.fixture(scope="module")
 def run(engine, image):
-    """Run the image as the strictest caller would: unknown user, read-only root, no network, no capability."""
+    """Run the image as an unknown user, with a read-only root, without network and capabilities."""
 
     def run(*words, options=()):
         strict = ["--rm", "--read-only", "--tmpfs", "/tmp", "--network", "none", "--cap-drop", "ALL"]
@@ -70,7 +70,7 @@ def run(engine, image):
 
 @pytest.fixture(scope="module")
 def python(run):
-    """Run a piece of Python in the image and read the JSON it prints."""
+    """Run Python code in the image and return the JSON that it prints."""
 
     def python(code):
         asked = run("-c", code, options=["--entrypoint", "python"])
@@ -82,7 +82,7 @@ def python(run):
 
 @pytest.fixture(scope="module")
 def trained(run, tmp_path_factory):
-    """The folder of one run, in a folder that belongs to USER."""
+    """A run folder, in a folder that belongs to USER."""
     runs = tmp_path_factory.mktemp("runs")
     os.chown(runs, USER, -1)
     options = ["--mount", f"type=bind,src={runs},dst=/app/runs", "--env", "PIPELINE_IMAGE=sha256:12"]
@@ -91,17 +91,17 @@ def trained(run, tmp_path_factory):
     return runs / "first"
 
 
-def test_an_unknown_user_trains_on_a_read_only_root_without_network_and_owns_what_is_written(trained):
+def test_an_unknown_user_trains_on_a_read_only_root_without_network(trained):
     assert (trained / "result.json").exists()
     assert {path.stat().st_uid for path in trained.rglob("*")} == {USER}
 
 
-def test_a_run_keeps_which_image_it_came_from(trained):
-    kept = json.loads((trained / "environment.json").read_text())
-    assert kept["image"]["id"] == "sha256:12" and kept["lock"]["name"] == "requirements.txt"
+def test_a_run_records_its_image(trained):
+    recorded = json.loads((trained / "environment.json").read_text())
+    assert recorded["image"]["id"] == "sha256:12" and recorded["lock"]["name"] == "requirements.txt"
 
 
-def test_a_run_in_it_has_the_weights_of_one_outside(trained, tmp_path):
+def test_a_run_in_the_image_has_the_weights_of_one_outside(trained, tmp_path):
     elsewhere = ["env", "PYTHONHASHSEED=7", "TZ=Asia/Tokyo", "LC_ALL=C", sys.executable, "-m", "pipeline"]
     asked = call(*elsewhere, "train", "training.epochs=1", "run.name=first", "device=cpu", f"run.root={tmp_path}")
     assert asked.returncode == 0, asked.stderr
@@ -110,18 +110,18 @@ def test_a_run_in_it_has_the_weights_of_one_outside(trained, tmp_path):
     assert (trained / "metrics.jsonl").read_bytes() == (tmp_path / "first" / "metrics.jsonl").read_bytes()
 
 
-def test_a_config_error_ends_with_its_own_status(run):
+def test_a_config_error_is_exit_status_2(run):
     asked = run("train", "model=no_such_model")
     assert asked.returncode == 2
     assert "no_such_model" in asked.stderr and "Traceback" not in asked.stderr
 
 
-def test_without_a_command_it_prints_the_help(run):
+def test_the_image_without_a_command_prints_the_help(run):
     asked = run()
     assert asked.returncode == 0 and asked.stdout.startswith("usage: python -m pipeline")
 
 
-def test_what_is_installed_is_what_the_lock_names_and_nothing_else(python):
+def test_the_image_contains_exactly_the_locked_packages(python):
     code = """
 import importlib.metadata, json
 from pipeline.runtime import environment
@@ -132,7 +132,7 @@ print(json.dumps([environment.lock_differences(environment.GPU_LOCK),
     assert python(code) == [[], []]
 
 
-def test_no_compiler_cache_package_list_or_checkout_is_in_it(python):
+def test_the_image_contains_no_compiler_cache_package_list_or_checkout(python):
     code = """
 import json, shutil
 from pathlib import Path
@@ -145,7 +145,7 @@ print(json.dumps(left))
     assert python(code) == []
 
 
-def test_compiled_modules_carry_no_time_of_the_build(python):
+def test_compiled_modules_do_not_contain_the_build_time(python):
     code = """
 import json
 from pathlib import Path
@@ -156,14 +156,14 @@ print(json.dumps([len(compiled) > 1000, [str(path) for path in compiled if path.
     assert python(code) == [True, []]
 
 
-def test_its_labels_tell_commit_and_lock(engine, image, revision):
+def test_the_labels_name_commit_and_lock(engine, image, revision):
     labels = json.loads(call(engine, "image", "inspect", "--format", "{{json .Config.Labels}}", image).stdout)
     lock = call("sha256sum", "requirements.txt").stdout.split()[0]
     assert labels["pipeline.lock.sha256"] == lock
     assert labels["org.opencontainers.image.revision"] == revision
 
 
-def test_it_holds_what_is_said_of_it(engine, image):
+def test_the_image_has_the_declared_structure(engine, image):
     if engine != "docker":
         pytest.skip("container-structure-test speaks to docker only")
     tool = Path(sys.executable).parent / "container-structure-test"
@@ -176,20 +176,31 @@ def test_capabilities_and_new_privileges_are_not_needed(run):
     assert asked.returncode == 0, asked.stderr
 
 
-def test_beside_the_base_it_holds_the_environment_and_the_code_only(python):
+def test_the_image_adds_only_the_environment_and_the_code_to_the_base(python):
     code = """
 import json
 from pathlib import Path
 places = [path for path in Path("/opt").iterdir()] + [path for path in Path("/app").iterdir()]
 print(json.dumps(sorted(path.name for path in places if path.name != "__pycache__")))
 """
-    kept = {"venv", "benchmarks", "configs", "datasets", "golden", "pipeline", "runs", "scripts", "LICENSE"}
+    expected = {
+        "venv",
+        "benchmarks",
+        "configs",
+        "datasets",
+        "golden",
+        "pipeline",
+        "runs",
+        "scripts",
+        "LICENSE",
+        "pyproject.toml",
+    }
     found = set(python(code))
     locks = {name for name in found if name.startswith("requirements")}
-    assert found - locks == kept | {".python-version"}
+    assert found - locks == expected | {".python-version"}
 
 
-def test_the_doctor_finds_nothing_wrong_in_it_and_tells_why_there_is_no_gpu(run):
+def test_doctor_passes_in_the_image_and_explains_a_missing_gpu(run):
     asked = run("doctor", "--json", options=["--tmpfs", "/app/runs:mode=1777"])
     assert asked.returncode == 0, asked.stdout + asked.stderr
     findings = {finding["subject"]: finding for finding in json.loads(asked.stdout)["findings"]}
@@ -198,7 +209,7 @@ def test_the_doctor_finds_nothing_wrong_in_it_and_tells_why_there_is_no_gpu(run)
     assert "none: " in findings["gpus"]["found"] or findings["gpus"]["state"] == "ok"
 
 
-def test_a_package_upgraded_by_hand_is_refused_with_a_table_and_may_be_allowed(engine, image, tmp_path):
+def test_a_package_upgraded_by_hand_is_refused_unless_allowed(engine, image, tmp_path):
     (tmp_path / "jinja2-9.9.dist-info").mkdir()
     (tmp_path / "jinja2-9.9.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: jinja2\nVersion: 9.9\n")
     tmp_path.chmod(0o755)
@@ -210,7 +221,7 @@ def test_a_package_upgraded_by_hand_is_refused_with_a_table_and_may_be_allowed(e
     assert call(*words, "check", "environment.allow_drift=true").returncode == 0
 
 
-def test_a_base_without_the_projects_python_is_refused_by_name(engine, image, tmp_path):
+def test_a_base_without_the_projects_python_is_refused(engine, image, tmp_path):
     if "TESTED_IMAGE" in os.environ:
         pytest.skip("a release is built from the right base")
     hidden = "USER 0\nENV PATH=/usr/sbin:/usr/bin:/sbin:/bin\n"  # the base has its Python in /usr/local/bin
@@ -226,11 +237,12 @@ def test_a_base_without_the_projects_python_is_refused_by_name(engine, image, tm
     assert "error: expected Python 3.12; no Python was found" in asked.stderr and "could not build" in asked.stderr
 
 
-def test_the_tree_runs_in_it_as_it_is_now_without_a_new_build(image, tmp_path):
+def test_changed_code_runs_in_the_image_without_a_new_build(image, tmp_path):
     tree = tmp_path / "tree"
     for name in ("scripts", "docker"):
         shutil.copytree(PROJECT / name, tree / name)
-    shutil.copy(PROJECT / "requirements.txt", tree)
+    for name in ("pyproject.toml", "requirements.txt", "requirements-install.txt"):
+        shutil.copy(PROJECT / name, tree)
     (tree / "pipeline").mkdir()
     (tree / "probe.py").write_text(
         "import sys\n"

@@ -1,4 +1,4 @@
-"""The locks: one version a package, every line hashed, nothing of the machine that made them."""
+"""The locks: one version per package, a hash for every file, nothing of the machine that solved them."""
 
 import re
 from pathlib import Path
@@ -10,13 +10,13 @@ NAMES = ["requirements-cpu", "requirements", "requirements-dev", "requirements-i
 
 
 def requirements(name):
-    """The lines of a .in or .txt that name a package, those that end in a backslash joined to the next."""
+    """Return the lines of a .in or .txt file that name a package, continued lines joined."""
     text = (PROJECT / name).read_text(encoding="utf-8").replace("\\\n", " ")
     return [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith(("#", "-r ", "-c "))]
 
 
 def pins(name):
-    """Normalised package name -> version, of a .in or .txt."""
+    """Return the version of each normalised package name in a .in or .txt file."""
     found = (re.match(r"([\w.-]+)(?:\[[\w,-]+\])?==([^\s;]+)", line) for line in requirements(name))
     return {re.sub(r"[-_.]+", "-", pin[1]).lower(): pin[2] for pin in found if pin}
 
@@ -29,7 +29,7 @@ def test_a_package_in_two_locks_has_one_version(one, other):
     assert {name: one[name] for name in shared} == {name: other[name] for name in shared}
 
 
-def test_the_image_has_all_that_the_cpu_lock_has():
+def test_the_image_has_all_packages_of_the_cpu_lock():
     assert pins("requirements-cpu.txt").keys() <= pins("requirements.txt").keys()
 
 
@@ -42,10 +42,10 @@ def test_every_package_of_a_lock_is_pinned_with_hashes(name):
 
 
 @pytest.mark.parametrize("name", [f"{name}.{end}" for name in NAMES for end in ("in", "txt")])
-def test_no_index_host_or_path_of_a_machine_stands_in_a_lock_or_its_source(name):
+def test_a_lock_and_its_source_contain_no_index_and_no_path_of_a_machine(name):
     text = (PROJECT / name).read_text(encoding="utf-8")
-    told = r"\w+://|(?<!no-emit-)(index-url|find-links|trusted-host)|(?:^|[\s=])(?:/|~/|[A-Z]:\\)\w|\s@\s"
-    assert [line for line in text.splitlines() if re.search(told, line)] == []
+    machine = r"\w+://|(?<!no-emit-)(index-url|find-links|trusted-host)|(?:^|[\s=])(?:/|~/|[A-Z]:\\)\w|\s@\s"
+    assert [line for line in text.splitlines() if re.search(machine, line)] == []
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -56,7 +56,7 @@ def test_every_direct_dependency_is_exact_and_has_a_reason(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_direct_dependency_stands_in_its_lock_at_that_version(name):
+def test_every_direct_dependency_is_locked_at_its_version(name):
     assert pins(f"{name}.in").items() <= pins(f"{name}.txt").items()
 
 
@@ -68,7 +68,7 @@ def test_a_lock_is_solved_for_the_projects_python_by_make_lock(name):
     assert "make lock\n" in header
 
 
-def test_the_image_asks_for_a_driver_of_the_cuda_series_in_the_lock():
+def test_the_image_requires_a_driver_of_the_locked_cuda_series():
     asked = re.search(r"NVIDIA_REQUIRE_CUDA=cuda>=(\d+)\.", (PROJECT / "docker/Dockerfile").read_text())
     series = {version.split(".")[0] for name, version in pins("requirements.txt").items() if "cuda-runtime" in name}
     assert series == {asked[1]}

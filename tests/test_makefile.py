@@ -1,4 +1,4 @@
-"""`make` as a person types it, in a copy of the tree with locks of one small package."""
+"""The targets of the Makefile and the scripts behind them, in a copy of the tree with locks of one small package."""
 
 import hashlib
 import importlib.util
@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -22,7 +23,7 @@ import json, os, sys
 print(json.dumps(sys.argv[1:]))
 sys.exit(int(os.environ.get("EXIT", 0)))
 """
-# An engine as far as scripts/ look at one: it keeps what it was asked in a file.
+# A container engine that records its arguments in a file.
 ENGINE = """#!/bin/sh
 printf '%s\\n' "$@" >"$ENGINE_LOG.$1"
 case $1 in
@@ -35,7 +36,7 @@ esac
 
 
 def wheel(folder, name, version):
-    """Write an installable wheel of one empty module; return its line in a lock."""
+    """Write an installable wheel of one module. Returns its entry in a lock."""
     path = folder / f"{name}-{version}-py3-none-any.whl"
     info = f"{name}-{version}.dist-info"
     with zipfile.ZipFile(path, "w") as archive:
@@ -54,7 +55,7 @@ def script(path, text):
 
 @pytest.fixture(scope="module")
 def tools(tmp_path_factory):
-    """A folder of links to what is on the PATH, but for engines and Pythons: tests add those that they need."""
+    """A folder of links to the tools on the PATH, without engines and Pythons: tests add those that they need."""
     folder = tmp_path_factory.mktemp("tools")
     for place in reversed(os.environ["PATH"].split(os.pathsep)):
         for tool in Path(place).iterdir() if Path(place).is_dir() else []:
@@ -65,7 +66,7 @@ def tools(tmp_path_factory):
 
 
 class Tree:
-    """A copy of what `make` needs, and the surroundings it is called in."""
+    """A copy of the files that `make` needs, and the environment variables to run it with."""
 
     def __init__(self, folder, tools):
         self.root = folder / "a tree"
@@ -75,7 +76,7 @@ class Tree:
         shutil.copytree(PROJECT / "pipeline", self.root / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
         for place in (self.root / "docker", self.bin, self.wheels, folder / "home"):
             place.mkdir(parents=True)
-        for name in ("Makefile", ".python-version", "requirements-install.txt", "docker/Dockerfile"):
+        for name in ("Makefile", ".python-version", "pyproject.toml", "requirements-install.txt", "docker/Dockerfile"):
             shutil.copy(PROJECT / name, self.root / name)
         shutil.copytree(PROJECT / "scripts", self.root / "scripts")
         (self.root / "pipeline/__main__.py").write_text(PIPELINE)
@@ -109,7 +110,7 @@ class Tree:
         )
 
     def arguments(self, *words, **variables):
-        """What the pipeline is started with by `make WORDS`, in .venv."""
+        """Return the arguments of the pipeline that `make` starts in .venv."""
         asked = self.make(*words, RUNTIME="local", **variables)
         assert asked.returncode == 0, asked.stderr
         return json.loads(asked.stdout)
@@ -117,29 +118,29 @@ class Tree:
     def engine(self, name="docker"):
         script(self.bin / name, ENGINE)
 
-    def asked(self, verb):
-        """The words the engine was last called with for this verb, one a line; None where it was not."""
-        log = Path(f"{self.log}.{verb}")
+    def arguments_of(self, command):
+        """Return the arguments of the last call of an engine command, None if it was not called."""
+        log = Path(f"{self.log}.{command}")
         return log.read_text().splitlines() if log.exists() else None
 
     def installed(self):
-        """The version of `tiny` that .venv runs."""
+        """Return the version of `tiny` in .venv."""
         code = "import tiny; print(tiny.__version__)"
         return self.call(".venv/bin/python", "-c", code).stdout.strip()
 
 
 @pytest.fixture
 def fresh(tmp_path, tools):
-    """A tree as cloned, with a Python on the PATH and no engine."""
+    """A tree as cloned, with a Python on the PATH and without an engine."""
     tree = Tree(tmp_path, tools)
-    # not a link: an interpreter that was built for another prefix finds its library only from where it lies
+    # not a link, because an interpreter finds its library relative to its own path
     script(tree.bin / "python3.12", f'#!/bin/sh\nexec "{PYTHON}" "$@"\n')
     return tree
 
 
 @pytest.fixture
 def tree(fresh):
-    """A tree whose .venv is as the locks have it."""
+    """A tree whose .venv is up to date."""
     bin = fresh.root / ".venv/bin"
     bin.mkdir(parents=True)
     (bin / "python").symlink_to(PYTHON)
@@ -164,11 +165,11 @@ def test_every_target_of_the_makefile_is_phony(tree):
     assert set(targets) == set(re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)[1].split())
 
 
-def test_make_alone_is_the_help(tree):
+def test_make_without_a_target_prints_the_help(tree):
     assert tree.make().stdout == tree.make("help").stdout != ""
 
 
-# ---- words that go to the pipeline ----------------------------------------------------------------------------------
+# ---- arguments of the pipeline --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -188,33 +189,37 @@ def test_make_alone_is_the_help(tree):
         "hidden=a=b",
     ],
 )
-def test_a_word_arrives_as_it_was_typed(tree, word):
+def test_an_argument_arrives_as_it_was_typed(tree, word):
     assert tree.arguments("train", word) == ["train", word]
 
 
-def test_words_and_args_arrive_together_the_words_first(tree):
+def test_options_come_before_args(tree):
     words = tree.arguments("train", "seed=1", "model=cnn", "ARGS=--help 'run.name=two words'")
     assert words == ["train", "model=cnn", "seed=1", "--help", "run.name=two words"]
 
 
-def test_args_are_not_taken_for_file_names(tree):
+def test_brackets_in_args_are_no_wildcards(tree):
     (tree.root / "model.hidden=6").touch()
     assert tree.arguments("train", "ARGS=model.hidden=[64,32]") == ["train", "model.hidden=[64,32]"]
 
 
-def test_the_makefiles_own_settings_do_not_reach_the_pipeline(tree):
+def test_variables_of_the_makefile_do_not_reach_the_pipeline(tree):
     own = ["PYTHON=x", "BASE_IMAGE=x", "BUILD_NETWORK=x", "RUN_NETWORK=x", "PIP_CONF=x", "CA_BUNDLE=x", "PORT=1"]
-    own += ["IMAGE=x", "VERSION=x", "TESTS=x", "BUILDER=x"]
+    own += ["IMAGE=x", "VERSION=x", "TESTS=x", "BUILDER=x", "INSTALLER=x"]
     assert tree.arguments("train", "RUNTIME=local", *own, "seed=3") == ["train", "seed=3"]
 
 
-def test_a_variable_of_the_surroundings_does_not_reach_the_pipeline(tree):
+def test_an_environment_variable_does_not_reach_the_pipeline(tree):
     assert tree.arguments("train", seed="3") == ["train"]
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "runs", "shards", "doctor"])
-def test_each_command_of_the_pipeline_gets_its_words(tree, command):
+@pytest.mark.parametrize("command", ["train", "check", "evaluate", "runs", "shards", "doctor"])
+def test_each_command_of_the_pipeline_gets_its_options(tree, command):
     assert tree.arguments(command, "run.name=x") == [command, "run.name=x"]
+
+
+def test_compare_passes_the_names_of_the_runs(tree):
+    assert tree.arguments("compare", "ARGS=a b") == ["runs", "compare", "a", "b"]
 
 
 def test_a_failing_pipeline_fails_make(tree):
@@ -222,83 +227,82 @@ def test_a_failing_pipeline_fails_make(tree):
 
 
 @pytest.mark.parametrize("runtime", ["local", "docker"])
-def test_the_script_behind_make_passes_the_exit_status_through(tree, runtime):
+def test_the_run_script_returns_the_exit_status_of_the_pipeline(tree, runtime):
     tree.engine()
     assert tree.call("scripts/run", "pipeline", "train", RUNTIME=runtime, EXIT="75").returncode == 75
 
 
-# ---- where it runs --------------------------------------------------------------------------------------------------
+# ---- engine or .venv ------------------------------------------------------------------------------------------------
 
 
-def test_without_an_engine_it_says_so_in_one_line_and_runs_in_venv(tree):
+def test_without_an_engine_the_pipeline_runs_in_venv(tree):
     asked = tree.make("train")
-    assert json.loads(asked.stdout) == ["train"]
-    assert len(asked.stderr.splitlines()) == 1 and ".venv" in asked.stderr
+    assert (json.loads(asked.stdout), asked.stderr) == (["train"], "")
 
 
 @pytest.mark.parametrize("engine", ["docker", "podman"])
 def test_an_engine_that_answers_is_used(tree, engine):
     tree.engine(engine)
     assert tree.make("train", "model=cnn").returncode == 0
-    assert tree.asked("run")[-4:] == ["-m", "pipeline", "train", "model=cnn"]
+    assert tree.arguments_of("run")[-4:] == ["-m", "pipeline", "train", "model=cnn"]
 
 
-def test_an_engine_that_does_not_answer_is_passed_over(tree):
+def test_an_engine_that_does_not_answer_is_skipped(tree):
     script(tree.bin / "docker", "#!/bin/sh\nexit 1\n")
     tree.engine("podman")
     assert tree.make("train").returncode == 0
-    assert tree.asked("run")
+    assert tree.arguments_of("run")
 
 
 @pytest.mark.slow
-def test_an_engine_that_hangs_is_given_up(tree):
+def test_an_engine_that_hangs_is_skipped_after_a_timeout(tree):
     script(tree.bin / "docker", "#!/bin/sh\nexec sleep 600\n")
     assert json.loads(tree.make("train").stdout) == ["train"]
 
 
-def test_local_is_local_though_an_engine_answers(tree):
+def test_runtime_local_ignores_an_engine_that_answers(tree):
     tree.engine()
     assert tree.arguments("train", "RUNTIME=local") == ["train"]
-    assert tree.asked("info") is None
+    assert tree.arguments_of("info") is None
 
 
-def test_an_engine_asked_for_that_does_not_answer_is_an_error_that_names_the_way_out(tree):
+def test_a_requested_engine_that_does_not_answer_is_an_error_with_the_alternative(tree):
     asked = tree.make("train", "RUNTIME=podman")
     assert asked.returncode != 0 and asked.stdout == ""
     assert "podman does not answer" in asked.stderr and "RUNTIME=local" in asked.stderr
 
 
-def test_an_unknown_runtime_is_answered_with_the_known_ones(tree):
+def test_an_unknown_runtime_is_an_error_that_names_the_known_ones(tree):
     asked = tree.make("train", "RUNTIME=dokcer")
     assert asked.returncode != 0
     assert "expected local, docker or podman; found dokcer" in asked.stderr
 
 
-def test_a_missing_image_is_built_and_one_that_is_there_is_not(tree):
+def test_only_a_missing_image_is_built(tree):
     tree.engine()
     tree.make("train")
-    assert tree.asked("build") is None
+    assert tree.arguments_of("build") is None
     tree.make("train", ENGINE_EMPTY="1", BASE_IMAGE="base:1", BUILD_NETWORK="host")
-    words = tree.asked("build")
+    words = tree.arguments_of("build")
     assert words[-1] == "." and "BASE_IMAGE=base:1" in words
     assert words[words.index("--network") + 1] == "host"
 
 
-def test_an_image_that_was_named_is_run_and_never_built(tree):
+def test_a_named_image_is_run_and_never_built(tree):
     tree.engine()
     assert tree.make("train", "IMAGE=pipeline:1.2.0").returncode == 0
-    assert "pipeline:1.2.0" in tree.asked("run")
+    assert "pipeline:1.2.0" in tree.arguments_of("run")
     asked = tree.make("train", "IMAGE=pipeline:1.2.0", ENGINE_EMPTY="1")
     assert asked.returncode != 0 and "it has no pipeline:1.2.0" in asked.stderr
-    assert tree.asked("build") is None
+    assert tree.arguments_of("build") is None
 
 
-def test_an_image_that_cannot_be_built_is_an_error_that_names_the_way_out(tree):
+def test_an_image_that_cannot_be_built_is_an_error_with_the_alternative(tree):
     tree.engine()
     asked = tree.make("train", ENGINE_EMPTY="1", ENGINE_BUILD="1")
     assert asked.returncode != 0
     assert "could not build" in asked.stderr and "RUNTIME=local" in asked.stderr
-    assert tree.asked("run") is None
+    assert tree.arguments_of("run") is None
 
 
 @pytest.mark.parametrize(
@@ -308,7 +312,7 @@ def test_an_image_that_cannot_be_built_is_an_error_that_names_the_way_out(tree):
         *(("scripts/compile", True), ("Makefile", False)),
     ],
 )
-def test_the_images_name_changes_with_what_is_installed_in_it(tree, name, changes):
+def test_the_image_name_depends_on_what_is_installed(tree, name, changes):
     before = tree.call("scripts/image", "name").stdout
     with (tree.root / name).open("a") as file:
         file.write("\n")
@@ -316,16 +320,43 @@ def test_the_images_name_changes_with_what_is_installed_in_it(tree, name, change
     assert (tree.call("scripts/image", "name").stdout != before) is changes
 
 
+def test_the_image_name_starts_with_the_name_of_the_project(tree):
+    settings = tree.root / "pyproject.toml"
+    settings.write_text(settings.read_text().replace('name = "pipeline"', 'name = "Forecasts"', 1))
+    assert tree.call("scripts/image", "name").stdout.startswith("forecasts:")
+
+
+def test_two_clones_have_different_image_names(tree, tmp_path):
+    shutil.copytree(tree.root, tmp_path / "other", symlinks=True)
+    first, second = (tree.call(root / "scripts/image", "name").stdout for root in (tree.root, tmp_path / "other"))
+    assert first != second
+    assert tree.call("scripts/image", "name").stdout == first
+
+
+def test_compose_gets_the_name_the_image_and_the_owner_of_the_project(tree):
+    variables = "COMPOSE_PROJECT_NAME IMAGE UID GID"
+    script(tree.bin / "docker", f'#!/bin/sh\nfor name in {variables}; do printenv "$name"; done\necho "$@"\n')
+    image = tree.call("scripts/image", "name").stdout.strip()
+    expected = ["pipeline", image, str(os.getuid()), str(os.getgid()), "compose --file docker/compose.yaml up --detach"]
+    assert tree.call("scripts/compose", "up", "--detach").stdout.splitlines() == expected
+
+
+def test_a_slurm_job_has_the_name_of_the_project(tree):
+    script(tree.bin / "sbatch", '#!/bin/sh\necho "$@" >"$ENGINE_LOG"\n')
+    tree.call("scripts/submit", "model=cnn")
+    assert tree.log.read_text() == "--parsable --job-name pipeline cluster/slurm/train.sbatch model=cnn\n"
+
+
 def test_make_image_without_an_engine_is_an_error(tree):
     asked = tree.make("image")
     assert asked.returncode != 0 and "found none" in asked.stderr
 
 
-# ---- what the container is given ------------------------------------------------------------------------------------
+# ---- options of the container ---------------------------------------------------------------------------------------
 
 
 def mounts(words):
-    """Destination -> whether it is read-only, of the words `docker run` was called with."""
+    """Return whether each mounted path is read-only, from the arguments of `docker run`."""
     found = (re.fullmatch(r'type=bind,"src=(.*)","dst=(.*)"(,readonly)?', word) for word in words)
     return {mount[2]: bool(mount[3]) for mount in found if mount}
 
@@ -333,7 +364,7 @@ def mounts(words):
 def test_the_container_has_no_privileges_no_network_and_the_callers_id(tree):
     tree.engine()
     tree.make("train")
-    words = " ".join(tree.asked("run"))
+    words = " ".join(tree.arguments_of("run"))
     user = f"--user {os.getuid()}:{os.getgid()}"
     for option in ("--read-only", "--cap-drop ALL", "--security-opt no-new-privileges", "--network none", user):
         assert option in words
@@ -342,14 +373,14 @@ def test_the_container_has_no_privileges_no_network_and_the_callers_id(tree):
 def test_the_tree_is_read_only_in_the_container_and_runs_is_not(tree):
     tree.engine()
     tree.make("train")
-    assert mounts(tree.asked("run")) == {str(tree.root): True, str(tree.root / "runs"): False}
+    assert mounts(tree.arguments_of("run")) == {str(tree.root): True, str(tree.root / "runs"): False}
     assert (tree.root / "runs").is_dir()
 
 
-def test_a_root_of_runs_elsewhere_is_made_and_writable(tree, tmp_path):
+def test_another_folder_of_runs_is_created_and_writable(tree, tmp_path):
     tree.engine()
     tree.make("train", f"run.root={tmp_path}/else where/runs")
-    assert mounts(tree.asked("run"))[f"{tmp_path}/else where/runs"] is False
+    assert mounts(tree.arguments_of("run"))[f"{tmp_path}/else where/runs"] is False
     assert (tmp_path / "else where/runs").is_dir()
 
 
@@ -358,32 +389,32 @@ def test_data_outside_the_tree_is_mounted_read_only_at_its_own_path(tree, tmp_pa
     tree.engine()
     (tmp_path / "the, data").mkdir()
     tree.make("train", "data=idx", "data.path=" + form.format(tmp_path / "the, data"))
-    assert mounts(tree.asked("run"))[str(tmp_path / "the, data")] is True
+    assert mounts(tree.arguments_of("run"))[str(tmp_path / "the, data")] is True
 
 
-def test_data_named_relative_to_the_tree_is_mounted_where_it_lies(tree, tmp_path):
+def test_data_at_a_relative_path_is_mounted(tree, tmp_path):
     tree.engine()
     (tmp_path / "test.csv").touch()
     tree.make("train", "data.test_path=../test.csv")
-    assert mounts(tree.asked("run"))[str(tmp_path / "test.csv")] is True
+    assert mounts(tree.arguments_of("run"))[str(tmp_path / "test.csv")] is True
 
 
-def test_data_behind_a_link_in_the_tree_is_mounted_where_it_really_lies(tree, tmp_path):
+def test_data_behind_a_link_in_the_tree_is_mounted_at_its_real_path(tree, tmp_path):
     tree.engine()
     (tmp_path / "real").mkdir()
     (tree.root / "link").symlink_to(tmp_path / "real")
     tree.make("train", "data.path=link")
-    assert mounts(tree.asked("run")).keys() == {str(tree.root), str(tree.root / "runs"), str(tmp_path / "real")}
+    assert mounts(tree.arguments_of("run")).keys() == {str(tree.root), str(tree.root / "runs"), str(tmp_path / "real")}
 
 
 def test_data_inside_the_tree_or_missing_needs_no_mount(tree):
     tree.engine()
     (tree.root / "inside").mkdir()
     tree.make("train", "data.path=inside", "data.test_path=/nowhere/to/be/found")
-    assert mounts(tree.asked("run")).keys() == {str(tree.root), str(tree.root / "runs")}
+    assert mounts(tree.arguments_of("run")).keys() == {str(tree.root), str(tree.root / "runs")}
 
 
-def test_a_stored_run_brings_its_paths_and_its_registry_along(tree, tmp_path):
+def test_paths_and_registry_of_a_stored_run_are_available(tree, tmp_path):
     tree.engine()
     (tmp_path / "rows.csv").touch()
     (tree.root / "runs/first").mkdir(parents=True)
@@ -391,38 +422,38 @@ def test_a_stored_run_brings_its_paths_and_its_registry_along(tree, tmp_path):
         f"data:\n  path: {tmp_path}/rows.csv\n  test_path: ''\nregistry:\n  url: postgresql://me@db/runs\n"
     )
     tree.make("evaluate", "run.name=first")
-    words = tree.asked("run")
+    words = tree.arguments_of("run")
     assert mounts(words)[f"{tmp_path}/rows.csv"] is True
     assert words[words.index("--network") + 1] == "host"
 
 
-def test_a_stored_run_on_data_that_keras_downloads_finds_it_where_it_was(tree):
+def test_the_cache_of_keras_is_mounted_for_a_stored_run_on_its_data(tree):
     tree.engine()
     (tree.root / "runs/first").mkdir(parents=True)
     (tree.root / "runs/first/config.yaml").write_text("choices:\n  data: keras\n  model: cnn\n")
     tree.make("evaluate", "run.name=first")
-    assert mounts(tree.asked("run"))[tree.environment["HOME"] + "/.keras"] is False
+    assert mounts(tree.arguments_of("run"))[tree.environment["HOME"] + "/.keras"] is False
 
 
-def test_a_container_with_a_name_takes_the_place_of_one_that_its_client_left(tree):
+def test_a_named_container_replaces_one_that_is_still_running(tree):
     tree.engine()
     tree.call("scripts/run", "pipeline", "train", CONTAINER="job-7")
-    assert tree.asked("rm") == ["rm", "--force", "job-7"]
-    words = tree.asked("run")
+    assert tree.arguments_of("rm") == ["rm", "--force", "job-7"]
+    words = tree.arguments_of("run")
     assert words[words.index("--name") + 1] == "job-7"
 
 
 def test_the_folder_around_new_shards_is_writable(tree, tmp_path):
     tree.engine()
     tree.make("shards", f"shards.path={tmp_path}/out/shards")
-    assert mounts(tree.asked("run"))[f"{tmp_path}/out"] is False
+    assert mounts(tree.arguments_of("run"))[f"{tmp_path}/out"] is False
 
 
-def test_data_that_keras_downloads_gets_the_network_and_keras_own_cache(tree):
+def test_data_that_keras_downloads_gets_the_network_and_the_cache_of_keras(tree):
     tree.engine()
     tree.make("train", "data=keras")
-    assert "--network" not in tree.asked("run")
-    assert mounts(tree.asked("run"))[tree.environment["HOME"] + "/.keras"] is False
+    assert "--network" not in tree.arguments_of("run")
+    assert mounts(tree.arguments_of("run"))[tree.environment["HOME"] + "/.keras"] is False
 
 
 @pytest.mark.parametrize("word", ["registry=postgresql", "registry.url=postgresql://me@db/runs"])
@@ -431,7 +462,7 @@ def test_a_registry_on_a_server_gets_the_network_and_the_callers_password(tree, 
     passwords = Path(tree.environment["HOME"], ".pgpass")
     passwords.touch()
     tree.make("train", word)
-    words = tree.asked("run")
+    words = tree.arguments_of("run")
     assert words[words.index("--network") + 1] == "host"
     assert "PGPASSWORD" in words and f"PGPASSFILE={passwords}" in words
     assert mounts(words)[str(passwords)] is True
@@ -440,39 +471,39 @@ def test_a_registry_on_a_server_gets_the_network_and_the_callers_password(tree, 
 def test_the_folder_of_a_registry_elsewhere_is_writable(tree, tmp_path):
     tree.engine()
     tree.make("train", f"registry.url=sqlite:///{tmp_path}/home/runs.db")
-    assert mounts(tree.asked("run"))[f"{tmp_path}/home"] is False
+    assert mounts(tree.arguments_of("run"))[f"{tmp_path}/home"] is False
 
 
 def test_the_containers_network_can_be_chosen(tree):
     tree.engine()
     tree.make("train", "RUN_NETWORK=host")
-    words = tree.asked("run")
+    words = tree.arguments_of("run")
     assert words[words.index("--network") + 1] == "host"
 
 
-def test_gpus_are_passed_on_where_the_engine_can(tree):
+def test_gpus_are_passed_on_if_the_engine_can(tree):
     tree.engine()
     script(tree.bin / "nvidia-smi", "#!/bin/sh\n")
     tree.make("train", ENGINE_INFO=" Runtimes: nvidia runc")
-    words = tree.asked("run")
+    words = tree.arguments_of("run")
     assert words[words.index("--gpus") + 1] == "all"
 
 
-def test_a_gpu_that_the_engine_cannot_pass_on_is_told(tree):
+def test_a_gpu_that_the_engine_cannot_pass_on_is_reported(tree):
     tree.engine()
     script(tree.bin / "nvidia-smi", "#!/bin/sh\n")
     asked = tree.make("train", ENGINE_INFO=" Runtimes: runc")
-    assert "--gpus" not in tree.asked("run") and "NVIDIA's container toolkit" in asked.stderr
+    assert "--gpus" not in tree.arguments_of("run") and "NVIDIA's container toolkit" in asked.stderr
 
 
 @pytest.mark.parametrize(
     ("engine", "info", "user"),
     [("docker", "  rootless", "0:0"), ("podman", "    rootless: true", f"{os.getuid()}:{os.getgid()}")],
 )
-def test_in_a_rootless_engine_what_is_written_still_belongs_to_the_caller(tree, engine, info, user):
+def test_in_a_rootless_engine_written_files_belong_to_the_caller(tree, engine, info, user):
     tree.engine(engine)
     tree.make("train", ENGINE_INFO=info)
-    words = tree.asked("run")
+    words = tree.arguments_of("run")
     assert words[words.index("--user") + 1] == user
     assert ("keep-id" in words) is (engine == "podman")
 
@@ -480,14 +511,15 @@ def test_in_a_rootless_engine_what_is_written_still_belongs_to_the_caller(tree, 
 # ---- .venv ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_first_call_makes_venv_from_the_lock_and_the_second_installs_nothing(fresh):
-    first = fresh.make("train", "RUNTIME=local")
+def test_the_first_call_creates_venv_from_the_lock_and_the_second_installs_nothing(fresh):
+    first = fresh.make("train")
     assert json.loads(first.stdout) == ["train"], first.stderr
-    created, installer = first.stderr.splitlines()
-    assert created.startswith("Creating .venv from") and "because uv is not available" in installer
+    engine, created, installer = first.stderr.splitlines()
+    assert engine.startswith("No container engine answers") and created.startswith("Creating .venv from")
+    assert "because uv is not available" in installer
     assert fresh.installed() == "1.0"
-    shutil.rmtree(fresh.wheels)  # with nothing to install, only a call that installs nothing can pass
-    second = fresh.make("train", "RUNTIME=local")
+    shutil.rmtree(fresh.wheels)  # so that a call that installs something fails
+    second = fresh.make("train")
     assert (json.loads(second.stdout), second.stderr) == (["train"], "")
 
 
@@ -499,7 +531,7 @@ def test_venv_may_be_a_link_to_another_disk(fresh, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_changed_lock_is_installed_and_leaves_nothing_of_the_old_one(fresh):
+def test_a_changed_lock_replaces_all_packages(fresh):
     fresh.make("train", "RUNTIME=local")
     fresh.lock("requirements-cpu.txt", wheel(fresh.wheels, "other", "1.0"))
     fresh.make("train", "RUNTIME=local")
@@ -507,7 +539,7 @@ def test_a_changed_lock_is_installed_and_leaves_nothing_of_the_old_one(fresh):
     assert fresh.installed() == ""
 
 
-def test_test_tools_come_with_the_first_target_that_needs_them(fresh):
+def test_development_tools_are_installed_when_a_target_needs_them(fresh):
     fresh.call("scripts/setup")
     assert fresh.call(".venv/bin/python", "-c", "import tool").returncode != 0
     added = fresh.call("scripts/setup", "dev")
@@ -516,7 +548,7 @@ def test_test_tools_come_with_the_first_target_that_needs_them(fresh):
     assert fresh.call("scripts/setup").stderr == fresh.call("scripts/setup", "dev").stderr == ""
 
 
-def test_a_package_that_is_not_the_hashed_one_fails_and_is_not_taken_for_installed(fresh):
+def test_a_package_with_another_hash_is_an_error_and_not_installed(fresh):
     right = (fresh.root / "requirements-cpu.txt").read_text()
     fresh.lock("requirements-cpu.txt", re.sub(r"sha256:\w{4}", "sha256:0000", right))
     asked = fresh.make("train", "RUNTIME=local")
@@ -526,9 +558,9 @@ def test_a_package_that_is_not_the_hashed_one_fails_and_is_not_taken_for_install
 
 
 @pytest.mark.slow
-def test_an_install_that_was_killed_is_begun_anew(fresh):
+def test_a_killed_installation_is_started_again(fresh):
     with socket.create_server(("127.0.0.1", 0)) as index:
-        # pip asks an index that takes the call and never answers; there it is killed
+        # pip is killed while it waits for an index that accepts the connection and never answers
         endless = {"PIP_NO_INDEX": "0", "PIP_INDEX_URL": f"http://127.0.0.1:{index.getsockname()[1]}/"}
         process = subprocess.Popen(
             ["make", "train", "RUNTIME=local"],
@@ -551,11 +583,11 @@ def test_an_install_that_was_killed_is_begun_anew(fresh):
     assert not (fresh.root / ".venv/half-installed").exists()
 
 
-# ---- which Python ---------------------------------------------------------------------------------------------------
+# ---- Python ---------------------------------------------------------------------------------------------------------
 
 
 def complaint(asked):
-    """The one line of an error, less make's own."""
+    """Return the one line of an error, without that of make."""
     assert asked.returncode != 0
     lines = [line for line in asked.stderr.splitlines() if not line.startswith("make: ***")]
     assert len(lines) == 1, asked.stderr
@@ -568,7 +600,7 @@ def test_no_python_at_all_is_one_line(fresh):
     assert not (fresh.root / ".venv").exists()
 
 
-def test_a_shim_with_nothing_behind_it_and_an_older_python_are_one_line(fresh):
+def test_an_empty_shim_and_an_older_python_are_one_line(fresh):
     script(fresh.bin / "python3", "#!/bin/sh\necho 3.11.2\n")
     (fresh.bin / "python3.12").unlink()
     script(fresh.bin / "python3.12", "#!/bin/sh\necho 'pyenv: python3.12: command not found' >&2\nexit 127\n")
@@ -576,17 +608,17 @@ def test_a_shim_with_nothing_behind_it_and_an_older_python_are_one_line(fresh):
     assert f"expected Python 3.12; {fresh.bin}/python3 is 3.11.2" in line and "PYTHON=" in line
 
 
-def test_a_python_that_was_named_and_is_another_version_is_refused(fresh):
+def test_a_named_python_of_another_version_is_refused(fresh):
     script(fresh.bin / "old", "#!/bin/sh\necho 3.11.2\n")
     line = complaint(fresh.make("train", "RUNTIME=local", f"PYTHON={fresh.bin}/old"))
     assert f"{fresh.bin}/old is 3.11.2" in line
 
 
-def test_a_python_that_was_named_and_is_not_there_is_refused(fresh):
+def test_a_named_python_that_is_missing_is_refused(fresh):
     assert "/no/such/python does not run" in complaint(fresh.make("train", "RUNTIME=local", "PYTHON=/no/such/python"))
 
 
-def test_a_python_without_its_venv_module_is_told_what_to_install(fresh):
+def test_without_the_venv_module_the_error_names_the_package_to_install(fresh):
     (fresh.bin / "python3.12").unlink()
     script(fresh.bin / "python3.12", f'#!/bin/sh\ncase "$*" in *ensurepip*) exit 1 ;; esac\nexec "{PYTHON}" "$@"\n')
     line = complaint(fresh.make("train", "RUNTIME=local"))
@@ -598,24 +630,66 @@ def test_a_python_named_by_path_is_found(fresh, tmp_path):
     assert fresh.call("scripts/python", PYTHON=str(PYTHON)).stdout == f"{PYTHON}\n"
 
 
-def test_pyenvs_python_is_found_though_it_is_not_on_the_path(fresh):
+def test_a_python_of_pyenv_is_found_without_the_path(fresh):
     kept = Path(fresh.environment["HOME"], ".pyenv/versions/3.12.4/bin/python3.12")
     kept.parent.mkdir(parents=True)
     (fresh.bin / "python3.12").rename(kept)
     assert fresh.call("scripts/python").stdout == f"{kept}\n"
 
 
-def test_uvs_python_is_found_though_it_is_not_on_the_path(fresh, tmp_path):
+def test_a_python_of_uv_is_found_without_the_path(fresh, tmp_path):
     (fresh.bin / "python3.12").rename(tmp_path / "uvs-python")
     script(fresh.bin / "uv", f'#!/bin/sh\n[ "$1 $2" = "python find" ] && echo "{tmp_path}/uvs-python"\n')
     assert fresh.call("scripts/python").stdout == f"{tmp_path}/uvs-python\n"
+
+
+# ---- make tensorboard -----------------------------------------------------------------------------------------------
+
+SERVER = """
+import os, signal, time
+from pathlib import Path
+Path("server.pid.new").write_text(str(os.getpid()))
+Path("server.pid.new").rename("server.pid")
+time.sleep(600)
+"""
+
+
+def wait_until(happened):
+    limit = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("ended", ["Ctrl-C", "closed terminal", "killed shell", "killed make"])
+def test_tensorboard_ends_with_its_shell(tree, ended):
+    (tree.root / "tensorboard").mkdir()
+    (tree.root / "tensorboard/main.py").write_text(SERVER)
+    tree.environment["RUNTIME"] = "local"
+    command = ["sh", "-c", "sh -c 'echo $$ >make.pid; exec make tensorboard'; true"]
+    shell = subprocess.Popen(
+        command, cwd=tree.root, env=tree.environment, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    wait_until((tree.root / "server.pid").exists)
+    server = Path("/proc") / (tree.root / "server.pid").read_text()
+    match ended:
+        case "Ctrl-C":
+            os.killpg(shell.pid, signal.SIGINT)
+        case "closed terminal":
+            os.killpg(shell.pid, signal.SIGHUP)
+        case "killed shell":
+            shell.kill()
+        case "killed make":
+            os.kill(int((tree.root / "make.pid").read_text()), signal.SIGKILL)
+    wait_until(lambda: not server.exists())
+    shell.wait(60)
 
 
 # ---- make lock ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_the_locks_come_out_the_same_twice_with_nothing_of_the_machine_in_them(tree):
+def test_locks_solved_twice_are_equal_and_contain_no_path_of_the_machine(tree):
     tree.environment["PYTHONPATH"] = str(Path(importlib.util.find_spec("piptools").origin).parents[1])
     names = ["requirements-cpu", "requirements", "requirements-dev", "requirements-install"]
     for name in names:

@@ -1,6 +1,6 @@
-"""`make release`: what it refuses before anything is built, and that a release that fails on the way leaves nothing.
+"""`make release`: it refuses what cannot be released before the build, and leaves nothing behind if it fails.
 
-The clone's engine and pip-compile are stand-ins that answer at once; the real ones are called by hand, see docs.
+The engine and pip-compile of the clone are replaced by scripts that answer at once; docs/releases.md has the real run.
 """
 
 import json
@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-# An engine as far as a release asks one: it keeps names of images and containers as files, fails at the verb in
-# ENGINE_FAILS, and does not come to an end at the one in ENGINE_HANGS; there a `run` is deaf to SIGINT. A container
-# outlives its client, and its image cannot go before it.
+# A container engine that stores the names of images and containers as files. It fails at the argument in ENGINE_FAILS,
+# and hangs at the one in ENGINE_HANGS; `run` ignores SIGINT. A container outlives its client and keeps its image.
 ENGINE = """#!/bin/sh
 echo "$*" >>"$ENGINE_LOG"
 cd "$ENGINE_IMAGES"
@@ -42,7 +41,7 @@ run)
 esac
 """
 LOCK = """#!/bin/sh
-# what solving again would give: the lock as it is, or one more line
+# the lock as it is, or with one more line
 folder=$1
 [ -z "${LOCK_MOVES-}" ] || echo "new==1.0" >>"$folder/requirements.txt"
 """
@@ -50,7 +49,7 @@ IMAGE_TESTS = "def test_image():\n    pass\n"
 
 
 class Clone:
-    """A repository of the release's own scripts with one commit."""
+    """A repository of the scripts of a release with one commit, at version 1.2.3."""
 
     def __init__(self, folder):
         self.root, self.images, self.log = folder / "clone", folder / "images", folder / "engine.log"
@@ -61,6 +60,7 @@ class Clone:
             shutil.copytree(PROJECT / name, self.root / name, ignore=shutil.ignore_patterns("__pycache__"))
         for path in [*PROJECT.glob("requirements*"), PROJECT / ".python-version"]:
             shutil.copy(path, self.root)
+        self.set_version("1.2.3")
         self.script(self.root / "scripts/lock", LOCK)
         self.script(folder / "bin/docker", ENGINE)
         (self.root / "tests").mkdir()
@@ -85,6 +85,9 @@ class Clone:
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", "first")
 
+    def set_version(self, version):
+        (self.root / "pyproject.toml").write_text(f'[project]\nname = "pipeline"\nversion = "{version}"\n')
+
     def script(self, path, text):
         path.write_text(text)
         path.chmod(0o755)
@@ -100,7 +103,7 @@ class Clone:
         return subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, check=False)
 
     def left(self):
-        """Whatever a release leaves behind: tags, images, files."""
+        """Return everything that a release has left behind: tags, images, files."""
         return [
             *self.git("tag").split(),
             *(path.name for path in self.images.iterdir()),
@@ -115,19 +118,23 @@ def clone(tmp_path):
 
 
 def refused(clone, asked, word):
-    """Whether a release ended with one clear error, built nothing and left nothing."""
+    """Return whether a release ended with one error, built nothing and left nothing behind."""
     assert asked.returncode == 1 and word in asked.stderr, asked.stderr
     assert asked.stderr.startswith("error: ") and "Traceback" not in asked.stderr
     assert "build" not in clone.log.read_text()
     return clone.left() == []
 
 
-# ---- refused at once ------------------------------------------------------------------------------------------------
+# ---- refused before the build ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("version", ["", "1", "1.2", "v1.2.3", "1.2.3; rm", "../1.2.3", "1.2.3.4", "latest"])
 def test_a_version_that_is_not_three_numbers_is_refused(clone, version):
     assert refused(clone, clone.release(version), "VERSION")
+
+
+def test_a_version_other_than_that_of_the_project_is_refused(clone):
+    assert refused(clone, clone.release("1.2.4"), "expected 1.2.3, the version in pyproject.toml; found 1.2.4")
 
 
 def test_a_changed_file_is_refused_by_name(clone):
@@ -157,50 +164,50 @@ def test_a_version_that_has_a_tag_is_refused(clone):
     assert "build" not in clone.log.read_text()
 
 
-def test_no_engine_is_refused_with_its_name(clone):
+def test_an_engine_that_does_not_answer_is_refused(clone):
     asked = clone.release("1.2.3", ENGINE_FAILS="info")
     assert refused(clone, asked, "docker does not answer")
 
 
-def test_a_lock_that_its_in_file_does_not_solve_to_is_refused_with_the_lines(clone):
+def test_a_lock_that_differs_from_its_solved_in_file_is_refused_with_the_lines(clone):
     assert refused(clone, clone.release("1.2.3", LOCK_MOVES="1"), "+new==1.0")
 
 
-# ---- what fails on the way ------------------------------------------------------------------------------------------
+# ---- failures -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("fails", "told"),
+    ("fails", "message"),
     [
         ("--no-cache", "image could not be built"),
-        ("docker/tests.Dockerfile", "tests' image could not be built"),
+        ("docker/tests.Dockerfile", "image for the tests could not be built"),
         ("not release", "a test failed in the image"),
         ("golden", "golden runs differ"),
         ("/opt/sbom.json", "sbom.json"),
         ("tag", "tag"),
     ],
 )
-def test_a_release_that_fails_on_the_way_leaves_no_tag_record_or_image(clone, fails, told):
+def test_a_failed_release_leaves_no_tag_record_or_image(clone, fails, message):
     asked = clone.release("1.2.3", ENGINE_FAILS=fails)
-    assert asked.returncode == 1 and told in asked.stderr, asked.stderr
+    assert asked.returncode == 1 and message in asked.stderr, asked.stderr
     assert "Traceback" not in asked.stderr and "Nothing was released." in asked.stderr
     assert clone.left() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 @pytest.mark.parametrize("hangs", ["--no-cache", "not release"], ids=["building", "testing"])
-def test_a_release_that_is_stopped_leaves_nothing_and_no_engine_at_work(clone, hangs, number):
+def test_an_interrupted_release_leaves_nothing_and_no_running_engine(clone, hangs, number):
     command = [sys.executable, "scripts/release.py", "1.2.3"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(command, cwd=clone.root, env=clone.environment | {"ENGINE_HANGS": hangs}, **pipes) as process:
         next(line for line in process.stdout if line == "hangs\n")
         process.send_signal(number)
-        said, _ = process.communicate(timeout=60)  # the pipe ends once nothing holds it any more, the engine too
-    assert process.returncode == 128 + number and "Traceback" not in said
+        output, _ = process.communicate(timeout=60)  # returns when every process, the engine too, has closed the pipe
+    assert process.returncode == 128 + number and "Traceback" not in output
     assert clone.left() == []
 
 
-def test_a_failing_test_of_the_image_itself_ends_the_release(clone):
+def test_a_failed_test_of_the_image_ends_the_release(clone):
     path = clone.root / "tests/test_image.py"
     path.write_text(path.read_text().replace("pass", "assert False"))
     clone.git("commit", "--quiet", "--all", "--message", "second")
@@ -209,7 +216,7 @@ def test_a_failing_test_of_the_image_itself_ends_the_release(clone):
     assert clone.left() == []
 
 
-def test_records_that_find_no_room_are_taken_back(clone):
+def test_records_are_removed_if_the_disk_is_full(clone):
     folder = clone.root / "releases"
     folder.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", folder], capture_output=True).returncode:
@@ -222,7 +229,7 @@ def test_records_that_find_no_room_are_taken_back(clone):
         subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def test_a_tree_that_moves_meanwhile_is_no_release(clone):
+def test_a_tree_that_changes_during_the_release_is_refused(clone):
     path = clone.root / "tests/test_image.py"
     path.write_text(path.read_text().replace("pass", 'open("moved", "w").close()'))
     clone.git("commit", "--quiet", "--all", "--message", "second")
@@ -231,10 +238,10 @@ def test_a_tree_that_moves_meanwhile_is_no_release(clone):
     assert clone.git("tag") == "" and list(clone.images.iterdir()) == []
 
 
-# ---- a release ------------------------------------------------------------------------------------------------------
+# ---- success --------------------------------------------------------------------------------------------------------
 
 
-def test_a_release_is_one_tag_one_image_and_two_records_that_tell_of_it(clone):
+def test_a_release_is_one_tag_one_image_and_two_records(clone):
     asked = clone.release("1.2.3")
     assert asked.returncode == 0, asked.stderr
     assert sorted(path.name for path in clone.images.iterdir()) == ["pipeline:1.2.3"]
@@ -249,8 +256,9 @@ def test_a_release_is_one_tag_one_image_and_two_records_that_tell_of_it(clone):
     assert json.loads(bill)["bomFormat"] == "CycloneDX"
 
 
-def test_a_base_named_by_digest_is_pulled_and_another_is_not(clone):
+def test_only_a_base_with_a_digest_is_pulled(clone):
     clone.release("1.2.3")
+    clone.set_version("1.2.4")
     clone.git("add", "--all")
     clone.git("commit", "--quiet", "--message", "releases")
     before = len(clone.log.read_text())
@@ -259,7 +267,7 @@ def test_a_base_named_by_digest_is_pulled_and_another_is_not(clone):
     assert clone.log.read_text().count("--no-cache") == 2
 
 
-def test_a_trial_on_fewer_tests_says_so_in_its_record(clone):
+def test_the_record_names_the_tests_of_a_trial(clone):
     assert clone.release("1.2.3", TESTS="-m 'not slow' tests/runtime").returncode == 0
     record = json.loads((clone.root / "releases/1.2.3.json").read_text())
     assert record["tests"]["selection"] == "-m 'not slow' tests/runtime"

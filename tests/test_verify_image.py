@@ -1,4 +1,4 @@
-"""Two file trees as tar streams: equal however they were written down, different where a file is."""
+"""Comparison of two file trees as tar streams."""
 
 import importlib.util
 import io
@@ -40,7 +40,7 @@ def stream(*members):
 FOLDER, FILE = ("a", None, 0o755, 1), ("a/b", b"content", 0o644, 1)
 
 
-def test_order_times_and_a_leading_dot_make_no_difference(verify):
+def test_order_times_and_a_leading_dot_are_ignored(verify):
     later = stream(("./a/b", b"content", 0o644, 99), ("./a", None, 0o755, 99))
     one, other = verify.listed(stream(FOLDER, FILE)), verify.listed(later)
     assert one == other and verify.digest(one) == verify.digest(other)
@@ -62,13 +62,13 @@ def test_another_name_kind_mode_or_content_is_a_difference(verify, other):
     assert one != other and verify.digest(one) != verify.digest(other)
 
 
-def test_a_hard_link_counts_as_the_file_it_leads_to(verify):
+def test_a_hard_link_counts_as_its_target(verify):
     linked = verify.listed(stream(FOLDER, FILE, ("a/c", ("a/b",), 0o644, 1)))
     copied = verify.listed(stream(FOLDER, FILE, ("a/c", b"content", 0o644, 1)))
     assert linked == copied
 
 
-def test_what_an_engine_writes_into_each_container_is_no_part_of_the_image(verify):
+def test_files_that_an_engine_writes_into_each_container_are_ignored(verify):
     assert verify.listed(stream(FOLDER, ("etc/hostname", b"1f", 0o644, 1), ("dev/null", b"", 0o666, 1))) == (
         verify.listed(stream(FOLDER))
     )
