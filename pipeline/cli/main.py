@@ -19,6 +19,7 @@ from pipeline.cli.command_table import COMMANDS
 from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.errors import ConfigError, ExitStatus, Interrupted, PipelineError, RunError, nearest
+from pipeline.runs import folder as run_folder
 from pipeline.runtime.signals import AskedToStop, stopping_at_once
 
 HELP = ("-h", "--help")
@@ -149,5 +150,5 @@ def stored_config(overrides: list[str]) -> Config:
     named = composition.compose([override for override in overrides if override.startswith("run.")]).run
     if named.name is None:
         raise RunError("run.name: expected the name of a run; found none. `python -m pipeline runs` lists them.")
-    config = composition.stored(f"{named.root}/{named.name}/config.yaml", overrides)
+    config = composition.stored(run_folder.find(named.root, named.name) / "config.yaml", overrides)
     return replace(config, run=replace(config.run, root=named.root))  # the folder may have been moved

@@ -71,7 +71,7 @@ def of_data(config):
     """(results, path of the page) of a run's data, predictions and, against another run, scores."""
     scoring.refuse_without_labels("drift", config)
     environment.require_lock(config.environment.allow_drift)
-    folder = Path(config.run.root) / config.run.name
+    folder = run_folder.find(config.run.root, config.run.name)
     spec = spec_from_dict(run_folder.read(folder, "spec.json"))
     reference = profile.from_json(run_folder.read(folder, "profile.json"))
     said = run_folder.read(folder, scoring.PREDICTION_PROFILE)
@@ -94,7 +94,7 @@ def of_data(config):
     }
     results = drift.judged([*groups, drift.compare_predictions(said, says, config.drift)], config.drift.rate)
     if config.drift.against:
-        other = Path(config.run.root) / config.drift.against
+        other = run_folder.find(config.run.root, config.drift.against)
         if spec_from_dict(run_folder.read(other, "spec.json")) != spec:
             raise DataError(f"{other}: expected a run on data of the same form as {folder}; found another.")
         stored = stored_config.read(other / "config.yaml")
@@ -113,7 +113,7 @@ def of_data(config):
         pictures += drift_page.histograms(results, said[name].profile, says[name].profile)
     title = f"{folder.name} and {len(part):,} rows of {config.data.choice}"
     page = write(target, title, results, pictures)
-    with recorder.added(config, folder) as tell:
+    with recorder.of_stored_run(config, folder) as tell:
         tell(Event.DRIFT, data=fingerprint, results=[asdict(result) for result in results])
     return results, page
 
@@ -205,5 +205,5 @@ def record(config, found, data, results):
     if not (folder / journal.FILE_NAME).exists():
         logger.warning("registry: %s does not exist here: the results are printed, and not recorded", folder)
         return
-    with recorder.added(config, folder) as tell:
+    with recorder.of_stored_run(config, folder) as tell:
         tell(Event.DRIFT, data=data, results=[asdict(result) for result in results])

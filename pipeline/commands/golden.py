@@ -12,8 +12,9 @@ from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.errors import ConfigError, ExitStatus, RunError
 from pipeline.files import atomic_write
+from pipeline.options import flatten
 from pipeline.runs import folder as run_folder
-from pipeline.runs import identity
+from pipeline.runs.identity import differences as differing
 from pipeline.runtime import environment, hardware, subprocesses
 
 logger = logging.getLogger(__name__)
@@ -138,19 +139,19 @@ def compare(name, now, then, kept, known, config):
 
 def differences(then, now):
     """Lines saying what two outcomes differ in: digests, scores, and the first epoch that does."""
-    plain = [dict(identity.flatten({key: side[key] for key in ("weights", "data", "metrics")})) for side in (then, now)]
-    lines = [line for line in identity.differing(*plain) if ".low: " not in line and ".high: " not in line]
+    plain = [dict(flatten({key: side[key] for key in ("weights", "data", "metrics")})) for side in (then, now)]
+    lines = [line for line in differing(*plain) if ".low: " not in line and ".high: " not in line]
     for before, after in zip(then["epochs"], now["epochs"], strict=False):
         if before != after:
-            return [*lines, *(f"epoch {after['epoch']}, {line}" for line in identity.differing(before, after))]
+            return [*lines, *(f"epoch {after['epoch']}, {line}" for line in differing(before, after))]
     if len(then["epochs"]) != len(now["epochs"]):
         lines.append(f"epochs: {len(then['epochs'])} then, {len(now['epochs'])} now")
-    return lines or identity.differing(*plain)  # an interval alone
+    return lines or differing(*plain)  # an interval alone
 
 
 def causes(known, entry):
     """Lines naming what the runs are made of that is not what they were made of."""
-    return identity.differing(*(dict(identity.flatten(side["made"])) for side in (known, entry)))
+    return differing(*(dict(flatten(side["made"])) for side in (known, entry)))
 
 
 def table(mark, known, findings, changes, tolerance):

@@ -1,171 +1,222 @@
-"""`reproduce`: train a stored run anew from its own config, and hold the outcome against the record, bit for bit."""
+"""`reproduce`: train a stored run again from its own config, and compare the two bit for bit."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from pipeline import logs
 from pipeline.commands import Invocation, train
 from pipeline.config import Config
-from pipeline.data import splits
 from pipeline.errors import DataError, EnvironmentMismatch, ExitStatus, RunError
+from pipeline.preflight.assembly import Parts, assemble
 from pipeline.runs import folder as run_folder
-from pipeline.runs import identity, saved_model
-from pipeline.runtime import determinism, devices, environment
+from pipeline.runs import provenance, saved_model
+from pipeline.runs.identity import differences, identity
+from pipeline.runtime import determinism, environment
 
 
 def run(config: Config, invocation: Invocation) -> ExitStatus:
-    """Train runs/NAME again in runs/NAME/reproductions/N and compare. Returns DONE if all is identical.
+    """Train runs/NAME again in runs/NAME/reproductions/N and compare. Returns DIFFERENCE unless all is identical.
 
-    Raises RunError, DataError or EnvironmentMismatch where what the run was made of is not there any more.
+    Raises:
+        RunError: The run is not finished, or its record is incomplete.
+        DataError: The data is not that of the run.
+        EnvironmentMismatch: The lock or the kind of device is not that of the run.
     """
-    folder = Path(config.run.root) / config.run.name
-    result = finished(folder)
-    require_environment(config, folder)
-    require_data(config, folder, result)
-    target = folder / "reproductions" / next_name(folder, config)
+    start_time = time.monotonic()
+    assert config.run.name is not None
+    folder = run_folder.find(config.run.root, config.run.name)
+    result = read_complete(folder)
+    environment.require_lock(config.environment.allow_drift)
+    require_same_lock(folder, allow_drift=config.environment.allow_drift)
+
+    target = folder / "reproductions" / next_number(folder, config)
     again = replace(
         config,
         run=replace(config.run, root=str(target.parent), name=target.name),
-        registry=replace(config.registry, url="none"),  # it is the record of one run, not another run
+        registry=replace(config.registry, url="none"),  # it belongs to the record of the run, and is no other run
     )
-    train.run(again, invocation)
+    with logs.collected() as log:
+        parts = assemble(again)
+        require_same_device_and_data(folder, result, parts)
+        train.train(again, parts, target, command_line=invocation.command_line, start_time=start_time, log=log)
 
-    epochs = first_epoch(history(folder), history(target))
-    anew = run_folder.read(target, "result.json")["weights_digest"]
-    identical = epochs is None and anew == result["weights_digest"]
-    found = {"identical": identical, "weights_digest": {"then": result["weights_digest"], "now": anew}}
-    if not identical:
-        found |= {"epoch": epochs, "variable": first_variable(folder, target), "causes": causes(folder, target)}
-    run_folder.write(target, "comparison.json", found)
-    print("\n" + (f"identical: {len(history(folder))} epochs, weights {anew}" if identical else told(found)))
-    return ExitStatus.DONE if identical else ExitStatus.DIFFERENCE
+    comparison = compare(folder, target)
+    run_folder.write(target, "comparison.json", comparison)
+    print(f"\n{describe(comparison, epochs=len(read_history(folder)))}")
+    return ExitStatus.DONE if comparison["identical"] else ExitStatus.DIFFERENCE
 
 
-# ---- what the run was made of ----------------------------------------------------------------------------------------
+# ---- before the training --------------------------------------------------------------------------------------------
 
 
-def finished(folder):
-    """The result.json of a finished run whose record is whole."""
-    result = run_folder.finished(folder)
+def read_complete(folder: Path) -> dict[str, Any]:
+    """Return the result.json of a finished run that has all files which a comparison needs.
+
+    Raises:
+        RunError: The run is not finished, or a file is missing.
+    """
+    result = run_folder.read_finished(folder)
     missing = [name for name in ("environment.json", "metrics.jsonl") if not (folder / name).exists()]
     if missing:
-        raise RunError(f"{folder}: expected the record of a run; missing: {', '.join(missing)}.")
+        raise RunError(f"{folder}: expected the complete record of a run; missing: {', '.join(missing)}.")
     return result
 
 
-def require_environment(config, folder):
-    """Hold lock and kind of device to the record."""
-    recorded = run_folder.read(folder, "environment.json")
-    environment.require_lock(config.environment.allow_drift)
-    lock = environment.describe()["lock"]
-    if lock["sha256"] != recorded["lock"]["sha256"] and not config.environment.allow_drift:
-        commit = recorded["git"]["commit"]
-        raise EnvironmentMismatch(
-            f"{folder}: expected the lock it was trained with, {recorded['lock']['name']} of sha256 "
-            f"{recorded['lock']['sha256'][:16]}; found {lock['name']} of {lock['sha256'][:16]}. "
-            + (f"It is in commit {commit[:12]}: check that out. " if commit else "")
-            + "Or compare all the same: environment.allow_drift=true."
-        )
-    device = devices.select(config.device, config.hardware)["device"]
-    if device != recorded["hardware"]["device"]:
-        raise EnvironmentMismatch(
-            f"{folder}: expected the device it was trained on, {recorded['hardware']['device']}; found {device}."
-        )
+def require_same_lock(folder: Path, *, allow_drift: bool) -> None:
+    """Check that the lock in use is the one of the run.
+
+    Raises:
+        EnvironmentMismatch: It is another one, and that is not allowed.
+    """
+    record = run_folder.read(folder, "environment.json")
+    then, now = record["lock"], environment.describe()["lock"]
+    if now["sha256"] == then["sha256"] or allow_drift:
+        return
+    commit = record["git"]["commit"]
+    raise EnvironmentMismatch(
+        f"{folder}: expected the lock it was trained with, {then['name']} with sha256 {then['sha256'][:16]}; found "
+        f"{now['name']} with {now['sha256'][:16]}. "
+        + (f"It is in commit {commit[:12]}: check that out. " if commit else "")
+        + "To compare anyway: environment.allow_drift=true."
+    )
 
 
-def require_data(config, folder, result):
-    """Hold the data to the record, before an hour is spent on other data."""
-    determinism.prepare(config.determinism, config.seed, config.hardware.threads)
-    fingerprint = splits.load(config.data).fingerprint
-    if fingerprint != result["fingerprint"]:
+def require_same_device_and_data(folder: Path, result: dict[str, Any], parts: Parts) -> None:
+    """Check device and data before an hour is spent on others.
+
+    Raises:
+        EnvironmentMismatch: The kind of device differs.
+        DataError: The fingerprint of the data differs.
+    """
+    device = run_folder.read(folder, "environment.json")["hardware"]["device"]
+    if parts.device["device"] != device:
+        raise EnvironmentMismatch(
+            f"{folder}: expected the device it was trained on, {device}; found {parts.device['device']}."
+        )
+    if parts.data.fingerprint != result["fingerprint"]:
         raise DataError(
-            f"{folder}: expected the data it was trained on, of fingerprint {result['fingerprint']}; found "
-            f"{fingerprint}. Put that data back, or name where it is: data.path=..."
+            f"{folder}: expected the data it was trained on, with fingerprint {result['fingerprint']}; found "
+            f"{parts.data.fingerprint}. Restore that data, or set its path: data.path=..."
         )
 
 
-def next_name(folder, config):
-    """The number of the newest reproduction if it is unfinished and the same, else the next."""
+def next_number(folder: Path, config: Config) -> str:
+    """Return the number of the newest reproduction if it is unfinished and the same, else the next number."""
     begun = {int(path.parent.name): path.parent for path in folder.glob("reproductions/*/result.json")}
     newest = max(begun, default=0)
     if not newest or run_folder.status(begun[newest]) == run_folder.FINISHED:
         return str(newest + 1)
-    same = run_folder.read(begun[newest], "environment.json")["identity"] == identity.identity(config)
+    same = run_folder.read(begun[newest], "environment.json")["identity"] == identity(config)
     return str(newest if same else newest + 1)
 
 
-# ---- what came out ---------------------------------------------------------------------------------------------------
+# ---- the comparison -------------------------------------------------------------------------------------------------
 
 
-def history(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+def compare(folder: Path, target: Path) -> dict[str, Any]:
+    """Compare a run with its reproduction. Returns the content of comparison.json."""
+    then, now = (run_folder.read(each, "result.json")["weights_digest"] for each in (folder, target))
+    epoch = first_epoch(read_history(folder), read_history(target))
+    comparison = {"identical": epoch is None and then == now, "weights_digest": {"then": then, "now": now}}
+    if not comparison["identical"]:
+        comparison |= {"epoch": epoch, "variable": first_variable(folder, target), "causes": causes(folder, target)}
+    return comparison
 
 
-def first_epoch(before, after):
-    """The first epoch that differs: {"epoch", "values": {name: {"then", "now"}}}; None where there is none."""
-    for number in range(max(len(before), len(after))):
-        then, now = ((rows[number] if number < len(rows) else {}) for rows in (before, after))
+def read_history(folder: Path) -> list[dict[str, Any]]:
+    """Return the logs of every epoch of a run."""
+    return [json.loads(line) for line in run_folder.read_text(folder, "metrics.jsonl").splitlines()]
+
+
+def first_epoch(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the first epoch that differs, with the values that do: {"epoch", "values": {name: {"then", "now"}}}."""
+    for index in range(max(len(before), len(after))):
+        then, now = ((rows[index] if index < len(rows) else {}) for rows in (before, after))
         names = [name for name in {**then, **now} if json.dumps(then.get(name)) != json.dumps(now.get(name))]
         if names:
             values = {name: {"then": then.get(name), "now": now.get(name)} for name in names}
-            return {"epoch": number + 1, "values": values}
+            return {"epoch": index + 1, "values": values}
     return None
 
 
-def first_variable(folder, target):
-    """The first weight that differs, {"name", "values": how many, "of", "by": at most}; None where none does."""
-    then, now = ([weights["sha256"] for weights in kept_digests(run)] for run in (folder, target))
-    places = [place for place, pair in enumerate(zip(then, now, strict=False)) if pair[0] != pair[1]]
-    if not places:
+def first_variable(folder: Path, target: Path) -> dict[str, Any] | None:
+    """Return the first variable that differs.
+
+    Returns:
+        name: Its path in the model.
+        weights: How many variables differ.
+        values, of, by: How many of its values differ, how many it has, and the largest difference; missing if a saved
+            model cannot be loaded.
+    """
+    then, now = (read_digests(each) for each in (folder, target))
+    differing = [index for index, pair in enumerate(zip(then, now)) if pair[0]["sha256"] != pair[1]["sha256"]]
+    if not differing:
         return None
-    name = kept_digests(target)[places[0]]["path"]
+    first = differing[0]
+    variable = {"name": now[first]["path"], "weights": len(differing)}
     try:
-        before, after = (saved_model.load(run / "model.keras").weights[places[0]].numpy() for run in (folder, target))
-    except RunError:  # damaged or gone: by how much cannot be told any more
-        return {"name": name, "weights": len(places)}
-    apart = np.abs(before.astype(np.float64) - after.astype(np.float64))
-    return {
-        "name": name,
-        "weights": len(places),
-        "values": int(np.count_nonzero(apart)),
-        "of": apart.size,
-        "by": float(apart.max()),
-    }
+        before, after = (saved_model.load(each / "model.keras").weights[first].numpy() for each in (folder, target))
+    except RunError:
+        return variable
+    distance = np.abs(before.astype(np.float64) - after.astype(np.float64))
+    return variable | {"values": int(np.count_nonzero(distance)), "of": distance.size, "by": float(distance.max())}
 
 
-def kept_digests(folder):
+def read_digests(folder: Path) -> list[dict[str, str]]:
+    """Return path and sha256 of every variable of a run; [] if they were not stored."""
     return run_folder.read(folder, "weights.json") if (folder / "weights.json").exists() else []
 
 
-def causes(folder, target):
-    """Lines saying what differs between the two environments and changes the bits, or that nothing does."""
-    then, now = (run_folder.read(run, "environment.json") for run in (folder, target))
+def causes(folder: Path, target: Path) -> list[str]:
+    """Return a line for each recorded difference that changes the bits, or one line if there is none."""
+    then, now = (run_folder.read(each, "environment.json") for each in (folder, target))
     lines = [
-        *(f"config.{line}" for line in identity.differing(then["identity"]["config"], now["identity"]["config"])),
-        *identity.deciding(then, now),
+        *(f"config.{line}" for line in differences(then["identity"]["config"], now["identity"]["config"])),
+        *provenance.changes(then, now),
         *(f"changed while the run was trained: {line}" for line in then.get("mixed", [])),
     ]
     if then["hardware"].get("determinism") != determinism.STRICT:
-        lines.append("determinism: the run was not strict, which promises no equal bits")
+        lines.append("determinism: the run was not strict, and only strict runs repeat bit for bit")
     return lines or ["nothing that was recorded differs: hardware beyond the record, or a defect of this program"]
 
 
-def told(found):
+# ---- as text --------------------------------------------------------------------------------------------------------
+
+
+def describe(comparison: dict[str, Any], *, epochs: int) -> str:
+    """Return a comparison as text."""
+    weights = comparison["weights_digest"]
+    if comparison["identical"]:
+        return f"identical: {epochs} epochs, weights {weights['now']}"
     lines = ["different:"]
-    if found["epoch"]:
-        lines.append(f"  first epoch     {found['epoch']['epoch']}")
-        for name, value in found["epoch"]["values"].items():
-            pair = [value["then"], value["now"]]
-            apart = "" if None in pair else f" ({abs(pair[0] - pair[1]):.3g} apart)"
-            lines.append(f"                  {name}: {pair[0]} then, {pair[1]} now{apart}")
-    variable = found["variable"]
-    if variable:
-        amount = "; by how much cannot be told, a model.keras is damaged or gone"
-        if "by" in variable:
-            amount = f": {variable['values']} of {variable['of']} values differ, by {variable['by']:.3g} at most"
-        lines.append(f"  first variable  {variable['name']}{amount}")
-    lines.append("  weights         {then} then\n                  {now} now".format(**found["weights_digest"]))
-    lines.append("  likely cause    " + "\n                  ".join(found["causes"]))
-    return "\n".join(lines)
+    if comparison["epoch"]:
+        lines.append(f"  first epoch     {comparison['epoch']['epoch']}")
+        lines += [_indented(_change(name, value)) for name, value in comparison["epoch"]["values"].items()]
+    if comparison["variable"]:
+        lines.append(f"  first variable  {_amount(comparison['variable'])}")
+    lines += [f"  weights         {weights['then']} then", _indented(f"{weights['now']} now")]
+    first, *others = comparison["causes"]
+    return "\n".join([*lines, f"  likely cause    {first}", *map(_indented, others)])
+
+
+def _indented(text: str) -> str:
+    return f"{'':<18}{text}"
+
+
+def _change(name: str, value: dict[str, Any]) -> str:
+    then, now = value["then"], value["now"]
+    distance = "" if then is None or now is None else f" ({abs(then - now):.3g} apart)"
+    return f"{name}: {then} then, {now} now{distance}"
+
+
+def _amount(variable: dict[str, Any]) -> str:
+    if "by" not in variable:
+        return f"{variable['name']}; the amount is unknown, since a model.keras is damaged or missing"
+    return (
+        f"{variable['name']}: {variable['values']} of {variable['of']} values differ, by {variable['by']:.3g} at most"
+    )

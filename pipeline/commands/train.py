@@ -1,16 +1,16 @@
-"""`train`: from a config to a trained, evaluated and reported model in a folder of its own."""
+"""`train`: from a config to a trained, evaluated and reported model in its own run folder."""
 
-import hashlib
-import json
 import logging
 import os
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -20,255 +20,351 @@ from pipeline.config import Config
 from pipeline.data import input_pipeline
 from pipeline.errors import ExitStatus, Interrupted, RunError
 from pipeline.evaluation import profile
-from pipeline.files import atomic_write
 from pipeline.preflight import inspection
-from pipeline.preflight.assembly import assemble
+from pipeline.preflight.assembly import Parts, assemble
 from pipeline.preflight.findings import as_json
+from pipeline.preflight.inspection import Verdict
 from pipeline.registry.callback import EpochRecorder
 from pipeline.reports import run_report
 from pipeline.reports.text_tables import table
 from pipeline.runs import folder as run_folder
-from pipeline.runs import identity, recorder
+from pipeline.runs import provenance, saved_model
+from pipeline.runs.description import Description
+from pipeline.runs.identity import identity
+from pipeline.runs.recorder import Recorder
+from pipeline.runs.result import Result
 from pipeline.runtime import environment
-from pipeline.runtime.signals import stop_request
+from pipeline.runtime.signals import StopRequest, stop_request
 from pipeline.training import callbacks, checkpoints, gradients, scoring
 
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What training gives.
+
+    history: The logs of each epoch.
+    kept_epoch: The epoch, counted from 1, whose weights early stopping restored; None if the last epoch's stayed.
+    """
+
+    history: list[dict[str, Any]]
+    kept_epoch: int | None
+
+
 def run(config: Config, invocation: Invocation) -> ExitStatus:
-    """Train, evaluate and report one run; go on with it where it was stopped."""
+    """Train, evaluate and report one run; resume it if it was interrupted.
+
+    Raises:
+        PipelineError: Config, data, environment or run folder is wrong, or a stop was requested.
+    """
+    start_time = time.monotonic()
     with logs.collected() as log:
-        return train(config, invocation, log)
-
-
-def train(config: Config, invocation: Invocation, log: logs.RunLog) -> ExitStatus:
-    """Train, evaluate and report one run, whose messages are collected in `log`."""
-    began = time.monotonic()
-    environment.require_lock(config.environment.allow_drift)
-    folder, finished = run_folder.choose(config)
-    if finished:
-        print(f"{folder}: finished already. Its report: {folder / 'report.html'}")
-        return ExitStatus.DONE
-
-    parts = assemble(config)
-    record, data, objective, model = parts.device, parts.data, parts.objective, parts.objective.model
-    verdict = inspection.check(config, data, objective, parts.feed)
-    record |= {"jit": objective.jit, "precision": config.training.precision}
-
-    with writing_in(folder), run_folder.held(folder):
-        log.open(folder)
-        run_folder.confirm(folder, config)
-        run_folder.refuse_other(folder, data.fingerprint, record["device"])
-        made_of = {
-            **environment.describe(),
-            "hardware": record,
-            "preflight": {"warnings": as_json(verdict.warnings), "ignored": as_json(verdict.ignored)},
-            "command": invocation.command_line,
-            "identity": identity.identity(config),
-        }
-        state = begin_from(folder, config.training.epochs)
-        if state.arrays:
-            before = run_folder.read(folder, "environment.json")
-            made_of["mixed"] = identity.mixed(folder, before, made_of, config.environment.allow_drift)
-        began -= state.seconds  # as if its processes had followed each other without a break
-        start(folder, config, stored_config.to_yaml(config), made_of, data, model)
-        asked = stop_request(config.run.grace, partial(abandon, folder))
-        with asked as stop, recorder.recorded(config, folder) as tell:
-            try:
-                history, best_epoch = learn(folder, config, objective, parts.feed, data, state, began, stop, tell)
-                judged = scoring.judge(
-                    config, data.spec, model, data.test, lambda: data.train, folder / "predictions.csv.gz"
-                )
-                seconds = time.monotonic() - began
-                finish(folder, data, model, history, best_epoch, judged, seconds)
-            except Interrupted as error:
-                logger.debug("%s", error)
-                note_end(folder, run_folder.INTERRUPTED, error)
-                raise
-            except Exception as error:
-                logger.debug("failed", exc_info=error)
-                note_end(folder, run_folder.FAILED, error)
-                raise
+        environment.require_lock(config.environment.allow_drift)
+        folder, finished = run_folder.choose(config)
+        if finished:
+            print(f"{folder}: finished already. Its report: {folder / 'report.html'}")
+            return ExitStatus.DONE
+        parts = assemble(config)
+        train(config, parts, folder, command_line=invocation.command_line, start_time=start_time, log=log)
     return ExitStatus.DONE
 
 
+def train(
+    config: Config, parts: Parts, folder: Path, *, command_line: str, start_time: float, log: logs.RunLog
+) -> None:
+    """Train an assembled model in a run folder, evaluate it and write the report.
+
+    Args:
+        config: The config of the run.
+        parts: Data, model and objective, assembled from `config`.
+        folder: The run folder, as chosen by `runs.folder.choose`.
+        command_line: The command, for the record.
+        start_time: `time.monotonic()` when the command started.
+        log: The messages so far; they go to the run.log in the folder.
+    """
+    verdict = inspection.check(config, parts.data, parts.objective, parts.feed)
+    with write_errors_explained(folder), run_folder.lock(folder):
+        log.open(folder)
+        run_folder.require_unchanged(folder, config)
+        run_folder.require_same_data_and_device(
+            folder, fingerprint=parts.data.fingerprint, device=parts.device["device"]
+        )
+        checkpoint = newest_checkpoint(folder, config.training.epochs)
+        start_time -= checkpoint.seconds  # as if its processes had followed each other without a break
+        description = describe(config, parts, verdict, command_line)
+        if checkpoint.arrays:
+            add_changes(config, folder, description.environment)
+        description.write(folder)
+        result = Result(folder, first_result(config, description))
+
+        stopping = stop_request(config.run.grace, partial(abandon, result))
+        with stopping as stop, Recorder(config, folder) as recorder:
+            recorder.record_start(description)
+            with failure_recorded(result, recorder):
+                training = fit(
+                    config, parts, folder, checkpoint=checkpoint, stop=stop, start_time=start_time, recorder=recorder
+                )
+                evaluations = scoring.judge(
+                    config,
+                    parts.data.spec,
+                    parts.objective.model,
+                    parts.data.test,
+                    lambda: parts.data.train,
+                    folder / "predictions.csv.gz",
+                )
+                seconds = time.monotonic() - start_time
+                finish(parts, description, result, training=training, evaluations=evaluations, seconds=seconds)
+            recorder.record_evaluation(folder, "test", result.values["rows"]["test"], result.values)
+            recorder.record_end(result.values)
+
+
+# ---- before the first step ------------------------------------------------------------------------------------------
+
+
 @contextmanager
-def writing_in(folder):
-    """Turns what the file system refuses while the block runs into a RunError that says what to do."""
+def write_errors_explained(folder: Path) -> Iterator[None]:
+    """Re-raise an OSError of the block as a RunError that says what to do."""
     try:
         yield
     except OSError as error:
         raise RunError(
-            f"{folder}: expected a folder that can be written to; {error}. Mend it, and the same command goes on from "
+            f"{folder}: expected a folder that can be written to; {error}. Fix it; the same command then resumes from "
             "the last checkpoint."
         ) from error
 
 
-def note_end(folder, status, why):
-    """Write down how a run ended early. Where that cannot be written, the folder tells by itself that nobody works."""
-    with suppress(OSError, RunError):
-        run_folder.update(folder, status=status, why=str(why))
+def newest_checkpoint(folder: Path, epochs: int) -> checkpoints.State:
+    """Return the newest undamaged checkpoint of a run, or the empty State of a new run.
 
-
-def abandon(folder, signal_name):
-    """End the process at once: a step, or the evaluation, took longer than the grace. It goes on like a killed one."""
-    if run_folder.read(folder, "result.json")["status"] != run_folder.RUNNING:
-        return  # what takes its time is the registry's, which has a limit of its own
-    why = f"{signal_name}: run.grace was over first; the same command goes on from the last checkpoint."
-    note_end(folder, run_folder.INTERRUPTED, why)
-    logger.info("%s", why)
-    os._exit(ExitStatus.INTERRUPTED)
-
-
-def start(folder, config, config_yaml, made_of, data, model):
-    """Write down what the run is made of, before its first step. made_of: what environment.json is to hold."""
-    lines = []
-    model.summary(print_fn=lines.append, line_length=100)
-    (folder / "checkpoints").mkdir(exist_ok=True)
-    for name, text in (
-        ("config.yaml", config_yaml),
-        ("summary.txt", "\n".join(lines) + "\n"),
-        ("architecture.json", json.dumps(keras.saving.serialize_keras_object(model), indent=1, sort_keys=True) + "\n"),
-        ("spec.json", json.dumps(asdict(data.spec), indent=1) + "\n"),
-        ("profile.json", json.dumps(profile.as_json(scoring.data_profile(data.spec, data.train))) + "\n"),
-    ):
-        with atomic_write(folder / name) as file:
-            file.write(text.encode())
-    run_folder.write(folder, "environment.json", made_of)
-    run_folder.write(
-        folder,
-        "result.json",
-        {
-            "status": run_folder.RUNNING,
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
-            "fingerprint": data.fingerprint,
-            "asked_epochs": config.training.epochs,
-            "rows": data.rows,
-            "parameters": model.count_params(),
-        },
-    )
-
-
-def begin_from(folder, epochs):
-    """The newest whole checkpoint of a run that is to be of so many epochs."""
+    Raises:
+        RunError: More than `epochs` epochs are trained or begun, or all checkpoints are damaged.
+    """
     state, damaged = checkpoints.newest(folder / "checkpoints")
     for path in damaged:
         logger.warning("%s is damaged and was skipped", path)
     if (state.epoch, state.step) > (epochs, 0):
         raise RunError(
-            f"{folder}: expected training.epochs of at least {state.epoch + bool(state.step)}, since so many are "
-            f"trained or begun; found {epochs}."
+            f"{folder}: expected training.epochs of at least {state.epoch + bool(state.step)}, the number of epochs "
+            f"that were begun; found {epochs}."
         )
     return state
 
 
-def learn(folder, config, objective, training_feed, data, state, began, stop, tell):
-    """Train from a checkpoint's State to the end. Returns the epochs' logs and the epoch that was kept.
+def describe(config: Config, parts: Parts, verdict: Verdict, command_line: str) -> Description:
+    """Collect what a run is before its first step."""
+    data, model = parts.data, parts.objective.model
+    summary: list[str] = []
+    model.summary(print_fn=summary.append, line_length=100)
+    return Description(
+        config=stored_config.to_yaml(config),
+        environment={
+            **environment.describe(),
+            "hardware": parts.device | {"jit": parts.objective.jit, "precision": config.training.precision},
+            "preflight": {"warnings": as_json(verdict.warnings), "ignored": as_json(verdict.ignored)},
+            "command": command_line,
+            "identity": identity(config),
+        },
+        architecture=keras.saving.serialize_keras_object(model),
+        summary="\n".join(summary) + "\n",
+        spec=asdict(data.spec),
+        profile=profile.as_json(scoring.data_profile(data.spec, data.train)),
+        fingerprint=data.fingerprint,
+        rows=data.rows,
+        parameters=model.count_params(),
+    )
 
-    began: the run, as time.monotonic() tells it. tell: a recorder.Recorder.
+
+def add_changes(config: Config, folder: Path, record: dict[str, Any]) -> None:
+    """Add to the environment record of a resumed run what changed since the process before.
+
+    Raises:
+        EnvironmentMismatch: Code or packages changed, and environment.allow_drift is false.
     """
-    at = f"resuming after epoch {state.epoch}" + (f", step {state.step}" if state.step else "")
-    logger.info("run: %s, %s", folder, at if state.arrays else "new")
+    before = run_folder.read(folder, "environment.json")
+    record["mixed"] = provenance.changes_while_training(
+        folder, before, record, allow_drift=config.environment.allow_drift
+    )
 
+
+def first_result(config: Config, description: Description) -> dict[str, Any]:
+    """Return the content of result.json while the run is trained."""
+    return {
+        "status": run_folder.RUNNING,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "fingerprint": description.fingerprint,
+        "asked_epochs": config.training.epochs,
+        "rows": description.rows,
+        "parameters": description.parameters,
+    }
+
+
+# ---- training -------------------------------------------------------------------------------------------------------
+
+
+def fit(
+    config: Config,
+    parts: Parts,
+    folder: Path,
+    *,
+    checkpoint: checkpoints.State,
+    stop: StopRequest,
+    start_time: float,
+    recorder: Recorder,
+) -> Training:
+    """Train from a checkpoint to the last epoch.
+
+    Args:
+        config: The config of the run.
+        parts: Data, model and objective.
+        folder: The run folder.
+        checkpoint: The state to start from.
+        stop: Read between two steps.
+        start_time: `time.monotonic()` at the start, minus the time spent in earlier processes.
+        recorder: Gets the logs of each epoch.
+
+    Raises:
+        Interrupted: A stop was requested; a checkpoint is saved.
+    """
+    position = f"resuming after epoch {checkpoint.epoch}" + (f", step {checkpoint.step}" if checkpoint.step else "")
+    logger.info("run: %s, %s", folder, position if checkpoint.arrays else "new")
+
+    (folder / "checkpoints").mkdir(exist_ok=True)
+    data, objective = parts.data, parts.objective
     journal = callbacks.Journal(folder / "metrics.jsonl")
-    # the registry before the journal, which ends a run that diverges: that epoch is to be seen too
     own = [*callbacks.of_config(config.training, str(folder / "tensorboard")), *objective.callbacks(folder)]
-    others = [*own, EpochRecorder(tell), journal]
+    # the registry before the journal, which ends a run that diverges: its last epoch is recorded too
+    others = [*own, EpochRecorder(recorder), journal]
     checkpointer = callbacks.Checkpointer(
         objective,
         folder / "checkpoints",
         config.training.checkpoints,
         config.training.epochs,
-        training_feed.steps,
+        parts.feed.steps,
         stop,
         others,
-        state,
-        began,
+        checkpoint,
+        start_time,
     )
     validation = data.validation and input_pipeline.ordered_batches(
         data.validation, data.spec, config.data, config.training.batch_size
     )
-    verbose = 1 if sys.stdout.isatty() else 2  # a bar on a terminal, a line an epoch in a log
     config.training.train(
         objective,
-        training_feed,
+        parts.feed,
         validation=validation,
         callbacks=others,
         checkpointer=checkpointer,
-        verbose=verbose,
+        verbose=1 if sys.stdout.isatty() else 2,  # a progress bar on a terminal, one line per epoch elsewhere
         folder=folder,
     )
-    return journal.history, callbacks.kept_epoch(others)
+    return Training(history=journal.history, kept_epoch=callbacks.kept_epoch(others))
 
 
-def finish(folder, data, model, history, best_epoch, evaluations, seconds):
-    """Save the model, write the report and the result, and say where they are."""
+@contextmanager
+def failure_recorded(result: Result, recorder: Recorder) -> Iterator[None]:
+    """Record why the block ended early, in result.json, run.log and the registry.
+
+    If result.json cannot be written, the released lock still marks the run as interrupted.
+    """
+    try:
+        yield
+    except BaseException as error:
+        interrupted = isinstance(error, Interrupted) or not isinstance(error, Exception)
+        logger.debug("the run ended early: %s", error, exc_info=None if isinstance(error, Interrupted) else error)
+        status = run_folder.INTERRUPTED if interrupted else run_folder.FAILED
+        with suppress(OSError):
+            result.update(status=status, why=str(error) or type(error).__name__)
+        recorder.record_end(result.values)
+        raise
+
+
+def abandon(result: Result, signal_name: str) -> None:
+    """End the process at once, since run.grace is over: a step or the evaluation takes longer.
+
+    The run resumes like a killed one. A finished run only waits for the registry, which has a limit of its own.
+    """
+    if result.values["status"] != run_folder.RUNNING:
+        return
+    reason = f"{signal_name}: run.grace was over first; the same command resumes from the last checkpoint."
+    with suppress(OSError):
+        result.update(status=run_folder.INTERRUPTED, why=reason)
+    logger.info("%s", reason)
+    os._exit(ExitStatus.INTERRUPTED)
+
+
+# ---- after the last step --------------------------------------------------------------------------------------------
+
+
+def finish(
+    parts: Parts,
+    description: Description,
+    result: Result,
+    *,
+    training: Training,
+    evaluations: list[Any],
+    seconds: float,
+) -> None:
+    """Save the model, write the report and the result, and print where they are.
+
+    Args:
+        parts: The data and the trained model.
+        description: Of the run.
+        result: Of the run; it is FINISHED afterwards.
+        training: The history.
+        evaluations: The scores on the test split.
+        seconds: Wall time of the run, in all its processes.
+    """
+    folder, data, model = result.folder, parts.data, parts.objective.model
     digest = checkpoints.weights_digest(model)
     run_folder.write(folder, "weights.json", checkpoints.digest_of_each(model))
-    save(model, folder / "model.keras")
-    recorded = run_folder.read(folder, "environment.json")
+    saved_model.save(model, folder / "model.keras")
     files = {
         "model": "model.keras",
         "predictions": "predictions.csv.gz",
         "epochs": "metrics.jsonl",
         "config": "config.yaml",
     }
-    files = {what: name for what, name in files.items() if (folder / name).exists()}  # not all objectives predict
+    files = {content: name for content, name in files.items() if (folder / name).exists()}  # GANs predict nothing
     page = run_report.write(
         folder,
         run_report.Report(
             title=folder.name,
-            command=recorded["command"],
+            command=description.environment["command"],
             status=run_folder.FINISHED,
             seconds=seconds,
             weights_digest=digest,
             spec=data.spec,
             fingerprint=data.fingerprint,
             rows=data.rows,
-            config=(folder / "config.yaml").read_text(),
-            environment={key: value for key, value in recorded.items() if key not in ("identity", "command")},
-            summary=(folder / "summary.txt").read_text(),
-            parameters=model.count_params(),
-            history=history,
-            best_epoch=best_epoch,
+            config=description.config,
+            environment={k: value for k, value in description.environment.items() if k not in ("identity", "command")},
+            summary=description.summary,
+            parameters=description.parameters,
+            history=training.history,
+            best_epoch=training.kept_epoch,
             evaluations=evaluations,
-            notes=identity.notes(recorded),
+            notes=provenance.notes(description.environment),
             files=files,
             gradients=gradients.read(folder / "gradients.jsonl"),
         ),
     )
-    run_folder.update(
-        folder,
+    result.update(
         status=run_folder.FINISHED,
         seconds=round(seconds, 1),
-        epochs=len(history),
-        best_epoch=best_epoch,
+        epochs=len(training.history),
+        best_epoch=training.kept_epoch,
         metrics=scoring.as_json(evaluations),
         calibration=scoring.calibration_as_json(evaluations),
         weights_digest=digest,
-        parameters=model.count_params(),
-        rows=data.rows,
         files=files | {"report": page.name},
     )
-    print(f"\n{table(evaluations)}\n")
-    print(f"weights  {digest}")
-    print(f"report   {page}")
-    print(f"model    {folder / 'model.keras'}")
+    scores = f"{table(evaluations)}\n\nweights  {digest}"
+    logger.debug("finished in %.1f seconds\n%s", seconds, scores)
+    print(f"\n{scores}\nreport   {page}\nmodel    {folder / 'model.keras'}\nnext     {next_commands(folder)}")
+
+
+def next_commands(folder: Path) -> str:
+    """Return the commands that a user may want after a training."""
     root = "" if folder.parent == Path("runs") else f" run.root={folder.parent}"
-    print(f"next     make evaluate run.name={folder.name}{root} | make runs{root} | make tensorboard")
-
-
-def save(model, path):
-    """Save a model and, beside it, the sha256 of the file, as `sha256sum --check` reads it."""
-    draft = path.with_name(".model.partial.keras")
-    model.save(draft, include_optimizer=False)
-    content = draft.read_bytes()
-    draft.unlink()
-    for target, bytes_ in ((path, content), (path.with_name("model.keras.sha256"), sha256_line(content, path.name))):
-        with atomic_write(target) as file:
-            file.write(bytes_)
-
-
-def sha256_line(content, name):
-    return f"{hashlib.sha256(content).hexdigest()}  {name}\n".encode()
+    return f"make evaluate run.name={folder.name}{root} | make runs{root} | make tensorboard"

@@ -1,85 +1,65 @@
-"""The folder of one run: its name, who holds it, and whether it is to be begun, continued or left alone."""
+"""The folder of one run: its name, the process that holds it, and whether it is new, resumed or finished."""
 
 import fcntl
 import json
 import os
 import socket
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import RunError
+from pipeline.errors import RunError, nearest
 from pipeline.files import atomic_write
-from pipeline.runs import identity
+from pipeline.runs.identity import differences, identity
 from pipeline.runtime import environment
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
 
 PREDICTION_PROFILE = "prediction_profile.json"  # beside predictions.csv.gz
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
 
 
-def choose(config):
-    """The folder of a run and whether it is finished already: (path, bool).
+# ---- which folder ---------------------------------------------------------------------------------------------------
 
-    A named run is continued if it is the same, refused with the differences if it is not. An unnamed one is called
-    DATA-MODEL-N: the newest of these is continued if it is unfinished and the same, else the next number is taken.
-    training.resume=never continues none that has begun.
+
+def choose(config: "Config") -> tuple[Path, bool]:
+    """Choose the folder of a run.
+
+    A named run is resumed if it is unfinished and the same, and refused with the differences otherwise. A run without
+    a name is called DATA-MODEL-N: the newest of these is resumed if it is unfinished and the same, else the next
+    number is taken. With training.resume=never no run is resumed.
+
+    Returns:
+        The folder, and whether its run is finished.
+
+    Raises:
+        RunError: A run of this name cannot be resumed.
     """
     return _named(config) if config.run.name is not None else _numbered(config)
 
 
-def _named(config):
-    folder = Path(config.run.root) / config.run.name
-    if not _begun(folder):
-        return folder, False
-    begun, now = read(folder, "environment.json")["identity"]["config"], identity.identity(config)["config"]
-    if differences := identity.differing(begun, now):
-        raise RunError(
-            f"{folder}: expected the config this run began with; found other values:\n"
-            + "\n".join(f"  {line}" for line in differences)
-            + "\nA run is never overwritten: take another run.name, or the values it began with."
-        )
-    is_finished = status(folder) == FINISHED
-    asked = read(folder, "result.json").get("asked_epochs", config.training.epochs)
-    if is_finished and asked != config.training.epochs:
-        raise RunError(
-            f"{folder}: expected training.epochs={asked}, which this run finished with; found "
-            f"{config.training.epochs}. A finished run is not trained further: take another run.name."
-        )
-    if not is_finished and not _goes_on(config):
-        raise RunError(
-            f"{folder}: expected a run that has not begun, as training.resume=never asks for; it is "
-            f"{status(folder)}. Take another run.name, or training.resume=auto to go on with it."
-        )
-    return folder, is_finished
+def require_unchanged(folder: Path, config: "Config") -> None:
+    """Check, with the folder locked, that `choose` still chooses it.
 
-
-def _numbered(config):
-    root, prefix = Path(config.run.root), "-".join([config.data.choice, config.model.choice])
-    numbers = [
-        int(path.name[len(prefix) + 1 :]) for path in root.glob(f"{prefix}-*") if path.name[len(prefix) + 1 :].isdigit()
-    ]
-    newest = root / f"{prefix}-{max(numbers, default=0)}"
-    if newest.is_dir() and not _begun(newest):
-        return newest, False  # made by a process that ended, or is about to, before it began
-    unfinished = _goes_on(config) and _begun(newest) and status(newest) != FINISHED
-    if unfinished and read(newest, "environment.json")["identity"] == identity.identity(config):
-        return newest, False
-    return root / f"{prefix}-{max(numbers, default=0) + 1}", False
-
-
-def _goes_on(config):
-    return config.training.resume == "auto"
-
-
-def confirm(folder, config):
-    """Raise RunError where, until the folder was held, another process began or finished it as another run."""
+    Raises:
+        RunError: Another process began or finished this run meanwhile.
+    """
     if choose(config) != (folder, False):
-        raise RunError(f"{folder}: another process took this run meanwhile. The same command looks again.")
+        raise RunError(f"{folder}: expected a run that no other process trains; one did. Run the same command again.")
 
 
-def refuse_other(folder, fingerprint, device):
-    """Raise RunError where a run was begun on other data than is there now, or on another kind of device.
+def require_same_data_and_device(folder: Path, *, fingerprint: str, device: str) -> None:
+    """Check that a run is resumed on the data and the kind of device that it began with.
 
-    fingerprint: of the data. device: "cpu" or "gpu". Half a run on each would be the result of neither.
+    Args:
+        folder: The run folder; a new run passes.
+        fingerprint: sha256 of the data.
+        device: "cpu" or "gpu".
+
+    Raises:
+        RunError: One of them differs: half a run on each would be the result of neither.
     """
     if not _begun(folder):
         return
@@ -88,90 +68,183 @@ def refuse_other(folder, fingerprint, device):
         if then != now:
             raise RunError(
                 f"{folder}: expected the {what} this run began with, {then}; found {now}. "
-                "Take another run.name, or what it began with."
+                "Choose another run.name, or restore what it began with."
             )
 
 
-@contextmanager
-def held(folder):
-    """Hold a run folder, making it where it is not there, so that no second process works in it.
+def find(root: str, name: str) -> Path:
+    """Return the folder of a stored run.
 
-    The lock dies with its process. Raises RunError naming the holder.
+    Raises:
+        RunError: There is no such run.
+    """
+    folder = Path(root) / name
+    if not folder.is_dir():
+        known = [path.parent.name for path in Path(root).glob("*/result.json")]
+        advice = nearest(name, known) if known else "There are no runs there yet; `make train` starts the first."
+        raise RunError(f"run.name={name}: expected a run under {root}/; there is no such run. {advice}")
+    return folder
+
+
+def _named(config: "Config") -> tuple[Path, bool]:
+    assert config.run.name is not None
+    folder = Path(config.run.root) / config.run.name
+    if not _begun(folder):
+        return folder, False
+    begun, now = read(folder, "environment.json")["identity"]["config"], identity(config)["config"]
+    if changed := differences(begun, now):
+        raise RunError(
+            f"{folder}: expected the config this run began with; found other values:\n"
+            + "\n".join(f"  {line}" for line in changed)
+            + "\nA run is never overwritten. Choose another run.name, or set the values it began with."
+        )
+    is_finished = status(folder) == FINISHED
+    epochs = read(folder, "result.json").get("asked_epochs", config.training.epochs)
+    if is_finished and epochs != config.training.epochs:
+        raise RunError(
+            f"{folder}: expected training.epochs={epochs}, which this run finished with; found "
+            f"{config.training.epochs}. A finished run is not trained further. Choose another run.name."
+        )
+    if not is_finished and not _may_resume(config):
+        raise RunError(
+            f"{folder}: expected a new run, since training.resume=never; found one that is {status(folder)}. "
+            "Choose another run.name, or resume it with training.resume=auto."
+        )
+    return folder, is_finished
+
+
+def _numbered(config: "Config") -> tuple[Path, bool]:
+    root, prefix = Path(config.run.root), f"{config.data.choice}-{config.model.choice}"
+    suffixes = [path.name[len(prefix) + 1 :] for path in root.glob(f"{prefix}-*")]
+    last = max((int(suffix) for suffix in suffixes if suffix.isdigit()), default=0)
+    newest = root / f"{prefix}-{last}"
+    if newest.is_dir() and not _begun(newest):
+        return newest, False  # of a process that ended before the run began, or is about to begin it
+    unfinished = _may_resume(config) and _begun(newest) and status(newest) != FINISHED
+    if unfinished and read(newest, "environment.json")["identity"] == identity(config):
+        return newest, False
+    return root / f"{prefix}-{last + 1}", False
+
+
+def _may_resume(config: "Config") -> bool:
+    return config.training.resume == "auto"
+
+
+def _begun(folder: Path) -> bool:
+    return (folder / "environment.json").exists() and (folder / "result.json").exists()
+
+
+# ---- which process --------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Lock a run folder while the block runs, so that no second process works in it; create it if needed.
+
+    The lock ends with its process.
+
+    Raises:
+        RunError: Another process holds the folder; the message names it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+") as lock:
+    with (folder / ".lock").open("a+") as file:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            lock.seek(0)
-            holder = lock.read().strip() or "another process"
+            file.seek(0)
+            holder = file.read().strip() or "another process"
             raise RunError(
                 f"{folder}: expected a run that no process works on; held by {holder}. "
-                "Wait for it, or take another run.name."
+                "Wait for it, or choose another run.name."
             ) from None
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {_here()}")
-        lock.flush()
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {_machine()}")
+        file.flush()
         yield
 
 
-def status(folder):
-    """PREDICTION_PROFILE = "prediction_profile.json"  # beside predictions.csv.gz
-    RUNNING, FINISHED, INTERRUPTED or FAILED; INTERRUPTED too where the process of a running one is gone."""
-    found = read(folder, "result.json")["status"]
-    if found == RUNNING and not _is_held(folder):
-        return INTERRUPTED
-    return found
-
-
-def finished(folder):
-    """The result.json of a run that is finished. Raises RunError with the words that finish it where it is not."""
-    result = read(folder, "result.json")
-    if result["status"] != FINISHED:
-        command = read(folder, "environment.json")["command"]
-        raise RunError(f"{folder}: expected a finished run; it is {status(folder)}. Go on with it: {command}")
-    return result
-
-
-def read(folder, name):
-    """The JSON object in one file of a run. Raises RunError where it is not there or not whole."""
-    try:
-        return json.loads((folder / name).read_text())
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"{folder / name}: expected a file of a run; {error}. `python -m pipeline runs` lists runs."
-        ) from None
-
-
-def write(folder, name, content):
-    """Write one JSON file of a run, whole or not at all."""
-    with atomic_write(folder / name) as file:
-        file.write(json.dumps(content, indent=2, default=str).encode() + b"\n")
-
-
-def update(folder, **changes):
-    """Change entries of a run's result.json."""
-    write(folder, "result.json", read(folder, "result.json") | changes)
-
-
-def _here():
-    """The name of the machine, and that of the container where this runs in one."""
+def _machine() -> str:
+    """Return the name of the machine, and that of the container if this runs in one."""
     own, host = socket.gethostname(), environment.host()
     return host if own == host else f"{host}, in the container {own}"
 
 
-def _begun(folder):
-    return (folder / "environment.json").exists() and (folder / "result.json").exists()
+def _is_locked(folder: Path) -> bool:
+    """Return whether a process holds the folder.
 
-
-def _is_held(folder):
-    """Asked with no more than the right to read: the run may be another user's, and NFS wants a file that is open for
-    reading."""
+    Opens the lock for reading only: the run may belong to another user, and NFS needs a file open for reading.
+    """
     try:
-        with (folder / ".lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        with (folder / ".lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
     except BlockingIOError:
         return True
     return False
+
+
+# ---- files ----------------------------------------------------------------------------------------------------------
+
+
+def status(folder: Path) -> str:
+    """Return RUNNING, FINISHED, INTERRUPTED or FAILED; INTERRUPTED also if the process of a running one has ended.
+
+    Raises:
+        RunError: The folder holds no run, or a damaged one.
+    """
+    found = read(folder, "result.json")["status"]
+    if found == RUNNING and not _is_locked(folder):
+        return INTERRUPTED
+    return found
+
+
+def read_finished(folder: Path) -> dict[str, Any]:
+    """Return the result.json of a finished run.
+
+    Raises:
+        RunError: The run is not finished; the message holds the command that resumes it.
+    """
+    result = read(folder, "result.json")
+    if result["status"] != FINISHED:
+        command = read(folder, "environment.json")["command"]
+        raise RunError(f"{folder}: expected a finished run; it is {status(folder)}. Resume it: {command}")
+    return result
+
+
+def read(folder: Path, name: str) -> Any:
+    """Return the content of one JSON file of a run.
+
+    Raises:
+        RunError: The file does not exist or is damaged.
+    """
+    try:
+        return json.loads(read_text(folder, name))
+    except ValueError as error:
+        raise _no_file_of_a_run(folder / name, error) from None
+
+
+def read_text(folder: Path, name: str) -> str:
+    """Return the content of one text file of a run.
+
+    Raises:
+        RunError: The file cannot be read.
+    """
+    try:
+        return (folder / name).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _no_file_of_a_run(folder / name, error) from None
+
+
+def write(folder: Path, name: str, content: Any) -> None:
+    """Write one JSON file of a run; a crash leaves the old file or the new one.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    with atomic_write(folder / name) as file:
+        file.write(json.dumps(content, indent=2, default=str).encode() + b"\n")
+
+
+def _no_file_of_a_run(path: Path, error: Exception) -> RunError:
+    return RunError(f"{path}: expected a file of a run; {error}. `python -m pipeline runs` lists the runs.")

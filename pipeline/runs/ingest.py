@@ -30,7 +30,7 @@ def end(engine, path):
     """
     try:
         ingestion.ingest_journal(engine, path)  # a journal that is refused is left as it is
-        with run_folder.held(path.parent):  # no longer than it takes: the run may be about to go on
+        with run_folder.lock(path.parent):  # no longer than it takes: the run may be about to go on
             last = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="microseconds")
             why = "its process ended without a word"
             journal.RunJournal(path).add(Event.END, at=last, status=run_folder.INTERRUPTED, message=why)

@@ -1,165 +1,188 @@
-"""What `train`, `evaluate` and `drift` tell the registry, put together from the files of the run's folder."""
+"""Records a run in its journal, from which the registry is filled: its start, its epochs, its scores and its end."""
 
 import logging
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
-from pipeline.errors import RunError
 from pipeline.files import sha256
 from pipeline.options import choices, flatten
 from pipeline.registry import journal
 from pipeline.registry.background_ingestion import BackgroundIngestion
 from pipeline.registry.journal import Event
 from pipeline.runs import folder as run_folder
+from pipeline.runs.description import Description
 from pipeline.runs.folder import PREDICTION_PROFILE
 from pipeline.runtime import environment
 
+if TYPE_CHECKING:
+    from pipeline.config import Config
+
 logger = logging.getLogger(__name__)
 
+# files of a run that the registry lists with their digests, beside those that result.json names
 FILES = ("config.yaml", "environment.json", "architecture.json", "spec.json", "summary.txt", "profile.json")
 FILES = (*FILES, PREDICTION_PROFILE)
+FILES_OF_EVALUATION = ("predictions.csv.gz", "report.html")
 
 
 class Recorder:
-    """Writes lines to a run's journal and has them carried into the registry. Nothing that fails here stops a run."""
+    """Writes lines to the journal of a run and has them ingested into the registry in the background.
 
-    def __init__(self, config, folder):
+    What fails here costs a warning and never stops the run. As a context manager, it waits at the end until the
+    registry has the last lines, `registry.patience` seconds at most.
+
+    Args:
+        config: The config of the command.
+        folder: The run folder.
+    """
+
+    def __init__(self, config: "Config", folder: Path) -> None:
+        self.config = config
+        self.folder = folder
         self.journal = journal.RunJournal(folder / journal.FILE_NAME)
-        self.config = config.registry
-        self.root = config.run.root
         self.ingestion = None
         self.warned = False
 
-    def __call__(self, event, **content):
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    def __call__(self, event: str, **content: Any) -> None:
+        """Add a line to the journal and let the registry know."""
         try:
             self.journal.add(event, **content)
         except OSError as error:
             if not self.warned:
-                logger.warning(
-                    "registry: %s: %s; the run continues, and tries again", self.journal.path, error.strerror
-                )
+                logger.warning("registry: %s: %s; the run continues", self.journal.path, error.strerror)
             self.warned = True
             return
-        if self.ingestion is None and self.config.url != "none":
-            self.ingestion = BackgroundIngestion(self.config, self.root, self.journal)
+        if self.ingestion is None and self.config.registry.url != "none":
+            self.ingestion = BackgroundIngestion(self.config.registry, self.config.run.root, self.journal)
         if self.ingestion is not None:
             self.ingestion.notify()
 
-    def close(self):
+    def close(self) -> None:
+        """Wait for the registry to ingest the last lines."""
         if self.ingestion is not None:
             self.ingestion.close()
 
+    def record_start(self, description: Description) -> None:
+        """Record the config, the environment, the model and the data of a run."""
+        self(Event.BEGIN, **_start(self.config, self.folder, description))
+
+    def record_evaluation(self, folder: Path, split: str, rows: int, result: dict[str, Any]) -> None:
+        """Record scores and the files that hold them.
+
+        Args:
+            folder: The run folder after training, or the folder of a later evaluation.
+            split: The split that was scored.
+            rows: Its number of rows.
+            result: The content of result.json in `folder`.
+        """
+        self(
+            Event.EVALUATION,
+            split=split,
+            fingerprint=result["fingerprint"],
+            data=self.config.data.choice,
+            rows=rows,
+            confidence=self.config.evaluation.confidence,
+            metrics=result["metrics"] | _calibration_scores(result),
+        )
+        if (folder / PREDICTION_PROFILE).exists():
+            profiles = run_folder.read(folder, PREDICTION_PROFILE)
+            self(Event.PREDICTIONS, split=split, fingerprint=result["fingerprint"], profiles=profiles)
+        names = [*FILES, *result["files"].values()] if folder == self.folder else FILES_OF_EVALUATION
+        paths = [folder / name for name in dict.fromkeys(names) if (folder / name).exists()]
+        self(Event.ARTIFACT, files=[_file(path, self.folder) for path in paths])
+
+    def record_end(self, result: dict[str, Any]) -> None:
+        """Record how a run ended.
+
+        Args:
+            result: The content of its result.json.
+        """
+        keys = ("status", "seconds", "epochs", "best_epoch", "weights_digest")
+        self(Event.END, **{key: result[key] for key in keys if key in result}, message=result.get("why"))
+
 
 @contextmanager
-def recorded(config, folder):
-    """A Recorder for one run: told of its beginning now, and at the end of what result.json says it came to."""
-    record = Recorder(config, folder)
-    record(Event.BEGIN, **beginning(config, folder))
-    try:
-        yield record
-    finally:
-        with suppress(RunError):  # the folder was taken away, which the block's own error tells
-            record_end(record, config, folder)
-        record.close()
+def of_stored_run(config: "Config", folder: Path) -> Iterator[Recorder]:
+    """Give a Recorder for results on a run that has ended.
+
+    A run without a journal, which was trained without one, is recorded from its files first.
+
+    Raises:
+        RunError: A file of the run is missing or damaged.
+    """
+    with Recorder(config, folder) as recorder:
+        if not (folder / journal.FILE_NAME).exists():
+            result = run_folder.read(folder, "result.json")
+            recorder.record_start(Description.read(folder))
+            if result["status"] == run_folder.FINISHED:
+                recorder.record_evaluation(folder, "test", result["rows"]["test"], result)
+            recorder.record_end(result | {"status": run_folder.status(folder)})
+        yield recorder
 
 
-@contextmanager
-def added(config, folder):
-    """A Recorder for what is found out about a run that has ended."""
-    record = Recorder(config, folder)
-    try:
-        if not (folder / journal.FILE_NAME).exists():  # trained before there was a registry
-            record(Event.BEGIN, **beginning(config, folder))
-            record_end(record, config, folder)
-        yield record
-    finally:
-        record.close()
-
-
-def record_end(record, config, folder):
-    """Record what a run came to, as result.json says."""
-    result = run_folder.read(folder, "result.json")
-    if result["status"] == run_folder.FINISHED:
-        record_result(record, config, folder, result, "test")
-    known = ("status", "seconds", "epochs", "best_epoch", "weights_digest")
-    ending = {key: result[key] for key in known if key in result}
-    if ending["status"] == run_folder.RUNNING:  # ended by what is no error, such as a second Ctrl-C
-        ending["status"] = run_folder.INTERRUPTED
-    record(Event.END, **ending, message=result.get("why"))
-
-
-def record_result(record, config, folder, result, split):
-    """Record the scores and files of a result.json that `train` or `evaluate` has written into `folder`."""
-    record(
-        Event.EVALUATION,
-        split=split,
-        fingerprint=result["fingerprint"],
-        data=config.data.choice,
-        rows=result["rows"] if isinstance(result["rows"], int) else result["rows"][split],
-        confidence=config.evaluation.confidence,
-        metrics=result["metrics"] | calibration_scores(result),
-    )
-    home = record.journal.path.parent
-    if (folder / PREDICTION_PROFILE).exists():
-        found = run_folder.read(folder, PREDICTION_PROFILE)
-        record(Event.PREDICTIONS, split=split, fingerprint=result["fingerprint"], profiles=found)
-    names = [*FILES, *result.get("files", {}).values()] if folder == home else ["predictions.csv.gz", "report.html"]
-    paths = [folder / name for name in dict.fromkeys(names) if (folder / name).exists()]
-    record(Event.ARTIFACT, files=[described(path, home) for path in paths])
-
-
-def calibration_scores(result):
-    """Metrics with the calibration error among them, which has no interval."""
+def _calibration_scores(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the scores of each label that has a calibration error, with that error, which has no interval."""
     return {
-        label: result["metrics"][label] | {"ece": {"value": found["ece"], "low": None, "high": None}}
-        for label, found in result.get("calibration", {}).items()
+        label: result["metrics"][label] | {"ece": {"value": calibration["ece"], "low": None, "high": None}}
+        for label, calibration in result.get("calibration", {}).items()
     }
 
 
-def described(path, home):
+def _file(path: Path, home: Path) -> dict[str, Any]:
     return {"path": str(path.relative_to(home)), "sha256": sha256(path), "bytes": path.stat().st_size}
 
 
-def beginning(config, folder):
-    """What a run is made of, from the files that `train` has just written."""
-    recorded = run_folder.read(folder, "environment.json")
-    found = run_folder.read(folder, "architecture.json")
-    result = run_folder.read(folder, "result.json")
-    chosen = choices(config)
+def _start(config: "Config", folder: Path, description: Description) -> dict[str, Any]:
+    record, chosen = description.environment, choices(config)
     return {
-        **{"name": folder.name, "folder": str(folder.absolute()), "command": recorded["command"]},
-        **{"host": recorded["hostname"], "seed": config.seed},
-        **{"git_commit": recorded["git"]["commit"], "git_dirty": recorded["git"]["dirty"]},
-        **{key: chosen[key] for key in ("data", "model", "training")},
+        "name": folder.name,
+        "folder": str(folder.absolute()),
+        "command": record["command"],
+        "host": record["hostname"],
+        "seed": config.seed,
+        "git_commit": record["git"]["commit"],
+        "git_dirty": record["git"]["dirty"],
+        "data": chosen["data"],
+        "model": chosen["model"],
+        "training": chosen["training"],
         "config": {"choices": chosen} | dict(flatten(asdict(config))),
         "architecture": {
-            "config": {key: found[key] for key in ("class_name", "config")},
-            "parameters": result["parameters"],
-            "summary": (folder / "summary.txt").read_text(),
+            "config": {key: description.architecture[key] for key in ("class_name", "config")},
+            "parameters": description.parameters,
+            "summary": description.summary,
         },
-        "environment": environment_row(recorded),
+        "environment": _environment(record),
         "dataset": {
-            "fingerprint": result["fingerprint"],
-            "rows": result["rows"],
-            "spec": run_folder.read(folder, "spec.json"),
-            "profile": run_folder.read(folder, "profile.json") if (folder / "profile.json").exists() else None,
+            "fingerprint": description.fingerprint,
+            "rows": description.rows,
+            "spec": description.spec,
+            "profile": description.profile,
         },
     }
 
 
-def environment_row(recorded):
-    """What the table `environment` holds of an environment.json: all that two runs on like machines share."""
-    drift, mixed = recorded["lock"]["drift"], recorded.get("mixed", [])
-    locked = environment.locked(environment.PROJECT / recorded["lock"]["name"])
-    installed = locked | {package["package"]: package["installed"] for package in drift}
+def _environment(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of the table `environment`: what two runs on machines of the same kind have in common."""
+    drift, changes = record["lock"]["drift"], record.get("mixed", [])
+    locked = environment.locked(environment.PROJECT / record["lock"]["name"])
     return {
-        "lock_name": recorded["lock"]["name"],
-        "lock_digest": recorded["lock"]["sha256"],
-        "drifted": len(drift) + len(mixed),
-        "packages": installed,
-        "image_digest": (recorded["image"] or {}).get("id"),
-        "python": recorded["python"],
-        "platform": recorded["platform"],
-        "hardware": {"cpu": recorded["cpu"], "memory": recorded["memory"], **recorded["hardware"]},
-        "driver": recorded["nvidia_driver"],
+        "lock_name": record["lock"]["name"],
+        "lock_digest": record["lock"]["sha256"],
+        "drifted": len(drift) + len(changes),
+        "packages": locked | {package["package"]: package["installed"] for package in drift},
+        "image_digest": (record["image"] or {}).get("id"),
+        "python": record["python"],
+        "platform": record["platform"],
+        "hardware": {"cpu": record["cpu"], "memory": record["memory"], **record["hardware"]},
+        "driver": record["nvidia_driver"],
     }

@@ -48,7 +48,7 @@ def test_the_next_ingest_ends_a_run_that_was_killed_and_none_that_is_at_work(roo
     for name in ("killed", "at-work"):
         (root / name).mkdir()
         journal.RunJournal(root / name / journal.FILE_NAME).add(Event.BEGIN, **beginning(root / name))
-    with run_folder.held(root / "at-work"):
+    with run_folder.lock(root / "at-work"):
         assert main(["registry", "ingest", f"run.root={root}"]) == 0
     engine = store.create_engine(Registry(), root)
     with store.connect_read_only(engine) as connection:

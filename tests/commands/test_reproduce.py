@@ -104,7 +104,7 @@ def test_each_reproduction_has_a_folder_of_its_own(root):
 def test_a_model_that_is_gone_leaves_the_amount_untold(root, capsys):
     (root / "mine" / "model.keras").unlink()
     assert reproduce(root, "seed=1") == 4
-    assert "by how much cannot be told" in capsys.readouterr().out
+    assert "the amount is unknown" in capsys.readouterr().out
 
 
 def refused(root, capsys, status, *words):

@@ -1,6 +1,5 @@
-"""The folder of a run: begun, continued, left alone, and held by one process at a time."""
+"""The folder of a run: new, resumed or finished, and locked by one process at a time."""
 
-import json
 import os
 import subprocess
 import sys
@@ -11,20 +10,16 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import Config
-from pipeline.data.options import SplitOptions
 from pipeline.data.sources.digits import Digits
 from pipeline.errors import RunError
-from pipeline.evaluation.options import Evaluation
 from pipeline.models.cnn import Cnn
 from pipeline.models.mlp import Mlp
 from pipeline.objectives.supervised import SupervisedOptions
 from pipeline.runs import folder as run_folder
-from pipeline.runs import identity
+from pipeline.runs.identity import identity
 from pipeline.runs.options import Run
-from pipeline.runtime.options import Environment, Hardware
 from pipeline.training.fit import Fit
 from pipeline.training.optimizer import Optimizer
-from pipeline.training.options import Checkpoints, EarlyStopping
 from pipeline.training.tape import Tape
 
 COSINE = {"class_name": "CosineDecay", "config": {"initial_learning_rate": 0.01}}
@@ -39,7 +34,7 @@ def begun(config, status):
     """The folder that is chosen for a config, as `train` leaves it."""
     folder, _ = run_folder.choose(config)
     folder.mkdir(parents=True)
-    run_folder.write(folder, "environment.json", {"identity": identity.identity(config)})
+    run_folder.write(folder, "environment.json", {"identity": identity(config)})
     run_folder.write(folder, "result.json", {"status": status})
     return folder
 
@@ -47,19 +42,19 @@ def begun(config, status):
 # ---- named runs ------------------------------------------------------------------------------------------------------
 
 
-def test_a_named_run_that_is_not_there_is_begun(tmp_path):
+def test_named_run_without_a_folder_is_new(tmp_path):
     assert run_folder.choose(configured(tmp_path, "mine")) == (tmp_path / "mine", False)
 
 
 @pytest.mark.parametrize("status", ["running", "interrupted", "failed"])
-def test_a_named_run_that_is_unfinished_is_continued(tmp_path, status):
+def test_unfinished_named_run_is_resumed(tmp_path, status):
     config = configured(tmp_path, "mine")
     folder = begun(config, status)
     assert run_folder.choose(config) == (folder, False)
 
 
 @pytest.mark.parametrize("status", ["running", "interrupted", "failed"])
-def test_an_unfinished_run_is_not_continued_where_that_is_not_wanted(tmp_path, status):
+def test_resume_never_resumes_no_run(tmp_path, status):
     begun(configured(tmp_path, "mine"), status)
     with pytest.raises(RunError, match=r"training\.resume=never"):
         run_folder.choose(configured(tmp_path, "mine", training=Fit(resume="never")))
@@ -68,14 +63,14 @@ def test_an_unfinished_run_is_not_continued_where_that_is_not_wanted(tmp_path, s
     assert (folder.name, finished) == ("digits-mlp-2", False)
 
 
-def test_a_named_run_that_is_finished_is_left_alone(tmp_path):
+def test_finished_named_run_is_not_trained_again(tmp_path):
     config = configured(tmp_path, "mine")
     folder = begun(config, "finished")
     assert run_folder.choose(config) == (folder, True)
 
 
 @pytest.mark.parametrize("status", ["interrupted", "finished"])
-def test_a_named_run_of_another_config_is_refused_listing_what_differs(tmp_path, status):
+def test_named_run_with_another_config_is_refused_with_the_differences(tmp_path, status):
     begun(configured(tmp_path, "mine"), status)
     other = configured(tmp_path, "mine", model=Mlp(hidden=[7]), training=Tape(batch_size=5))
     with pytest.raises(RunError) as raised:
@@ -89,84 +84,42 @@ def test_a_named_run_of_another_config_is_refused_listing_what_differs(tmp_path,
         assert line in str(raised.value)
 
 
-@pytest.mark.parametrize(
-    "parts",
-    [
-        {"training": Fit(epochs=99)},
-        {"training": Fit(tensorboard=False, resume="auto", checkpoints=Checkpoints(keep=7))},
-        {"evaluation": Evaluation(bins=7)},
-        {"device": "cpu"},
-        {"hardware": Hardware(memory_growth=False)},
-        {"environment": Environment(allow_drift=True)},
-    ],
-)
-def test_what_does_not_decide_the_weights_may_differ(tmp_path, parts):
-    begun(configured(tmp_path, "mine"), "interrupted")
-    assert run_folder.choose(configured(tmp_path, "mine", **parts)) == (tmp_path / "mine", False)
+# ---- runs without a name ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "parts",
-    [
-        {"seed": 1},
-        {"determinism": "relaxed"},
-        {"hardware": Hardware(threads=3)},
-        {"hardware": Hardware(tf32=True)},
-        {"data": Digits(split=SplitOptions(seed=1))},
-        {"training": Fit(early_stopping=EarlyStopping(patience=2))},
-        {"objective": SupervisedOptions(class_weight="balanced")},
-        {"optimizer": Optimizer("Adam", {"learning_rate": 0.02})},
-    ],
-)
-def test_what_decides_the_weights_may_not_differ(tmp_path, parts):
-    begun(configured(tmp_path, "mine"), "interrupted")
-    with pytest.raises(RunError, match=r"then, .* now"):
-        run_folder.choose(configured(tmp_path, "mine", **parts))
-
-
-def test_the_length_of_a_run_decides_the_weights_where_a_schedule_follows_it(tmp_path):
-    optimizer = Optimizer("Adam", {"learning_rate": COSINE})
-    begun(configured(tmp_path, "mine", optimizer=optimizer, training=Fit(epochs=5)), "interrupted")
-    with pytest.raises(RunError, match=r"training\.epochs: 5 then, 6 now"):
-        run_folder.choose(configured(tmp_path, "mine", optimizer=optimizer, training=Fit(epochs=6)))
-
-
-# ---- unnamed runs ----------------------------------------------------------------------------------------------------
-
-
-def test_an_unnamed_run_is_called_after_data_and_model_and_counted(tmp_path):
+def test_run_without_a_name_is_called_after_data_and_model_with_a_number(tmp_path):
     names = [begun(configured(tmp_path), "finished").name for _ in range(11)]
     assert names == [f"digits-mlp-{number}" for number in range(1, 12)]
     assert begun(configured(tmp_path, model=Cnn()), "finished").name == "digits-cnn-1"
 
 
-def test_an_unnamed_run_goes_on_with_the_newest_if_it_is_unfinished_and_the_same(tmp_path):
+def test_run_without_a_name_resumes_the_newest_unfinished_run_of_the_same_config(tmp_path):
     config = configured(tmp_path)
     begun(config, "finished")
     unfinished = begun(config, "interrupted")
     assert run_folder.choose(config) == (unfinished, False)
 
 
-def test_an_unnamed_run_of_another_config_or_other_code_takes_the_next_number(tmp_path):
+def test_run_without_a_name_takes_the_next_number_for_another_config_or_other_code(tmp_path):
     folder = begun(configured(tmp_path), "interrupted")
     assert run_folder.choose(configured(tmp_path, seed=1))[0].name == "digits-mlp-2"
-    identity = run_folder.read(folder, "environment.json")["identity"]
-    run_folder.write(folder, "environment.json", {"identity": identity | {"code": "other"}})
+    begun_with = run_folder.read(folder, "environment.json")["identity"]
+    run_folder.write(folder, "environment.json", {"identity": begun_with | {"code": "other"}})
     assert run_folder.choose(configured(tmp_path))[0].name == "digits-mlp-2"
 
 
-def test_a_folder_that_only_looks_like_a_numbered_run_is_not_counted(tmp_path):
+def test_folder_without_a_number_is_not_counted(tmp_path):
     (tmp_path / "digits-mlp-old").mkdir()
     assert run_folder.choose(configured(tmp_path))[0].name == "digits-mlp-1"
 
 
-# ---- holding ---------------------------------------------------------------------------------------------------------
+# ---- locking ---------------------------------------------------------------------------------------------------------
 
 HOLD = """
 import sys
 from pathlib import Path
 from pipeline.runs import folder as run_folder
-with run_folder.held(Path(sys.argv[1])):
+with run_folder.lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -184,105 +137,115 @@ def holder(tmp_path):
     process.communicate()
 
 
-def test_a_run_that_another_process_holds_is_refused_naming_it(tmp_path, holder):
+def test_locked_folder_is_refused_naming_the_process(tmp_path, holder):
     with pytest.raises(RunError, match=f"process {holder.pid}"):
-        with run_folder.held(tmp_path / "run"):
+        with run_folder.lock(tmp_path / "run"):
             raise AssertionError("held twice")
 
 
-def test_a_run_whose_process_was_killed_is_free_and_counts_as_interrupted(tmp_path, holder):
+def test_run_of_a_killed_process_is_unlocked_and_interrupted(tmp_path, holder):
     folder = tmp_path / "run"
     run_folder.write(folder, "result.json", {"status": "running"})
     assert run_folder.status(folder) == "running"
     holder.kill()
     holder.wait()
     assert run_folder.status(folder) == "interrupted"
-    with run_folder.held(folder):
+    with run_folder.lock(folder):
         assert str(os.getpid()) in (folder / ".lock").read_text()
 
 
-def test_a_lock_left_by_a_dead_process_of_another_host_does_not_keep_the_run(tmp_path):
+def test_lock_file_of_another_host_does_not_lock_the_folder(tmp_path):
     (tmp_path / ".lock").write_text("process 1 on another-host")
-    with run_folder.held(tmp_path):
+    with run_folder.lock(tmp_path):
         assert f"process {os.getpid()} on " in (tmp_path / ".lock").read_text()
     assert "another-host" not in (tmp_path / ".lock").read_text()
 
 
 @contextmanager
-def less_than_root():
-    """Root is stopped by no file's mode, so that it goes on as nobody meanwhile."""
-    mine = os.geteuid()
-    os.seteuid(mine or 65534)
+def without_root_rights():
+    """Run the block as another user, since the mode of a file does not stop root."""
+    user = os.geteuid()
+    os.seteuid(user or 65534)
     try:
         yield
     finally:
-        os.seteuid(mine)
+        os.seteuid(user)
 
 
-def test_the_status_of_a_run_can_be_asked_by_who_may_only_read_it():
+def test_status_needs_only_the_right_to_read():
     with tempfile.TemporaryDirectory() as place:  # tmp_path is closed to others
         folder = Path(place)
         run_folder.write(folder, "result.json", {"status": "running"})
-        with run_folder.held(folder):
+        with run_folder.lock(folder):
             folder.chmod(0o755)
             (folder / ".lock").chmod(0o444)
-            with less_than_root():
+            with without_root_rights():
                 assert run_folder.status(folder) == "running"
 
 
-def test_asking_for_the_status_of_a_run_does_not_hold_it(tmp_path):
-    with run_folder.held(tmp_path / "run"):
+def test_reading_the_status_does_not_lock_the_folder(tmp_path):
+    with run_folder.lock(tmp_path / "run"):
         pass
     run_folder.write(tmp_path / "run", "result.json", {"status": "running"})
     for _ in range(3):
         assert run_folder.status(tmp_path / "run") == "interrupted"
-    with run_folder.held(tmp_path / "run"):
+    with run_folder.lock(tmp_path / "run"):
         assert run_folder.status(tmp_path / "run") == "running"
+
+
+# ---- stored runs -----------------------------------------------------------------------------------------------------
+
+
+def test_unknown_run_is_refused_with_the_known_ones(tmp_path):
+    with pytest.raises(RunError, match=r"run\.name=nope: .* no such run. There are no runs there yet"):
+        run_folder.find(str(tmp_path), "nope")
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        run_folder.write(tmp_path / name, "result.json", {})
+    with pytest.raises(RunError, match=r"no such run\. Known: first, second\."):
+        run_folder.find(str(tmp_path), "nope")
+    with pytest.raises(RunError, match=r"Did you mean second\?"):
+        run_folder.find(str(tmp_path), "secnod")
+    assert run_folder.find(str(tmp_path), "first") == tmp_path / "first"
 
 
 # ---- files -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("content", [None, "", "{", '{"status": '])
-def test_a_file_of_a_run_that_is_not_whole_is_refused_naming_it(tmp_path, content):
+def test_damaged_file_is_refused_naming_it(tmp_path, content):
     if content is not None:
         (tmp_path / "result.json").write_text(content)
     with pytest.raises(RunError, match=r"result\.json"):
         run_folder.status(tmp_path)
 
 
-def test_an_update_changes_only_what_it_names(tmp_path):
-    run_folder.write(tmp_path, "result.json", {"status": "running", "started": "now"})
-    run_folder.update(tmp_path, status="finished", seconds=3)
-    assert json.loads((tmp_path / "result.json").read_text()) == {"status": "finished", "started": "now", "seconds": 3}
-
-
-def test_a_run_is_not_continued_on_other_data_or_another_device(tmp_path):
+def test_resume_on_other_data_or_another_device_is_refused(tmp_path):
     run_folder.write(tmp_path, "environment.json", {"hardware": {"device": "cpu"}})
     run_folder.write(tmp_path, "result.json", {"status": "interrupted", "fingerprint": "abc"})
-    run_folder.refuse_other(tmp_path, "abc", "cpu")
+    run_folder.require_same_data_and_device(tmp_path, fingerprint="abc", device="cpu")
     with pytest.raises(RunError, match="expected the data this run began with, abc; found xyz"):
-        run_folder.refuse_other(tmp_path, "xyz", "cpu")
+        run_folder.require_same_data_and_device(tmp_path, fingerprint="xyz", device="cpu")
     with pytest.raises(RunError, match="expected the device this run began with, cpu; found gpu"):
-        run_folder.refuse_other(tmp_path, "abc", "gpu")
+        run_folder.require_same_data_and_device(tmp_path, fingerprint="abc", device="gpu")
 
 
-def test_a_run_that_another_process_finished_meanwhile_is_not_gone_on_with(tmp_path):
+def test_run_that_another_process_finished_meanwhile_is_refused(tmp_path):
     config = configured(tmp_path, "x")
     folder, _ = run_folder.choose(config)
     folder.mkdir()
-    run_folder.confirm(folder, config)
-    run_folder.write(folder, "environment.json", {"identity": identity.identity(config)})
+    run_folder.require_unchanged(folder, config)
+    run_folder.write(folder, "environment.json", {"identity": identity(config)})
     run_folder.write(folder, "result.json", {"status": "finished", "asked_epochs": config.training.epochs})
-    with pytest.raises(RunError, match="another process took this run"):
-        run_folder.confirm(folder, config)
+    with pytest.raises(RunError, match="expected a run that no other process trains"):
+        run_folder.require_unchanged(folder, config)
 
 
-def test_a_finished_run_is_not_said_to_be_finished_for_other_epochs(tmp_path):
+def test_finished_run_with_other_epochs_is_refused(tmp_path):
     config = configured(tmp_path, "x")
     folder, _ = run_folder.choose(config)
     folder.mkdir()
-    run_folder.write(folder, "environment.json", {"identity": identity.identity(config)})
+    run_folder.write(folder, "environment.json", {"identity": identity(config)})
     run_folder.write(folder, "result.json", {"status": "finished", "asked_epochs": config.training.epochs + 1})
     with pytest.raises(RunError, match=f"expected training.epochs={config.training.epochs + 1}"):
         run_folder.choose(config)
