@@ -18,10 +18,10 @@ import tensorflow as tf
 from benchmarks import mnist, plain_loop
 from benchmarks.measuring import ratios, summed_up
 from pipeline.cli import compose as composition
-from pipeline.data import input_pipeline, splits
+from pipeline.data import splits
+from pipeline.experiment import build
 from pipeline.runtime import determinism
 from pipeline.runtime.signals import StopRequest
-from pipeline.training import building as objectives
 from pipeline.training import callbacks, checkpoints, gradients, tape_loop
 from pipeline.training.steps import Steps
 
@@ -52,14 +52,8 @@ class Problem:
     def prepared(self, config):
         """(objective, feed) of a config, compiled, as `train` has them."""
         keras.backend.clear_session()
-        model = objectives.initial_model(config, self.data.spec, self.part)
-        batches = input_pipeline.TrainingFeed(
-            self.part, self.data.spec, config.data, config.training.batch_size, config.seed
-        )
-        total = config.training.epochs * batches.steps
-        objective = objectives.build(config, self.data, model, total)
-        objective.compile(config.optimizer.build(total), config.training)
-        return objective, batches
+        experiment = build(config, replace(self.data, train=self.part))
+        return experiment.objective, experiment.feed
 
     def pace(self, *overrides):
         """(steps a second, steps a CPU second) of one training, the medians of its epochs after the first."""

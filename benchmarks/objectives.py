@@ -8,8 +8,7 @@ from benchmarks import plain_loop
 from benchmarks.engines import Problem, in_turn
 from pipeline.cli import compose as composition
 from pipeline.data import input_pipeline
-from pipeline.training import adversarial
-from pipeline.training import building as objectives
+from pipeline.training.initial_model import initial_model
 
 TASKS = 2_500  # 100 steps an epoch
 
@@ -31,8 +30,8 @@ def against_hand(title, words, by_hand, epochs):
 
 def gan_by_hand(config, data, iterators):
     """The networks are taken as they are built, so that only the step differs."""
-    model = objectives.initial_model(config, data.spec, data.train)
-    of_critic = adversarial.critic_optimizer(config.objective, config.optimizer)
+    model = initial_model(config, data.spec, data.train)
+    of_critic = config.objective.options_of_critic_optimizer(config.optimizer)
     moves = [each.build(1) for each in (config.optimizer, of_critic)]
     (images,), (classes,) = data.train.features.values(), data.train.labels.values()
     return plain_loop.gan(

@@ -43,16 +43,16 @@ def measure(overrides):
     import time
 
     from pipeline.cli import compose as composition
+    from pipeline.experiment import prepare
     from pipeline.preflight import data_checks, inspection
-    from pipeline.preflight.assembly import assemble
     from pipeline.preflight.setup import Setup
 
     with tempfile.TemporaryDirectory() as root:
         config = composition.compose([*overrides, f"run.root={root}"])
         began = time.process_time()
-        parts = assemble(config)
+        experiment = prepare(config)
         built = time.process_time()
-        setup = Setup(config, parts.data, parts.objective, parts.feed)
+        setup = Setup(config, experiment.data, experiment.objective, experiment.feed)
         data_checks.keep(setup, data_checks.check(setup))
         looked = time.process_time()
         data_checks.check(setup)

@@ -13,7 +13,8 @@ from pipeline.registry.options import Registry
 from pipeline.runs.options import Golden, Run, RunsTable
 from pipeline.runtime.options import Environment, Hardware, Qualify
 from pipeline.training.optimizer import Optimizer
-from pipeline.training.options import Regularization, TrainingOptions
+from pipeline.training.options import TrainingOptions
+from pipeline.training.regularization import Regularization
 
 
 @dataclass

@@ -3,8 +3,8 @@
 from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.errors import ExitStatus
+from pipeline.experiment import prepare
 from pipeline.preflight import inspection
-from pipeline.preflight.assembly import assemble
 from pipeline.preflight.catalogue import CATALOGUE
 from pipeline.runtime import environment
 
@@ -16,8 +16,8 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
         ConfigError: A finding would stop a run before its first step.
     """
     environment.require_lock(config.environment.allow_drift)
-    parts = assemble(config)
-    verdict = inspection.check(config, parts.data, parts.objective, parts.feed)
+    experiment = prepare(config)
+    verdict = inspection.check(config, experiment.data, experiment.objective, experiment.feed)
     for finding in verdict.ignored:
         print(f"ignored {finding}")
     warnings = f"{len(verdict.warnings)} warning{'' if len(verdict.warnings) == 1 else 's'}"

@@ -11,8 +11,9 @@ import numpy as np
 from pipeline import stored_config
 from pipeline.commands import Invocation
 from pipeline.config import Config
+from pipeline.data.input_pipeline import ordered_batches
 from pipeline.errors import ConfigError, DataError, ExitStatus, RunError, nearest
-from pipeline.evaluation import change_points, drift, profile
+from pipeline.evaluation import change_points, drift, label_scores, predictions, profile
 from pipeline.files import atomic_write
 from pipeline.registry import journal, queries, store
 from pipeline.registry.journal import Event
@@ -22,8 +23,7 @@ from pipeline.runs import folder as run_folder
 from pipeline.runs import ingest, recorder, saved_model
 from pipeline.runtime import determinism, devices, environment
 from pipeline.spec import spec_from_dict
-from pipeline.training import building as objectives
-from pipeline.training import scoring
+from pipeline.training.model_inputs import check_tokens, load_rows
 
 logger = logging.getLogger(__name__)
 
@@ -69,23 +69,29 @@ def table(results):
 
 def of_data(config):
     """(results, path of the page) of a run's data, predictions and, against another run, scores."""
-    scoring.refuse_without_labels("drift", config)
+    if not config.objective.predicts_labels:
+        raise ConfigError(
+            f"drift: expected a run that predicts labels; found objective={config.objective.choice}. Use "
+            "`python -m pipeline evaluate` to score it."
+        )
     environment.require_lock(config.environment.allow_drift)
     folder = run_folder.find(config.run.root, config.run.name)
     spec = spec_from_dict(run_folder.read(folder, "spec.json"))
     reference = profile.from_json(run_folder.read(folder, "profile.json"))
-    said = run_folder.read(folder, scoring.PREDICTION_PROFILE)
+    said = run_folder.read(folder, predictions.PROFILE_FILE)
     said = {name: profile.predictions_from_json(found) for name, found in said.items()}
     devices.select(config.device, config.hardware)
     determinism.prepare(config.determinism, config.seed, config.hardware.threads)
-    part, fingerprint = scoring.rows_of(config, spec, config.drift.split)
+    part, fingerprint = load_rows(config, spec, config.drift.split)
 
-    new = profile.count(reference.columns, scoring.data_blocks(spec, part))
+    new = profile.count(reference.columns, profile.column_blocks(spec, part))
     groups = drift.input_groups(reference, new, config.drift)
 
     def predicted(of_run, config):
         model = saved_model.load(of_run / "model.keras")
-        return scoring.probabilities(config, spec, part, scoring.outputs_of(config, spec, model, part))
+        batches = ordered_batches(part, spec, config.data, config.training.batch_size)
+        outputs = label_scores.predict(model, spec, batches)
+        return label_scores.probabilities_of(spec, config.objective.label_losses(spec), outputs, len(part))
 
     outputs = predicted(folder, config)
     says = {
@@ -98,7 +104,7 @@ def of_data(config):
         if spec_from_dict(run_folder.read(other, "spec.json")) != spec:
             raise DataError(f"{other}: expected a run on data of the same form as {folder}; found another.")
         stored = stored_config.read(other / "config.yaml")
-        objectives.check_words(stored, spec, part)
+        check_tokens(stored, spec, part)
         judged = predicted(other, replace(config, objective=stored.objective))  # its loss says what its outputs are
         for name, label in spec.labels.items():
             models = (judged[name], outputs[name])

@@ -7,13 +7,14 @@ from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.data import splits
 from pipeline.errors import ExitStatus
+from pipeline.evaluation import metrics
 from pipeline.reports import run_report
 from pipeline.reports.text_tables import table
 from pipeline.runs import folder as run_folder
 from pipeline.runs import provenance, recorder, saved_model
 from pipeline.runtime import determinism, devices, environment
 from pipeline.spec import spec_from_dict
-from pipeline.training import scoring
+from pipeline.training.model_inputs import check_categories, load_rows
 
 
 def run(config: Config, invocation: Invocation) -> ExitStatus:
@@ -34,18 +35,18 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     device = devices.select(config.device, config.hardware)
     device |= determinism.prepare(config.determinism, config.seed, config.hardware.threads)
     model = saved_model.load(folder / "model.keras")
-    rows, fingerprint = scoring.rows_of(config, spec, split)
-    scoring.refuse_unknown_categories(config.data, model, rows, split)
+    rows, fingerprint = load_rows(config, spec, split)
+    check_categories(config.data, model, rows, split)
 
     target = folder / "evaluations" / f"{split}-{fingerprint[:12]}"
     target.mkdir(parents=True, exist_ok=True)
-    evaluations = scoring.judge(
+    evaluations = config.objective.score(
         config,
         spec,
         model,
         rows,
-        lambda: splits.load_split(config.data, "train", spec)[0],
-        target / "predictions.csv.gz",
+        training_rows=lambda: splits.load_split(config.data, "train", spec)[0],
+        folder=target,
     )
     notes = provenance.notes(run_folder.read(folder, "environment.json"))
     if fingerprint != trained["fingerprint"]:
@@ -79,8 +80,8 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
         "rows": len(rows),
         "fingerprint": fingerprint,
         "weights_digest": trained["weights_digest"],
-        "metrics": scoring.as_json(evaluations),
-        "calibration": scoring.calibration_as_json(evaluations),
+        "metrics": metrics.as_json(evaluations),
+        "calibration": metrics.calibration_as_json(evaluations),
     }
     run_folder.write(target, "result.json", result)
     with recorder.of_stored_run(config, folder) as record:

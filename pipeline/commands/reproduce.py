@@ -12,7 +12,7 @@ from pipeline import logs
 from pipeline.commands import Invocation, train
 from pipeline.config import Config
 from pipeline.errors import DataError, EnvironmentMismatch, ExitStatus, RunError
-from pipeline.preflight.assembly import Parts, assemble
+from pipeline.experiment import Experiment, prepare
 from pipeline.runs import folder as run_folder
 from pipeline.runs import provenance, saved_model
 from pipeline.runs.identity import differences, identity
@@ -41,9 +41,9 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
         registry=replace(config.registry, url="none"),  # it belongs to the record of the run, and is no other run
     )
     with logs.collected() as log:
-        parts = assemble(again)
-        require_same_device_and_data(folder, result, parts)
-        train.train(again, parts, target, command_line=invocation.command_line, start_time=start_time, log=log)
+        experiment = prepare(again)
+        require_same_device_and_data(folder, result, experiment)
+        train.train(again, experiment, target, command_line=invocation.command_line, start_time=start_time, log=log)
 
     comparison = compare(folder, target)
     run_folder.write(target, "comparison.json", comparison)
@@ -86,7 +86,7 @@ def require_same_lock(folder: Path, *, allow_drift: bool) -> None:
     )
 
 
-def require_same_device_and_data(folder: Path, result: dict[str, Any], parts: Parts) -> None:
+def require_same_device_and_data(folder: Path, result: dict[str, Any], experiment: Experiment) -> None:
     """Check device and data before an hour is spent on others.
 
     Raises:
@@ -94,14 +94,14 @@ def require_same_device_and_data(folder: Path, result: dict[str, Any], parts: Pa
         DataError: The fingerprint of the data differs.
     """
     device = run_folder.read(folder, "environment.json")["hardware"]["device"]
-    if parts.device["device"] != device:
+    if experiment.device["device"] != device:
         raise EnvironmentMismatch(
-            f"{folder}: expected the device it was trained on, {device}; found {parts.device['device']}."
+            f"{folder}: expected the device it was trained on, {device}; found {experiment.device['device']}."
         )
-    if parts.data.fingerprint != result["fingerprint"]:
+    if experiment.data.fingerprint != result["fingerprint"]:
         raise DataError(
             f"{folder}: expected the data it was trained on, with fingerprint {result['fingerprint']}; found "
-            f"{parts.data.fingerprint}. Restore that data, or set its path: data.path=..."
+            f"{experiment.data.fingerprint}. Restore that data, or set its path: data.path=..."
         )
 
 

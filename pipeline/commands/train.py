@@ -19,9 +19,9 @@ from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.data import input_pipeline
 from pipeline.errors import ExitStatus, Interrupted, RunError
-from pipeline.evaluation import profile
+from pipeline.evaluation import metrics, profile
+from pipeline.experiment import Experiment, prepare
 from pipeline.preflight import inspection
-from pipeline.preflight.assembly import Parts, assemble
 from pipeline.preflight.findings import as_json
 from pipeline.preflight.inspection import Verdict
 from pipeline.registry.callback import EpochRecorder
@@ -35,7 +35,7 @@ from pipeline.runs.recorder import Recorder
 from pipeline.runs.result import Result
 from pipeline.runtime import environment
 from pipeline.runtime.signals import StopRequest, stop_request
-from pipeline.training import callbacks, checkpoints, gradients, scoring
+from pipeline.training import callbacks, checkpoints, gradients
 
 logger = logging.getLogger(__name__)
 
@@ -65,34 +65,34 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
         if finished:
             print(f"{folder}: finished already. Its report: {folder / 'report.html'}")
             return ExitStatus.DONE
-        parts = assemble(config)
-        train(config, parts, folder, command_line=invocation.command_line, start_time=start_time, log=log)
+        experiment = prepare(config)
+        train(config, experiment, folder, command_line=invocation.command_line, start_time=start_time, log=log)
     return ExitStatus.DONE
 
 
 def train(
-    config: Config, parts: Parts, folder: Path, *, command_line: str, start_time: float, log: logs.RunLog
+    config: Config, experiment: Experiment, folder: Path, *, command_line: str, start_time: float, log: logs.RunLog
 ) -> None:
-    """Train an assembled model in a run folder, evaluate it and write the report.
+    """Train a model in a run folder, evaluate it and write the report.
 
     Args:
         config: The config of the run.
-        parts: Data, model and objective, assembled from `config`.
+        experiment: Data, model and objective, made from `config`.
         folder: The run folder, as chosen by `runs.folder.choose`.
         command_line: The command, for the record.
         start_time: `time.monotonic()` when the command started.
         log: The messages so far; they go to the run.log in the folder.
     """
-    verdict = inspection.check(config, parts.data, parts.objective, parts.feed)
+    verdict = inspection.check(config, experiment.data, experiment.objective, experiment.feed)
     with write_errors_explained(folder), run_folder.lock(folder):
         log.open(folder)
         run_folder.require_unchanged(folder, config)
         run_folder.require_same_data_and_device(
-            folder, fingerprint=parts.data.fingerprint, device=parts.device["device"]
+            folder, fingerprint=experiment.data.fingerprint, device=experiment.device["device"]
         )
         checkpoint = newest_checkpoint(folder, config.training.epochs)
         start_time -= checkpoint.seconds  # as if its processes had followed each other without a break
-        description = describe(config, parts, verdict, command_line)
+        description = describe(config, experiment, verdict, command_line)
         if checkpoint.arrays:
             add_changes(config, folder, description.environment)
         description.write(folder)
@@ -103,18 +103,24 @@ def train(
             recorder.record_start(description)
             with failure_recorded(result, recorder):
                 training = fit(
-                    config, parts, folder, checkpoint=checkpoint, stop=stop, start_time=start_time, recorder=recorder
-                )
-                evaluations = scoring.judge(
                     config,
-                    parts.data.spec,
-                    parts.objective.model,
-                    parts.data.test,
-                    lambda: parts.data.train,
-                    folder / "predictions.csv.gz",
+                    experiment,
+                    folder,
+                    checkpoint=checkpoint,
+                    stop=stop,
+                    start_time=start_time,
+                    recorder=recorder,
+                )
+                evaluations = config.objective.score(
+                    config,
+                    experiment.data.spec,
+                    experiment.objective.model,
+                    experiment.data.test,
+                    training_rows=lambda: experiment.data.train,
+                    folder=folder,
                 )
                 seconds = time.monotonic() - start_time
-                finish(parts, description, result, training=training, evaluations=evaluations, seconds=seconds)
+                finish(experiment, description, result, training=training, evaluations=evaluations, seconds=seconds)
             recorder.record_evaluation(folder, "test", result.values["rows"]["test"], result.values)
             recorder.record_end(result.values)
 
@@ -151,16 +157,16 @@ def newest_checkpoint(folder: Path, epochs: int) -> checkpoints.State:
     return state
 
 
-def describe(config: Config, parts: Parts, verdict: Verdict, command_line: str) -> Description:
+def describe(config: Config, experiment: Experiment, verdict: Verdict, command_line: str) -> Description:
     """Collect what a run is before its first step."""
-    data, model = parts.data, parts.objective.model
+    data, model = experiment.data, experiment.objective.model
     summary: list[str] = []
     model.summary(print_fn=summary.append, line_length=100)
     return Description(
         config=stored_config.to_yaml(config),
         environment={
             **environment.describe(),
-            "hardware": parts.device | {"jit": parts.objective.jit, "precision": config.training.precision},
+            "hardware": experiment.device | {"jit": experiment.objective.jit, "precision": config.training.precision},
             "preflight": {"warnings": as_json(verdict.warnings), "ignored": as_json(verdict.ignored)},
             "command": command_line,
             "identity": identity(config),
@@ -168,7 +174,7 @@ def describe(config: Config, parts: Parts, verdict: Verdict, command_line: str) 
         architecture=keras.saving.serialize_keras_object(model),
         summary="\n".join(summary) + "\n",
         spec=asdict(data.spec),
-        profile=profile.as_json(scoring.data_profile(data.spec, data.train)),
+        profile=profile.as_json(profile.of_rows(data.spec, data.train)),
         fingerprint=data.fingerprint,
         rows=data.rows,
         parameters=model.count_params(),
@@ -204,7 +210,7 @@ def first_result(config: Config, description: Description) -> dict[str, Any]:
 
 def fit(
     config: Config,
-    parts: Parts,
+    experiment: Experiment,
     folder: Path,
     *,
     checkpoint: checkpoints.State,
@@ -230,7 +236,7 @@ def fit(
     logger.info("run: %s, %s", folder, position if checkpoint.arrays else "new")
 
     (folder / "checkpoints").mkdir(exist_ok=True)
-    data, objective = parts.data, parts.objective
+    data, objective = experiment.data, experiment.objective
     journal = callbacks.Journal(folder / "metrics.jsonl")
     own = [*callbacks.of_config(config.training, str(folder / "tensorboard")), *objective.callbacks(folder)]
     # the registry before the journal, which ends a run that diverges: its last epoch is recorded too
@@ -240,7 +246,7 @@ def fit(
         folder / "checkpoints",
         config.training.checkpoints,
         config.training.epochs,
-        parts.feed.steps,
+        experiment.feed.steps,
         stop,
         others,
         checkpoint,
@@ -251,7 +257,7 @@ def fit(
     )
     config.training.train(
         objective,
-        parts.feed,
+        experiment.feed,
         validation=validation,
         callbacks=others,
         checkpointer=checkpointer,
@@ -297,7 +303,7 @@ def abandon(result: Result, signal_name: str) -> None:
 
 
 def finish(
-    parts: Parts,
+    experiment: Experiment,
     description: Description,
     result: Result,
     *,
@@ -315,7 +321,7 @@ def finish(
         evaluations: The scores on the test split.
         seconds: Wall time of the run, in all its processes.
     """
-    folder, data, model = result.folder, parts.data, parts.objective.model
+    folder, data, model = result.folder, experiment.data, experiment.objective.model
     digest = checkpoints.weights_digest(model)
     run_folder.write(folder, "weights.json", checkpoints.digest_of_each(model))
     saved_model.save(model, folder / "model.keras")
@@ -354,8 +360,8 @@ def finish(
         seconds=round(seconds, 1),
         epochs=len(training.history),
         best_epoch=training.kept_epoch,
-        metrics=scoring.as_json(evaluations),
-        calibration=scoring.calibration_as_json(evaluations),
+        metrics=metrics.as_json(evaluations),
+        calibration=metrics.calibration_as_json(evaluations),
         weights_digest=digest,
         files=files | {"report": page.name},
     )

@@ -1,5 +1,6 @@
 """How good predictions are: scores with bootstrap intervals, and what stands behind them."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -128,6 +129,29 @@ def evaluate(name, label, targets, outputs, losses, config: Evaluation, seed) ->
     statistics, details = of_kind(label, targets, outputs, config, seed)
     scores = intervals([mean_losses, *statistics], rows, config, seed)
     return LabelEvaluation(name, label, rows, config.confidence, scores, **details)
+
+
+# ---- as JSON --------------------------------------------------------------------------------------------------------
+
+
+def as_json(evaluations: list[LabelEvaluation | ScoresOnly]) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Return label -> score -> value, low and high, as result.json holds them; null for NaN and infinity."""
+    return {
+        evaluation.name: {
+            name: {key: value if math.isfinite(value) else None for key, value in vars(score).items()}
+            for name, score in evaluation.scores.items()
+        }
+        for evaluation in evaluations
+    }
+
+
+def calibration_as_json(evaluations: list[LabelEvaluation | ScoresOnly]) -> dict[str, dict[str, float]]:
+    """Return label -> expected calibration error and its bound by chance, for the labels that have one."""
+    return {
+        evaluation.name: {"ece": evaluation.calibration.ece, "ece_by_chance": evaluation.calibration.ece_by_chance}
+        for evaluation in evaluations
+        if isinstance(evaluation, LabelEvaluation) and evaluation.calibration
+    }
 
 
 # ---- kinds of label: their statistics, and what else LabelEvaluation holds of them -----------------------------------

@@ -11,6 +11,8 @@ from pipeline.evaluation.metrics import checked_outputs
 from pipeline.files import atomic_write
 from pipeline.spec import CLASS, MULTI_LABEL, REAL
 
+FILE = "predictions.csv.gz"
+PROFILE_FILE = "prediction_profile.json"  # their distributions, beside it
 CHUNK = 10_000  # rows turned into text at a time
 MOST_CLASSES = 20  # beyond, a column a class makes a file that nobody reads
 

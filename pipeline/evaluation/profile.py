@@ -5,14 +5,16 @@ rows seen; whatever is compared with a profile is counted in the profile's own b
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import chain
 
 import numpy as np
 
-from pipeline.data.containers import Sequences
+from pipeline.data.blocks import blocks
+from pipeline.data.containers import Sequences, Split
 from pipeline.errors import DataError
-from pipeline.spec import CLASS, MULTI_LABEL, REAL
+from pipeline.spec import CLASS, MULTI_LABEL, REAL, DataSpec
 
 EDGE_ROWS = 20_000  # whose quantiles the bins are cut at: a bin's share is off by 0.2 points at most, which is harmless
 BINS = 20
@@ -134,6 +136,17 @@ def count_names(known, values):
 
 
 # ---- columns of a data set ------------------------------------------------------------------------------------------
+
+
+def of_rows(spec: DataSpec, rows: Split) -> Profile:
+    """Return the profile of the features and labels of a split."""
+    return profile(column_blocks(spec, rows))
+
+
+def column_blocks(spec: DataSpec, rows: Split) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the columns of a split, block by block."""
+    for features, labels in blocks(rows, spec):
+        yield data_columns(spec, features, labels)
 
 
 def data_columns(spec, features, labels):

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from pipeline.errors import ConfigError, DataError
+from pipeline.lazy import keras, np, tf
 from pipeline.objectives.options import ObjectiveOptions
+from pipeline.objectives.supervised import LOSSES, SupervisedOptions
 from pipeline.options import option
-from pipeline.spec import DataSpec
+from pipeline.spec import CLASS, REAL, DataSpec, Label, real_label
+from pipeline.training.objective import Batch, Losses, Objective, Update, with_batch_callbacks
 
 if TYPE_CHECKING:
-    import keras
+    from pipeline.config import Config
+    from pipeline.data.containers import Split
+    from pipeline.data.splits import SplitDataset
+    from pipeline.evaluation.metrics import LabelEvaluation, ScoresOnly
+    from pipeline.training.options import TrainingOptions
+
+SCORED_STEPS = (0, 1, 5, 10)  # gradient steps on a task
 
 
 @dataclass
@@ -27,15 +40,211 @@ class MamlOptions(ObjectiveOptions):
     first_order: bool = option(False, "leave out the gradient through the steps: cheaper, less exact")
 
     def model_spec(self, spec: DataSpec) -> DataSpec:
-        from pipeline.training import maml
+        """Return the spec of one point of a task.
 
-        return maml.point_spec(self, spec)
+        Args:
+            spec: Of the data.
+
+        Raises:
+            ConfigError: The rows of the data are no tasks, or `support` does not fit them.
+        """
+        (name, feature), *more = spec.features.items()
+        (label, tasks), *others = spec.labels.items()
+        points = feature.shape[0] if len(feature.shape) > 1 else None
+        if more or others or points is None or tasks.shape[:1] != (points,):
+            raise ConfigError(
+                "objective=maml: expected rows that are tasks, with one feature of (points, ...) and one label of "
+                f"(points,); found {name} {feature.shape} and {label}, {tasks.kind} {tasks.shape}. Set data=sinusoids "
+                "or data=digit_tasks, or use tasks of your own."
+            )
+        if self.support >= points:
+            raise ConfigError(
+                f"objective.support: expected fewer than the {points} points of a task, so that some are queries; "
+                f"found {self.support}. Set objective.support={points // 2}."
+            )
+        if self.support < len(tasks.classes):
+            raise ConfigError(
+                f"objective.support: expected at least {len(tasks.classes)} points, one of each class of {label!r}; "
+                f"found {self.support}. Set objective.support={len(tasks.classes)}."
+            )
+        return DataSpec({name: replace(feature, shape=feature.shape[1:])}, {label: point_label(tasks)})
 
     def label_losses(self, spec: DataSpec) -> dict[str, keras.losses.Loss]:
-        from pipeline.objectives.supervised import SupervisedOptions
-
         return SupervisedOptions().label_losses(spec)
 
     def better_direction(self, name: str) -> str | None:
-        """Return the direction of the loss, or of the accuracy, after some steps."""
         return {"loss": "min", "accuracy": "max"}.get(name.partition("_after_")[0])
+
+    def build(self, config: Config, data: SplitDataset, model: keras.Model, total_steps: int) -> Objective:
+        (label,) = self.model_spec(data.spec).labels.values()
+        return Maml(self, label, model)
+
+    def score(
+        self,
+        config: Config,
+        spec: DataSpec,
+        model: keras.Model,
+        rows: Split,
+        *,
+        training_rows: Callable[[], Split],
+        folder: Path,
+    ) -> list[LabelEvaluation | ScoresOnly]:
+        """Score how well the model adapts to each task, beside the initial weights of the run. Writes no files."""
+        from pipeline.data.input_pipeline import ordered_batches
+        from pipeline.evaluation import metrics
+        from pipeline.training.initial_model import initial_model
+
+        (label,) = spec.labels.values()
+        measure, name = ("accuracy", "accuracy") if label.classes else ("loss", "mse")
+        columns = {}
+        for prefix, scored in {"": model, "untrained_": initial_model(config, spec, training_rows())}.items():
+            batches = ordered_batches(rows, spec, config.data, config.training.batch_size)
+            after = adapted(Maml(self, point_label(label), scored), batches, max(SCORED_STEPS))[measure]
+            columns |= {f"{prefix}{name}_after_{steps}": after[:, steps] for steps in SCORED_STEPS}
+        scores = metrics.intervals([metrics.averages(columns)], len(rows), config.evaluation, config.seed)
+        if label.classes:
+            scores["accuracy_by_chance"] = metrics.Score(1 / len(label.classes), np.nan, np.nan)
+        note = (
+            f"{'Accuracy' if label.classes else 'Mean squared error'} on the queries of each task after 0, 1, ... "
+            f"steps of gradient descent on its first {self.support} points, averaged over the tasks. untrained: the "
+            "same for the weights that training started from."
+        )
+        return [metrics.ScoresOnly("tasks", len(rows), config.evaluation.confidence, scores, note)]
+
+
+class Maml(Objective):
+    """Model-agnostic meta-learning (Finn et al. 2017, algorithms 1 and 2).
+
+    The loss of the queries of a task, after steps of gradient descent on its support. The gradient goes through these
+    steps unless `first_order`. With several `inner_steps` it is the mean of the losses after each step (multi-step
+    loss, Antoniou et al. 2019, section 4, with equal weights).
+
+    A batch is (x (tasks, points, ...), y (tasks, points, ...)). The first `support` points of a task are its support.
+    """
+
+    def __init__(self, options: MamlOptions, label: Label, model: keras.Model) -> None:
+        """Create the objective.
+
+        Args:
+            options: Support and inner steps.
+            label: Of a point. Its kind decides the loss, and what else is measured.
+            model: Built for a point.
+        """
+        self.options = options
+        self.model = model
+        self.measures = measures_of(label)
+
+    def compile(self, optimizer: keras.optimizers.Optimizer, training: TrainingOptions) -> None:
+        from pipeline.layers import architecture
+        from pipeline.training.epoch_metrics import add_means
+
+        self.jit = training.jit == "always"  # not by "auto": XLA made the nested steps twelve times slower on a CPU
+        self.model.compile(optimizer=optimizer, steps_per_execution=training.steps_per_execution, jit_compile=False)
+        self.model.optimizer.build(self.model.trainable_variables)  # before a checkpoint is restored into it
+        self.means = add_means(self.model, self.log_names())
+        self.architecture = architecture.digest(self.model)
+
+    def updates(self) -> list[Update]:
+        return [Update("maml", self.losses, self.model.trainable_variables, self.model.optimizer)]
+
+    def log_names(self) -> list[str]:
+        after = range(self.options.inner_steps + 1)
+        return ["loss", *(f"{measure}_after_{steps}" for measure in self.measures for steps in after)]
+
+    def losses(self, batch: Batch) -> tuple[Losses, dict[str, tf.Tensor]]:
+        """Return the mean loss of the queries over the steps, and each measure before and after each step."""
+        by_task = self.after_steps(batch, self.options.inner_steps)
+        after = {measure: tf.reduce_mean(values, axis=0) for measure, values in by_task.items()}
+        return {"loss": tf.reduce_mean(after["loss"][1:])}, after
+
+    def measure(self, batch: Batch, losses: Losses, auxiliary: dict[str, tf.Tensor]) -> None:
+        """Add one step to the metrics of the epoch. auxiliary: Measure -> (inner_steps + 1,)."""
+        values = [losses["loss"], *tf.unstack(tf.concat(list(auxiliary.values()), axis=0))]
+        self.means.update_state(values, rows=tf.shape(batch[1])[0])
+
+    def evaluate(self, batches: tf.data.Dataset, callbacks: keras.callbacks.CallbackList | None) -> dict[str, float]:
+        callbacks.on_test_begin()
+        by_task = adapted(self, with_batch_callbacks(batches, callbacks), self.options.inner_steps)
+        after = {measure: values.mean(axis=0) for measure, values in by_task.items()}
+        logs = {"loss": float(after["loss"][1:].mean())}
+        for measure, values in after.items():
+            logs |= {f"{measure}_after_{steps}": float(value) for steps, value in enumerate(values)}
+        callbacks.on_test_end(logs)
+        return logs
+
+    def after_steps(self, batch: Batch, steps: int) -> dict[str, tf.Tensor]:
+        """Return measure -> (tasks, steps + 1): of the queries of each task, after 0, 1, ... steps on its support.
+
+        Raises:
+            DataError: A task has no queries.
+        """
+        x, y = batch[:2]
+        support = self.options.support
+        if y.shape.rank < 2 or (y.shape[1] is not None and y.shape[1] <= support):
+            raise DataError(
+                f"objective maml, label: expected tasks of more than {support} points, whose first {support} are the "
+                f"support; found shape {tuple(y.shape)}. Lower objective.support."
+            )
+        return tf.vectorized_map(lambda task: self.adapt(*task, steps), (x, y))
+
+    def adapt(self, x: tf.Tensor, y: tf.Tensor, steps: int) -> dict[str, tf.Tensor]:
+        """Return measure -> (steps + 1,): of the queries of one task, after 0, 1, ... steps on its support.
+
+        Args:
+            x: (points, ...).
+            y: (points, ...).
+            steps: Number of steps.
+        """
+        count = self.options.support
+        weights = [variable.value for variable in self.model.trainable_variables]
+        support, queries = (x[:count], y[:count]), (x[count:], y[count:])
+        after = [self.measured(weights, *queries)]
+        for _ in range(steps):
+            weights = self.descend(weights, *support)
+            after.append(self.measured(weights, *queries))
+        return {measure: tf.stack([values[measure] for values in after]) for measure in self.measures}
+
+    def descend(self, weights: list[tf.Tensor], x: tf.Tensor, y: tf.Tensor) -> list[tf.Tensor]:
+        """Return the weights after one step of gradient descent on the support of one task."""
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            loss = self.measured(weights, x, y)["loss"]
+        grads = tape.gradient(loss, weights)
+        if self.options.first_order:
+            grads = [tf.stop_gradient(grad) for grad in grads]
+        return [weight - self.options.inner_rate * grad for weight, grad in zip(weights, grads, strict=True)]
+
+    def measured(self, weights: list[tf.Tensor], x: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return measure -> scalar: of some points of one task, with other trainable weights than the model's own."""
+        frozen = [variable.value for variable in self.model.non_trainable_variables]
+        outputs, _ = self.model.stateless_call(weights, frozen, x, training=False)
+        targets = tf.reshape(y, tf.shape(outputs)) if y.dtype.is_floating else y
+        return {name: measure(targets, outputs) for name, measure in self.measures.items()}
+
+
+def measures_of(label: Label) -> dict[str, Callable[[Any, Any], Any]]:
+    """Return name -> function of (targets, outputs) of some points: the loss of the kind of label, and accuracy."""
+    loss = keras.losses.get(LOSSES[label.kind])
+    measures = {"loss": lambda targets, outputs: tf.reduce_mean(loss(targets, outputs))}
+    return measures | ({"accuracy": accuracy} if label.kind == CLASS else {})
+
+
+def accuracy(classes: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    """Return the share of points whose class has the largest output.
+
+    Keras's own accuracy reinterprets the bits of floats, which tf.vectorized_map can only do point by point.
+    """
+    return tf.reduce_mean(tf.cast(tf.argmax(outputs, axis=-1) == classes, tf.float32))
+
+
+def adapted(objective: Maml, batches: Iterable[Batch], steps: int) -> dict[str, np.ndarray]:
+    """Return `Maml.after_steps` of all tasks: measure -> (tasks, steps + 1) float64."""
+    compiled = tf.function(lambda *batch: objective.after_steps(batch, steps), autograph=False, reduce_retracing=True)
+    found = [compiled(*batch) for batch in batches]
+    return {measure: np.concatenate([values[measure] for values in found]).astype(np.float64) for measure in found[0]}
+
+
+def point_label(label: Label) -> Label:
+    """Return the label of one point of a task, from the label of the task."""
+    shape = label.shape[1:]
+    return real_label(prod(shape)) if label.kind == REAL else replace(label, shape=shape)

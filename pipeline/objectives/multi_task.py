@@ -1,10 +1,21 @@
 """Several labels learned at once, their losses weighted."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-from pipeline.errors import ConfigError
-from pipeline.objectives.supervised import SupervisedOptions
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import ConfigError, message_of
+from pipeline.lazy import keras, tf
+from pipeline.objectives.supervised import Supervised, SupervisedOptions, check_label
 from pipeline.options import option
+from pipeline.spec import REAL, DataSpec, Label
+from pipeline.training.objective import Batch, Losses, Objective
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+    from pipeline.data.splits import SplitDataset
+    from pipeline.training.options import TrainingOptions
 
 
 @dataclass
@@ -22,6 +33,146 @@ class MultiTaskOptions(SupervisedOptions):
         super().check()
         if self.weights and self.weighting == "learned":
             raise ConfigError(
-                "objective.weights: expected none, since objective.weighting=learned finds them; found weights of "
-                f"{', '.join(self.weights)}."
+                f"objective.weights: expected none with objective.weighting=learned, which learns them; found weights "
+                f"of {', '.join(self.weights)}. Set objective.weighting=fixed."
             )
+
+    def build(self, config: Config, data: SplitDataset, model: keras.Model, total_steps: int) -> Objective:
+        return MultiTask(self, data.spec, model)
+
+
+class MultiTask(Supervised):
+    """The weighted sum of one loss per label, each a named loss of its own.
+
+    Fixed weights w: the sum of w * L.
+    Learned weights: the sum of exp(-s) * L + s / 2, for real labels of exp(-s) * L / 2 + s / 2, with s, the logarithm
+    of the variance of a task, trained too (Kendall, Gal and Cipolla 2018, equation 10).
+    """
+
+    options: MultiTaskOptions
+
+    def __init__(self, options: MultiTaskOptions, spec: DataSpec, model: keras.Model) -> None:
+        """Create the objective. Arguments as for `Supervised`.
+
+        Raises:
+            ConfigError: There is one label only, a label has no output of the model, or the weights do not fit.
+        """
+        from pipeline.training.epoch_metrics import LatestValue
+
+        super().__init__(options, spec, model)
+        check_labels(options, spec)
+        check_heads(spec, model)
+        self.task_losses = options.label_losses(spec)
+        learned = spec.labels if options.weighting == "learned" else {}
+        self.log_variances = {label: keras.Variable(0.0, name=f"{label}_log_variance") for label in learned}
+        self.weights: dict[str, Any] = {label: options.weights.get(label, 1.0) for label in spec.labels}
+        self.weights |= {label: LatestValue(f"{label}_weight", scale_of(kind)) for label, kind in learned.items()}
+
+    def compile(self, optimizer: keras.optimizers.Optimizer, training: TrainingOptions) -> None:
+        from pipeline.training.epoch_metrics import add_to_epoch
+
+        optimizer.exclude_from_weight_decay(var_list=list(self.log_variances.values()))
+        super().compile(optimizer, training)
+        for label in self.log_variances:
+            add_to_epoch(self.model, self.weights[label])
+
+    def trained_variables(self) -> list[keras.Variable]:
+        return [*super().trained_variables(), *self.log_variances.values()]
+
+    def loss_weights(self) -> dict[str, Any]:
+        return {label: getattr(weight, "value", weight) for label, weight in self.weights.items()}
+
+    def own_variables(self) -> list[keras.Variable]:
+        return list(self.log_variances.values())
+
+    def log_names(self) -> list[str]:
+        return [*super().log_names(), *(f"{label}_weight" for label in self.log_variances)]
+
+    def validation_names(self) -> list[str]:
+        return super().log_names()
+
+    def compare(self, x: Any, y: Any, outputs: Any, sample_weights: Any) -> Losses:
+        """Return a weighted loss per label, and "regularization" if layers of the model have losses."""
+        losses = {}
+        for label, task_loss in self.task_losses.items():
+            rows = sample_weights and sample_weights[label]
+            losses[label] = self.weigh(label, loss_of_task(label, task_loss, y[label], outputs[label], rows))
+        if self.model.losses:
+            losses["regularization"] = tf.add_n(self.model.losses)
+        return losses
+
+    def weigh(self, label: str, value: Any) -> Any:
+        """Return the weighted loss of a task, a scalar."""
+        if label not in self.log_variances:
+            return self.weights[label] * value
+        s = self.log_variances[label]
+        return scale_of(self.spec.labels[label]) * keras.ops.exp(-s) * value + s / 2
+
+    def measure(self, batch: Batch, losses: Losses, auxiliary: Any) -> None:
+        x, y, sample_weights = keras.utils.unpack_x_y_sample_weight(batch)
+        super().measure(batch, {"loss": tf.add_n(list(losses.values()))}, auxiliary)
+        self.model.compute_loss(x, y, auxiliary, sample_weights)  # Keras records the loss of each task, unweighted
+        for label, s in self.log_variances.items():
+            self.weights[label].update_state(scale_of(self.spec.labels[label]) * keras.ops.exp(-s))
+
+    def evaluate(self, batches: tf.data.Dataset, callbacks: keras.callbacks.CallbackList | None) -> dict[str, float]:
+        values = super().evaluate(batches, callbacks)
+        values["loss"] += sum(float(s.value) / 2 for s in self.log_variances.values())
+        return {name: value for name, value in values.items() if name.removesuffix("_weight") not in self.log_variances}
+
+
+def scale_of(label: Label) -> float:
+    """Return the factor of exp(-s): 1/2 for the squared error of real labels, 1 for likelihoods of classes."""
+    return 0.5 if label.kind == REAL else 1.0
+
+
+def loss_of_task(
+    label: str, task_loss: keras.losses.Loss, targets: Any, outputs: Any, sample_weights: Any | None
+) -> tf.Tensor:
+    """Return the loss of a task, a scalar.
+
+    Raises:
+        ConfigError: The shapes of outputs and targets do not fit together. The message names the task and the shapes.
+    """
+    try:
+        return task_loss(targets, outputs, sample_weights)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(
+            f"objective=multi_task: the loss of task {label!r} cannot compare outputs of shape {tuple(outputs.shape)} "
+            f"with labels of shape {tuple(targets.shape)}. Keras reports: {message_of(error)}"
+        ) from error
+
+
+def check_labels(options: MultiTaskOptions, spec: DataSpec) -> None:
+    """Check that there are several labels, and that the weights fit them.
+
+    Raises:
+        ConfigError: There is one label, a weight of a label that the data does not have, or no weight above 0.
+    """
+    if len(spec.labels) < 2:
+        raise ConfigError(
+            f"objective=multi_task: expected several labels; found {', '.join(spec.labels)} alone. Name more in "
+            "data.labels, or set objective=supervised."
+        )
+    for label in options.weights:
+        check_label("objective.weights", label, spec)
+    if not any(options.weights.get(label, 1.0) for label in spec.labels):
+        raise ConfigError("objective.weights: expected a weight above 0; found 0 for every label.")
+
+
+def check_heads(spec: DataSpec, model: keras.Model) -> None:
+    """Check that the model has an output named after each label.
+
+    Raises:
+        ConfigError: It has not.
+    """
+    inputs = {name: keras.Input(feature.shape, dtype=feature.dtype) for name, feature in spec.features.items()}
+    outputs = model(inputs if len(inputs) > 1 else next(iter(inputs.values())))
+    heads = list(outputs) if isinstance(outputs, dict) else []
+    missing = [label for label in spec.labels if label not in heads]
+    if missing:
+        raise ConfigError(
+            f"objective=multi_task: expected a head of the model for each label; found none for {', '.join(missing)}, "
+            f"only {', '.join(heads) or 'one without a name'}. Set model=tabular or model=residual_cnn, or return a "
+            "dict by label from a model of your own."
+        )

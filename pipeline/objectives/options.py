@@ -1,8 +1,10 @@
-"""Options that every objective has, and what an objective tells the rest of the program about itself."""
+"""What every objective has: options, checks, training and scores. The base class of an objective of your own."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.errors import ConfigError
@@ -11,13 +13,27 @@ from pipeline.spec import CLASS, DataSpec
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
     from pipeline.config import Config
+    from pipeline.data.containers import Split
+    from pipeline.data.splits import SplitDataset
+    from pipeline.evaluation.metrics import LabelEvaluation, ScoresOnly
+    from pipeline.training.objective import Objective
 
 
 @dataclass
 class ObjectiveOptions(Options):
     """Base class of the objectives: what one batch teaches the model.
+
+    An objective is one file in `pipeline/objectives/` or `custom/objectives/`. It holds a dataclass that derives from
+    this class, declares the options and answers what other packages ask, and a class that derives from
+    `pipeline.training.objective.Objective` and computes the losses. Two methods have no default: `build` makes the
+    `Objective` of a run, `score` scores a trained model. An objective that compares outputs with labels derives from
+    `SupervisedOptions` and `Supervised`, and overrides what differs. docs/objectives/README.md has an example.
+
+    Such a file is imported for `--help` too: it takes Keras, NumPy and TensorFlow from `pipeline.lazy`, and imports
+    what needs them at its import (subclasses of Keras classes) inside a method.
 
     predicts_labels: Whether the outputs of the model are predictions that Keras losses compare with the labels.
     generates_images: Whether it trains a model that generates images, rather than one that predicts.
@@ -29,10 +45,7 @@ class ObjectiveOptions(Options):
     generates_images: ClassVar[bool] = False
     rows_are_tasks: ClassVar[bool] = False
 
-    @property
-    def keras_fit_suffices(self) -> bool:
-        """Whether Model.fit makes the same updates as `Objective.updates`, so that training=fit can be used."""
-        return False
+    # ---- checks, before anything is read or built --------------------------------------------------------------------
 
     def check_names(self) -> None:
         """Check the options that name Keras objects.
@@ -58,6 +71,13 @@ class ObjectiveOptions(Options):
                 "together: an adversarial objective needs a generator and a critic, and no other objective trains them."
             )
 
+    @property
+    def keras_fit_suffices(self) -> bool:
+        """Whether Model.fit makes the same updates as `Objective.updates`, so that training=fit can be used."""
+        return False
+
+    # ---- data, losses and metrics ------------------------------------------------------------------------------------
+
     def model_spec(self, spec: DataSpec) -> DataSpec:
         """Return the spec that the model is built for.
 
@@ -75,6 +95,18 @@ class ObjectiveOptions(Options):
                     "multi_label."
                 )
         return spec
+
+    def class_weights(self, spec: DataSpec, labels: dict[str, np.ndarray]) -> dict[str, np.ndarray] | None:
+        """Return label -> (classes,) float32, the weight of a row of each class, or None.
+
+        Args:
+            spec: Of the data.
+            labels: Of the training split, by name: (rows,) class indices.
+
+        Raises:
+            ConfigError: The label has no classes, or another number of them than there are weights.
+        """
+        return None
 
     def label_losses(self, spec: DataSpec) -> dict[str, keras.losses.Loss]:
         """Return the losses that compare outputs of the model with labels, by label; {} if none does.
@@ -102,3 +134,44 @@ class ObjectiveOptions(Options):
             "min", "max", or None if it is not known.
         """
         return None
+
+    # ---- training and scoring ----------------------------------------------------------------------------------------
+
+    def build(self, config: Config, data: SplitDataset, model: keras.Model, total_steps: int) -> Objective:
+        """Return the objective of a run, not compiled.
+
+        Args:
+            config: The config of the run.
+            data: The splits.
+            model: Built for the spec of `model_spec`.
+            total_steps: Steps of the whole run, for schedules of further optimizers.
+
+        Raises:
+            ConfigError: Objective, data and model do not fit together.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.build")
+
+    def score(
+        self,
+        config: Config,
+        spec: DataSpec,
+        model: keras.Model,
+        rows: Split,
+        *,
+        training_rows: Callable[[], Split],
+        folder: Path,
+    ) -> list[LabelEvaluation | ScoresOnly]:
+        """Score a trained model on a split.
+
+        Args:
+            config: The config of the run.
+            spec: Of the data.
+            model: The trained model, which may have been loaded from a file.
+            rows: The split to score.
+            training_rows: Reads the training split, if it is needed.
+            folder: Where files of the evaluation, such as the predictions, are written.
+
+        Returns:
+            The sections of the report: a LabelEvaluation per label, or ScoresOnly with a note and figures.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.score")

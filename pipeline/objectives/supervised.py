@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, nearest
+from pipeline.lazy import keras, np, tf
 from pipeline.objectives.options import ObjectiveOptions
 from pipeline.options import check_keras_form, option
-from pipeline.spec import DataSpec
+from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, DataSpec, Label
+from pipeline.training.objective import Batch, Losses, Objective, Update
+from pipeline.training.regularization import MixedLabels
 
 if TYPE_CHECKING:
-    import keras
+    from pipeline.config import Config
+    from pipeline.data.containers import Split
+    from pipeline.data.splits import SplitDataset
+    from pipeline.evaluation.metrics import LabelEvaluation, ScoresOnly
+    from pipeline.training.options import TrainingOptions
+
+LOSSES = {  # kind of label -> its default loss
+    CLASS: "sparse_categorical_crossentropy",
+    ONE_HOT: "categorical_crossentropy",
+    MULTI_LABEL: "binary_crossentropy",
+    REAL: "mean_squared_error",
+}
+ACCURACIES = {CLASS: "SparseCategoricalAccuracy", ONE_HOT: "CategoricalAccuracy", MULTI_LABEL: "BinaryAccuracy"}
 
 
 @dataclass
@@ -33,12 +50,14 @@ class SupervisedOptions(ObjectiveOptions):
     )
     class_weight: Any = option(None, "null, balanced, or a list of one weight per class")
 
+    # ---- checks ------------------------------------------------------------------------------------------------------
+
     def check(self) -> None:
-        for key, value in self.losses().items():
+        for key, value in by_key("objective.loss", self.loss).items():
             check_keras_form(key, value)
-        for key, values in self.metric_lists().items():
+        for key, values in by_key("objective.metrics", self.metrics).items():
             if not isinstance(values, list | None):
-                raise ConfigError(f"{key}: expected a list of metrics; found {values!r}. One alone is [{values}].")
+                raise ConfigError(f"{key}: expected a list of metrics; found {values!r}. Set {key}=[{values}].")
             check_keras_form(key, values)
         if isinstance(self.class_weight, list):
             numbers = all(isinstance(weight, (int, float)) and weight >= 0 for weight in self.class_weight)
@@ -51,37 +70,209 @@ class SupervisedOptions(ObjectiveOptions):
                 f"objective.class_weight: expected null, balanced or a list; found {self.class_weight!r}."
             )
 
+    def check_names(self) -> None:
+        from pipeline import keras_objects
+
+        for key, loss in by_key("objective.loss", self.loss).items():
+            if loss is not None:
+                keras_objects.loss(key, loss)
+        for key, metrics in by_key("objective.metrics", self.metrics).items():
+            for metric in metrics or []:
+                keras_objects.metric(key, metric)
+
     @property
     def keras_fit_suffices(self) -> bool:
         return type(self) is SupervisedOptions  # Model.fit computes the compiled losses, not those of a subclass
 
-    def check_names(self) -> None:
-        from pipeline import keras_objects
-
-        for key, loss in self.losses().items():
-            if loss is not None:
-                keras_objects.loss(key, loss)
-        for key, metrics in self.metric_lists().items():
-            for metric in metrics or []:
-                keras_objects.metric(key, metric)
+    # ---- losses, metrics and weights of labels -----------------------------------------------------------------------
 
     def label_losses(self, spec: DataSpec) -> dict[str, keras.losses.Loss]:
-        from pipeline.training import supervised
+        return {name: self.label_loss(name, label) for name, label in spec.labels.items()}
 
-        return {name: supervised.loss(self, name, label) for name, label in spec.labels.items()}
+    def label_loss(self, name: str, label: Label) -> keras.losses.Loss:
+        """Return a new loss for one label: the one given for it or for all labels, or the default of its kind."""
+        from pipeline import keras_objects
+
+        return keras_objects.loss("objective.loss", of_label(self.loss, name) or LOSSES[label.kind])
 
     def label_metrics(self, spec: DataSpec) -> dict[str, list[keras.metrics.Metric]]:
-        from pipeline.training import supervised
+        """Return new metrics by label: those given for it or for all labels, or the default of its kind.
 
-        return {name: supervised.label_metrics(self, name, label) for name, label in spec.labels.items()}
+        Raises:
+            ConfigError: The accuracy of real numbers is asked for.
+        """
+        chosen = {}
+        for name, label in spec.labels.items():
+            given = of_label(self.metrics, name)
+            usual = ["accuracy" if label.kind in ACCURACIES else "mean_absolute_error"]
+            chosen[name] = [build_metric(value, label) for value in (usual if given is None else given)]
+        return chosen
 
-    def losses(self) -> dict[str, Any]:
-        """Return key of the config -> loss in Keras's form, or None for the default."""
-        return by_key("objective.loss", self.loss)
+    def class_weights(self, spec: DataSpec, labels: dict[str, np.ndarray]) -> dict[str, np.ndarray] | None:
+        """Return the weight of a row of each class; "balanced" gives rows / (classes * rows of the class)."""
+        if self.class_weight is None:
+            return None
+        weights = {}
+        for name, label in spec.labels.items():
+            if label.kind != CLASS:
+                raise ConfigError(f"objective.class_weight: expected a class label; found {name!r}, {label.kind}.")
+            if self.class_weight == "balanced":
+                weights[name] = len(labels[name]) / (label.width * np.bincount(labels[name], minlength=label.width))
+            elif len(self.class_weight) == label.width:
+                weights[name] = np.array(self.class_weight)
+            else:
+                raise ConfigError(
+                    f"objective.class_weight: expected {label.width} weights, one per class of {name!r} "
+                    f"({', '.join(label.classes)}); found {len(self.class_weight)}."
+                )
+        return {name: values.astype(np.float32) for name, values in weights.items()}
 
-    def metric_lists(self) -> dict[str, Any]:
-        """Return key of the config -> list of metrics in Keras's form, or None for the default."""
-        return by_key("objective.metrics", self.metrics)
+    # ---- training and scoring ----------------------------------------------------------------------------------------
+
+    def build(self, config: Config, data: SplitDataset, model: keras.Model, total_steps: int) -> Objective:
+        return Supervised(self, data.spec, model)
+
+    def score(
+        self,
+        config: Config,
+        spec: DataSpec,
+        model: keras.Model,
+        rows: Split,
+        *,
+        training_rows: Callable[[], Split],
+        folder: Path,
+    ) -> list[LabelEvaluation | ScoresOnly]:
+        """Score the predictions of each label. Writes predictions.csv.gz and prediction_profile.json."""
+        from pipeline.data.input_pipeline import ordered_batches
+        from pipeline.evaluation import label_scores
+
+        batches = ordered_batches(rows, spec, config.data, config.training.batch_size)
+        return label_scores.score(
+            spec,
+            losses=self.label_losses(spec),
+            targets=rows.labels,
+            outputs=label_scores.predict(model, spec, batches),
+            options=config.evaluation,
+            seed=config.seed,
+            folder=folder,
+        )
+
+
+class Supervised(Objective):
+    """Any Keras losses and metrics, the same with both engines: the model is compiled with them."""
+
+    def __init__(self, options: SupervisedOptions, spec: DataSpec, model: keras.Model) -> None:
+        """Create the objective.
+
+        Args:
+            options: Losses, metrics and class weights.
+            spec: Of the data.
+            model: Built. It returns a tensor for one label, a dict by label for several.
+
+        Raises:
+            ConfigError: A loss or metrics are given for a label that the data does not have.
+        """
+        for key, value in (("loss", options.loss), ("metrics", options.metrics)):
+            for name in value if is_by_label(value) else ():
+                check_label(f"objective.{key}", name, spec)
+        self.options = options
+        self.spec = spec
+        self.model = model
+
+    def compile(self, optimizer: keras.optimizers.Optimizer, training: TrainingOptions) -> None:
+        from pipeline.layers import architecture
+        from pipeline.training import jit
+
+        losses, metrics = self.options.label_losses(self.spec), self.options.label_metrics(self.spec)
+        several = len(self.spec.labels) > 1
+        self.jit = jit.chosen(training, self.model)
+        self.model.compile(
+            optimizer=optimizer,
+            loss=losses if several else next(iter(losses.values())),
+            loss_weights=self.loss_weights(),
+            metrics=metrics if several else next(iter(metrics.values())),
+            steps_per_execution=training.steps_per_execution,
+            jit_compile=self.jit and not training.compiles_own_step,
+        )
+        if not training.compiles_own_step:
+            self.jit = self.model.jit_compile  # Keras turns it off if it decides that it must
+        self.model.optimizer.build(self.trained_variables())  # before a checkpoint is restored into it
+        self.architecture = architecture.digest(self.model)
+
+    def updates(self) -> list[Update]:
+        return [Update("supervised", self.losses, self.trained_variables(), self.model.optimizer)]
+
+    def trained_variables(self) -> list[keras.Variable]:
+        """Return the variables that a step moves."""
+        return self.model.trainable_variables
+
+    def loss_weights(self) -> dict[str, Any] | None:
+        """Return label -> weight of its loss in the total of Keras, or None if all have the same."""
+        return None
+
+    def log_names(self) -> list[str]:
+        metrics = self.options.label_metrics(self.spec)
+        if len(metrics) == 1:
+            return ["loss", *(metric.name for metric in next(iter(metrics.values())))]
+        names = [f"{label}_{metric.name}" for label, chosen in metrics.items() for metric in chosen]
+        return ["loss", *(f"{label}_loss" for label in metrics), *names]
+
+    def losses(self, batch: Batch) -> tuple[Losses, Any]:
+        """Return the losses of one batch by name, and the outputs. The labels may be MixedLabels."""
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        outputs = self.model(x, training=True)
+        if not isinstance(y, MixedLabels):
+            return self.compare(x, y, outputs, weights), outputs
+        first, second = (self.compare(x, labels, outputs, rows) for labels, rows in (y.first, y.second))
+        return {name: y.share * first[name] + (1 - y.share) * second[name] for name in first}, outputs
+
+    def compare(self, x: Any, y: Any, outputs: Any, sample_weights: Any) -> Losses:
+        """Return the losses between the labels of a batch and the outputs, by name."""
+        return {"loss": self.model.compute_loss(x, y, outputs, sample_weights, training=True)}
+
+    def measure(self, batch: Batch, losses: Losses, auxiliary: Any) -> None:
+        """Add one step to the metrics of the epoch. auxiliary: The outputs."""
+        from pipeline.training.epoch_metrics import loss_mean
+
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        loss_mean(self.model).update_state(losses["loss"], sample_weight=tf.shape(keras.tree.flatten(x)[0])[0])
+        self.model.compute_metrics(x, y, auxiliary, weights)
+
+
+def build_metric(value: Any, label: Label) -> keras.metrics.Metric:
+    """Return a new metric of one label.
+
+    Args:
+        value: In Keras's form. "accuracy" is the one that fits the kind of the label: Keras's class Accuracy compares
+            outputs with labels for equality.
+        label: The label.
+
+    Raises:
+        ConfigError: The accuracy of real numbers is asked for.
+    """
+    from pipeline import keras_objects
+
+    if value == "accuracy":
+        if label.kind not in ACCURACIES:
+            raise ConfigError(
+                "objective.metrics: expected a metric of real numbers; found accuracy. Set "
+                "objective.metrics=[mean_absolute_error]."
+            )
+        value = {"class_name": ACCURACIES[label.kind], "config": {"name": "accuracy"}}
+    return keras_objects.metric("objective.metrics", value)
+
+
+def check_label(key: str, name: str, spec: DataSpec) -> None:
+    """Check that the data has a label that an option names.
+
+    Raises:
+        ConfigError: It has not.
+    """
+    if name not in spec.labels:
+        raise ConfigError(f"{key}.{name}: expected a label of the data; found {name!r}. {nearest(name, spec.labels)}")
+
+
+# ---- options that are given for all labels, or label by label --------------------------------------------------------
 
 
 def is_by_label(value: Any) -> bool:

@@ -17,7 +17,6 @@ from pipeline.runtime import environment
 if TYPE_CHECKING:
     from pipeline.config import Config
 
-PREDICTION_PROFILE = "prediction_profile.json"  # beside predictions.csv.gz
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
 
 

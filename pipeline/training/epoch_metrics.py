@@ -1,45 +1,74 @@
-"""Metrics of an objective's own, kept with its model's: logged each epoch, reset before it, held by checkpoints."""
+"""Metrics that an objective adds to those of its model: logged and reset each epoch, and saved in checkpoints."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
 
-def add_to_epoch(model, metric):
-    """Add a keras.metrics.Metric to those of a compiled model."""
-    model._metrics.append(metric)  # an attribute would do, but a subclassed model that is built takes no more of these
+def add_to_epoch(model: keras.Model, metric: keras.metrics.Metric) -> None:
+    """Add a metric to those of a compiled model."""
+    # no public way: a metric set as an attribute is tracked too, but a subclassed model that is built refuses new ones
+    model._metrics.append(metric)
 
 
 class MeansOverRows(keras.metrics.Metric):
-    """The means of some scalars a step, by the rows of each, read as a dict. Keras's own takes a dozen operations for
-    each of them, which is felt in a step of a millisecond.
+    """The means of several scalars per step, weighted by the rows of each step. `result` returns a dict.
 
-    names: of the scalars. A "loss" among them stands for the one that Keras keeps itself.
+    keras.metrics.Mean takes a dozen operations for each scalar, which shows in a step of a millisecond.
     """
 
-    def __init__(self, names):
+    def __init__(self, names: list[str]) -> None:
+        """Create the metric.
+
+        Args:
+            names: Of the scalars. A "loss" among them replaces the one that Keras keeps.
+        """
         super().__init__(name="means")
         self.names = names
         self.total = self.add_variable((len(names),), "zeros", name="total")
         self.count = self.add_variable((), "zeros", name="count")
 
-    def update_state(self, values, rows):
-        """values: a scalar of each name, in their order. rows: how many they are means of."""
+    def update_state(self, values: list[Any], rows: Any) -> None:
+        """Add one step.
+
+        Args:
+            values: A scalar for each name, in their order.
+            rows: The number of rows that each is a mean over.
+        """
         rows = ops.cast(rows, self.dtype)
         self.total.assign_add(ops.stack([ops.cast(value, self.dtype) for value in values]) * rows)
         self.count.assign_add(rows)
 
-    def result(self):
+    def result(self) -> dict[str, Any]:
         means = ops.divide_no_nan(self.total, self.count)
-        return {name: means[place] for place, name in enumerate(self.names)}
+        return {name: means[position] for position, name in enumerate(self.names)}
 
 
-def add_means(model, names):
+class LatestValue(keras.metrics.Metric):
+    """A value as it is now. It is logged and saved like a metric of the epoch, and not reset."""
+
+    def __init__(self, name: str, initial: float) -> None:
+        super().__init__(name=name)
+        self.value = self.add_variable((), keras.initializers.Constant(initial), name="value")
+
+    def update_state(self, value: Any) -> None:
+        self.value.assign(value)
+
+    def reset_state(self) -> None:
+        """Keep the value."""
+
+    def result(self) -> Any:
+        return self.value + 0
+
+
+def add_means(model: keras.Model, names: list[str]) -> MeansOverRows:
     """Add MeansOverRows of some names to the metrics of a compiled model, and return it."""
     means = MeansOverRows(names)
     add_to_epoch(model, means)
     return means
 
 
-def loss_mean(model):
-    """The metric that Keras keeps of the loss, of a compiled model."""
+def loss_mean(model: keras.Model) -> keras.metrics.Metric:
+    """Return the metric that Keras keeps of the loss of a compiled model."""
     return next(metric for metric in model.metrics if metric.name == "loss")

@@ -1,98 +1,119 @@
-"""What every objective is: a model, the updates that one step makes, and how the epoch is measured."""
+"""What an engine trains: a model, the updates of one step, and the measurement of an epoch."""
+
+from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import keras
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+    from pipeline.training.options import TrainingOptions
+
+Batch = tuple  # (x, y) or (x, y, sample weights), as the input pipeline makes it
+Losses = dict[str, Any]  # name -> scalar tensor
 
 
 @dataclass(frozen=True)
 class Update:
-    """One move of some variables, down the gradient of some losses.
+    """One step of an optimizer: some variables move down the gradient of the sum of some losses.
 
-    name: for messages and logs. losses: batch -> (loss name -> scalar, what `Objective.measure` is to see), called
-    inside a gradient tape; the total is the losses' sum. variables: the Keras variables it moves. optimizer: a Keras
-    optimizer that was built for them.
+    name: For messages and logs.
+    losses: Batch -> (losses by name, auxiliary values for `Objective.measure`). Called inside a gradient tape.
+    variables: The Keras variables that it moves.
+    optimizer: A Keras optimizer that was built for them.
     """
 
     name: str
-    losses: Callable
+    losses: Callable[[Batch], tuple[Losses, Any]]
     variables: list[keras.Variable]
     optimizer: keras.optimizers.Optimizer
 
 
 class Objective(ABC):
-    """What one batch teaches.
+    """What one batch teaches a model.
 
-    model: a built keras.Model that holds every weight the run's digest covers. It is what callbacks see and what is
-    saved; `model.optimizer` is the optimizer whose learning rate they may change. jit: whether XLA compiles the step.
-    architecture: models.architecture.digest of the model as it was compiled, which preflight holds the model against;
-    None where `compile` takes none.
+    model: A built Keras model that holds every weight of the run. Callbacks see it, it is saved, and
+        `model.optimizer` is the optimizer whose learning rate they may change.
+    jit: Whether XLA compiles the step.
+    architecture: The digest of the model when it was compiled (`pipeline.layers.architecture.digest`), which preflight
+        compares with the model; None if `compile` takes none.
+
+    `losses` and `measure` are traced as they are written, without AutoGraph: a branch or loop on a tensor is
+    `keras.ops.cond` or `keras.ops.while_loop`. Random numbers come from a `keras.random.SeedGenerator`. Everything that
+    advances is a Keras variable; `own_variables` names those that neither the model nor an optimizer holds, so that a
+    resumed run gives the same bits.
     """
 
     model: keras.Model
-    jit = False
-    architecture = None
+    jit: bool = False
+    architecture: str | None = None
 
     @abstractmethod
-    def compile(self, optimizer, training):
-        """Compile the model with a Keras optimizer, and build every optimizer. training: a config.Training."""
+    def compile(self, optimizer: keras.optimizers.Optimizer, training: TrainingOptions) -> None:
+        """Compile the model with an optimizer, and build every optimizer for its variables."""
 
     @abstractmethod
-    def updates(self):
-        """The Updates of one step, in the order they are made; the objective is compiled. The same objects each time
-        are not promised, the same variables and optimizers are."""
+    def updates(self) -> list[Update]:
+        """Return the updates of one step, in their order.
+
+        The objective is compiled. Each call may return new objects, of the same variables and optimizers.
+        """
 
     @abstractmethod
-    def log_names(self):
-        """What every epoch logs of its training; "loss" is among them."""
+    def log_names(self) -> list[str]:
+        """Return the names that every epoch logs of its training; "loss" is one of them."""
 
-    def validation_names(self):
-        """What `evaluate` returns, which an epoch logs with val_ before it."""
+    def validation_names(self) -> list[str]:
+        """Return the names that `evaluate` returns. An epoch logs them with the prefix val_."""
         return self.log_names()
 
     @abstractmethod
-    def measure(self, batch, losses, seen):
+    def measure(self, batch: Batch, losses: Losses, auxiliary: Any) -> None:
         """Add one step to the metrics of the epoch.
 
-        losses: of all updates together, by name. seen: what the last update's `losses` returned beside them.
+        Args:
+            batch: The batch of the step.
+            losses: The losses of all its updates, by name.
+            auxiliary: The auxiliary values that `losses` of the last update returned.
         """
 
-    def evaluate(self, batches, callbacks):
-        """Validate on a tf.data.Dataset. callbacks: a keras.callbacks.CallbackList. Returns name -> float."""
+    def evaluate(self, batches: tf.data.Dataset, callbacks: keras.callbacks.CallbackList | None) -> dict[str, float]:
+        """Validate: return name -> value over the batches of the validation split."""
         return self.model.evaluate(batches, callbacks=callbacks, verbose=0, return_dict=True)
 
-    def class_weights(self, labels):
-        """Label name -> (classes,) float32, the weight of a row of each, or None. labels: of the training rows."""
-        return None
+    def callbacks(self, folder: Path) -> list[keras.callbacks.Callback]:
+        """Return Keras callbacks of the objective itself.
 
-    def callbacks(self, folder):
-        """Keras callbacks of the objective's own, for a run in a folder."""
+        Args:
+            folder: The run folder.
+        """
         return []
 
-    def own_variables(self):
-        """Keras variables that advance and that neither the model nor an optimizer holds, such as learned weights of
-        tasks."""
+    def own_variables(self) -> list[keras.Variable]:
+        """Return the variables that advance and that neither the model nor an optimizer holds."""
         return []
 
-    def optimizers(self):
-        """Every optimizer once, in the order of the updates."""
+    def optimizers(self) -> list[keras.optimizers.Optimizer]:
+        """Return every optimizer once, in the order of the updates."""
         return list({id(update.optimizer): update.optimizer for update in self.updates()}.values())
 
-    def variables(self):
-        """Everything that advances, by a name that holds its place: "0003/dense/kernel"."""
+    def variables(self) -> dict[str, keras.Variable]:
+        """Return everything that advances, by a name that starts with its position: "0003/dense/kernel"."""
         every = [*self.model.variables, *self.own_variables()]
         for optimizer in self.optimizers():
             every += optimizer.variables
         every += self.model.metrics_variables
-        return {f"{place:04d}/{variable.path}": variable for place, variable in enumerate(every)}
+        return {f"{position:04d}/{variable.path}": variable for position, variable in enumerate(every)}
 
 
-def with_batch_callbacks(batches, callbacks):
-    """The batches of a validation, its callbacks told of each, so that a stop that is asked for need not wait for the
-    last. callbacks: a keras.callbacks.CallbackList."""
-    for number, batch in enumerate(batches):
-        callbacks.on_test_batch_begin(number)
+def with_batch_callbacks(batches: tf.data.Dataset, callbacks: keras.callbacks.CallbackList) -> Iterator[Batch]:
+    """Yield the batches of a validation, with callbacks around each, so that a stop need not wait for the last."""
+    for index, batch in enumerate(batches):
+        callbacks.on_test_batch_begin(index)
         yield batch
-        callbacks.on_test_batch_end(number)
+        callbacks.on_test_batch_end(index)

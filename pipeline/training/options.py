@@ -1,4 +1,4 @@
-"""Options that both training engines have, and the regularization."""
+"""Options that both training engines have."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pipeline.errors import ConfigError
 from pipeline.options import Options, option, section
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-    from pipeline.config import Config
     from pipeline.data.input_pipeline import TrainingFeed
     from pipeline.training.callbacks import Checkpointer
     from pipeline.training.objective import Objective
@@ -127,42 +125,3 @@ class TrainingOptions(Options):
     def compiles_own_step(self) -> bool:
         """Whether the engine compiles the training step itself, rather than Keras."""
         raise NotImplementedError(f"{type(self).__name__}.compiles_own_step")
-
-
-@dataclass
-class Regularization(Options):
-    """Terms added to the losses of any objective, or changes of its batches. For training=tape; 0 and {} turn off."""
-
-    key: ClassVar[str] = "regularization"
-
-    mixup: float = option(
-        0.0, "alpha of the Beta distribution by which pairs of rows are mixed (Zhang et al. 2018)", min=0
-    )
-    gradient_penalty: float = option(
-        0.0,
-        "weight of the squared gradient of the loss with respect to the float inputs (Drucker and Le Cun 1992)",
-        min=0,
-    )
-    weight_decay: dict[str, float] = option(
-        {}, "name or pattern (dense*) of a layer -> rate of the squared weights of its matrices", min=0
-    )
-
-    def __bool__(self) -> bool:
-        return bool(self.mixup or self.gradient_penalty or self.weight_decay)
-
-    def check_with(self, config: Config) -> None:
-        """Check the regularization together with the engine and the objective.
-
-        Raises:
-            ConfigError: They cannot be used together.
-        """
-        if self and not config.training.compiles_own_step:
-            raise ConfigError(
-                f"regularization: expected training=tape, since Model.fit applies none; found "
-                f"training={config.training.choice}. Set training=tape."
-            )
-        if self.mixup and not config.objective.predicts_labels:
-            raise ConfigError(
-                "regularization.mixup: expected an objective that predicts labels, which are mixed like the rows; "
-                f"found objective={config.objective.choice}. Set regularization.mixup=0."
-            )

@@ -13,7 +13,7 @@ from pipeline.data.input_pipeline import TrainingFeed
 from pipeline.data.sources.digits import Digits
 from pipeline.data.splits import SplitDataset
 from pipeline.models.mlp import Mlp
-from pipeline.objectives.supervised import SupervisedOptions
+from pipeline.objectives.supervised import Supervised, SupervisedOptions
 from pipeline.preflight.inspection import inspect
 from pipeline.preflight.options import Preflight
 from pipeline.preflight.setup import Setup
@@ -21,7 +21,6 @@ from pipeline.runs.options import Run
 from pipeline.spec import CLASS, DataSpec, Feature, class_label, real_label, row_label
 from pipeline.training.fit import Fit
 from pipeline.training.optimizer import Optimizer
-from pipeline.training.supervised import Supervised, class_weights
 
 ROWS, WIDTH = 60, 4
 QUICK = 8  # of a long table of cases every eighth is quick, the rest are for CI
@@ -138,7 +137,7 @@ def prepared(root):
         held_out = split.get("validation", split["test"]) if validation else None
         data = SplitDataset(spec, split["train"], held_out, split["test"], digest_of(spec, split.values()))
         built = (objective or Supervised)(config.objective, spec, model)
-        weights = None if class_weight is None else class_weights(config.objective, spec, data.train.labels)
+        weights = config.objective.class_weights(spec, data.train.labels)
         feed = TrainingFeed(data.train, spec, config.data, config.training.batch_size, 0, weights)
         built.compile(config.optimizer.build(config.training.epochs * feed.steps), config.training)
         if change:

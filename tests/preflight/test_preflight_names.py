@@ -17,13 +17,12 @@ from pipeline.models.layers import Layers
 from pipeline.models.mlp import Mlp
 from pipeline.models.model import build_model
 from pipeline.models.tabular import Tabular
-from pipeline.objectives.supervised import SupervisedOptions
+from pipeline.objectives.supervised import Supervised, SupervisedOptions
 from pipeline.preflight import inspection, names
 from pipeline.preflight.options import Preflight
 from pipeline.training.fit import Fit
 from pipeline.training.optimizer import Optimizer
 from pipeline.training.options import EarlyStopping, Plateau
-from pipeline.training.supervised import Supervised, class_weights
 
 ADAM = Optimizer("Adam", {"learning_rate": 0.01})
 COSINE = Optimizer("Adam", {"learning_rate": {"class_name": "CosineDecay", "config": {"initial_learning_rate": 0.1}}})
@@ -156,11 +155,11 @@ def test_xla_that_keras_would_leave_out_is_refused(digits):
 @pytest.mark.parametrize("weights", [[1.0], [1.0] * 11])
 def test_class_weights_of_another_number_than_the_classes_are_refused(digits, weights):
     with pytest.raises(ConfigError, match="expected 10 weights"):
-        class_weights(SupervisedOptions(class_weight=weights), digits.spec, digits.train.labels)
+        SupervisedOptions(class_weight=weights).class_weights(digits.spec, digits.train.labels)
 
 
 def test_balanced_weights_give_every_class_the_same_part(digits):
-    weights = class_weights(SupervisedOptions(class_weight="balanced"), digits.spec, digits.train.labels)["digit"]
+    weights = SupervisedOptions(class_weight="balanced").class_weights(digits.spec, digits.train.labels)["digit"]
     parts = weights * np.bincount(digits.train.labels["digit"])
     np.testing.assert_allclose(parts, len(digits.train) / 10, rtol=1e-6)
 
@@ -197,5 +196,5 @@ def test_a_finding_to_be_ignored_must_be_one_there_is():
 
 
 def test_looking_names_up_leaves_no_trace_in_the_names_of_layers():
-    names.check(Config(data=Digits(), model=Layers(layers=["Flatten"]), optimizer=ADAM, objective=SupervisedOptions()))
+    names.check(Config(Digits(), Layers(layers=["Flatten"]), ADAM, SupervisedOptions(), Fit()))
     assert keras.layers.Flatten().name == "flatten"

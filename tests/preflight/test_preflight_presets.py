@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from pipeline.cli import compose as composition
-from pipeline.data import input_pipeline, splits
+from pipeline.data import splits
 from pipeline.data.shards import write_shards
+from pipeline.experiment import build
 from pipeline.preflight import inspection, names
 from pipeline.preflight.setup import Setup
-from pipeline.training import building as objectives
 
 SMALL = ("training.epochs=4", "training.batch_size=16", "evaluation.resamples=100")
 SHAPES = "data=synthetic data.rows=200"
@@ -107,14 +107,8 @@ def found(overrides, root):
 def inspected(config):
     names.check(config)
     data = splits.load(config.data)
-    model = objectives.initial_model(config, data.spec, data.train)
-    objective = objectives.build(config, data, model, total_steps=100)
-    weights = objective.class_weights(data.train.labels)
-    batches = input_pipeline.TrainingFeed(
-        data.train, data.spec, config.data, config.training.batch_size, config.seed, weights
-    )
-    objective.compile(config.optimizer.build(config.training.epochs * batches.steps), config.training)
-    return inspection.inspect(Setup(config, data, objective, batches))
+    experiment = build(config, data)
+    return inspection.inspect(Setup(config, data, experiment.objective, experiment.feed))
 
 
 @pytest.mark.parametrize("overrides", [*PRESETS.values(), *UNUSUAL.values()], ids=[*PRESETS, *UNUSUAL])

@@ -16,14 +16,13 @@ from pipeline.data.sources.digits import Digits
 from pipeline.errors import ConfigError
 from pipeline.models.mlp import Mlp
 from pipeline.models.model import build_model
-from pipeline.objectives.supervised import SupervisedOptions
+from pipeline.objectives.supervised import Supervised, SupervisedOptions
 from pipeline.preflight import catalogue, determinism_checks, inspection, memory
 from pipeline.preflight.setup import Setup
 from pipeline.training import checkpoints
 from pipeline.training.fit import Fit
 from pipeline.training.optimizer import Optimizer
 from pipeline.training.options import EarlyStopping
-from pipeline.training.supervised import Supervised
 from pipeline.training.tape import Tape
 
 

@@ -14,9 +14,8 @@ from pipeline.errors import ConfigError
 from pipeline.models.layers import Layers
 from pipeline.models.model import build_model
 from pipeline.models.tabular import Tabular
-from pipeline.objectives.multi_task import MultiTaskOptions
+from pipeline.objectives.multi_task import MultiTask, MultiTaskOptions
 from pipeline.objectives.supervised import SupervisedOptions
-from pipeline.training.multi_task import MultiTask
 from pipeline.training.optimizer import Optimizer
 from pipeline.training.tape import GradientLog, Tape
 

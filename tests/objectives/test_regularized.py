@@ -20,15 +20,20 @@ from pipeline.models.tabular import Tabular
 from pipeline.objectives.adversarial import AdversarialOptions
 from pipeline.objectives.maml import MamlOptions
 from pipeline.objectives.multi_task import MultiTaskOptions
-from pipeline.objectives.supervised import SupervisedOptions
+from pipeline.objectives.supervised import Supervised, SupervisedOptions
 from pipeline.preflight import names
 from pipeline.spec import DataSpec, Feature, class_label
-from pipeline.training import building as build
 from pipeline.training.fit import Fit
+from pipeline.training.model_inputs import model_spec
 from pipeline.training.objective import Objective
-from pipeline.training.options import Regularization
-from pipeline.training.regularization import GradientPenalty, Mixup, WeightDecay, Wrapper, check_mixable
-from pipeline.training.supervised import Supervised
+from pipeline.training.regularization import (
+    GradientPenalty,
+    Mixup,
+    Regularization,
+    WeightDecay,
+    Wrapper,
+    check_mixable,
+)
 from pipeline.training.tape import Tape
 
 ROWS, WIDTH, CLASSES = 12, 5, 3
@@ -191,7 +196,7 @@ def test_rows_that_have_no_mixture_are_refused(feature):
 def test_a_loss_without_a_slope_by_its_inputs_is_refused_by_the_updates_name():
     inner = supervised()
     model = keras.Sequential([keras.Input((WIDTH,), dtype="uint8"), keras.layers.Dense(CLASSES, "softmax")])
-    objective = compiled(GradientPenalty(Supervised(inner.config, SPEC, model), 0.1))
+    objective = compiled(GradientPenalty(Supervised(inner.options, SPEC, model), 0.1))
     with pytest.raises(ConfigError, match="'supervised'"):
         losses(objective)
 
@@ -226,6 +231,6 @@ def test_a_wrapper_leaves_no_method_of_an_objective_out():
 
 def test_mixup_and_the_penalty_take_pixels_as_floats_in_model_and_data(digits):
     config = Config(data=Digits(), model=Mlp(), objective=SupervisedOptions(), regularization=ALL)
-    assert build.model_spec(config, digits.spec).features["image"].dtype == "float32"
+    assert model_spec(config, digits.spec).features["image"].dtype == "float32"
     plain = replace(config, regularization=Regularization(weight_decay={"dense": 0.1}))
-    assert build.model_spec(plain, digits.spec) == splits.load(Digits()).spec
+    assert model_spec(plain, digits.spec) == splits.load(Digits()).spec

@@ -10,9 +10,8 @@ from pipeline.data.sources.japanese_vowels import JapaneseVowels
 from pipeline.models.gru import Gru
 from pipeline.models.model import build_model
 from pipeline.models.transformer import Transformer
-from pipeline.objectives.supervised import SupervisedOptions
+from pipeline.objectives.supervised import Supervised, SupervisedOptions
 from pipeline.training import steps
-from pipeline.training.supervised import Supervised
 from pipeline.training.tape import Tape
 
 PER_COLUMN = [{"class_name": "Normalization", "config": {"axis": -1}}]

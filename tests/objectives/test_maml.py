@@ -16,11 +16,10 @@ from pipeline.data.sources.digit_tasks import DigitTasks
 from pipeline.data.sources.sinusoids import Sinusoids, draw_tasks
 from pipeline.errors import ConfigError, DataError
 from pipeline.models.mlp import Mlp
-from pipeline.objectives.maml import MamlOptions
+from pipeline.objectives.maml import Maml, MamlOptions
 from pipeline.objectives.supervised import SupervisedOptions
 from pipeline.spec import class_label, real_label
-from pipeline.training import building as build
-from pipeline.training.maml import Maml
+from pipeline.training.model_inputs import model_spec
 from pipeline.training.tape import Tape
 
 SHOTS, POINTS = 10, 20
@@ -129,7 +128,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(train, configured, task
 def test_tasks_that_an_objective_has_no_use_for_are_refused(objective, words):
     spec = splits.load(DigitTasks(tasks=10, held_out=10)).spec
     with pytest.raises(ConfigError, match=words):
-        build.model_spec(Config(data=DigitTasks(), model=Mlp(), objective=objective), spec)
+        model_spec(Config(data=DigitTasks(), model=Mlp(), objective=objective), spec)
 
 
 BAD = {

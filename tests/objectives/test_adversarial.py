@@ -16,9 +16,7 @@ from pipeline.data.options import SplitOptions
 from pipeline.data.sources.digits import Digits
 from pipeline.models.gan import Gan
 from pipeline.models.model import build_model
-from pipeline.objectives.adversarial import AdversarialOptions
-from pipeline.training import building as objectives
-from pipeline.training import scoring
+from pipeline.objectives.adversarial import AdversarialOptions, drawn_rows
 from pipeline.training.optimizer import Optimizer
 from pipeline.training.tape import Tape
 
@@ -78,7 +76,7 @@ def test_the_critic_moves_as_often_as_asked_for_with_an_optimizer_of_its_own(dig
     config = Config(data=Digits(), model=SMALL, objective=AdversarialOptions(critic_steps=3, critic_optimizer=ADAM),
                       optimizer=Optimizer(**ADAM), training=Tape())  # fmt: skip
     model = build_model(config.model, digits.spec, lambda name: images_of(digits))
-    objective = objectives.build(config, digits, model, total_steps=10)
+    objective = config.objective.build(config, digits, model, total_steps=10)
     objective.compile(config.optimizer.build(10), config.training)
     moves = [(update.name, update.optimizer) for update in objective.updates()]
     assert [name for name, _ in moves] == ["critic_1", "critic_2", "critic_3", "generator"]
@@ -93,7 +91,7 @@ def test_a_critic_s_schedule_lasts_the_whole_run(digits):
     config = Config(data=Digits(), model=SMALL, objective=AdversarialOptions(critic_steps=5, critic_optimizer=spelled),
                       optimizer=Optimizer(**ADAM), training=Tape())  # fmt: skip
     model = build_model(config.model, digits.spec, lambda name: images_of(digits))
-    objective = objectives.build(config, digits, model, total_steps=10)
+    objective = config.objective.build(config, digits, model, total_steps=10)
     schedule = objective.critic_optimizer._learning_rate
     assert float(schedule(25)) == pytest.approx(0.001) and float(schedule(50)) == pytest.approx(0, abs=1e-9)
 
@@ -114,7 +112,7 @@ def test_a_monitor_that_no_validation_logs_is_refused_with_those_it_does(tmp_pat
 
 def test_rows_that_stand_for_a_split_are_drawn_from_all_over_it(digits):
     order = np.argsort(digits.train.labels["digit"], kind="stable")
-    images = scoring.drawn(Config(data=Digits()), digits.spec, digits.train.select(order), 200)
+    images = drawn_rows(Digits(), digits.spec, digits.train.select(order), 200)
     classes = np.bincount([label for _, label in images.as_numpy_iterator()], minlength=10)
     assert classes.sum() == 200 and classes.min() > 5
 
@@ -127,7 +125,7 @@ def test_the_penalty_is_the_squared_distance_of_the_critics_slope_from_one(digit
     config = Config(data=Digits(), model=SMALL, objective=AdversarialOptions(loss="wgan_gp"),
                       optimizer=Optimizer(**ADAM), training=Tape())  # fmt: skip
     model = build_model(config.model, digits.spec, lambda name: images_of(digits))
-    objective = objectives.build(config, digits, model, total_steps=10)
+    objective = config.objective.build(config, digits, model, total_steps=10)
     weights = np.arange(1.0, 65.0, dtype=np.float32).reshape(8, 8, 1) / 100  # a linear critic has this slope everywhere
     model.criticise = lambda images, labels: ops.sum(images * weights, axis=(1, 2, 3))
     real, fake = (keras.random.uniform((5, 8, 8, 1), seed=seed) for seed in (1, 2))

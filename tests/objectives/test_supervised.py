@@ -8,7 +8,6 @@ from pipeline.data.options import SplitOptions
 from pipeline.data.sources.npz import Npz
 from pipeline.errors import ConfigError
 from pipeline.objectives.supervised import SupervisedOptions
-from pipeline.training import supervised
 from pipeline.training.fit import Fit
 from pipeline.training.tape import Tape
 
@@ -47,17 +46,17 @@ def test_every_kind_of_label_is_learned_alike_by_both_engines(train, configured,
 def test_an_accuracy_of_real_numbers_is_refused(tmp_path):
     spec = splits.load(data_of(tmp_path, "real")).spec
     with pytest.raises(ConfigError, match="mean_absolute_error"):
-        supervised.label_metrics(SupervisedOptions(metrics=["accuracy"]), "y", spec.labels["y"])
+        SupervisedOptions(metrics=["accuracy"]).label_metrics(spec)
 
 
 @pytest.mark.parametrize("kind", ["one_hot", "multi_label", "real"])
 def test_weights_of_classes_are_refused_where_a_row_has_no_class(tmp_path, kind):
     data = splits.load(data_of(tmp_path, kind))
     with pytest.raises(ConfigError, match=kind):
-        supervised.class_weights(SupervisedOptions(class_weight="balanced"), data.spec, data.train.labels)
+        SupervisedOptions(class_weight="balanced").class_weights(data.spec, data.train.labels)
 
 
 def test_a_loss_has_a_value_for_every_row(digits):
-    loss = supervised.loss(SupervisedOptions(), "digit", digits.spec.labels["digit"])
+    loss = SupervisedOptions().label_losses(digits.spec)["digit"]
     outputs = np.full((4, 10), 0.1, np.float32)
     np.testing.assert_allclose(loss.call(np.arange(4), outputs), np.full(4, np.log(10)), rtol=1e-6)

@@ -1,0 +1,114 @@
+"""Predict the labels of a split with a Keras model, and score the predictions."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipeline.evaluation import metrics, predictions, profile
+from pipeline.evaluation.options import Evaluation
+from pipeline.files import atomic_write
+from pipeline.spec import MULTI_LABEL, REAL, DataSpec, Label
+
+# losses whose outputs have the scale of the labels, although they may lie outside 0 to 1
+DISTANCES = (
+    keras.losses.MeanSquaredError,
+    keras.losses.MeanAbsoluteError,
+    keras.losses.MeanAbsolutePercentageError,
+    keras.losses.MeanSquaredLogarithmicError,
+    keras.losses.CosineSimilarity,
+    keras.losses.Huber,
+    keras.losses.LogCosh,
+    keras.losses.Poisson,
+)
+
+
+def score(
+    spec: DataSpec,
+    *,
+    losses: Mapping[str, keras.losses.Loss],
+    targets: Mapping[str, np.ndarray],
+    outputs: Mapping[str, np.ndarray],
+    options: Evaluation,
+    seed: int,
+    folder: Path,
+) -> list[metrics.LabelEvaluation]:
+    """Score the outputs of a model for each label, and write the predictions and their profile to a folder.
+
+    Args:
+        spec: Of the data.
+        losses: By label.
+        targets: The labels of the rows, by label: (rows, ...).
+        outputs: As returned by `predict`.
+        options: How to score.
+        seed: Of the resamples behind the intervals.
+        folder: Where predictions.csv.gz and prediction_profile.json are written.
+
+    Raises:
+        DataError: The outputs do not fit the labels, or are not finite.
+    """
+    row_losses = {name: losses_of_rows(losses[name], targets[name], outputs[name]) for name in spec.labels}
+    rows = len(next(iter(targets.values())))
+    probabilities = probabilities_of(spec, losses, outputs, rows)
+    predictions.write(folder / predictions.FILE, spec.labels, targets, probabilities)
+    profiles = {
+        name: profile.predictions_as_json(profile.predictions(label, targets[name], probabilities[name]))
+        for name, label in spec.labels.items()
+    }
+    with atomic_write(folder / predictions.PROFILE_FILE) as file:
+        file.write(json.dumps(profiles).encode() + b"\n")
+    return [
+        metrics.evaluate(name, label, targets[name], probabilities[name], row_losses[name], options, seed)
+        for name, label in spec.labels.items()
+    ]
+
+
+def predict(model: keras.Model, spec: DataSpec, batches: tf.data.Dataset) -> dict[str, np.ndarray]:
+    """Return the outputs of a model for all rows, by label: (rows, ...)."""
+    outputs = model.predict(batches, verbose=0)
+    return outputs if isinstance(outputs, dict) else {next(iter(spec.labels)): outputs}
+
+
+def probabilities_of(
+    spec: DataSpec, losses: Mapping[str, keras.losses.Loss], outputs: Mapping[str, np.ndarray], rows: int
+) -> dict[str, np.ndarray]:
+    """Return outputs as `metrics.evaluate` takes them, by label: (rows, width) float64.
+
+    Raises:
+        DataError: The outputs do not fit the label or the number of rows, or are not finite.
+    """
+    return {
+        name: metrics.checked_outputs(name, label, rows, as_probabilities(label, losses[name], outputs[name]))
+        for name, label in spec.labels.items()
+    }
+
+
+def as_probabilities(label: Label, loss: keras.losses.Loss, outputs: np.ndarray) -> np.ndarray:
+    """Turn the outputs that a loss takes into probabilities; those of real labels stay as they are.
+
+    Logits go through softmax or sigmoid. So do the scores of a hinge loss, which keeps their order and their side of
+    the threshold. Outputs of a distance are clipped to 0 to 1.
+    """
+    if label.kind == REAL:
+        return outputs
+    values = keras.ops.convert_to_tensor(outputs)
+    exclusive = label.kind != MULTI_LABEL and values.shape[-1] > 1  # a single unit is that of the second class
+    if loss.get_config().get("from_logits") or isinstance(loss, keras.losses.CategoricalHinge):
+        values = keras.ops.softmax(values) if exclusive else keras.ops.sigmoid(values)
+    elif isinstance(loss, (keras.losses.Hinge, keras.losses.SquaredHinge)):
+        values = keras.ops.sigmoid(values)
+    elif isinstance(loss, DISTANCES):
+        values = keras.ops.clip(values, 0.0, 1.0)
+    return keras.ops.convert_to_numpy(values)
+
+
+def losses_of_rows(loss: keras.losses.Loss, targets: np.ndarray, outputs: np.ndarray) -> dict[str, np.ndarray]:
+    """Return {"loss": (rows,) float64}, the loss of each row; {} if the loss is not a mean over rows."""
+    targets = targets.reshape(outputs.shape) if targets.size == outputs.size else targets
+    values = keras.ops.convert_to_numpy(
+        loss.call(keras.ops.convert_to_tensor(targets), keras.ops.convert_to_tensor(outputs))
+    )
+    return {"loss": values.astype(np.float64)} if values.shape == (len(targets),) else {}

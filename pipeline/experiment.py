@@ -1,0 +1,87 @@
+"""Make a config ready to train: its data, model, objective and batches."""
+
+import logging
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pipeline.config import Config
+from pipeline.data import splits
+from pipeline.data.input_pipeline import TrainingFeed
+from pipeline.data.splits import SplitDataset
+from pipeline.preflight import names
+from pipeline.runtime import determinism, devices
+from pipeline.training.initial_model import initial_model
+from pipeline.training.model_inputs import check_tokens
+from pipeline.training.objective import Objective
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """What a config becomes before its first step.
+
+    data: The splits.
+    objective: Compiled, with the initial weights.
+    feed: The batches of the training split.
+    total_steps: Steps of the whole run.
+    device: The record of the device settings; {} if they were not made here.
+    """
+
+    data: SplitDataset
+    objective: Objective
+    feed: TrainingFeed
+    total_steps: int
+    device: dict[str, Any] = field(default_factory=dict)
+
+
+def prepare(config: Config) -> Experiment:
+    """Prepare device, data, model and objective of a run.
+
+    The order matters: devices and threads are set before TensorFlow starts work, and names are checked before data is
+    read.
+
+    Raises:
+        ConfigError: The config cannot work with the data.
+        DataError: The data cannot be read, or the model cannot take a row.
+        EnvironmentMismatch: The device is missing.
+    """
+    device = devices.select(config.device, config.hardware)
+    device |= determinism.prepare(config.determinism, config.seed, config.hardware.threads)
+    names.check(config)
+    data = splits.load(config.data)
+    log_data(config, data)
+    experiment = build(config, data)
+    experiment.objective.model.summary()
+    return replace(experiment, device=device)
+
+
+def build(config: Config, data: SplitDataset) -> Experiment:
+    """Build and compile model and objective for data that is loaded.
+
+    Raises:
+        ConfigError: The config cannot work with the data.
+        DataError: The model cannot take a row.
+    """
+    spec = data.spec
+    model = initial_model(config, spec, data.train)
+    for rows in data.splits.values():
+        check_tokens(config, spec, rows)
+    weights = config.objective.class_weights(spec, data.train.labels)
+    feed = TrainingFeed(data.train, spec, config.data, config.training.batch_size, config.seed, weights)
+    total_steps = config.training.epochs * feed.steps
+    objective = config.objective.build(config, data, model, total_steps)
+    objective = config.regularization.wrap(objective, config.seed)
+    objective.compile(config.optimizer.build(total_steps), config.training)
+    return Experiment(data=data, objective=objective, feed=feed, total_steps=total_steps)
+
+
+def log_data(config: Config, data: SplitDataset) -> None:
+    """Log source, rows, features and labels of the data."""
+    rows = ", ".join(f"{count:,} {name}" for name, count in data.rows.items())
+    inputs = ", ".join(f"{name} {feature.shape} {feature.dtype}" for name, feature in data.spec.features.items())
+    labels = ", ".join(
+        f"{name} ({len(label.classes)} classes)" if label.classes else f"{name} ({label.kind})"
+        for name, label in data.spec.labels.items()
+    )
+    logger.info("data: %s, %s rows: %s -> %s", config.data.choice, rows, inputs, labels)

@@ -1,0 +1,68 @@
+"""The data as the model of a run takes it: its spec, and checks of rows against what the model knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import keras
+
+from pipeline.data import checks, splits, token_checks
+from pipeline.data.containers import Split
+from pipeline.data.source import DataSource
+from pipeline.spec import DataSpec
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+
+
+def model_spec(config: Config, spec: DataSpec) -> DataSpec:
+    """Return the spec that the model of a run is built for.
+
+    Args:
+        config: The config of the run.
+        spec: Of the data.
+
+    Raises:
+        ConfigError: The objective or the regularization cannot be used with the data.
+    """
+    return config.regularization.model_spec(config.objective.model_spec(spec))
+
+
+def check_tokens(config: Config, spec: DataSpec, rows: Split) -> None:
+    """Check the token IDs of a split against the vocabulary of the model.
+
+    Raises:
+        DataError: A row holds an ID outside the vocabulary, or padding only.
+    """
+    token_checks.check(spec, rows, config.model.vocabularies(model_spec(config, spec)))
+
+
+def check_categories(data: DataSource, model: keras.Model, rows: Split, split: str) -> None:
+    """Check the categories of a split against those of the training split, which the model's lookups hold.
+
+    Raises:
+        DataError: A row has another category, in a column whose categories must be known.
+    """
+    for layer in model.layers:
+        column = getattr(layer, "input", None)  # None for a layer that is not part of the graph
+        if (
+            isinstance(layer, keras.layers.StringLookup)
+            and column is not None
+            and column.name in data.columns_of_known_categories
+        ):
+            known = {"", *layer.get_vocabulary(include_special_tokens=False)}  # "" is a missing category
+            checks.check_categories(column.name, known, {split: rows})
+
+
+def load_rows(config: Config, spec: DataSpec, split: str) -> tuple[Split, str]:
+    """Read one split of the data of a config, for a model that was trained on data of a spec.
+
+    Returns:
+        The rows and the fingerprint of the data.
+
+    Raises:
+        DataError: The data has another spec, or the model cannot take a row.
+    """
+    rows, fingerprint = splits.load_split(config.data, split, spec)
+    check_tokens(config, spec, rows)
+    return rows, fingerprint
