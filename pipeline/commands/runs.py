@@ -11,7 +11,7 @@ from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.errors import ConfigError, ExitStatus, RegistryError, RunError, nearest
 from pipeline.registry import journal, queries, store
-from pipeline.reports import runs_page
+from pipeline.reports import run_comparison, runs_page
 from pipeline.reports.text_tables import aligned, number
 from pipeline.runs import folder as run_folder
 from pipeline.runs import ingest
@@ -155,38 +155,18 @@ def cells(row):
 
 # ---- two runs -------------------------------------------------------------------------------------------------------
 
-WIDEST = 64  # characters of a value that the table shows
 
-
-def compare(config, first, second, as_json):
+def compare(config: Config, first: str, second: str, as_json: bool) -> ExitStatus:
     """Print what differs between two runs, section by section."""
     with store.open_registry(config.registry, config.run.root) as engine:
         ingest.ingest_with_warnings(engine, config.run.root)
         with store.connect_read_only(engine) as connection:
-            one, other = queries.read_provenance(connection, first), queries.read_provenance(connection, second)
-    differing = {section: differences(one[section], other[section]) for section in one}
+            one, other = (queries.read_provenance(connection, name) for name in (first, second))
     if as_json:
-        print(json.dumps({key: {name: list(pair) for name, pair in rows} for key, rows in differing.items()}))
-        return ExitStatus.DONE
-    for section, found in differing.items():
-        if found:
-            print(f"{section}:")
-            rows = [["  ", first, second], *(["  " + key, short(a), short(b)] for key, (a, b) in found)]
-            print("\n".join(aligned(rows)))
-        else:
-            print(f"{section}: the same")
+        print(json.dumps(run_comparison.find_differences(one, other)))
+    else:
+        print(run_comparison.comparison_table((first, second), one, other))
     return ExitStatus.DONE
-
-
-def differences(one, other):
-    """[(key, (value, value))] of the keys whose values differ; None where a side has no such key."""
-    keys = list(dict.fromkeys([*one, *other]))
-    return [(key, (one.get(key), other.get(key))) for key in keys if one.get(key) != other.get(key)]
-
-
-def short(value):
-    text = "-" if value is None else number(value) if isinstance(value, float) else str(value)
-    return text if len(text) <= WIDEST else text[: WIDEST - 3] + "..."
 
 
 # ---- the page -------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import json
 from collections import defaultdict
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -25,6 +26,8 @@ RUN_COLUMNS = (
     environment.c.drifted,
     dataset.c.fingerprint,
 )
+OUTCOME = ("status", "started", "seconds", "epochs", "best_epoch", "git_commit", "git_dirty", "host", "weights_digest")
+ENVIRONMENT = ("lock_name", "lock_digest", "drifted", "image_digest", "python", "platform", "driver")
 # a run's own scores: on the test split of the data it was trained with
 OWN = sa.and_(evaluation.c.split == "test", evaluation.c.fingerprint == dataset.c.fingerprint)
 
@@ -46,16 +49,21 @@ def list_runs(connection):
     return [dict(row) | {"scores": scores.get(row["id"], {})} for row in connection.execute(query).mappings()]
 
 
-def read_provenance(connection, name):
-    """All that the newest run of this name is made of and has come to, as flat dicts by section.
+def read_provenance(connection: sa.Connection, name: str) -> dict[str, dict[str, Any]]:
+    """Read what produced the newest run of a name, and its scores.
 
-    Raises RunError where there is no such run.
+    Returns:
+        metrics: {"value", "low", "high"} of each score; low and high are None if it has no interval.
+        config: Every option by its dotted key, and "choices".
+        architecture: "parameters", "digest" and "model", the model in Keras's serialised form.
+        data, environment, run: Their entries.
+
+    Raises:
+        RunError: There is no such run.
     """
-    columns = [*run.c, architecture.c.config.label("layers"), architecture.c.digest.label("architecture")]
-    columns += [architecture.c.parameters, environment.c.digest.label("environment"), dataset.c.fingerprint]
-    columns += [environment.c[key] for key in ("lock_name", "lock_digest", "packages", "image_digest", "python")]
-    columns += [environment.c[key] for key in ("platform", "hardware", "driver", "drifted")]
-    columns += [dataset.c.rows, dataset.c.spec]
+    columns = [*run.c, architecture.c.config.label("model_config"), architecture.c.digest.label("architecture")]
+    columns += [architecture.c.parameters, dataset.c.fingerprint, dataset.c.rows, dataset.c.spec]
+    columns += [environment.c[key] for key in (*ENVIRONMENT, "packages", "hardware")]
     query = (
         sa.select(*columns)
         .select_from(RUN_WITH_PROVENANCE)
@@ -65,43 +73,30 @@ def read_provenance(connection, name):
     found = connection.execute(query).mappings().first()
     if found is None:
         known = connection.scalars(sa.select(run.c.name).where(run.c.name.is_not(None)).distinct()).all()
-        raise RunError(f"{name}: expected a run that the registry knows. {nearest(name, known) if known else ''}")
-    query = sa.select(evaluation).where(evaluation.c.run_id == found["id"])
-    scores = {
-        f"{row['label']} {row['metric']}, {row['split']} rows of {row['data']}": row["value"]
-        for row in connection.execute(query).mappings()
+        advice = nearest(name, known) if known else "It knows none."
+        raise RunError(f"{name}: expected a run that the registry knows; there is no such run. {advice}")
+    scores = connection.execute(sa.select(evaluation).where(evaluation.c.run_id == found["id"])).mappings()
+    stored = {
+        key: json.loads(found[key] or "{}")
+        for key in ("config", "model_config", "rows", "spec", "hardware", "packages")
     }
-    told = ("status", "started", "seconds", "epochs", "best_epoch", "git_commit", "git_dirty", "host", "weights_digest")
-    environ = ("lock_name", "lock_digest", "drifted", "image_digest", "python", "platform", "driver")
     return {
-        "run": {key: found[key] for key in told},
-        "config": flatten_json(found["config"]),
-        "environment": {key: found[key] for key in environ}
-        | flatten_json(found["hardware"])
-        | flatten_json(found["packages"]),
-        "architecture": {"digest": found["architecture"], "parameters": found["parameters"]}
-        | flatten_json(found["layers"]),
-        "data": {"fingerprint": found["fingerprint"]}
-        | flatten_json(found["rows"], "rows")
-        | flatten_json(found["spec"]),
-        "metrics": scores,
+        "metrics": {
+            f"{row['label']} {row['metric']}, {row['split']} rows of {row['data']}": {
+                key: row[key] for key in ("value", "low", "high")
+            }
+            for row in scores
+        },
+        "config": stored["config"],
+        "architecture": {
+            "parameters": found["parameters"],
+            "digest": found["architecture"],
+            "model": stored["model_config"],
+        },
+        "data": {"fingerprint": found["fingerprint"], "rows": stored["rows"], **stored["spec"]},
+        "environment": {key: found[key] for key in ENVIRONMENT} | stored["hardware"] | stored["packages"],
+        "run": {key: found[key] for key in OUTCOME},
     }
-
-
-def flatten_json(text, prefix=""):
-    """JSON as a dict of paths: {"a": [{"b": 1}]} -> {"a[0].b": 1}."""
-
-    def walk(value, path):
-        if isinstance(value, dict) and value:
-            for key, part in value.items():
-                yield from walk(part, f"{path}.{key}" if path else key)
-        elif isinstance(value, list) and value:
-            for place, part in enumerate(value):
-                yield from walk(part, f"{path}[{place}]")
-        else:
-            yield path, value
-
-    return dict(walk(json.loads(text), prefix)) if text else {}
 
 
 def read_score_series(connection, data, metric, label):
