@@ -52,3 +52,12 @@ class Config(Options):
     qualify: Qualify = section(
         Qualify, "how `python -m pipeline qualify` compares a candidate for the lock", changes_result=False
     )
+
+    def check_sections(self) -> None:
+        """Check the sections together: engine, model, objective and regularization.
+
+        Raises:
+            ConfigError: Two of them cannot be used together.
+        """
+        self.objective.check_with(self)
+        self.regularization.check_with(self)

@@ -50,7 +50,7 @@ def load(path: str | Path) -> DictConfig:
 
 
 def to_config(values: DictConfig) -> Config:
-    """Convert typed values to a Config, which checks the limits of every option.
+    """Convert typed values to a Config, which checks the limits of every option, and check its sections together.
 
     Raises:
         ConfigError: A value is wrong.
@@ -62,6 +62,7 @@ def to_config(values: DictConfig) -> Config:
             raise error.__cause__ from None
         raise explain(error) from None
     assert isinstance(config, Config)
+    config.check_sections()
     return config
 
 

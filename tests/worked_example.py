@@ -28,6 +28,7 @@ def carry_out(page, copy):
 def apply(copy, path, where, anchor, text):
     """Make one change: a new file, or lines before or after the first line that holds the anchor."""
     target = copy / path
+    target.parent.mkdir(parents=True, exist_ok=True)
     if not where:
         target.write_text(text)
         return

@@ -26,7 +26,5 @@ def check(config):
             keras_objects.layer(f"model.{key}", layer)
     config.optimizer.build(total_steps=1)
     config.objective.check_names()
-    config.objective.check_with(config)
-    config.regularization.check_with(config)
     # what was made only to be looked at shall not count up the names of the real ones
     keras.backend.clear_session(free_memory=False)

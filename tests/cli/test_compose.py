@@ -11,11 +11,17 @@ from pipeline.models.cnn import Cnn
 
 
 def test_every_preset_of_every_group_composes():
-    needed = {"idx": "data.path=x", "npz": "data.path=x", "tfrecord": "data.path=x", "image_folder": "data.path=x"}
+    needed = {
+        "adversarial": ["model=gan", "training=tape"],
+        "csv": ["data.path=x", "data.numeric=[a]"],
+        "gan": ["objective=adversarial", "training=tape"],
+        "maml": ["training=tape"],
+        "multi_task": ["training=tape"],
+    }
+    needed |= {name: ["data.path=x"] for name in ("idx", "image_folder", "mnist_convnet", "npz", "tfrecord")}
     for group in (*composition.PRESET_GROUPS, "experiment"):
         for name in composition.choices(group):
-            extra = ["data.path=x", "data.numeric=[a]"] if name == "csv" else [needed[name]] if name in needed else []
-            extra += ["data.path=x"] if name == "mnist_convnet" else []
+            extra = needed.get(name, [])
             assert isinstance(composition.compose([f"{group}={name}", *extra]), Config)
 
 

@@ -21,7 +21,6 @@ from pipeline.objectives.adversarial import AdversarialOptions
 from pipeline.objectives.maml import MamlOptions
 from pipeline.objectives.multi_task import MultiTaskOptions
 from pipeline.objectives.supervised import Supervised, SupervisedOptions
-from pipeline.preflight import names
 from pipeline.spec import DataSpec, Feature, class_label
 from pipeline.training.fit import Fit
 from pipeline.training.model_inputs import model_spec
@@ -206,7 +205,7 @@ def test_a_loss_without_a_slope_by_its_inputs_is_refused_by_the_updates_name():
 )
 def test_fit_is_refused(configured, asked):
     with pytest.raises(ConfigError, match="training=tape"):
-        names.check(replace(configured(Fit), regularization=Regularization(**asked)))
+        replace(configured(Fit), regularization=Regularization(**asked)).check_sections()
 
 
 @pytest.mark.parametrize(
@@ -221,7 +220,7 @@ def test_fit_is_refused(configured, asked):
 def test_a_regulariser_without_a_meaning_for_the_objective_is_refused(configured, asked, objective, model):
     config = configured(Tape, objective=objective, model=model)
     with pytest.raises(ConfigError, match=f"regularization.{next(iter(asked))}: .*objective="):
-        names.check(replace(config, regularization=Regularization(**asked)))
+        replace(config, regularization=Regularization(**asked)).check_sections()
 
 
 def test_a_wrapper_leaves_no_method_of_an_objective_out():
