@@ -203,10 +203,10 @@ print(json.dumps(sorted(path.name for path in places if path.name != "__pycache_
 def test_doctor_passes_in_the_image_and_explains_a_missing_gpu(run):
     asked = run("doctor", "--json", options=["--tmpfs", "/app/runs:mode=1777"])
     assert asked.returncode == 0, asked.stdout + asked.stderr
-    findings = {finding["subject"]: finding for finding in json.loads(asked.stdout)["findings"]}
-    assert findings["lock"]["found"].startswith("requirements.txt") and findings["lock"]["state"] == "ok"
-    assert "CUDA 12" in findings["cuda"]["found"] and "not installed" not in findings["cuda"]["found"]
-    assert "none: " in findings["gpus"]["found"] or findings["gpus"]["state"] == "ok"
+    checks = {check["subject"]: check for check in json.loads(asked.stdout)["checks"]}
+    assert checks["lock"]["detail"].startswith("requirements.txt") and checks["lock"]["state"] == "ok"
+    assert "CUDA 12" in checks["cuda"]["detail"] and "not installed" not in checks["cuda"]["detail"]
+    assert "none: " in checks["gpus"]["detail"] or checks["gpus"]["state"] == "ok"
 
 
 def test_a_package_upgraded_by_hand_is_refused_unless_allowed(engine, image, tmp_path):

@@ -1,11 +1,13 @@
-"""`doctor`: the whole state of what a run would stand on, whether that is as it should be, and what to do."""
+"""`doctor`: check the environment that a run needs, and suggest fixes."""
 
 import json
 import os
 import platform
 import shutil
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from pipeline.commands import Invocation
 from pipeline.config import Config
@@ -14,201 +16,248 @@ from pipeline.files import sha256
 from pipeline.registry import store, tables
 from pipeline.runtime import environment, gpus
 
-OK, NOTE, WRONG = "ok", "note", "wrong"
-LITTLE_DISK, NO_DISK = 2**30, 2**26  # bytes: below the first is told, below the second no run can start
-SHOWN = 4  # differing packages named in one line
+LOW_DISK, MIN_DISK = 2**30, 2**26  # bytes: below the first a note, below the second no run can start
+MAX_PACKAGES = 4  # differing packages named on one line
+
+
+class State(StrEnum):
+    """How a subject is. With a NOTE a run can start nevertheless."""
+
+    OK = "ok"
+    NOTE = "note"
+    WRONG = "wrong"
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing a run stands on. state: OK; NOTE, a run starts nevertheless; or WRONG. advice: what to do, or ''."""
+class Check:
+    """The state of one subject.
+
+    subject: Its name.
+    state: Whether a run can start.
+    detail: What it is, on one line.
+    fix: What to do, or "".
+    """
 
     subject: str
-    state: str
-    found: str
-    advice: str = ""
+    state: State
+    detail: str
+    fix: str = ""
 
 
 def run(config: Config, invocation: Invocation) -> ExitStatus:
-    """Print the state, from the interpreter up. Returns DONE if a run of this config could start, else ENVIRONMENT."""
-    findings = [
-        python(),
-        lock(config),
-        image(),
-        code(),
-        *tensorflow_and_gpus(config),
-        threads(config),
-        determinism(config),
-        disk(Path(config.run.root)),
-        database(config),
+    """Check every subject, from the interpreter to the database. Returns ENVIRONMENT if no run could start."""
+    checks = [
+        check_python(),
+        check_lock(config),
+        check_image(),
+        check_code(),
+        *check_tensorflow_and_gpus(config),
+        check_threads(config),
+        check_determinism(config),
+        check_disk(Path(config.run.root)),
+        check_database(config),
     ]
-    ready = all(finding.state != WRONG for finding in findings)
+    ready = all(check.state != State.WRONG for check in checks)
     if invocation.as_json:
-        print(json.dumps({"ready": ready, "findings": [asdict(finding) for finding in findings]}, indent=1))
+        print(json.dumps({"ready": ready, "checks": [asdict(check) for check in checks]}, indent=1))
     else:
-        print(table(findings))
-        print(f"\n{'a run can start' if ready else 'no run can start before what is wrong is mended'}")
+        print(format_checks(checks))
+        print(f"\n{'a run can start' if ready else 'no run can start until what is wrong is fixed'}")
     return ExitStatus.DONE if ready else ExitStatus.ENVIRONMENT
 
 
-def table(findings):
+def format_checks(checks: list[Check]) -> str:
+    """Return the checks as text: one line each, and a second one for its fix."""
     lines = []
-    for finding in findings:
-        lines.append(f"{finding.subject:<12}{finding.state:<7}{finding.found}")
-        if finding.advice:
-            lines.append(f"{'':<19}-> {finding.advice}")
+    for check in checks:
+        lines.append(f"{check.subject:<12}{check.state:<7}{check.detail}")
+        if check.fix:
+            lines.append(f"{'':<19}-> {check.fix}")
     return "\n".join(lines)
 
 
-# ---- what is installed ----------------------------------------------------------------------------------------------
+# ---- installation ---------------------------------------------------------------------------------------------------
 
 
-def python():
-    found = platform.python_version()
-    wanted = (environment.PROJECT / ".python-version").read_text().strip()
-    if found == wanted or found.startswith(f"{wanted}."):
-        return Finding("python", OK, found)
-    return Finding("python", WRONG, f"{found}; the locks are solved for {wanted}", "make clean, then make train")
+def check_python() -> Check:
+    """Compare the version of the interpreter with .python-version."""
+    version = platform.python_version()
+    expected = (environment.PROJECT / ".python-version").read_text().strip()
+    if version == expected or version.startswith(f"{expected}."):
+        return Check("python", State.OK, version)
+    detail = f"{version}; the locks are solved for {expected}"
+    return Check("python", State.WRONG, detail, "make clean, then make train")
 
 
-def lock(config):
+def check_lock(config: Config) -> Check:
+    """Compare the installed packages with the lock in use."""
     try:
         path = environment.lock_in_use()
         differences = environment.lock_differences(path)
-        known = f"{path.name}, {len(environment.locked(path))} packages, sha256 {sha256(path)[:12]}"
+        lock = f"{path.name}, {len(environment.locked(path))} packages, sha256 {sha256(path)[:12]}"
     except EnvironmentMismatch as error:
-        return Finding("lock", WRONG, str(error))
+        return Check("lock", State.WRONG, str(error))
     if not differences:
-        return Finding("lock", OK, f"{known}: all installed as locked")
-    named = [f"{name} {locked} is {installed or 'missing'}" for name, locked, installed in differences[:SHOWN]]
-    more = [f"and {len(differences) - SHOWN} more"] if len(differences) > SHOWN else []
-    found = f"{known}: {len(differences)} differ: {', '.join(named + more)}"
+        return Check("lock", State.OK, f"{lock}: all installed as locked")
+    named = [f"{name} {locked} is {installed or 'missing'}" for name, locked, installed in differences[:MAX_PACKAGES]]
+    more = [f"and {len(differences) - MAX_PACKAGES} more"] if len(differences) > MAX_PACKAGES else []
+    detail = f"{lock}: {len(differences)} differ: {', '.join(named + more)}"
     if config.environment.allow_drift:
-        return Finding("lock", NOTE, found, "allowed by environment.allow_drift=true; runs are marked for good")
-    return Finding("lock", WRONG, found, "make clean, then make train installs what is locked; or rebuild the image")
+        return Check("lock", State.NOTE, detail, "allowed by environment.allow_drift=true; recorded with every run")
+    return Check("lock", State.WRONG, detail, "make clean, then make train installs what is locked; or make image")
 
 
-def image():
-    found = environment.image()
-    if found is None:
-        return Finding("image", OK, "none, this is no container of the project's")
-    name = f"version {found['version']}, {found['id'] or 'started by hand'}"
-    if found["lock_sha256"] != sha256(environment.GPU_LOCK):
-        advice = f"make image builds one from this {environment.GPU_LOCK.name}"
-        return Finding("image", NOTE, f"{name}, built from another lock, {found['lock_sha256'][:12]}", advice)
-    return Finding("image", OK, name)
+def check_image() -> Check:
+    """Compare the lock of the image with that of the code."""
+    image = environment.image()
+    if image is None:
+        return Check("image", State.OK, "none: this is not a container of the project")
+    name = f"version {image['version']}, {image['id'] or 'started by hand'}"
+    if image["lock_sha256"] != sha256(environment.GPU_LOCK):
+        fix = f"make image builds one from this {environment.GPU_LOCK.name}"
+        return Check("image", State.NOTE, f"{name}, built from another lock, {image['lock_sha256'][:12]}", fix)
+    return Check("image", State.OK, name)
 
 
-def code():
-    found = environment.revision()
-    if found["commit"] is None:
-        return Finding("code", NOTE, "no commit: git knows none here", "runs will not know which code made them")
-    if found["dirty"]:
-        return Finding("code", NOTE, f"{found['commit'][:12]}, with changes", "commit them: runs tell the commit only")
-    return Finding("code", OK, found["commit"][:12])
+def check_code() -> Check:
+    """Check that the code is a commit, which runs record."""
+    revision = environment.revision()
+    if revision["commit"] is None:
+        return Check("code", State.NOTE, "no commit: this is no git repository", "runs cannot record their commit")
+    if revision["dirty"]:
+        detail = f"{revision['commit'][:12]}, with changes"
+        return Check("code", State.NOTE, detail, "commit them: runs record the commit only")
+    return Check("code", State.OK, revision["commit"][:12])
 
 
 # ---- TensorFlow and GPUs --------------------------------------------------------------------------------------------
 
 
-def tensorflow_and_gpus(config):
+def check_tensorflow_and_gpus(config: Config) -> list[Check]:
+    """Load TensorFlow in another process, and check CUDA, the driver and the GPUs."""
     try:
-        found, words = gpus.ask_tensorflow()
+        tensorflow, output = gpus.ask_tensorflow()
     except EnvironmentMismatch as error:
-        around = gpus.surroundings("")
-        advice = "see the lock above; then make clean, make train"
-        return [Finding("tensorflow", WRONG, str(error), advice), driver(around)]
-    around = gpus.surroundings(words)
-    built = Finding("tensorflow", OK, f"{found['version']}, Keras {found['keras']}")
-    if found["cuda"] is None:
-        cuda = Finding("cuda", NOTE, "this TensorFlow was built without CUDA")
-    else:
-        kept = "" if around.libraries else "; its libraries are not installed"
-        about = f"CUDA {found['cuda']}, cuDNN {found['cudnn']}, {' '.join(found['architectures'])}{kept}"
-        cuda = Finding("cuda", OK, about)
-    return [built, cuda, driver(around), seen(config, found, around)]
+        fix = "see the lock above; then make clean, make train"
+        return [Check("tensorflow", State.WRONG, str(error), fix), check_driver(gpus.surroundings(""))]
+    surroundings = gpus.surroundings(output)
+    version = f"{tensorflow['version']}, Keras {tensorflow['keras']}"
+    return [
+        Check("tensorflow", State.OK, version),
+        check_cuda(tensorflow, surroundings),
+        check_driver(surroundings),
+        check_gpus(config, tensorflow, surroundings),
+    ]
 
 
-def driver(around):
-    if around.driver is None:
-        return Finding("driver", OK, "none")
-    if gpus.too_old(around.driver):
-        return Finding("driver", NOTE, f"{around.driver}; CUDA 12 needs {gpus.LEAST_DRIVER}", "install a newer one")
-    return Finding("driver", OK, around.driver)
+def check_cuda(tensorflow: dict[str, Any], surroundings: gpus.Surroundings) -> Check:
+    """Report the CUDA that TensorFlow was built with.
+
+    Args:
+        tensorflow: The output of `gpus.ask_tensorflow`.
+        surroundings: Driver, libraries and container.
+    """
+    if tensorflow["cuda"] is None:
+        return Check("cuda", State.NOTE, "this TensorFlow was built without CUDA")
+    missing = "" if surroundings.libraries else "; its libraries are not installed"
+    architectures = " ".join(tensorflow["architectures"])
+    detail = f"CUDA {tensorflow['cuda']}, cuDNN {tensorflow['cudnn']}, {architectures}{missing}"
+    return Check("cuda", State.OK, detail)
 
 
-def seen(config, found, around):
-    """The GPUs that TensorFlow sees, or why it sees none; WRONG only where the config insists on what is not there."""
-    count = len(found["gpus"])
+def check_driver(surroundings: gpus.Surroundings) -> Check:
+    """Compare the NVIDIA driver with the oldest one that CUDA 12 supports."""
+    version = surroundings.driver
+    if version is None:
+        return Check("driver", State.OK, "none")
+    if gpus.too_old(version):
+        return Check("driver", State.NOTE, f"{version}; CUDA 12 needs {gpus.LEAST_DRIVER}", "install a newer one")
+    return Check("driver", State.OK, version)
+
+
+def check_gpus(config: Config, tensorflow: dict[str, Any], surroundings: gpus.Surroundings) -> Check:
+    """Check the GPUs that TensorFlow finds. A missing one is WRONG only if the config requires it.
+
+    Args:
+        config: With `device` and `hardware.gpus`.
+        tensorflow: The output of `gpus.ask_tensorflow`.
+        surroundings: Driver, libraries and container, which explain a missing GPU.
+    """
+    count = len(tensorflow["gpus"])
     missing = [index for index in config.hardware.gpus or [] if not 0 <= index < count]
-    insists = config.device == "gpu" or (missing and config.device != "cpu")
+    required = config.device == "gpu" or (missing and config.device != "cpu")
     if not count:
-        reason, advice = gpus.why_none(around)
-        if insists:
-            return Finding("gpus", WRONG, f"none: {reason}", f"{advice}; or take device=cpu")
-        return Finding("gpus", NOTE if around.driver else OK, f"none: {reason}", advice if around.driver else "")
-    if insists and missing:
-        return Finding("gpus", WRONG, f"{count} in all, none at {missing}", "mend hardware.gpus")
-    served = [(gpu["name"], gpus.kernels(gpu["compute_capability"], found["architectures"])) for gpu in found["gpus"]]
-    names = ", ".join(name for name, _ in served)
-    if any(how == "none" for _, how in served):
-        return Finding("gpus", NOTE, f"{names}; TensorFlow holds no code for one of them", "take device=cpu for it")
-    if any(how == "compiled" for _, how in served):
-        return Finding("gpus", NOTE, f"{names}; newer than TensorFlow", "the first start compiles its kernels: minutes")
-    return Finding("gpus", OK, names)
+        reason, fix = gpus.why_none(surroundings)
+        if required:
+            return Check("gpus", State.WRONG, f"none: {reason}", f"{fix}; or set device=cpu")
+        has_driver = surroundings.driver is not None
+        return Check("gpus", State.NOTE if has_driver else State.OK, f"none: {reason}", fix if has_driver else "")
+    if required and missing:
+        return Check("gpus", State.WRONG, f"{count} in all, none at {missing}", "correct hardware.gpus")
+    support = [gpus.kernels(gpu["compute_capability"], tensorflow["architectures"]) for gpu in tensorflow["gpus"]]
+    names = ", ".join(gpu["name"] for gpu in tensorflow["gpus"])
+    if "none" in support:
+        return Check("gpus", State.NOTE, f"{names}; TensorFlow has no code for one of them", "set device=cpu for it")
+    if "compiled" in support:
+        fix = "the first start compiles its kernels, which takes minutes"
+        return Check("gpus", State.NOTE, f"{names}; newer than TensorFlow", fix)
+    return Check("gpus", State.OK, names)
 
 
 # ---- the machine ----------------------------------------------------------------------------------------------------
 
 
-def threads(config):
-    wanted = config.hardware.threads
-    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()  # macOS has it not
-    found = f"{wanted} of {there} processors (hardware.threads)"
-    if wanted > there:
-        return Finding("threads", NOTE, found, "they take turns; another number changes the bits")
-    return Finding("threads", OK, found)
+def check_threads(config: Config) -> Check:
+    """Compare hardware.threads with the processors of this process."""
+    threads = config.hardware.threads
+    has_affinity = hasattr(os, "sched_getaffinity")  # not on macOS
+    processors = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    detail = f"{threads} of {processors} processors (hardware.threads)"
+    if threads > processors:
+        return Check("threads", State.NOTE, detail, "they share processors; another number changes the bits")
+    return Check("threads", State.OK, detail)
 
 
-def determinism(config):
+def check_determinism(config: Config) -> Check:
+    """Check that runs repeat bit for bit."""
     if variables := environment.variables():
         named = ", ".join(f"{name}={value}" for name, value in variables.items())
-        return Finding("determinism", NOTE, f"{config.determinism}; {named}", "these variables may change the bits")
+        detail = f"{config.determinism}; {named}"
+        return Check("determinism", State.NOTE, detail, "these variables may change the bits")
     if config.determinism == "strict":
-        return Finding("determinism", OK, "strict: the same bits each time, on the same kind of hardware")
-    return Finding("determinism", NOTE, "relaxed", "runs differ from time to time; determinism=strict repeats them")
+        return Check("determinism", State.OK, "strict: the same bits every time, on the same kind of hardware")
+    return Check("determinism", State.NOTE, "relaxed", "runs differ every time; determinism=strict repeats them")
 
 
-def disk(root):
-    there = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
-    free = shutil.disk_usage(there).free
-    found = f"{free / 2**30:.1f} GiB free for {root}/"
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        return Finding("disk", WRONG, f"{there} cannot be written to", "run.root=FOLDER takes another")
-    if free < NO_DISK:
-        return Finding("disk", WRONG, found, "make room, or run.root=FOLDER on another disk")
-    if free < LITTLE_DISK:
-        return Finding("disk", NOTE, found, "checkpoints may not find room")
-    return Finding("disk", OK, found)
+def check_disk(root: Path) -> Check:
+    """Check that the folder of the runs, or the one it will be created in, has room and can be written to."""
+    folder = next(path for path in (root.absolute(), *root.absolute().parents) if path.exists())
+    free = shutil.disk_usage(folder).free
+    detail = f"{free / 2**30:.1f} GiB free for {root}/"
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        return Check("disk", State.WRONG, f"{folder} cannot be written to", "choose another folder: run.root=FOLDER")
+    if free < MIN_DISK:
+        return Check("disk", State.WRONG, detail, "free some space, or choose another disk: run.root=FOLDER")
+    if free < LOW_DISK:
+        return Check("disk", State.NOTE, detail, "there may be no room for checkpoints")
+    return Check("disk", State.OK, detail)
 
 
-def database(config):
-    """The registry's. A run starts without it too, and is taken in later."""
+def check_database(config: Config) -> Check:
+    """Check the registry. A run starts without it too, and is ingested later."""
     if config.registry.url == "none":
-        return Finding("database", OK, "none: runs keep their journals")
+        return Check("database", State.OK, "none: runs keep their journals")
     try:
         with store.translate_errors(store.create_engine(config.registry, config.run.root)) as engine:
-            found, place = store.read_revision(engine), store.display_name(engine)
-            if found is None and engine.dialect.name == "sqlite":
-                return Finding("database", OK, f"{place}: not there yet, the first run makes it")
-            if found != tables.REVISION:
-                advice = (
-                    "make registry ARGS=upgrade, with the same registry words"
-                    if found is None or found < tables.REVISION
-                    else ""
-                )
-                about = f"{place}: revision {found}, this program's is {tables.REVISION}"
-                return Finding("database", NOTE, about, advice or "use the newer program")
-            return Finding("database", OK, f"{place}, revision {found}")
+            revision, name = store.read_revision(engine), store.display_name(engine)
+            if revision is None and engine.dialect.name == "sqlite":
+                return Check("database", State.OK, f"{name}: not there yet, the first run creates it")
+            if revision != tables.REVISION:
+                older = revision is None or revision < tables.REVISION
+                upgrade = "make registry ARGS=upgrade, with the same registry options"
+                detail = f"{name}: revision {revision}, this program has {tables.REVISION}"
+                return Check("database", State.NOTE, detail, upgrade if older else "use the newer program")
+            return Check("database", State.OK, f"{name}, revision {revision}")
     except PipelineError as error:
-        return Finding("database", NOTE, str(error), "runs keep journals meanwhile; later: make registry ARGS=ingest")
+        fix = "runs keep journals meanwhile; later: make registry ARGS=ingest"
+        return Check("database", State.NOTE, str(error), fix)

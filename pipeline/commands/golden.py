@@ -1,4 +1,4 @@
-"""`golden`: train the golden set and hold it against the results kept in the project, or keep them anew."""
+"""`golden`: train the golden runs and compare them with the results kept in the repository, or keep new results."""
 
 import json
 import logging
@@ -6,7 +6,9 @@ import platform
 import sys
 import tempfile
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from pipeline.commands import Invocation
 from pipeline.config import Config
@@ -14,171 +16,245 @@ from pipeline.errors import ConfigError, ExitStatus, RunError
 from pipeline.files import atomic_write
 from pipeline.options import flatten
 from pipeline.runs import folder as run_folder
-from pipeline.runs.identity import differences as differing
+from pipeline.runs.identity import differences
 from pipeline.runtime import environment, hardware, subprocesses
 
 logger = logging.getLogger(__name__)
 
-SAME, WITHIN, DIFFERENT, UNKNOWN = "same", "within tolerance", "moved", "not recorded"
-WIDTH = 110  # characters of a line of the file
+LINE_WIDTH = 110  # characters of a line in the file
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What one golden run came to. verdict: SAME bits; on hardware that is not known, WITHIN; else DIFFERENT or
-    UNKNOWN. accuracy: label -> (then, now), then None where it is not kept. lines: what moved."""
+class Verdict(StrEnum):
+    """How a golden run compares with its kept result."""
+
+    SAME = "same"  # the same bits, on the same kind of hardware
+    WITHIN = "within tolerance"  # the accuracy, on another kind of hardware
+    MOVED = "moved"
+    UNKNOWN = "not recorded"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """One golden run compared with its kept result.
+
+    run: Its name.
+    verdict: The outcome.
+    accuracy: Label -> the kept accuracy, None if there is none, and the new one.
+    weights: sha256 of the new weights.
+    lines: What differs.
+    """
 
     run: str
-    verdict: str
+    verdict: Verdict
     accuracy: dict[str, tuple[float | None, float]]
     weights: str
     lines: tuple[str, ...]
 
 
 def run(config: Config, invocation: Invocation) -> ExitStatus:
-    """Train every golden run in a process of its own and compare, or record. Returns DONE for the same bits or, on
-    hardware that is not known, accuracies within the tolerance; DIFFERENCE if one moved."""
+    """Train every golden run in its own process and compare, or record.
+
+    Returns:
+        DONE for the same bits or, on a kind of hardware without results, for accuracies within the tolerance;
+        DIFFERENCE otherwise.
+
+    Raises:
+        RunError: The file of kept results is missing or damaged.
+        ConfigError: Only some of the kept runs would be recorded.
+    """
     environment.require_lock(allow_drift=False)
     recording, path = invocation.action == ("record",), Path(config.golden.file)
-    kept = read(path, recording)
+    kept = read_results(path, may_be_missing=recording)
     if recording:
         require_all(kept, config.golden.experiments, path)
     entry = train_all(config)
-    mark = hardware.fingerprint(entry["hardware"])
-    known = kept["hardware"].get(mark)
-    findings = [
-        compare(name, now, known and known["runs"].get(name), kept["accuracy"].get(name), known, config)
-        for name, now in entry["runs"].items()
-    ]
-    changes = causes(known, entry) if known and any(found.verdict == DIFFERENT for found in findings) else []
+    fingerprint = hardware.fingerprint(entry["hardware"])
+    known = kept["hardware"].get(fingerprint)
+    comparisons = compare_all(entry, known, kept["accuracy"], config.golden.tolerance)
+    changes = provenance_changes(known, entry) if known and Verdict.MOVED in verdicts(comparisons) else []
     if invocation.as_json:
-        told = {"hardware": mark, "known": known is not None, "runs": list(map(asdict, findings)), "causes": changes}
-        print(json.dumps(told, indent=1))
+        runs = [asdict(comparison) for comparison in comparisons]
+        report = {"hardware": fingerprint, "known": known is not None, "runs": runs, "causes": changes}
+        print(json.dumps(report, indent=1))
     else:
-        print(table(mark, known, findings, changes, config.golden.tolerance))
+        print(table(fingerprint, comparisons, changes, tolerance=config.golden.tolerance, known=known is not None))
     if recording:
-        write(path, with_entry(kept, mark, entry, moved(findings)))
+        write_results(path, with_entry(kept, fingerprint, entry, moved=is_moved(comparisons)))
         logger.info("recorded %s", path)
         return ExitStatus.DONE
-    return ExitStatus.DIFFERENCE if moved(findings) else ExitStatus.DONE
+    return ExitStatus.DIFFERENCE if is_moved(comparisons) else ExitStatus.DONE
 
 
-def moved(findings):
-    return any(found.verdict in (DIFFERENT, UNKNOWN) for found in findings)
+def verdicts(comparisons: list[Comparison]) -> set[Verdict]:
+    """Return the verdicts that occur."""
+    return {comparison.verdict for comparison in comparisons}
+
+
+def is_moved(comparisons: list[Comparison]) -> bool:
+    """Return whether a run moved or has no kept result."""
+    return bool({Verdict.MOVED, Verdict.UNKNOWN} & verdicts(comparisons))
 
 
 # ---- training -------------------------------------------------------------------------------------------------------
 
 
-def train_all(config):
-    """What the golden runs came to here: {"hardware", "made", "runs": {name: outcome}}."""
-    runs, lock = {}, environment.lock_in_use()
-    with tempfile.TemporaryDirectory(prefix="golden-") as place:
-        root = Path(place)
-        options = [f"run.root={root}", "registry.url=none", "training.tensorboard=false", f"device={config.device}"]
-        options.append(f"hardware.gpus={json.dumps(config.hardware.gpus)}")
+def train_all(config: Config) -> dict[str, Any]:
+    """Train the golden runs here.
+
+    Returns:
+        hardware: The kind of hardware.
+        made: The provenance that may change the bits.
+        runs: Name -> outcome.
+    """
+    lock, runs, record = environment.lock_in_use(), {}, {}
+    with tempfile.TemporaryDirectory(prefix="golden-") as temporary:
+        root = Path(temporary)
+        options = [
+            f"run.root={root}",
+            "registry.url=none",
+            "training.tensorboard=false",
+            f"device={config.device}",
+            f"hardware.gpus={json.dumps(config.hardware.gpus)}",
+        ]
         for name in config.golden.experiments:
             logger.info("training %s ...", name)
-            words = ["pipeline", "train", f"experiment={name}", f"run.name={name}", *options]
-            subprocesses.call(sys.executable, lock, words, root / f"{name}.log")
-            runs[name] = outcome(root / name)
-        recorded = run_folder.read(root / name, "environment.json")
-    return {"hardware": hardware.kind(recorded["hardware"]["gpus"]), "made": made(recorded), "runs": runs}
+            arguments = ["pipeline", "train", f"experiment={name}", f"run.name={name}", *options]
+            subprocesses.call(sys.executable, lock, arguments, root / f"{name}.log")
+            runs[name] = read_outcome(root / name)
+            record = run_folder.read(root / name, "environment.json")
+    return {"hardware": hardware.kind(record["hardware"]["gpus"]), "made": read_provenance(record), "runs": runs}
 
 
-def outcome(folder):
-    """All of a finished run that two trainings can be compared by."""
+def read_outcome(folder: Path) -> dict[str, Any]:
+    """Return everything of a finished run by which two trainings can be compared."""
     result = run_folder.read(folder, "result.json")
     return {
         "weights": result["weights_digest"],
         "data": result["fingerprint"],
         "metrics": result["metrics"],
-        "epochs": [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()],
+        "epochs": [json.loads(line) for line in run_folder.read_text(folder, "metrics.jsonl").splitlines()],
     }
 
 
-def made(recorded):
-    """What of an environment.json may move the bits on one kind of hardware."""
-    lock = environment.lock_in_use()
+def read_provenance(record: dict[str, Any]) -> dict[str, Any]:
+    """Return what may change the bits on one kind of hardware.
+
+    Args:
+        record: The environment.json of a golden run.
+    """
     return {
-        "code": recorded["identity"]["code"],
-        "lock": recorded["lock"]["name"],
-        "lock_sha256": recorded["lock"]["sha256"],
-        "python": recorded["python"],
+        "code": record["identity"]["code"],
+        "lock": record["lock"]["name"],
+        "lock_sha256": record["lock"]["sha256"],
+        "python": record["python"],
         "libc": " ".join(platform.libc_ver()),
-        "driver": recorded["nvidia_driver"],
+        "driver": record["nvidia_driver"],
         "variables": environment.variables(),
-        "packages": environment.locked(lock),
+        "packages": environment.locked(environment.lock_in_use()),
     }
 
 
-def accuracies(outcome):
+def accuracies(outcome: dict[str, Any]) -> dict[str, float]:
+    """Return the accuracy of each label that has one."""
     return {label: scores["accuracy"]["value"] for label, scores in outcome["metrics"].items() if "accuracy" in scores}
 
 
 # ---- comparing ------------------------------------------------------------------------------------------------------
 
 
-def compare(name, now, then, kept, known, config):
-    """The Finding of one run. then: its outcome on this hardware, None where there is none. kept: label -> accuracy
-    on any hardware. known: whether this hardware is."""
-    kept = kept or {}
-    accuracy = {label: (kept.get(label), value) for label, value in accuracies(now).items()}
-    lines = [f"{label} accuracy: {was} kept, {is_} now, beyond the tolerance of {config.golden.tolerance}"
-             for label, (was, is_) in accuracy.items()
-             if was is not None and abs(is_ - was) > config.golden.tolerance]  # fmt: skip
-    if not kept or (known and then is None):
-        verdict = UNKNOWN
-    elif then is not None:
-        lines += differences(then, now)
-        verdict = DIFFERENT if lines else SAME
+def compare_all(
+    entry: dict[str, Any], known: dict[str, Any] | None, kept: dict[str, dict[str, float]], tolerance: float
+) -> list[Comparison]:
+    """Compare every run with its kept results.
+
+    Args:
+        entry: The new results, as from `train_all`.
+        known: The kept results on this kind of hardware, if there are any.
+        kept: Run -> label -> accuracy on any hardware.
+        tolerance: The largest difference of an accuracy.
+    """
+    return [
+        compare(name, outcome, known, kept.get(name, {}), tolerance=tolerance)
+        for name, outcome in entry["runs"].items()
+    ]
+
+
+def compare(
+    name: str, outcome: dict[str, Any], known: dict[str, Any] | None, kept: dict[str, float], *, tolerance: float
+) -> Comparison:
+    """Compare one run with its kept results: bit for bit on known hardware, by accuracy on any."""
+    accuracy = {label: (kept.get(label), value) for label, value in accuracies(outcome).items()}
+    lines = [
+        f"{label} accuracy: {before} kept, {now} now, beyond the tolerance of {tolerance}"
+        for label, (before, now) in accuracy.items()
+        if before is not None and abs(now - before) > tolerance
+    ]
+    before = known["runs"].get(name) if known else None
+    if not kept or (known and before is None):
+        verdict = Verdict.UNKNOWN
+    elif before is not None:
+        lines += outcome_differences(before, outcome)
+        verdict = Verdict.MOVED if lines else Verdict.SAME
     else:
-        verdict = DIFFERENT if lines else WITHIN
-    return Finding(name, verdict, accuracy, now["weights"], tuple(lines))
+        verdict = Verdict.MOVED if lines else Verdict.WITHIN
+    return Comparison(run=name, verdict=verdict, accuracy=accuracy, weights=outcome["weights"], lines=tuple(lines))
 
 
-def differences(then, now):
-    """Lines saying what two outcomes differ in: digests, scores, and the first epoch that does."""
-    plain = [dict(flatten({key: side[key] for key in ("weights", "data", "metrics")})) for side in (then, now)]
-    lines = [line for line in differing(*plain) if ".low: " not in line and ".high: " not in line]
-    for before, after in zip(then["epochs"], now["epochs"], strict=False):
-        if before != after:
-            return [*lines, *(f"epoch {after['epoch']}, {line}" for line in differing(before, after))]
-    if len(then["epochs"]) != len(now["epochs"]):
-        lines.append(f"epochs: {len(then['epochs'])} then, {len(now['epochs'])} now")
-    return lines or differing(*plain)  # an interval alone
+def outcome_differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Return lines with the digests, scores and the first epoch that differ."""
+    then, current = (
+        dict(flatten({key: side[key] for key in ("weights", "data", "metrics")})) for side in (before, now)
+    )
+    every = differences(then, current)
+    lines = [line for line in every if ".low: " not in line and ".high: " not in line]
+    for row, other in zip(before["epochs"], now["epochs"], strict=False):
+        if row != other:
+            return [*lines, *(f"epoch {other['epoch']}, {line}" for line in differences(row, other))]
+    if len(before["epochs"]) != len(now["epochs"]):
+        lines.append(f"epochs: {len(before['epochs'])} then, {len(now['epochs'])} now")
+    return lines or every  # an interval alone
 
 
-def causes(known, entry):
-    """Lines naming what the runs are made of that is not what they were made of."""
-    return differing(*(dict(flatten(side["made"])) for side in (known, entry)))
+def provenance_changes(known: dict[str, Any], entry: dict[str, Any]) -> list[str]:
+    """Return a line for each entry of the provenance that differs from the kept one."""
+    return differences(dict(flatten(known["made"])), dict(flatten(entry["made"])))
 
 
-def table(mark, known, findings, changes, tolerance):
-    held = "known: bit for bit" if known else f"not known: accuracies, within {100 * tolerance:g} points"
-    lines = [f"hardware {mark}, {held}"]
-    for found in findings:
+def table(fingerprint: str, comparisons: list[Comparison], changes: list[str], *, tolerance: float, known: bool) -> str:
+    """Return the comparisons as text."""
+    method = "known: bit for bit" if known else f"not known: accuracies, within {100 * tolerance:g} points"
+    lines = [f"hardware {fingerprint}, {method}"]
+    for comparison in comparisons:
         scores = ", ".join(
-            f"{label} accuracy {now:.4f}" + ("" if was in (None, now) else f" ({was:.4f} kept)")
-            for label, (was, now) in found.accuracy.items()
+            f"{label} accuracy {now:.4f}" + ("" if before in (None, now) else f" ({before:.4f} kept)")
+            for label, (before, now) in comparison.accuracy.items()
         )
-        lines.append(f"{found.run:<18}{found.verdict:<18}{scores}  weights {found.weights[:16]}")
-        lines += [f"    {line}" for line in found.lines]
+        weights = comparison.weights[:16]
+        lines.append(f"{comparison.run:<18}{comparison.verdict:<18}{scores}  weights {weights}")
+        lines += [f"    {line}" for line in comparison.lines]
     if changes:
-        lines += ["made of something else than then:", *(f"    {line}" for line in changes)]
-    elif known and any(found.verdict == DIFFERENT for found in findings):
-        lines.append("nothing it is made of differs: hardware beyond the fingerprint, or chance that ought not to be")
-    if moved(findings):
-        lines.append("If that is meant: `make golden`, and commit what it changes.")
+        lines += ["changed since the results were kept:", *(f"    {line}" for line in changes)]
+    elif known and Verdict.MOVED in verdicts(comparisons):
+        lines.append("nothing that is recorded changed: hardware beyond the fingerprint, or a defect of this program")
+    if is_moved(comparisons):
+        lines.append("If this is intended: `make golden`, and commit the file that it changes.")
     return "\n".join(lines)
 
 
 # ---- the file -------------------------------------------------------------------------------------------------------
 
 
-def read(path, recording):
-    """The results kept: {"accuracy": {run: {label: value}}, "hardware": {fingerprint: entry}}."""
-    if recording and not path.exists():
+def read_results(path: Path, *, may_be_missing: bool) -> dict[str, Any]:
+    """Read the kept results.
+
+    Returns:
+        accuracy: Run -> label -> accuracy.
+        hardware: Fingerprint of a kind of hardware -> results, as from `train_all`.
+
+    Raises:
+        RunError: The file is missing or damaged.
+    """
+    if may_be_missing and not path.exists():
         return {"accuracy": {}, "hardware": {}}
     try:
         kept = json.loads(path.read_text())
@@ -189,42 +265,43 @@ def read(path, recording):
         raise RunError(f"{path}: expected the results of golden runs; {error}. `make golden` records them.") from None
 
 
-def require_all(kept, names, path):
-    """Raise ConfigError where a golden run that is kept would not be recorded with the others, and lost."""
+def require_all(kept: dict[str, Any], names: list[str], path: Path) -> None:
+    """Check that every kept golden run is recorded again, since all are recorded together.
+
+    Raises:
+        ConfigError: One would be lost.
+    """
     if missing := [name for name in kept["accuracy"] if name not in names]:
         raise ConfigError(
-            f"golden.experiments: expected all runs that {path} keeps, as they are recorded together; missing: "
-            f"{', '.join(missing)}. One that is to be a golden run no more is first taken out of that file's accuracy."
+            f"golden.experiments: expected all runs of {path}, which are recorded together; missing: "
+            f"{', '.join(missing)}. To drop a golden run, first remove it from the accuracies in that file."
         )
 
 
-def with_entry(kept, mark, entry, moved):
-    """The results with those of this hardware anew. Where they moved, other hardware's are of what is no more."""
-    others = {} if moved and mark in kept["hardware"] else kept["hardware"]
+def with_entry(kept: dict[str, Any], fingerprint: str, entry: dict[str, Any], *, moved: bool) -> dict[str, Any]:
+    """Return the results with new ones for this hardware. If they moved, those of other hardware are outdated."""
+    others = {} if moved and fingerprint in kept["hardware"] else kept["hardware"]
     accuracy = {name: accuracies(outcome) for name, outcome in entry["runs"].items()}
-    return {"accuracy": accuracy, "hardware": others | {mark: entry}}
+    return {"accuracy": accuracy, "hardware": others | {fingerprint: entry}}
 
 
-def write(path, results):
+def write_results(path: Path, results: dict[str, Any]) -> None:
+    """Write the results to keep."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
-        file.write(laid_out(results).encode() + b"\n")
+        file.write(format_json(results).encode() + b"\n")
 
 
-def laid_out(value, indent=""):
-    """JSON in which what fits on a line is a line, so that a diff shows what moved and no more."""
+def format_json(value: Any, indent: str = "") -> str:
+    """Return JSON with one line for everything that fits on a line, so that a diff shows only what changed."""
     text = json.dumps(value)
-    nested = isinstance(value, dict | list) and any(isinstance(part, dict | list) for part in parts(value))
-    if not isinstance(value, dict | list) or not value or (len(text) <= WIDTH and not nested):
+    if not isinstance(value, dict | list) or not value:
+        return text
+    entries = list(value.values()) if isinstance(value, dict) else value
+    if len(text) <= LINE_WIDTH and not any(isinstance(entry, dict | list) for entry in entries):
         return text
     deeper = indent + " "
-    if isinstance(value, dict):
-        lines = [f"{deeper}{json.dumps(key)}: {laid_out(part, deeper)}" for key, part in value.items()]
-    else:
-        lines = [deeper + laid_out(part, deeper) for part in value]
+    keys = [f"{json.dumps(key)}: " for key in value] if isinstance(value, dict) else [""] * len(value)
+    lines = [f"{deeper}{key}{format_json(entry, deeper)}" for key, entry in zip(keys, entries, strict=True)]
     opening, closing = "{}" if isinstance(value, dict) else "[]"
     return f"{opening}\n" + ",\n".join(lines) + f"\n{indent}{closing}"
-
-
-def parts(value):
-    return value.values() if isinstance(value, dict) else value

@@ -1,4 +1,4 @@
-"""`doctor`: the whole state, whatever of it is broken, and a status that says whether a run could start."""
+"""`doctor`: every subject is checked, whatever is broken, and the status says whether a run could start."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.commands import doctor
+from pipeline.commands.doctor import State
 from pipeline.config import Config
 from pipeline.errors import EnvironmentMismatch
 from pipeline.registry.options import Registry
@@ -37,11 +38,11 @@ def call(*words, **variables):
 
 
 def states(asked):
-    return {finding["subject"]: finding for finding in json.loads(asked.stdout)["findings"]}
+    return {check["subject"]: check for check in json.loads(asked.stdout)["checks"]}
 
 
 @pytest.mark.slow
-def test_in_the_locked_environment_a_run_can_start_and_each_subject_has_a_line(tmp_path):
+def test_locked_environment_can_start_a_run_and_each_subject_has_a_line(tmp_path):
     asked = call(f"run.root={tmp_path}")
     assert asked.returncode == 0, asked.stdout + asked.stderr
     assert [line.split()[0] for line in asked.stdout.splitlines() if line[:1].strip()][: len(SUBJECTS)] == SUBJECTS
@@ -49,102 +50,102 @@ def test_in_the_locked_environment_a_run_can_start_and_each_subject_has_a_line(t
 
 
 @pytest.mark.slow
-def test_packages_that_differ_and_a_tensorflow_that_fails_are_told_together_with_status_3(tmp_path):
+def test_differing_packages_and_a_failing_tensorflow_are_reported_together_with_status_3(tmp_path):
     (tmp_path / "site/jinja2-9.9.dist-info").mkdir(parents=True)
     (tmp_path / "site/jinja2-9.9.dist-info/METADATA").write_text("Name: jinja2\nVersion: 9.9\n")
     (tmp_path / "site/tensorflow.py").write_text("raise ImportError('symbol not found: _Zabc')\n")
     asked = call("--json", f"run.root={tmp_path}", PYTHONPATH=str(tmp_path / "site"))
     assert asked.returncode == 3 and asked.stderr == ""
     found = states(asked)
-    assert "jinja2" in found["lock"]["found"] and "9.9" in found["lock"]["found"] and found["lock"]["advice"]
+    assert "jinja2" in found["lock"]["detail"] and "9.9" in found["lock"]["detail"] and found["lock"]["fix"]
     assert found["lock"]["state"] == "wrong"
     assert found["disk"]["state"] == "ok"
 
 
-def test_drift_that_was_allowed_is_no_hindrance(monkeypatch):
+def test_allowed_drift_is_a_note(monkeypatch):
     monkeypatch.setattr(environment, "lock_differences", lambda path: [("keras", "3.15.1", None)])
-    assert doctor.lock(Config(environment=Environment(allow_drift=False))).state == doctor.WRONG
-    finding = doctor.lock(Config(environment=Environment(allow_drift=True)))
-    assert finding.state == doctor.NOTE and "keras 3.15.1 is missing" in finding.found
+    assert doctor.check_lock(Config(environment=Environment(allow_drift=False))).state == State.WRONG
+    check = doctor.check_lock(Config(environment=Environment(allow_drift=True)))
+    assert check.state == State.NOTE and "keras 3.15.1 is missing" in check.detail
 
 
-def test_many_differences_are_counted_and_the_first_named(monkeypatch):
+def test_many_differing_packages_are_counted_and_the_first_are_named(monkeypatch):
     differences = [(f"p{number}", "1", "2") for number in range(9)]
     monkeypatch.setattr(environment, "lock_differences", lambda path: differences)
-    assert "9 differ" in doctor.lock(Config()).found and "and 5 more" in doctor.lock(Config()).found
+    assert "9 differ" in doctor.check_lock(Config()).detail and "and 5 more" in doctor.check_lock(Config()).detail
 
 
-def test_a_lock_that_is_not_there_is_told(monkeypatch, tmp_path):
+def test_missing_lock_is_wrong(monkeypatch, tmp_path):
     monkeypatch.setattr(environment, "CPU_LOCK", tmp_path / "gone.txt")
-    finding = doctor.lock(Config())
-    assert finding.state == doctor.WRONG and "gone.txt" in finding.found
+    check = doctor.check_lock(Config())
+    assert check.state == State.WRONG and "gone.txt" in check.detail
 
 
-def test_a_tensorflow_that_does_not_load_is_wrong_and_the_driver_is_told_still(monkeypatch):
+def test_tensorflow_that_does_not_load_is_wrong_and_the_driver_is_still_reported(monkeypatch):
     def fails():
         raise EnvironmentMismatch("TensorFlow does not load, status -4: Illegal instruction")
 
     monkeypatch.setattr(gpus, "ask_tensorflow", fails)
-    found = {finding.subject: finding for finding in doctor.tensorflow_and_gpus(Config())}
-    assert found["tensorflow"].state == doctor.WRONG and "Illegal instruction" in found["tensorflow"].found
+    found = {check.subject: check for check in doctor.check_tensorflow_and_gpus(Config())}
+    assert found["tensorflow"].state == State.WRONG and "Illegal instruction" in found["tensorflow"].detail
     assert "driver" in found
 
 
 @pytest.mark.parametrize(
     ("device", "indices", "gpus_there", "state"),
     [
-        ("auto", None, 1, doctor.OK),
-        ("gpu", None, 1, doctor.OK),
-        ("gpu", None, 0, doctor.WRONG),
-        ("auto", None, 0, doctor.NOTE),
-        ("auto", [1], 1, doctor.WRONG),
-        ("cpu", [1], 1, doctor.OK),
+        ("auto", None, 1, State.OK),
+        ("gpu", None, 1, State.OK),
+        ("gpu", None, 0, State.WRONG),
+        ("auto", None, 0, State.NOTE),
+        ("auto", [1], 1, State.WRONG),
+        ("cpu", [1], 1, State.OK),
     ],
 )
-def test_a_missing_gpu_is_wrong_only_where_the_config_insists_on_it(device, indices, gpus_there, state):
+def test_missing_gpu_is_wrong_only_if_the_config_requires_it(device, indices, gpus_there, state):
     config = Config(device=device, hardware=Hardware(gpus=indices))
-    assert doctor.seen(config, SEEN | {"gpus": SEEN["gpus"][:gpus_there]}, AROUND).state == state
+    assert doctor.check_gpus(config, SEEN | {"gpus": SEEN["gpus"][:gpus_there]}, AROUND).state == state
 
 
 @pytest.mark.parametrize(("capability", "words"), [([12, 0], "first start compiles"), ([5, 0], "device=cpu")])
-def test_a_gpu_that_is_served_badly_is_noted(capability, words):
+def test_gpu_without_compiled_kernels_is_a_note(capability, words):
     found = SEEN | {"gpus": [{"name": "other", "compute_capability": capability}]}
-    finding = doctor.seen(Config(), found, AROUND)
-    assert finding.state == doctor.NOTE and words in finding.advice
+    check = doctor.check_gpus(Config(), found, AROUND)
+    assert check.state == State.NOTE and words in check.fix
 
 
-def test_more_threads_than_processors_are_noted():
-    assert doctor.threads(Config(hardware=Hardware(threads=1))).state == doctor.OK
-    assert doctor.threads(Config(hardware=Hardware(threads=4096))).state == doctor.NOTE
+def test_more_threads_than_processors_are_a_note():
+    assert doctor.check_threads(Config(hardware=Hardware(threads=1))).state == State.OK
+    assert doctor.check_threads(Config(hardware=Hardware(threads=4096))).state == State.NOTE
 
 
-def test_variables_that_change_the_bits_are_noted(monkeypatch):
-    assert doctor.determinism(Config()).state == doctor.OK
+def test_variables_that_change_the_bits_are_named(monkeypatch):
+    assert doctor.check_determinism(Config()).state == State.OK
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
-    assert "TF_ENABLE_ONEDNN_OPTS=0" in doctor.determinism(Config()).found
+    assert "TF_ENABLE_ONEDNN_OPTS=0" in doctor.check_determinism(Config()).detail
 
 
-def test_a_disk_that_is_full_or_closed_is_wrong(monkeypatch, tmp_path):
-    assert doctor.disk(tmp_path / "not there yet").state in (doctor.OK, doctor.NOTE)
+def test_full_or_unwritable_disk_is_wrong(monkeypatch, tmp_path):
+    assert doctor.check_disk(tmp_path / "not there yet").state in (State.OK, State.NOTE)
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    assert doctor.disk(tmp_path).state == doctor.WRONG
+    assert doctor.check_disk(tmp_path).state == State.WRONG
     (tmp_path / "file").touch()
-    assert doctor.disk(tmp_path / "file").state == doctor.WRONG
+    assert doctor.check_disk(tmp_path / "file").state == State.WRONG
 
 
-def test_a_database_is_looked_at_and_not_made(tmp_path):
+def test_database_is_checked_and_not_created(tmp_path):
     config = Config(run=Run(root=str(tmp_path / "runs")))
-    assert "not there yet" in doctor.database(config).found
+    assert "not there yet" in doctor.check_database(config).detail
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_database_that_does_not_answer_hinders_no_run():
+def test_database_that_does_not_answer_is_a_note():
     config = Config(registry=Registry(url="postgresql://nobody@127.0.0.1:1/none"))
-    finding = doctor.database(config)
-    assert finding.state == doctor.NOTE and "ingest" in finding.advice and "refused" in finding.found
+    check = doctor.check_database(config)
+    assert check.state == State.NOTE and "ingest" in check.fix and "refused" in check.detail
 
 
-def test_a_file_that_is_no_registry_is_told(tmp_path):
+def test_file_that_is_no_registry_is_a_note(tmp_path):
     (tmp_path / "registry.db").write_text("not a database, but long enough to be looked at as one" * 20)
-    assert doctor.database(Config(run=Run(root=str(tmp_path)))).state == doctor.NOTE
+    assert doctor.check_database(Config(run=Run(root=str(tmp_path)))).state == State.NOTE

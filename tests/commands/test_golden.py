@@ -122,8 +122,8 @@ def test_a_file_that_is_gone_or_damaged_is_status_2(tmp_path, capsys):
 
 
 def test_the_file_is_laid_out_so_that_a_diff_shows_what_moved(entry):
-    text = golden.laid_out(entry)
+    text = golden.format_json(entry)
     assert json.loads(text) == entry and max(map(len, text.splitlines())) < 400
     changed = copy.deepcopy(entry)
     changed["runs"][RUN]["epochs"][1]["loss"] += 1
-    assert sum(a != b for a, b in zip(text.splitlines(), golden.laid_out(changed).splitlines(), strict=True)) == 1
+    assert sum(a != b for a, b in zip(text.splitlines(), golden.format_json(changed).splitlines(), strict=True)) == 1
