@@ -1,4 +1,4 @@
-"""`check`: look at a set-up as `train` does before its first step, and train nothing."""
+"""`check`: check a config as `train` does before its first step, and train nothing."""
 
 from pipeline.commands import Invocation
 from pipeline.config import Config
@@ -10,7 +10,7 @@ from pipeline.runtime import environment
 
 
 def run(config: Config, invocation: Invocation) -> ExitStatus:
-    """Print what preflight finds.
+    """Print the number of preflight's findings, and those that are ignored; warnings are logged.
 
     Raises:
         ConfigError: A finding would stop a run before its first step.
@@ -22,7 +22,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
         print(f"ignored {finding}")
     warnings = f"{len(verdict.warnings)} warning{'' if len(verdict.warnings) == 1 else 's'}"
     print(
-        f"preflight: no error among {len(CATALOGUE)} kinds of finding, {warnings}, "
-        f"{len(verdict.ignored)} ignored. Next: make train, with the same arguments"
+        f"preflight: no error, {warnings}, {len(verdict.ignored)} ignored, of {len(CATALOGUE)} kinds of findings. "
+        "Next: make train, with the same arguments"
     )
     return ExitStatus.DONE

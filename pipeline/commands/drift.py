@@ -20,7 +20,7 @@ from pipeline.registry.journal import Event
 from pipeline.reports import drift_page
 from pipeline.reports.text_tables import aligned, number
 from pipeline.runs import folder as run_folder
-from pipeline.runs import ingest, recorder, saved_model
+from pipeline.runs import ingestion, recorder, saved_model
 from pipeline.runtime import determinism, devices, environment
 from pipeline.spec import spec_from_dict
 from pipeline.training.model_inputs import check_tokens, load_rows
@@ -139,7 +139,7 @@ def over_runs(config):
     """(results, path of the page) of one score of successive runs on one choice of data."""
     data, wanted = config.data.choice, config.drift
     with store.open_registry(config.registry, config.run.root) as engine:
-        ingest.ingest_with_warnings(engine, config.run.root)
+        ingestion.ingest_with_warnings(engine, config.run.root)
         with store.connect_read_only(engine) as connection:
             found = queries.read_score_series(connection, data, wanted.metric, wanted.label)
     found = [

@@ -14,7 +14,7 @@ from pipeline.registry import journal, queries, store
 from pipeline.reports import run_comparison, runs_page
 from pipeline.reports.text_tables import aligned, number
 from pipeline.runs import folder as run_folder
-from pipeline.runs import ingest
+from pipeline.runs import ingestion
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def recorded(config):
         return []  # a list of nothing makes no database
     try:
         with store.open_registry(config.registry, config.run.root) as engine:
-            ingest.ingest_with_warnings(engine, config.run.root)
+            ingestion.ingest_with_warnings(engine, config.run.root)
             with store.connect_read_only(engine) as connection:
                 return queries.list_runs(connection)
     except RegistryError as error:
@@ -159,7 +159,7 @@ def cells(row):
 def compare(config: Config, first: str, second: str, as_json: bool) -> ExitStatus:
     """Print what differs between two runs, section by section."""
     with store.open_registry(config.registry, config.run.root) as engine:
-        ingest.ingest_with_warnings(engine, config.run.root)
+        ingestion.ingest_with_warnings(engine, config.run.root)
         with store.connect_read_only(engine) as connection:
             one, other = (queries.read_provenance(connection, name) for name in (first, second))
     if as_json:

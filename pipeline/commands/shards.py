@@ -1,4 +1,4 @@
-"""`shards`: turn any data set into TFRecord shards once, split and checked, to be streamed ever after."""
+"""`shards`: write any data set as TFRecord shards, split and checked, to be streamed from then on."""
 
 import logging
 
@@ -18,18 +18,21 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
         ConfigError: No path is given, or the data may have missing values.
         DataError: A row is wrong.
     """
-    if not config.shards.path:
-        raise ConfigError("shards.path: expected the folder to make, found none. Set it: shards.path=FOLDER")
+    path = config.shards.path
+    if not path:
+        raise ConfigError("shards.path: expected a folder to create; found none. Set it: shards.path=FOLDER")
     if config.data.allows_missing_values:
         raise ConfigError(
-            "data.missing_values=impute: shards hold whole rows only. Fill the gaps in, or train on the CSV."
+            "data.missing_values: expected refuse, since shards hold complete rows only; found impute. Fill in the "
+            "missing values, or train on the CSV file."
         )
     data = splits.load(config.data)
-    write_shards(data.spec, data.splits, config.shards.path, rows_per_shard=config.shards.rows, progress=show_progress)
-    print(f"shards   {config.shards.path}: " + ", ".join(f"{rows:,} {name}" for name, rows in data.rows.items()))
-    print(f"next     make train data=tfrecord data.path={config.shards.path}")
+    write_shards(data.spec, data.splits, path, rows_per_shard=config.shards.rows, progress=log_progress)
+    rows = ", ".join(f"{count:,} {name}" for name, count in data.rows.items())
+    print(f"shards   {path}: {rows}\nnext     make train data=tfrecord data.path={path}")
     return ExitStatus.DONE
 
 
-def show_progress(split, done, total):
+def log_progress(split: str, done: int, total: int) -> None:
+    """Log how many rows of a split are written."""
     logger.info("%s: %s of %s rows", split, f"{done:,}", f"{total:,}")

@@ -1,4 +1,4 @@
-"""`check`, and what `train` makes of preflight, as a user sees them."""
+"""`check`, and preflight before `train`, as a user sees them."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def checked(folder, *overrides):
     return check.run(config, Invocation())
 
 
-def test_a_sound_set_up_is_passed_and_trains_nothing(tmp_path, capsys):
+def test_correct_config_passes_and_trains_nothing(tmp_path, capsys):
     assert checked(tmp_path) == 0
     said = capsys.readouterr()
     assert "no error" in said.out and "make train" in said.out and said.err.startswith("data: digits, ")
@@ -35,7 +35,7 @@ def test_a_sound_set_up_is_passed_and_trains_nothing(tmp_path, capsys):
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [".cache"]
 
 
-def test_every_finding_is_told_with_the_line_that_mends_it(tmp_path):
+def test_each_finding_is_reported_with_its_fix(tmp_path):
     with pytest.raises(ConfigError) as raised:
         checked(tmp_path, "objective.loss=categorical_crossentropy", "training.early_stopping.patience=99")
     for words in ("[integer-labels]", "objective.loss=sparse_categorical_crossentropy", "[patience-too-long]",
@@ -43,20 +43,20 @@ def test_every_finding_is_told_with_the_line_that_mends_it(tmp_path):
         assert words in str(raised.value)
 
 
-def test_what_is_ignored_passes_and_is_said(tmp_path, capsys):
+def test_ignored_finding_passes_and_is_printed(tmp_path, capsys):
     assert checked(tmp_path, "training.batch_size=1257", "preflight.ignore=[last-batch-of-one]") == 0
     assert "ignored [last-batch-of-one]" in capsys.readouterr().out
 
 
 @pytest.mark.slow
-def test_a_wrong_set_up_ends_with_status_2_and_leaves_no_run(tmp_path):
+def test_wrong_config_is_status_2_and_leaves_no_run(tmp_path):
     answer = pipeline("train", "objective.loss=mean_squared_error", cwd=tmp_path)
     assert answer.returncode == 2 and "[integer-labels]" in answer.stderr and "Traceback" not in answer.stderr
     assert list((tmp_path / "runs").glob("*/result.json")) == []
 
 
 @pytest.mark.slow
-def test_a_run_records_what_was_ignored_and_ends_with_the_same_weights(tmp_path, capsys):
+def test_ignored_finding_is_recorded_and_the_weights_are_the_same(tmp_path, capsys):
     digests = []
     for name, ignore in (("all", "[]"), ("some", "[last-batch-of-one]")):
         words = ("training.epochs=1", "training.batch_size=1257", f"preflight.ignore={ignore}")

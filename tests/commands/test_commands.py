@@ -1,4 +1,4 @@
-"""What the commands leave behind and say, tried on one real run that all these tests share."""
+"""The files and output of the commands, on one real run that all tests share."""
 
 import gzip
 import hashlib
@@ -55,21 +55,29 @@ def finished(workplace):
     return workplace[0] / "runs" / "first"
 
 
-def test_a_run_leaves_every_file_it_promises(finished):
+def test_run_writes_every_documented_file(finished):
     for name in (
         *("config.yaml", "environment.json", "metrics.jsonl", "model.keras", "model.keras.sha256"),
-        *("predictions.csv.gz", "result.json", "report.html", "summary.txt", "architecture.json", "spec.json"),
+        *(
+            "predictions.csv.gz",
+            "result.json",
+            "report.html",
+            "run.log",
+            "summary.txt",
+            "architecture.json",
+            "spec.json",
+        ),
     ):
         assert (finished / name).stat().st_size > 0, name
     for name in ("checkpoints", "plots", "tensorboard"):
         assert any((finished / name).iterdir()), name
 
 
-def test_no_half_written_file_stays_behind(finished):
+def test_run_leaves_no_temporary_file(finished):
     assert [path for path in finished.rglob("*") if "partial" in path.name] == []
 
 
-def test_train_ends_with_scores_paths_and_the_next_command(workplace):
+def test_train_prints_scores_paths_and_the_next_command(workplace):
     folder, said = workplace
     tail = said.splitlines()[-10:]
     for word in (
@@ -83,13 +91,13 @@ def test_train_ends_with_scores_paths_and_the_next_command(workplace):
     assert (folder / "runs/first/report.html").exists()
 
 
-def test_a_log_gets_one_plain_line_an_epoch(workplace):
+def test_output_without_a_terminal_has_one_plain_line_per_epoch(workplace):
     said = workplace[1]
     assert "\r" not in said and "\x1b" not in said and "\b" not in said
     assert said.count("val_loss") == 3
 
 
-def test_the_result_holds_what_train_printed(workplace):
+def test_result_holds_the_printed_scores(workplace):
     folder, said = workplace
     result = json.loads((folder / "runs/first/result.json").read_text())
     assert result["status"] == "finished"
@@ -99,7 +107,7 @@ def test_the_result_holds_what_train_printed(workplace):
     assert f"{score['value']:.4f}" in said
 
 
-def test_the_saved_model_takes_raw_input_and_gives_the_predictions_that_were_kept(finished):
+def test_saved_model_takes_raw_input_and_gives_the_stored_predictions(finished):
     import keras
     import numpy as np
 
@@ -114,12 +122,12 @@ def test_the_saved_model_takes_raw_input_and_gives_the_predictions_that_were_kep
     assert kept == [str(digit) for digit in predicted]
 
 
-def test_the_model_file_has_the_digest_beside_it(finished):
+def test_model_file_has_its_digest_beside_it(finished):
     digest, name = (finished / "model.keras.sha256").read_text().split()
     assert (digest, name) == (hashlib.sha256((finished / "model.keras").read_bytes()).hexdigest(), "model.keras")
 
 
-def test_a_finished_run_started_again_says_so_and_changes_nothing(workplace, answer):
+def test_finished_run_is_not_changed_by_another_start(workplace, answer):
     folder, _ = workplace
     before = {path: path.stat().st_mtime_ns for path in (folder / "runs/first").rglob("*")}
     status, said, _ = answer(folder, "train", "run.name=first", "training.epochs=3")
@@ -161,7 +169,7 @@ def test_evaluate_takes_other_data_of_the_same_form(workplace, answer):
 
 
 @pytest.mark.parametrize("told, status", [("refuse", 2), ("accept", 0)])
-def test_evaluate_takes_a_category_that_training_never_showed_only_where_it_is_told_to(tmp_path, capsys, told, status):
+def test_evaluate_accepts_unknown_categories_only_if_configured(tmp_path, capsys, told, status):
     for name, cities in (("known.csv", "abc"), ("new.csv", "abZ")):
         rows = [f"{cities[number % 3]},{number},so so,{'yes' if number % 2 else 'no'}" for number in range(60)]
         (tmp_path / name).write_text("\n".join(["city,age,review,bought", *rows]) + "\n")
@@ -181,7 +189,7 @@ def test_evaluate_refuses_data_of_another_form(workplace, answer):
     assert status == 2 and "utterance" in told
 
 
-def test_evaluate_refuses_a_model_file_that_was_changed(workplace, tmp_path, answer):
+def test_evaluate_refuses_a_changed_model_file(workplace, tmp_path, answer):
     folder, _ = workplace
     shutil.copytree(folder / "runs/first", tmp_path / "runs/first")
     with (tmp_path / "runs/first/model.keras").open("ab") as file:
@@ -205,7 +213,7 @@ def test_runs_lists_runs_and_survives_a_damaged_one(workplace, tmp_path, capsys)
     assert "damaged" in lines["broken"]
 
 
-def test_runs_of_nothing_names_the_command_that_makes_the_first(tmp_path, capsys):
+def test_runs_without_runs_names_the_command_that_starts_the_first(tmp_path, capsys):
     from pipeline.cli import compose as composition
     from pipeline.commands import Invocation, runs
 
@@ -214,7 +222,7 @@ def test_runs_of_nothing_names_the_command_that_makes_the_first(tmp_path, capsys
 
 
 @pytest.mark.slow
-def test_shards_of_a_data_set_train_like_the_data_set(workplace):
+def test_shards_train_like_their_data_set(workplace):
     folder, _ = workplace
     written = pipeline("shards", "shards.path=digits-shards", "shards.rows=500", cwd=folder)
     assert written.returncode == 0, written.stderr
@@ -225,7 +233,7 @@ def test_shards_of_a_data_set_train_like_the_data_set(workplace):
     assert result["metrics"]["digit"]["accuracy"]["value"] > 0.6
 
 
-def test_bad_data_leaves_no_run_behind(tmp_path, answer):
+def test_wrong_data_leaves_no_run(tmp_path, answer):
     (tmp_path / "train.csv").write_text("a,label\n1,x\n2,y\nthree,x\n")
     status, _, told = answer(tmp_path, "train", "data=csv", "data.path=train.csv", "data.numeric=[a]", "model=tabular")
     assert status == 2 and "train.csv, line 4" in told

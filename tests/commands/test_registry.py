@@ -1,4 +1,4 @@
-"""`registry`, as typed, on journals that no training had to make."""
+"""`registry` as a user runs it, on journals written by the test."""
 
 import csv
 import json
@@ -25,14 +25,14 @@ def root(tmp_path):
     return tmp_path
 
 
-def test_ingest_takes_journals_in_once(root, capsys):
+def test_ingest_adds_each_line_once(root, capsys):
     assert main(["registry", "ingest", f"run.root={root}"]) == 0
     assert "14 new lines" in capsys.readouterr().out
     assert main(["registry", "ingest", f"run.root={root}"]) == 0
     assert "0 new lines" in capsys.readouterr().out
 
 
-def test_verify_agrees_after_ingest_and_not_before(root, capsys):
+def test_verify_agrees_only_after_ingest(root, capsys):
     assert main(["registry", "verify", f"run.root={root}"]) == 2
     assert "has not been taken in" in capsys.readouterr().err
     main(["registry", "ingest", f"run.root={root}"])
@@ -44,7 +44,7 @@ def test_verify_agrees_after_ingest_and_not_before(root, capsys):
     assert "1 runs agree" in (said := capsys.readouterr().out) and "1 more in the tables" in said
 
 
-def test_the_next_ingest_ends_a_run_that_was_killed_and_none_that_is_at_work(root):
+def test_ingest_ends_killed_runs_and_no_running_ones(root):
     for name in ("killed", "at-work"):
         (root / name).mkdir()
         journal.RunJournal(root / name / journal.FILE_NAME).add(Event.BEGIN, **beginning(root / name))
@@ -57,7 +57,7 @@ def test_the_next_ingest_ends_a_run_that_was_killed_and_none_that_is_at_work(roo
     assert verification.verify_journals(engine, root) == (4, [])
 
 
-def test_a_journal_that_was_changed_is_not_ended(root):
+def test_changed_journal_is_not_ended(root):
     path = write_run(root, "changed", status="running")
     engine = store.create_engine(Registry(), root)
     store.require_revision(engine)
@@ -68,7 +68,7 @@ def test_a_journal_that_was_changed_is_not_ended(root):
     assert main(["registry", "verify", f"run.root={root}"]) == 2
 
 
-def test_a_damaged_journal_is_named_and_keeps_no_other_out(root, capsys):
+def test_damaged_journal_is_named_and_the_others_are_ingested(root, capsys):
     path = root / "a" / journal.FILE_NAME
     path.write_bytes(path.read_bytes()[:-5] + b"\n")
     assert main(["registry", "ingest", f"run.root={root}"]) == 2
@@ -76,14 +76,14 @@ def test_a_damaged_journal_is_named_and_keeps_no_other_out(root, capsys):
     assert "7 new lines" in said.out and f"{path}, byte" in said.err
 
 
-def test_upgrade_says_what_it_found(tmp_path, capsys):
+def test_upgrade_prints_the_revision_before(tmp_path, capsys):
     store.upgrade_schema(store.create_engine(Registry(), tmp_path), "0001")
     assert main(["registry", "ingest", f"run.root={tmp_path}"]) == 2
     assert "python -m pipeline registry upgrade" in capsys.readouterr().err
     assert main(["registry", "upgrade", f"run.root={tmp_path}"]) == 0
-    assert "revision 0002, from 0001" in capsys.readouterr().out
+    assert "revision 0002, was 0001" in capsys.readouterr().out
     assert main(["registry", "upgrade", f"run.root={tmp_path}"]) == 0
-    assert "as before" in capsys.readouterr().out
+    assert "unchanged" in capsys.readouterr().out
 
 
 def test_export_writes_every_table_as_csv_and_json(root):
@@ -98,7 +98,7 @@ def test_export_writes_every_table_as_csv_and_json(root):
     assert {"run", "architecture", "environment", "dataset", "epoch_metric", "drift_result"} <= names
 
 
-def test_an_empty_table_exports_as_an_empty_list(root):
+def test_export_of_an_empty_table_is_an_empty_list(root):
     assert main(["registry", "export", f"run.root={root}"]) == 0
     assert json.loads((root / "registry.export" / "drift_result.json").read_text()) == []
 
@@ -117,7 +117,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("arguments, said", WRONG.values(), ids=WRONG.keys())
-def test_a_mistake_is_one_message_and_status_2(arguments, said, tmp_path, capsys):
+def test_mistake_is_one_message_and_status_2(arguments, said, tmp_path, capsys):
     assert main([*arguments, f"run.root={tmp_path}"]) == 2
     message = capsys.readouterr().err
     assert said in message and "t0ps3cret" not in message and len(message.splitlines()) <= 4
@@ -130,7 +130,7 @@ def trained(folder, name, *more):
 
 
 @pytest.mark.slow
-def test_the_registry_changes_no_bit_of_the_weights(tmp_path):
+def test_registry_does_not_change_the_weights(tmp_path):
     assert trained(tmp_path, "with") == trained(tmp_path, "without", "registry.url=none")
     engine = store.create_engine(Registry(), tmp_path / "runs")
     assert ingestion.ingest_all(engine, tmp_path / "runs")[0] > 0  # the other run's journal

@@ -1,4 +1,4 @@
-"""`reproduce`: the same again is exit 0; what differs is named, exit 4; what is missing is said before any training."""
+"""`reproduce`: identical is exit status 0, a difference is named and is 4, an incomplete record is refused first."""
 
 import hashlib
 import json
@@ -52,7 +52,7 @@ def files(folder):
     }
 
 
-def test_a_run_comes_out_the_same_and_its_record_is_left_alone(root, capsys):
+def test_same_run_is_identical_and_its_record_is_not_changed(root, capsys):
     before = files(root / "mine")
     assert reproduce(root) == 0
     digest = json.loads((root / "mine" / "result.json").read_text())["weights_digest"]
@@ -61,14 +61,14 @@ def test_a_run_comes_out_the_same_and_its_record_is_left_alone(root, capsys):
     assert files(root / "mine") == before
 
 
-def test_a_reproduction_s_config_is_its_own_not_the_run_s(root):
+def test_reproduction_stores_its_own_config(root):
     assert reproduce(root) == 0
     folder = root / "mine" / "reproductions" / "1"
     kept = composition.stored(folder / "config.yaml", [])
     assert (kept.run.root, kept.run.name, kept.registry.url) == (str(folder.parent), "1", "none")
 
 
-def test_a_difference_is_told_by_epoch_variable_amount_and_cause(root, capsys):
+def test_difference_is_reported_by_epoch_variable_amount_and_cause(root, capsys):
     assert reproduce(root, "seed=1") == 4
     out = capsys.readouterr().out
     for words in (
@@ -85,7 +85,7 @@ def test_a_difference_is_told_by_epoch_variable_amount_and_cause(root, capsys):
 
 
 @pytest.mark.slow
-def test_a_difference_from_one_epoch_on_names_that_epoch(root, capsys):
+def test_first_differing_epoch_is_named(root, capsys):
     lines = [json.loads(line) for line in (root / "mine" / "metrics.jsonl").read_text().splitlines()]
     lines[1]["loss"] += 0.5
     (root / "mine" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -95,13 +95,13 @@ def test_a_difference_from_one_epoch_on_names_that_epoch(root, capsys):
 
 
 @pytest.mark.slow
-def test_each_reproduction_has_a_folder_of_its_own(root):
+def test_each_reproduction_has_its_own_folder(root):
     assert [reproduce(root), reproduce(root)] == [0, 0]
     assert comparison(root, 1) == comparison(root, 2)
 
 
 @pytest.mark.slow
-def test_a_model_that_is_gone_leaves_the_amount_untold(root, capsys):
+def test_amount_is_unknown_without_the_saved_model(root, capsys):
     (root / "mine" / "model.keras").unlink()
     assert reproduce(root, "seed=1") == 4
     assert "the amount is unknown" in capsys.readouterr().out
@@ -115,41 +115,41 @@ def refused(root, capsys, status, *words):
     assert not (root / "mine" / "reproductions").exists()
 
 
-def test_data_that_is_gone_is_named(root, capsys):
+def test_missing_data_is_named(root, capsys):
     config = root / "mine" / "config.yaml"
     config.write_text(config.read_text().replace("rows.npz", "gone.npz"))
     refused(root, capsys, 2, "gone.npz")
 
 
-def test_other_data_than_the_run_was_trained_on_is_refused(root, capsys):
+def test_other_data_is_refused(root, capsys):
     change(root / "mine" / "result.json", fingerprint="0" * 64)
     refused(root, capsys, 2, "data it was trained on", "0" * 64)
 
 
-def test_another_lock_than_the_run_was_trained_with_is_exit_status_3(root, capsys):
+def test_another_lock_is_exit_status_3(root, capsys):
     path = root / "mine" / "environment.json"
     change(path, lock=json.loads(path.read_text())["lock"] | {"sha256": "f" * 64})
     refused(root, capsys, 3, "the lock it was trained with", "f" * 16, "environment.allow_drift=true")
 
 
-def test_another_device_than_the_run_was_trained_on_is_exit_status_3(root, capsys):
+def test_another_device_is_exit_status_3(root, capsys):
     path = root / "mine" / "environment.json"
     change(path, hardware=json.loads(path.read_text())["hardware"] | {"device": "tpu"})
     refused(root, capsys, 3, "device it was trained on, tpu")
 
 
-def test_an_unfinished_run_is_refused(root, capsys):
+def test_unfinished_run_is_refused(root, capsys):
     change(root / "mine" / "result.json", status="interrupted")
     refused(root, capsys, 2, "expected a finished run")
 
 
 @pytest.mark.parametrize("name", ["environment.json", "metrics.jsonl", "config.yaml"])
-def test_a_record_that_is_not_whole_is_refused_naming_what_is_missing(root, capsys, name):
+def test_incomplete_record_is_refused_naming_the_missing_file(root, capsys, name):
     (root / "mine" / name).unlink()
     refused(root, capsys, 2, name)
 
 
-def test_the_digests_of_the_variables_are_those_of_the_saved_model(root):
+def test_stored_digests_of_variables_match_the_saved_model(root):
     model = keras.saving.load_model(root / "mine" / "model.keras", compile=False)
     kept = json.loads((root / "mine" / "weights.json").read_text())
     for weight, found in zip(kept, map(np.ascontiguousarray, model.get_weights()), strict=True):
@@ -158,7 +158,7 @@ def test_the_digests_of_the_variables_are_those_of_the_saved_model(root):
 
 
 @pytest.mark.slow
-def test_a_reproduction_that_was_stopped_is_gone_on_with(root):
+def test_interrupted_reproduction_is_resumed(root):
     assert reproduce(root) == 0
     change(root / "mine" / "reproductions" / "1" / "result.json", status="interrupted")
     assert reproduce(root) == 0
@@ -167,7 +167,7 @@ def test_a_reproduction_that_was_stopped_is_gone_on_with(root):
 
 
 @pytest.mark.slow
-def test_another_lock_may_be_compared_all_the_same(root):
+def test_another_lock_is_allowed_with_allow_drift(root):
     path = root / "mine" / "environment.json"
     change(path, lock=json.loads(path.read_text())["lock"] | {"sha256": "f" * 64})
     assert reproduce(root, "environment.allow_drift=true") == 0

@@ -1,4 +1,4 @@
-"""`runs`, as typed: the list, two runs side by side, and the page in a real browser."""
+"""`runs` as a user runs it: the list, two runs side by side, and the page in a real browser."""
 
 import html
 import json
@@ -53,7 +53,7 @@ def test_runs_are_filtered_and_sorted(root, capsys, words, names):
     assert listed(capsys, root, *words) == names
 
 
-def test_the_table_shows_scores(root, capsys):
+def test_table_shows_scores(root, capsys):
     capsys.readouterr()
     assert main(["runs", f"run.root={root}"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -61,19 +61,19 @@ def test_the_table_shows_scores(root, capsys):
     assert "digit accuracy 0.9000" in lines[2]
 
 
-def test_a_name_cannot_break_the_table_or_steer_the_terminal(tmp_path, capsys):
+def test_control_characters_in_a_name_become_spaces(tmp_path, capsys):
     write_run(tmp_path, "a", model="\x1b[2Jx\r\ny")
     assert main(["runs", f"run.root={tmp_path}"]) == 0
     said = capsys.readouterr().out
     assert len(said.splitlines()) == 2 and "\x1b" not in said
 
 
-def test_a_column_that_is_not_there_is_answered_with_the_nearest(root, capsys):
+def test_unknown_column_is_refused_with_the_nearest(root, capsys):
     assert main(["runs", f"run.root={root}", "runs.sort=acuracy"]) == 2
     assert "Did you mean accuracy?" in capsys.readouterr().err
 
 
-def test_a_registry_that_cannot_be_asked_costs_a_warning_and_hides_no_folder(root, capsys):
+def test_registry_that_does_not_answer_is_a_warning_and_folders_are_listed(root, capsys):
     (root / "here").mkdir()
     (root / "here" / "result.json").write_text("{")
     assert main(["runs", f"run.root={root}", "registry.url=postgresql://me@127.0.0.1:1/none"]) == 0
@@ -81,7 +81,7 @@ def test_a_registry_that_cannot_be_asked_costs_a_warning_and_hides_no_folder(roo
     assert "warning: registry:" in said.err and "damaged" in said.out
 
 
-def test_a_run_whose_folder_was_moved_is_listed_once_and_where_it_is_now(root, tmp_path_factory, capsys):
+def test_moved_run_is_listed_once_with_its_new_folder(root, tmp_path_factory, capsys):
     moved = tmp_path_factory.mktemp("elsewhere") / "runs"
     shutil.move(root, moved)
     for name in ("digits-1", "digits-2", "wide"):
@@ -94,7 +94,7 @@ def test_a_run_whose_folder_was_moved_is_listed_once_and_where_it_is_now(root, t
     ]
 
 
-def test_a_copy_of_a_run_is_listed_beside_it_and_a_renamed_one_by_its_new_name(root, capsys):
+def test_copied_run_is_listed_too_and_a_renamed_one_by_its_new_name(root, capsys):
     for name in ("digits-1", "digits-2", "wide"):
         (root / name / "result.json").write_text('{"status": "finished", "started": "now"}')
     shutil.copytree(root / "digits-1", root / "copy")
@@ -103,18 +103,18 @@ def test_a_copy_of_a_run_is_listed_beside_it_and_a_renamed_one_by_its_new_name(r
     assert listed(capsys, root, "runs.model=mlp", "runs.name=digits-1") == ["digits-1"]
 
 
-def test_a_filter_that_nothing_passes_is_told_from_no_runs(root, capsys):
+def test_filter_without_a_match_is_not_reported_as_no_runs(root, capsys):
     capsys.readouterr()
     assert main(["runs", f"run.root={root}", "runs.status=failed"]) == 0
     assert "None of the 3 runs" in capsys.readouterr().out
 
 
-def test_a_list_makes_no_database(tmp_path):
+def test_listing_no_runs_creates_no_database(tmp_path):
     assert main(["runs", f"run.root={tmp_path}"]) == 0
     assert list(tmp_path.iterdir()) == []
 
 
-def test_compare_shows_what_differs_and_nothing_else(root, capsys):
+def test_compare_shows_only_differences_below_the_scores(root, capsys):
     capsys.readouterr()
     assert main(["runs", "compare", "digits-1", "wide", f"run.root={root}"]) == 0
     said = capsys.readouterr().out
@@ -126,19 +126,19 @@ def test_compare_shows_what_differs_and_nothing_else(root, capsys):
     assert "the same: options, data" in said and "packages" not in said and "numpy" not in said
 
 
-def test_compare_for_programs_is_json(root, capsys):
+def test_compare_prints_json(root, capsys):
     capsys.readouterr()
     assert main(["runs", "compare", "digits-1", "wide", f"run.root={root}", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["architecture"]["model.units"] == [10, 99] and found["data"] == {}
 
 
-def test_compare_of_a_run_that_is_not_there_names_the_nearest(root, capsys):
+def test_compare_with_an_unknown_run_names_the_nearest(root, capsys):
     assert main(["runs", "compare", "digits-1", "digits-3", f"run.root={root}"]) == 2
     assert "Did you mean digits-" in capsys.readouterr().err
 
 
-def test_words_may_stand_behind_the_knobs_as_make_puts_them(root, capsys):
+def test_action_may_follow_the_options(root, capsys):
     assert main(["runs", f"run.root={root}", "compare", "digits-1", "digits-2"]) == 0
     assert re.search(r"the same: .*architecture", capsys.readouterr().out)
 
