@@ -249,7 +249,7 @@ class Adversarial(Objective):
         losses = {"loss": tf.add_n(list(losses.values())), **losses}
         self.means.update_state([losses[name] for name in self.log_names()], rows=tf.shape(batch[1])[0])
 
-    def evaluate(self, batches: tf.data.Dataset, callbacks: keras.callbacks.CallbackList | None) -> dict[str, float]:
+    def evaluate(self, batches: tf.data.Dataset, callbacks: keras.callbacks.CallbackList) -> dict[str, float]:
         """Validate with a classifier of real images.
 
         Returns:
@@ -270,7 +270,7 @@ class Adversarial(Objective):
     def callbacks(self, folder: Path) -> list[keras.callbacks.Callback]:
         from pipeline.training.sample_grid import SampleGrid
 
-        return [SampleGrid(folder / "samples", self.options.sample_every)]
+        return [SampleGrid(self.model, folder / "samples", self.options.sample_every)]
 
 
 # ---- the classifier of real images -----------------------------------------------------------------------------------

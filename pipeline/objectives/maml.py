@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 SCORED_STEPS = (0, 1, 5, 10)  # gradient steps on a task
 
+type Measure = Callable[[Any, Any], Any]  # (targets, outputs) of some points -> scalar tensor
+
 
 @dataclass
 class MamlOptions(ObjectiveOptions):
@@ -162,7 +164,7 @@ class Maml(Objective):
         values = [losses["loss"], *tf.unstack(tf.concat(list(auxiliary.values()), axis=0))]
         self.means.update_state(values, rows=tf.shape(batch[1])[0])
 
-    def evaluate(self, batches: tf.data.Dataset, callbacks: keras.callbacks.CallbackList | None) -> dict[str, float]:
+    def evaluate(self, batches: tf.data.Dataset, callbacks: keras.callbacks.CallbackList) -> dict[str, float]:
         callbacks.on_test_begin()
         by_task = adapted(self, with_batch_callbacks(batches, callbacks), self.options.inner_steps)
         after = {measure: values.mean(axis=0) for measure, values in by_task.items()}
@@ -185,7 +187,7 @@ class Maml(Objective):
                 f"objective maml, label: expected tasks of more than {support} points, whose first {support} are the "
                 f"support; found shape {tuple(y.shape)}. Lower objective.support."
             )
-        return tf.vectorized_map(lambda task: self.adapt(*task, steps), (x, y))
+        return tf.vectorized_map(lambda task: self.adapt(task[0], task[1], steps), (x, y))
 
     def adapt(self, x: tf.Tensor, y: tf.Tensor, steps: int) -> dict[str, tf.Tensor]:
         """Return measure -> (steps + 1,): of the queries of one task, after 0, 1, ... steps on its support.
@@ -222,11 +224,13 @@ class Maml(Objective):
         return {name: measure(targets, outputs) for name, measure in self.measures.items()}
 
 
-def measures_of(label: Label) -> dict[str, Callable[[Any, Any], Any]]:
-    """Return name -> function of (targets, outputs) of some points: the loss of the kind of label, and accuracy."""
+def measures_of(label: Label) -> dict[str, Measure]:
+    """Return what is measured of the points of a task: the loss of the kind of label, and for classes the accuracy."""
     loss = keras.losses.get(LOSSES[label.kind])
-    measures = {"loss": lambda targets, outputs: tf.reduce_mean(loss(targets, outputs))}
-    return measures | ({"accuracy": accuracy} if label.kind == CLASS else {})
+    measures: dict[str, Measure] = {"loss": lambda targets, outputs: tf.reduce_mean(loss(targets, outputs))}
+    if label.kind == CLASS:
+        measures["accuracy"] = accuracy
+    return measures
 
 
 def accuracy(classes: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:

@@ -49,8 +49,6 @@ class MultiTask(Supervised):
     of the variance of a task, trained too (Kendall, Gal and Cipolla 2018, equation 10).
     """
 
-    options: MultiTaskOptions
-
     def __init__(self, options: MultiTaskOptions, spec: DataSpec, model: keras.Model) -> None:
         """Create the objective. Arguments as for `Supervised`.
 
@@ -115,7 +113,7 @@ class MultiTask(Supervised):
         for label, s in self.log_variances.items():
             self.weights[label].update_state(scale_of(self.spec.labels[label]) * keras.ops.exp(-s))
 
-    def evaluate(self, batches: tf.data.Dataset, callbacks: keras.callbacks.CallbackList | None) -> dict[str, float]:
+    def evaluate(self, batches: tf.data.Dataset, callbacks: keras.callbacks.CallbackList) -> dict[str, float]:
         values = super().evaluate(batches, callbacks)
         values["loss"] += sum(float(s.value) / 2 for s in self.log_variances.values())
         return {name: value for name, value in values.items() if name.removesuffix("_weight") not in self.log_variances}

@@ -147,7 +147,7 @@ class SupervisedOptions(ObjectiveOptions):
         from pipeline.evaluation import label_scores
 
         batches = ordered_batches(rows, spec, config.data, config.training.batch_size)
-        return label_scores.score(
+        evaluations = label_scores.score(
             spec,
             losses=self.label_losses(spec),
             targets=rows.labels,
@@ -156,6 +156,7 @@ class SupervisedOptions(ObjectiveOptions):
             seed=config.seed,
             folder=folder,
         )
+        return [*evaluations]
 
 
 class Supervised(Objective):

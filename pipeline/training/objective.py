@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from pipeline.training.options import TrainingOptions
 
-Batch = tuple  # (x, y) or (x, y, sample weights), as the input pipeline makes it
-Losses = dict[str, Any]  # name -> scalar tensor
+type Batch = tuple[Any, ...]  # (x, y) or (x, y, sample weights), as the input pipeline makes it
+type Losses = dict[str, Any]  # name -> scalar tensor
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Objective(ABC):
             auxiliary: The auxiliary values that `losses` of the last update returned.
         """
 
-    def evaluate(self, batches: tf.data.Dataset, callbacks: keras.callbacks.CallbackList | None) -> dict[str, float]:
+    def evaluate(self, batches: tf.data.Dataset, callbacks: keras.callbacks.CallbackList) -> dict[str, float]:
         """Validate: return name -> value over the batches of the validation split."""
         return self.model.evaluate(batches, callbacks=callbacks, verbose=0, return_dict=True)
 

@@ -132,7 +132,7 @@ class Wrapper(Objective):
     def measure(self, batch: Batch, losses: Losses, auxiliary: Any) -> None:
         self.objective.measure(batch, losses, auxiliary)
 
-    def evaluate(self, batches: tf.data.Dataset, callbacks: keras.callbacks.CallbackList | None) -> dict[str, float]:
+    def evaluate(self, batches: tf.data.Dataset, callbacks: keras.callbacks.CallbackList) -> dict[str, float]:
         return self.objective.evaluate(batches, callbacks)
 
     def callbacks(self, folder: Path) -> list[keras.callbacks.Callback]:
@@ -175,7 +175,7 @@ class Penalty(Wrapper):
         self.mean.update_state(tf.add_n(list(penalties.values())), sample_weight=row_count(batch))
         super().measure(batch, {name: loss for name, loss in losses.items() if name not in penalties}, auxiliary)
 
-    def evaluate(self, batches: tf.data.Dataset, callbacks: keras.callbacks.CallbackList | None) -> dict[str, float]:
+    def evaluate(self, batches: tf.data.Dataset, callbacks: keras.callbacks.CallbackList) -> dict[str, float]:
         return {name: value for name, value in super().evaluate(batches, callbacks).items() if name != self.name}
 
 
