@@ -1,4 +1,4 @@
-"""A generator and its critic: images that come to look real, moves as they were asked for, and the same bits again."""
+"""The adversarial objective: quality of its images, updates, penalty, validation, resume and refusals."""
 
 import json
 import subprocess
@@ -23,17 +23,17 @@ from pipeline.training.tape import Tape
 SMALL = Gan(latent=4, generator=[16], critic=[16])
 ADAM = {"class_name": "Adam", "config": {"learning_rate": 0.001, "epsilon": 1e-7}}
 CASE = {"model": SMALL, "epochs": 2}
-UNJUDGED = Digits(split=SplitOptions(validation=0))  # without a validation no classifier is trained to judge by
+WITHOUT_VALIDATION = Digits(split=SplitOptions(validation=0))  # so that no classifier is trained
 
 
-def pipeline(*words, **options):
-    return subprocess.run([sys.executable, "-m", "pipeline", *words], capture_output=True, text=True, **options)
+def pipeline(*arguments, **options):
+    return subprocess.run([sys.executable, "-m", "pipeline", *arguments], capture_output=True, text=True, **options)
 
 
 @pytest.mark.slow
-def test_the_preset_comes_thirty_times_nearer_to_real_digits_than_its_first_epoch_was(tmp_path):
-    words = ["experiment=digits_gan", f"run.root={tmp_path}", "run.name=gan", "registry.url=none"]
-    done = pipeline("train", *words)
+def test_digits_gan_reduces_the_frechet_distance_thirty_times_after_the_first_epoch(tmp_path):
+    overrides = ["experiment=digits_gan", f"run.root={tmp_path}", "run.name=gan", "registry.url=none"]
+    done = pipeline("train", *overrides)
     assert done.returncode == 0, done.stderr
     history = [json.loads(line) for line in (tmp_path / "gan" / "metrics.jsonl").read_text().splitlines()]
     assert history[0]["val_frechet_distance"] > 30 * history[-1]["val_frechet_distance"]
@@ -50,10 +50,10 @@ def test_the_preset_comes_thirty_times_nearer_to_real_digits_than_its_first_epoc
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "data", "stop_at"),
-    [("non_saturating", UNJUDGED, (2, 7)), ("wgan_gp", Digits(), (2, "validation"))],
-    ids=["non_saturating, inside an epoch", "wgan_gp, while it validates"],
+    [("non_saturating", WITHOUT_VALIDATION, (2, 7)), ("wgan_gp", Digits(), (2, "validation"))],
+    ids=["non_saturating, inside an epoch", "wgan_gp, inside a validation"],
 )
-def test_a_run_that_was_stopped_goes_on_to_the_same_bits(train, configured, loss, data, stop_at):
+def test_resume_of_a_gan_gives_the_same_bits(train, configured, loss, data, stop_at):
     objective = AdversarialOptions(loss=loss, critic_steps=2, critic_optimizer=ADAM)
     config = configured(Tape, data=data, objective=objective, **CASE)
     alone, stopped = train(config), train(config, stop_at=stop_at)
@@ -64,15 +64,15 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(train, configured, loss
 @pytest.mark.parametrize(
     ("loss", "precision"), [("non_saturating", "mixed_bfloat16"), ("wgan_gp", "mixed_float16")], ids=str
 )
-def test_a_run_of_16_bits_that_was_stopped_goes_on_to_the_same_bits(train, configured, loss, precision):
+def test_resume_of_a_gan_in_16_bits_gives_the_same_bits(train, configured, loss, precision):
     objective = AdversarialOptions(loss=loss, critic_steps=2, critic_optimizer=ADAM)
-    config = configured(Tape, data=UNJUDGED, objective=objective, precision=precision, **CASE)
+    config = configured(Tape, data=WITHOUT_VALIDATION, objective=objective, precision=precision, **CASE)
     alone, stopped = train(config), train(config, stop_at=(2, 7))
     assert (stopped.digest, stopped.history) == (alone.digest, alone.history)
     assert all(np.isfinite(value) for value in alone.history[-1].values())
 
 
-def test_the_critic_moves_as_often_as_asked_for_with_an_optimizer_of_its_own(digits):
+def test_critic_is_updated_critic_steps_times_with_its_own_optimizer(digits):
     config = Config(data=Digits(), model=SMALL, objective=AdversarialOptions(critic_steps=3, critic_optimizer=ADAM),
                       optimizer=Optimizer(**ADAM), training=Tape())  # fmt: skip
     model = build_model(config.model, digits.spec, lambda name: images_of(digits))
@@ -85,7 +85,7 @@ def test_the_critic_moves_as_often_as_asked_for_with_an_optimizer_of_its_own(dig
     assert all(variable.path in held for _, optimizer in moves for variable in optimizer.variables)
 
 
-def test_a_critic_s_schedule_lasts_the_whole_run(digits):
+def test_schedule_of_the_critic_lasts_the_whole_run(digits):
     cosine = {"class_name": "CosineDecay", "config": {"initial_learning_rate": 0.002}}
     spelled = {"class_name": "Adam", "config": {"learning_rate": cosine}}
     config = Config(data=Digits(), model=SMALL, objective=AdversarialOptions(critic_steps=5, critic_optimizer=spelled),
@@ -98,19 +98,21 @@ def test_a_critic_s_schedule_lasts_the_whole_run(digits):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("monitor, mode", [("val_frechet_distance", "min"), ("val_accuracy", "max")])
-def test_a_run_can_stop_early_by_what_it_is_validated_by(tmp_path, monitor, mode):
-    words = ["experiment=digits_gan", f"run.root={tmp_path}", "registry.url=none", "training.epochs=2"]
+def test_early_stopping_can_monitor_the_validation_of_a_gan(tmp_path, monitor, mode):
+    overrides = ["experiment=digits_gan", f"run.root={tmp_path}", "registry.url=none", "training.epochs=2"]
     early = ["training.early_stopping.patience=1", f"training.early_stopping.monitor={monitor}"]
-    assert main(["train", *words, *early, f"training.early_stopping.mode={mode}", "training.tensorboard=false"]) == 0
+    assert (
+        main(["train", *overrides, *early, f"training.early_stopping.mode={mode}", "training.tensorboard=false"]) == 0
+    )
 
 
 @pytest.mark.slow
-def test_a_monitor_that_no_validation_logs_is_refused_with_those_it_does(tmp_path, capsys):
+def test_monitor_that_is_not_logged_is_refused_with_the_logged_names(tmp_path, capsys):
     assert main(["check", "experiment=digits_gan", "training.early_stopping.patience=1"]) == 2
-    assert "monitor-unknown" in (told := capsys.readouterr().err) and "val_frechet_distance" in told
+    assert "monitor-unknown" in (message := capsys.readouterr().err) and "val_frechet_distance" in message
 
 
-def test_rows_that_stand_for_a_split_are_drawn_from_all_over_it(digits):
+def test_drawn_rows_come_from_the_whole_split(digits):
     order = np.argsort(digits.train.labels["digit"], kind="stable")
     images = drawn_rows(Digits(), digits.spec, digits.train.select(order), 200)
     classes = np.bincount([label for _, label in images.as_numpy_iterator()], minlength=10)
@@ -121,12 +123,14 @@ def images_of(data):
     return tf.data.Dataset.from_tensor_slices(data.train.features["image"]).batch(500)
 
 
-def test_the_penalty_is_the_squared_distance_of_the_critics_slope_from_one(digits):
+def test_gradient_penalty_is_the_squared_distance_of_the_gradient_norm_from_one(digits):
     config = Config(data=Digits(), model=SMALL, objective=AdversarialOptions(loss="wgan_gp"),
                       optimizer=Optimizer(**ADAM), training=Tape())  # fmt: skip
     model = build_model(config.model, digits.spec, lambda name: images_of(digits))
     objective = config.objective.build(config, digits, model, total_steps=10)
-    weights = np.arange(1.0, 65.0, dtype=np.float32).reshape(8, 8, 1) / 100  # a linear critic has this slope everywhere
+    weights = (
+        np.arange(1.0, 65.0, dtype=np.float32).reshape(8, 8, 1) / 100
+    )  # a linear critic has this gradient everywhere
     model.criticise = lambda images, labels: ops.sum(images * weights, axis=(1, 2, 3))
     real, fake = (keras.random.uniform((5, 8, 8, 1), seed=seed) for seed in (1, 2))
     found = float(objective.gradient_penalty(real, fake, np.zeros(5, np.int64)))
@@ -146,21 +150,21 @@ BAD = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", BAD)
-def test_what_does_not_go_together_is_refused_with_the_names(case, tmp_path, capsys):
-    words, expected = BAD[case]
-    assert main(["check", f"run.root={tmp_path}", *words]) == 2
-    told = capsys.readouterr().err
-    assert all(word in told for word in expected), told
+def test_wrong_combination_is_refused_with_the_names(case, tmp_path, capsys):
+    overrides, expected = BAD[case]
+    assert main(["check", f"run.root={tmp_path}", *overrides]) == 2
+    message = capsys.readouterr().err
+    assert all(word in message for word in expected), message
 
 
-def test_a_saved_model_generates_the_same_images(digits, tmp_path):
+def test_saved_gan_generates_the_same_images(digits, tmp_path):
     model = build_model(SMALL, digits.spec, lambda name: images_of(digits))
-    asked = {"latent": keras.random.normal((3, 4), seed=1), "label": np.array([0, 5, 9])}
+    inputs = {"latent": keras.random.normal((3, 4), seed=1), "label": np.array([0, 5, 9])}
     model.save(tmp_path / "model.keras")
-    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(asked), model(asked))
+    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(inputs), model(inputs))
 
 
-def test_samples_of_one_model_are_the_same_each_time(digits):
+def test_samples_of_a_gan_are_the_same_in_every_call(digits):
     model = build_model(SMALL, digits.spec, lambda name: images_of(digits))
     np.testing.assert_array_equal(model.samples(2), model.samples(2))
     assert model.samples(2).shape == (2, 10, 8, 8, 1)

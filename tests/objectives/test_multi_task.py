@@ -1,4 +1,4 @@
-"""Several tasks at once: each better than chance, weights that do what they say, and the same bits as a plain sum."""
+"""The multi-task objective: what it learns, its losses and weights, resume and refusals."""
 
 import json
 from dataclasses import replace
@@ -31,7 +31,7 @@ def task_weights(row):
 
 @pytest.fixture
 def objective_of():
-    """A function from a config.MultiTask to a compiled objective on digits, and a batch."""
+    """A function from MultiTaskOptions to a compiled objective on digits, and a batch."""
 
     def make(objective, labels=LABELS, model=None, training=None):
         data = splits.load(Digits(labels=labels))
@@ -44,12 +44,12 @@ def objective_of():
     return make
 
 
-# ---- what it is for --------------------------------------------------------------------------------------------------
+# ---- what is learned -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("weighting", ["fixed", "learned"])
-def test_every_task_is_better_than_chance_at_once(train, configured, weighting):
+def test_every_task_is_learned_better_than_chance(train, configured, weighting):
     case = {**CASE, "epochs": 15, "batch_size": 32}
     last = train(configured(Tape, objective=MultiTaskOptions(weighting=weighting), **case)).history[-1]
     held_out = splits.load(ALL).validation.labels
@@ -60,14 +60,14 @@ def test_every_task_is_better_than_chance_at_once(train, configured, weighting):
 
 
 @pytest.mark.slow
-def test_a_task_of_no_weight_is_not_learned(train, configured):
+def test_task_of_weight_zero_is_not_learned(train, configured):
     weights = {"parity": 0.0, "ink": 0.0}
     last = train(configured(Tape, objective=MultiTaskOptions(weights=weights), **{**CASE, "epochs": 8})).history[-1]
     assert last["val_parity_accuracy"] < 0.75 < last["val_digit_accuracy"]
 
 
 @pytest.mark.slow
-def test_learned_weights_come_near_the_inverse_of_each_tasks_loss(train, configured):
+def test_learned_weights_approach_the_inverse_of_each_loss(train, configured):
     """At the minimum over s of exp(-s) L + s / 2 the weight exp(-s) is 1 / (2 L); for real labels, so is exp(-s) / 2.
     It lags behind a loss that still falls."""
     optimizer = Optimizer("Adam", {"learning_rate": 0.02, "epsilon": 1e-7})
@@ -77,11 +77,11 @@ def test_learned_weights_come_near_the_inverse_of_each_tasks_loss(train, configu
         assert 0.2 < weight * 2 * last[f"{label}_loss"] < 1.2, label
 
 
-# ---- the arithmetic --------------------------------------------------------------------------------------------------
+# ---- losses and weights ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_weights_of_one_give_the_bits_of_supervised_learning(train, configured):
+def test_weights_of_one_give_the_same_bits_as_supervised(train, configured):
     plain = train(configured(Tape, objective=SupervisedOptions(), **CASE))
     for weights in ({}, dict.fromkeys(LABELS, 1.0)):
         multi = train(configured(Tape, objective=MultiTaskOptions(weights=weights), **CASE))
@@ -92,7 +92,7 @@ def test_weights_of_one_give_the_bits_of_supervised_learning(train, configured):
         }
 
 
-def test_each_task_is_a_named_loss_times_its_weight(objective_of):
+def test_loss_of_each_task_is_its_loss_times_its_weight(objective_of):
     weights = {"digit": 0.5, "ink": 3.0}
     plain, batch = objective_of(MultiTaskOptions())
     keras.utils.set_random_seed(0)
@@ -104,7 +104,7 @@ def test_each_task_is_a_named_loss_times_its_weight(objective_of):
         np.testing.assert_allclose(others[label], weights.get(label, 1.0) * ones[label], rtol=1e-6)
 
 
-def test_learned_losses_are_those_of_kendall_gal_and_cipolla(objective_of):
+def test_learned_losses_equal_the_formula_of_kendall_gal_and_cipolla(objective_of):
     plain, batch = objective_of(MultiTaskOptions())
     learned, _ = objective_of(LEARNED)
     learned.model.set_weights(plain.model.get_weights())
@@ -116,24 +116,24 @@ def test_learned_losses_are_those_of_kendall_gal_and_cipolla(objective_of):
 
 
 @pytest.mark.parametrize("objective", [MultiTaskOptions(weights={"digit": 0.5, "ink": 2.0}), LEARNED], ids=str)
-def test_the_loss_of_validation_is_weighted_as_that_of_training(objective_of, objective):
+def test_validation_loss_is_weighted_like_the_training_loss(objective_of, objective):
     made, batch = objective_of(objective)
     for value, variable in zip((0.3, -0.5, 1.2), made.log_variances.values(), strict=False):
         variable.assign(value)
-    losses, seen = made.losses(batch)  # the model has no dropout
-    made.measure(batch, losses, seen)
+    losses, outputs = made.losses(batch)  # the model has no dropout
+    made.measure(batch, losses, outputs)
     scores = made.evaluate(tf.data.Dataset.from_tensors(batch), None)
     assert scores["loss"] == pytest.approx(float(sum(losses.values())), rel=1e-5)
     assert not any(name.endswith("_weight") for name in scores)
 
 
-def test_losses_and_metrics_may_be_given_label_by_label(objective_of):
-    asked = {
+def test_losses_and_metrics_can_be_given_per_label(objective_of):
+    options = {
         "loss": {"ink": "huber"},
         "metrics": {"ink": ["root_mean_squared_error", "mean_squared_error"], "digit": []},
     }
     plain, (x, y) = objective_of(MultiTaskOptions())
-    made, batch = objective_of(MultiTaskOptions(**asked))
+    made, batch = objective_of(MultiTaskOptions(**options))
     made.model.set_weights(plain.model.get_weights())
     bare, found = plain.losses(batch)[0], made.losses(batch)[0]
     outputs = made.model(x)["ink"][:, 0]
@@ -147,18 +147,18 @@ def test_losses_and_metrics_may_be_given_label_by_label(objective_of):
     assert set(made.log_names()) == set(scores)
 
 
-def test_losses_that_layers_bring_along_count_once(objective_of):
+def test_losses_of_layers_count_once(objective_of):
     made, batch = objective_of(MultiTaskOptions())
     made.model.get_layer("dense").kernel.regularizer = keras.regularizers.L2(0.01)
     expected = 0.01 * np.sum(np.square(made.model.get_layer("dense").kernel.numpy()))
     np.testing.assert_allclose(made.losses(batch)[0]["regularization"], expected, rtol=1e-5)
 
 
-# ---- what advances ---------------------------------------------------------------------------------------------------
+# ---- resume and optimizer --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_learned_weights_repeat_and_go_on_as_if_never_stopped(train, configured):
+def test_resume_with_learned_weights_gives_the_same_bits(train, configured):
     config = configured(Tape, objective=LEARNED, **CASE)
     whole = train(config)
     for again in (train(config, (2, 7)), train(config, (2, "validation"))):
@@ -166,7 +166,7 @@ def test_learned_weights_repeat_and_go_on_as_if_never_stopped(train, configured)
     assert task_weights(whole.history[0]) != task_weights(whole.history[-1])
 
 
-def test_a_decay_of_weights_leaves_the_uncertainty_alone(objective_of):
+def test_weight_decay_of_the_optimizer_leaves_out_the_log_variances(objective_of):
     made, _ = objective_of(LEARNED)
     adamw = keras.optimizers.AdamW(weight_decay=0.1)
     made.compile(adamw, Tape())
@@ -174,37 +174,37 @@ def test_a_decay_of_weights_leaves_the_uncertainty_alone(objective_of):
     assert all(adamw._use_weight_decay(variable) for variable in made.model.trainable_variables)
 
 
-# ---- what is refused -------------------------------------------------------------------------------------------------
+# ---- refusals --------------------------------------------------------------------------------------------------------
 
 
-def test_a_weight_below_zero_is_refused():
+def test_weight_below_zero_is_refused():
     for weight in (-0.1, float("nan"), float("inf")):
         with pytest.raises(ConfigError, match=r"objective\.weights\.ink"):
             MultiTaskOptions(weights={"ink": weight})
 
 
-def test_weights_beside_learned_ones_are_refused():
+def test_weights_with_learned_weighting_are_refused():
     with pytest.raises(ConfigError, match=r"learned.*digit"):
         MultiTaskOptions(weighting="learned", weights={"digit": 1.0})
 
 
-@pytest.mark.parametrize("asked", [{"loss": {"ink": 3}}, {"metrics": {"ink": "mse"}}, {"metrics": "mse"}], ids=str)
-def test_a_loss_or_metrics_of_another_form_are_refused_with_the_key(asked):
-    ((key, value),) = asked.items()
+@pytest.mark.parametrize("options", [{"loss": {"ink": 3}}, {"metrics": {"ink": "mse"}}, {"metrics": "mse"}], ids=str)
+def test_loss_or_metrics_of_another_form_are_refused_with_the_key(options):
+    ((key, value),) = options.items()
     with pytest.raises(ConfigError, match=rf"objective\.{key}{'.ink' if isinstance(value, dict) else ''}: expected"):
-        MultiTaskOptions(**asked)
+        MultiTaskOptions(**options)
 
 
 REFUSED = {
-    "a loss of a label that is not there": (
+    "a loss of an unknown label": (
         {"objective": MultiTaskOptions(loss={"inc": "mse"})},
         r"loss\.inc: .*mean ink",
     ),
-    "metrics of a label that is not there": (
+    "metrics of an unknown label": (
         {"objective": MultiTaskOptions(metrics={"inc": ["mse"]})},
         r"metrics\.inc: .*mean ink",
     ),
-    "a weight of a label that is not there": (
+    "a weight of an unknown label": (
         {"objective": MultiTaskOptions(weights={"inc": 1.0})},
         "inc.*Did you mean ink",
     ),
@@ -220,13 +220,13 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("case, words", REFUSED.values(), ids=REFUSED)
-def test_what_is_not_there_is_refused_by_its_name(objective_of, case, words):
-    with pytest.raises(ConfigError, match=words):
+@pytest.mark.parametrize("case, message", REFUSED.values(), ids=REFUSED)
+def test_unknown_label_weight_or_head_is_refused_by_name(objective_of, case, message):
+    with pytest.raises(ConfigError, match=message):
         objective_of(**case)
 
 
-def test_a_loss_that_does_not_fit_its_task_is_refused_by_the_tasks_name(objective_of):
+def test_loss_that_does_not_fit_its_task_is_refused_with_the_task(objective_of):
     made, (x, y) = objective_of(MultiTaskOptions())
     with pytest.raises(ConfigError, match=r"'digit'.*\(50, 10\).*\(50, 7\)"):
         made.losses((x, y | {"digit": tf.zeros((50, 7))}))
@@ -235,26 +235,26 @@ def test_a_loss_that_does_not_fit_its_task_is_refused_by_the_tasks_name(objectiv
 # ---- the labels of digits --------------------------------------------------------------------------------------------
 
 
-def test_parity_and_ink_are_those_of_the_images():
+def test_parity_and_ink_of_digits_equal_those_of_the_images():
     table = splits.load(Digits(labels=["ink", "digit", "parity"])).train
     np.testing.assert_array_equal(table.labels["parity"], table.labels["digit"] % 2)
     np.testing.assert_allclose(table.labels["ink"], table.features["image"].mean(axis=(1, 2, 3)), rtol=1e-6)
 
 
-def test_more_labels_leave_every_row_in_its_split(digits):
+def test_further_labels_leave_every_row_in_its_split(digits):
     more = splits.load(ALL)
     for name, part in digits.splits.items():
         np.testing.assert_array_equal(more.splits[name].labels["digit"], part.labels["digit"])
 
 
 @pytest.mark.parametrize("labels", [[], ["digit", "digit"], ["digits"]])
-def test_labels_that_are_none_twice_or_unknown_are_refused(labels):
+def test_labels_that_are_empty_repeated_or_unknown_are_refused(labels):
     with pytest.raises(ConfigError, match=r"data\.labels"):
         Digits(labels=labels)
 
 
 @pytest.mark.slow
-def test_the_conflict_between_tasks_is_in_the_log_of_gradients(training_run, configured, tmp_path):
+def test_gradient_log_has_the_conflicts_between_tasks(training_run, configured, tmp_path):
     config = configured(Tape, objective=LEARNED, **CASE)
     training_run(tmp_path / "run", replace(config, training=replace(config.training, gradients=GradientLog(every=5))))
     first = json.loads((tmp_path / "run" / "gradients.jsonl").read_text().splitlines()[0])

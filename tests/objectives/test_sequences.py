@@ -33,16 +33,16 @@ def step(objective, batch):
     """(loss, metrics, gradients) of one batch."""
     (update,) = objective.updates()
     with tf.GradientTape() as tape:
-        losses, seen = update.losses(batch)
+        losses, auxiliary = update.losses(batch)
     objective.model.reset_metrics()
-    objective.measure(batch, losses, seen)
+    objective.measure(batch, losses, auxiliary)
     gradients = tape.gradient(losses["loss"], update.variables)
-    return float(losses["loss"]), objective.model.get_metrics_result(), [slope.numpy() for slope in gradients]
+    return float(losses["loss"]), objective.model.get_metrics_result(), [gradient.numpy() for gradient in gradients]
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 @pytest.mark.parametrize("more", [1, 40])
-def test_padding_a_batch_further_changes_no_loss_metric_or_gradient(vowels, model, more):
+def test_further_padding_changes_no_loss_metric_or_gradient(vowels, model, more):
     objective = objective_of(model, vowels)
     x, y = next(iter(input_pipeline.ordered_batches(vowels.train, vowels.spec, JapaneseVowels(), 16)))
     assert (x.numpy()[:, -1] == 0).all(axis=1).any()  # some rows are padded already
@@ -53,24 +53,24 @@ def test_padding_a_batch_further_changes_no_loss_metric_or_gradient(vowels, mode
         assert float(padded[1][name]) == pytest.approx(float(value), abs=1e-6), name
     for one, other, variable in zip(plain[2], padded[2], objective.model.trainable_variables, strict=True):
         np.testing.assert_allclose(other, one, rtol=0, atol=1e-6, err_msg=variable.path)
-    assert max(np.abs(slope).max() for slope in plain[2]) > 1e-2  # 1e-6 is small beside them
+    assert max(np.abs(gradient).max() for gradient in plain[2]) > 1e-2  # 1e-6 is small beside them
 
 
 class Traces:
-    """An objective's `measure`, and how often Python ran it: once a trace of the step."""
+    """The `measure` of an objective, which records the shape of every call: one call per trace of the step."""
 
     def __init__(self, objective):
         self.shapes, self.inner = [], objective.measure
 
-    def __call__(self, batch, losses, seen):
+    def __call__(self, batch, losses, auxiliary):
         self.shapes.append(batch[0].shape.as_list())
-        self.inner(batch, losses, seen)
+        self.inner(batch, losses, auxiliary)
 
 
 @pytest.mark.parametrize(
     "model", [MODELS["gru"], pytest.param(MODELS["transformer"], marks=pytest.mark.slow)], ids=["gru", "transformer"]
 )
-def test_a_step_is_traced_at_most_once_a_bucket(vowels, model):
+def test_step_is_traced_at_most_once_per_bucket(vowels, model):
     objective = objective_of(model, vowels)
     objective.measure = traces = Traces(objective)
     data = JapaneseVowels()
@@ -84,7 +84,7 @@ def test_a_step_is_traced_at_most_once_a_bucket(vowels, model):
     assert 1 <= len(traces.shapes) <= len(buckets)
 
 
-def test_every_batch_is_padded_to_the_bound_of_a_bucket(vowels):
+def test_batches_are_padded_to_the_bounds_of_buckets(vowels):
     data = JapaneseVowels(buckets=[12, 18])
     training_feed = input_pipeline.TrainingFeed(vowels.train, vowels.spec, data, 16, seed=0)
     assert {batch[0].shape[1] for batch in training_feed.batches(0)} == set(

@@ -1,4 +1,4 @@
-"""Supervised learning: every kind of label has its loss and metric, and learns under both engines alike."""
+"""The supervised objective: defaults for every kind of label, the same bits with both engines, and refusals."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def data_of(folder, kind, width=3, rows=60):
 @pytest.mark.parametrize(
     "kind", ["real", *(pytest.param(kind, marks=pytest.mark.slow) for kind in LOGGED if kind != "real")]
 )
-def test_every_kind_of_label_is_learned_alike_by_both_engines(train, configured, tmp_path, kind):
+def test_every_kind_of_label_gives_the_same_bits_with_both_engines(train, configured, tmp_path, kind):
     data = data_of(tmp_path, kind)
     fit, tape = (train(configured(engine, data=data, batch_size=20, epochs=2)) for engine in (Fit, Tape))
     assert fit.digest == tape.digest and fit.history == tape.history
@@ -43,20 +43,20 @@ def test_every_kind_of_label_is_learned_alike_by_both_engines(train, configured,
     assert fit.history[-1]["loss"] < fit.history[0]["loss"]
 
 
-def test_an_accuracy_of_real_numbers_is_refused(tmp_path):
+def test_accuracy_of_real_numbers_is_refused(tmp_path):
     spec = splits.load(data_of(tmp_path, "real")).spec
     with pytest.raises(ConfigError, match="mean_absolute_error"):
         SupervisedOptions(metrics=["accuracy"]).label_metrics(spec)
 
 
 @pytest.mark.parametrize("kind", ["one_hot", "multi_label", "real"])
-def test_weights_of_classes_are_refused_where_a_row_has_no_class(tmp_path, kind):
+def test_class_weights_without_class_labels_are_refused(tmp_path, kind):
     data = splits.load(data_of(tmp_path, kind))
     with pytest.raises(ConfigError, match=kind):
         SupervisedOptions(class_weight="balanced").class_weights(data.spec, data.train.labels)
 
 
-def test_a_loss_has_a_value_for_every_row(digits):
+def test_loss_has_a_value_per_row(digits):
     loss = SupervisedOptions().label_losses(digits.spec)["digit"]
     outputs = np.full((4, 10), 0.1, np.float32)
     np.testing.assert_allclose(loss.call(np.arange(4), outputs), np.full(4, np.log(10)), rtol=1e-6)

@@ -1,4 +1,4 @@
-"""Regularisers: each does its formula, they go around each other in any order, and what has no meaning is refused."""
+"""Regularization: formulas, combinations, resume and refusals."""
 
 import itertools
 from dataclasses import replace
@@ -60,10 +60,10 @@ def losses(objective, given=None):
     return update.losses(given or batch())[0]
 
 
-# ---- the formulas ----------------------------------------------------------------------------------------------------
+# ---- formulas --------------------------------------------------------------------------------------------------------
 
 
-def test_the_gradient_penalty_is_the_mean_squared_slope_of_each_rows_loss():
+def test_gradient_penalty_is_the_mean_squared_gradient_of_each_rows_loss():
     objective = compiled(GradientPenalty(supervised(), 0.3))
     x, y = batch()
     loss = keras.losses.SparseCategoricalCrossentropy()
@@ -76,14 +76,14 @@ def test_the_gradient_penalty_is_the_mean_squared_slope_of_each_rows_loss():
     np.testing.assert_allclose(losses(objective)["gradient_penalty"], 0.3 * np.mean(squares), rtol=1e-4)
 
 
-def test_the_gradient_penalty_teaches_a_smaller_slope(train, configured):
+def test_gradient_penalty_makes_gradients_smaller(train, configured):
     config = configured(Tape, model=Mlp(hidden=[16]), epochs=6)
-    slopes = {}
+    gradients = {}
     for weight in (1e-6, 10.0):
         history = train(replace(config, regularization=Regularization(gradient_penalty=weight))).history
-        slopes[weight] = history[-1]["gradient_penalty"] / weight
+        gradients[weight] = history[-1]["gradient_penalty"] / weight
         assert history[-1]["val_accuracy"] > 0.75 and "val_gradient_penalty" not in history[-1]
-    assert slopes[10.0] < 0.7 * slopes[1e-6]
+    assert gradients[10.0] < 0.7 * gradients[1e-6]
 
 
 def test_weight_decay_is_the_rate_of_the_first_pattern_times_the_squared_matrices():
@@ -96,7 +96,7 @@ def test_weight_decay_is_the_rate_of_the_first_pattern_times_the_squared_matrice
     np.testing.assert_allclose(losses(objective)["weight_decay"], expected, rtol=1e-5)
 
 
-def test_mixup_is_the_loss_of_mixed_rows_shared_between_both_labels():
+def test_mixup_loss_of_mixed_rows_is_shared_between_both_labels():
     objective = compiled(Mixup(supervised(), 0.4, seed=3))
     x, y = batch()
     generator = keras.random.SeedGenerator(3)  # the same draws, in the same order
@@ -110,7 +110,7 @@ def test_mixup_is_the_loss_of_mixed_rows_shared_between_both_labels():
     np.testing.assert_allclose(losses(objective)["loss"], expected, rtol=1e-5)
 
 
-def test_wrappers_go_around_each_other_in_any_order():
+def test_regularizers_can_be_nested_in_any_order():
     wraps = [
         lambda inner: GradientPenalty(inner, 0.1),
         lambda inner: WeightDecay(inner, {"*": 0.1}),
@@ -137,14 +137,14 @@ ALL = Regularization(mixup=0.3, gradient_penalty=0.01, weight_decay={"dense*": 0
 
 
 @pytest.mark.slow
-def test_a_regularised_training_goes_on_as_if_never_stopped(train, configured):
+def test_resume_with_all_regularizers_gives_the_same_bits(train, configured):
     config = replace(configured(Tape), regularization=ALL)
     whole, again = train(config), train(config, (2, 7))
     assert again.digest == whole.digest and again.history == whole.history
 
 
 @pytest.mark.slow
-def test_several_tasks_are_mixed_too(train, configured):
+def test_mixup_works_with_several_labels(train, configured):
     case = {"data": Digits(labels=["digit", "ink"]), "model": Tabular(hidden=[32]), "epochs": 10}
     for objective in (MultiTaskOptions(), SupervisedOptions()):
         config = replace(configured(Tape, objective=objective, **case), regularization=ALL)
@@ -163,19 +163,19 @@ OTHERS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("asked", "case"), OTHERS.values(), ids=OTHERS)
-def test_penalties_go_around_other_objectives_and_a_stopped_run_goes_on(train, configured, asked, case):
-    config = replace(configured(Tape, **{**case, "epochs": 2}), regularization=Regularization(**asked))
+@pytest.mark.parametrize(("options", "case"), OTHERS.values(), ids=OTHERS)
+def test_resume_of_other_objectives_with_penalties_gives_the_same_bits(train, configured, options, case):
+    config = replace(configured(Tape, **{**case, "epochs": 2}), regularization=Regularization(**options))
     whole, again = train(config), train(config, (2, 2))
     assert again.digest == whole.digest and again.history == whole.history
-    for name in asked:
+    for name in options:
         assert 0 < whole.history[-1][name] < 1
 
 
-# ---- what is refused -------------------------------------------------------------------------------------------------
+# ---- refusals --------------------------------------------------------------------------------------------------------
 
 
-def test_a_layer_that_is_not_there_is_refused_with_those_that_are():
+def test_pattern_that_matches_no_layer_is_refused_with_the_layers():
     with pytest.raises(ConfigError, match=r"'bodi'.*/body, .*/head.*Did you mean body"):
         WeightDecay(supervised(), {"bodi": 0.1})
 
@@ -187,12 +187,12 @@ def test_numbers_below_zero_are_refused():
 
 
 @pytest.mark.parametrize("feature", [Feature((1,), "string"), Feature((None, 3), "float32"), Feature((9,), "int32")])
-def test_rows_that_have_no_mixture_are_refused(feature):
-    with pytest.raises(ConfigError, match="'words'"):
-        check_mixable(DataSpec({"words": feature}, SPEC.labels))
+def test_mixup_of_rows_that_cannot_be_mixed_is_refused(feature):
+    with pytest.raises(ConfigError, match="'text'"):
+        check_mixable(DataSpec({"text": feature}, SPEC.labels))
 
 
-def test_a_loss_without_a_slope_by_its_inputs_is_refused_by_the_updates_name():
+def test_gradient_penalty_of_losses_without_gradient_is_refused_with_the_update():
     inner = supervised()
     model = keras.Sequential([keras.Input((WIDTH,), dtype="uint8"), keras.layers.Dense(CLASSES, "softmax")])
     objective = compiled(GradientPenalty(Supervised(inner.options, SPEC, model), 0.1))
@@ -201,15 +201,15 @@ def test_a_loss_without_a_slope_by_its_inputs_is_refused_by_the_updates_name():
 
 
 @pytest.mark.parametrize(
-    "asked", [{"mixup": 0.1}, {"gradient_penalty": 0.1}, {"weight_decay": {"dense": 0.1}}], ids=str
+    "options", [{"mixup": 0.1}, {"gradient_penalty": 0.1}, {"weight_decay": {"dense": 0.1}}], ids=str
 )
-def test_fit_is_refused(configured, asked):
+def test_regularization_with_the_fit_engine_is_refused(configured, options):
     with pytest.raises(ConfigError, match="training=tape"):
-        replace(configured(Fit), regularization=Regularization(**asked)).check_sections()
+        replace(configured(Fit), regularization=Regularization(**options)).check_sections()
 
 
 @pytest.mark.parametrize(
-    ("asked", "objective", "model"),
+    ("options", "objective", "model"),
     [
         ({"mixup": 0.1}, AdversarialOptions(), Gan()),
         ({"mixup": 0.1}, MamlOptions(), Mlp()),
@@ -217,18 +217,18 @@ def test_fit_is_refused(configured, asked):
     ],
     ids=["mixup, GAN", "mixup, MAML", "gradient penalty, GAN"],
 )
-def test_a_regulariser_without_a_meaning_for_the_objective_is_refused(configured, asked, objective, model):
+def test_regularizer_that_the_objective_cannot_use_is_refused(configured, options, objective, model):
     config = configured(Tape, objective=objective, model=model)
-    with pytest.raises(ConfigError, match=f"regularization.{next(iter(asked))}: .*objective="):
-        replace(config, regularization=Regularization(**asked)).check_sections()
+    with pytest.raises(ConfigError, match=f"regularization.{next(iter(options))}: .*objective="):
+        replace(config, regularization=Regularization(**options)).check_sections()
 
 
-def test_a_wrapper_leaves_no_method_of_an_objective_out():
+def test_wrapper_forwards_every_method_of_an_objective():
     own = {name for name in vars(Objective) if not name.startswith("_")} - {"variables", "optimizers"}
     assert own <= set(vars(Wrapper)), own - set(vars(Wrapper))
 
 
-def test_mixup_and_the_penalty_take_pixels_as_floats_in_model_and_data(digits):
+def test_mixup_and_gradient_penalty_make_pixels_float_inputs(digits):
     config = Config(data=Digits(), model=Mlp(), objective=SupervisedOptions(), regularization=ALL)
     assert model_spec(config, digits.spec).features["image"].dtype == "float32"
     plain = replace(config, regularization=Regularization(weight_decay={"dense": 0.1}))
