@@ -1,38 +1,53 @@
-"""The steps of a GAN and of MAML against the same written by hand, as many steps a call on both sides."""
+"""Compare the steps of a GAN and of MAML with the same steps written by hand, with the same steps per call."""
 
+from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import keras
 
 from benchmarks import plain_loop
 from benchmarks.engines import Problem, in_turn
 from pipeline.cli import compose as composition
-from pipeline.data import input_pipeline
+from pipeline.config import Config
+from pipeline.data.splits import SplitDataset
+from pipeline.experiment import build
 from pipeline.training.initial_model import initial_model
 
-TASKS = 2_500  # 100 steps an epoch
+TASKS = 2_500  # 100 steps per epoch
 
 
-def run(folder):
+def run(folder: Path) -> None:
+    """Print the ratios of steps per second."""
     gan = ("experiment=digits_gan",)
-    against_hand("digits GAN", gan, partial(gan_by_hand, iterators=plain_loop.one_each), epochs=20)
-    best = partial(gan_by_hand, iterators=plain_loop.one_for_all)
-    against_hand("digits GAN, one iterator by hand", gan, best, epochs=20)
-    against_hand("sine waves MAML", ("experiment=sinusoids_maml", f"data.tasks={TASKS}"), maml_by_hand, epochs=2)
+    compare_with_hand("digits GAN", gan, partial(gan_by_hand, iterators=plain_loop.one_each), epochs=20)
+    fastest = partial(gan_by_hand, iterators=plain_loop.one_for_all)
+    compare_with_hand("digits GAN, one iterator by hand", gan, fastest, epochs=20)
+    compare_with_hand("sine waves MAML", ("experiment=sinusoids_maml", f"data.tasks={TASKS}"), maml_by_hand, epochs=2)
 
 
-def against_hand(title, words, by_hand, epochs):
-    """Print the pipeline's pace against that of a loop written by hand, so many epochs of each in a pair."""
-    problem = Problem(title, words)
-    theirs = by_hand(composition.compose([*words]), problem.data)
+def compare_with_hand(
+    title: str, overrides: tuple[str, ...], by_hand: Callable[[Config, SplitDataset], Iterator[Any]], *, epochs: int
+) -> None:
+    """Print the speed of the pipeline relative to a loop written by hand.
+
+    Args:
+        title: Of the printed line.
+        overrides: Of the config.
+        by_hand: Returns an iterator that trains one epoch each time it is advanced.
+        epochs: Epochs of each side per comparison.
+    """
+    problem = Problem(title, overrides)
+    theirs = by_hand(composition.compose([*overrides]), problem.data)
     in_turn(title, problem, (), theirs, epochs)
 
 
-def gan_by_hand(config, data, iterators):
-    """The networks are taken as they are built, so that only the step differs."""
+def gan_by_hand(config: Config, data: SplitDataset, iterators: Callable[..., Any]) -> Iterator[Any]:
+    """Return the loop of a GAN written by hand, with the networks of the pipeline, so that only the step differs."""
     model = initial_model(config, data.spec, data.train)
-    of_critic = config.objective.options_of_critic_optimizer(config.optimizer)
-    moves = [each.build(1) for each in (config.optimizer, of_critic)]
+    critic = config.objective.options_of_critic_optimizer(config.optimizer)
+    optimizers = [options.build(1) for options in (config.optimizer, critic)]
     (images,), (classes,) = data.train.features.values(), data.train.labels.values()
     return plain_loop.gan(
         images,
@@ -42,14 +57,14 @@ def gan_by_hand(config, data, iterators):
         model.critic,
         config.training.batch_size,
         config.training.steps_per_execution,
-        moves,
+        optimizers,
         iterators,
     )
 
 
-def maml_by_hand(config, data):
+def maml_by_hand(config: Config, data: SplitDataset) -> Iterator[Any]:
+    """Return the loop of MAML written by hand."""
     dense = [keras.layers.Dense(units, "relu") for units in config.model.hidden]
-    steps = config.training.epochs * input_pipeline.count_steps(data.train, config.data, config.training.batch_size)
     (x,), (y,) = data.train.features.values(), data.train.labels.values()
     return plain_loop.maml(
         x,
@@ -60,5 +75,5 @@ def maml_by_hand(config, data):
         config.objective.inner_steps,
         config.training.batch_size,
         config.training.steps_per_execution,
-        config.optimizer.build(steps),
+        config.optimizer.build(build(config, data).total_steps),
     )

@@ -104,21 +104,11 @@ class Wrapper(Objective):
 
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
-
-    @property
-    def model(self) -> keras.Model:  # type: ignore[override]
-        return self.objective.model
-
-    @property
-    def architecture(self) -> str | None:  # type: ignore[override]
-        return self.objective.architecture
-
-    @property
-    def jit(self) -> bool:  # type: ignore[override]
-        return self.objective.jit
+        self.model = objective.model
 
     def compile(self, optimizer: keras.optimizers.Optimizer, training: TrainingOptions) -> None:
         self.objective.compile(optimizer, training)
+        self.jit, self.architecture = self.objective.jit, self.objective.architecture
 
     def updates(self) -> list[Update]:
         return self.objective.updates()
