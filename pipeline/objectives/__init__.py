@@ -1,0 +1,1 @@
+"""What one batch teaches a model: one file per objective, with its options, losses, updates and scores."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, override
 
 from pipeline.errors import ConfigError
 from pipeline.lazy import keras, np, tf
@@ -64,9 +64,11 @@ class AdversarialOptions(ObjectiveOptions):
         10, "epochs between two grids of samples, as PNG files in samples/ of the run folder", min=1
     )
 
+    @override
     def check_names(self) -> None:
         self.options_of_critic_optimizer(Optimizer()).build(1, key="objective.critic_optimizer")
 
+    @override
     def check_with(self, config: Config) -> None:
         super().check_with(config)
         if config.regularization.gradient_penalty:
@@ -77,6 +79,7 @@ class AdversarialOptions(ObjectiveOptions):
                 "gradient of the critic."
             )
 
+    @override
     def better_direction(self, name: str) -> str | None:
         return {"accuracy": "max", "frechet_distance": "min"}.get(name)
 
@@ -92,6 +95,7 @@ class AdversarialOptions(ObjectiveOptions):
             return Optimizer(self.critic_optimizer)
         return Optimizer(**self.critic_optimizer)
 
+    @override
     def build(self, config: Config, data: SplitDataset, model: keras.Model, total_steps: int) -> Objective:
         options = self.options_of_critic_optimizer(config.optimizer)
         critic_optimizer = options.build(total_steps * self.critic_steps)  # so a schedule lasts the run
@@ -172,6 +176,7 @@ class Adversarial(Objective):
         self.trained_classifier = trained_classifier
         self.classifier: ImageClassifier | None = None
 
+    @override
     def compile(self, optimizer: keras.optimizers.Optimizer, training: TrainingOptions) -> None:
         from pipeline.layers import architecture
         from pipeline.training import jit
@@ -186,6 +191,7 @@ class Adversarial(Objective):
         self.means = add_means(self.model, self.log_names())
         self.architecture = architecture.digest(self.model)
 
+    @override
     def updates(self) -> list[Update]:
         critic, generator = self.model.critic.trainable_variables, self.model.generator.trainable_variables
         steps = self.options.critic_steps
@@ -195,10 +201,12 @@ class Adversarial(Objective):
             Update("generator", self.generator_losses, generator, self.model.optimizer),
         ]
 
+    @override
     def log_names(self) -> list[str]:
         penalty = ["gradient_penalty"] if self.options.loss == "wgan_gp" else []
         return ["loss", "critic_loss", *penalty, "generator_loss"]
 
+    @override
     def validation_names(self) -> list[str]:
         return ["accuracy", "frechet_distance"]
 
@@ -245,6 +253,7 @@ class Adversarial(Objective):
             return {"generator_loss": ops.mean(ops.softplus(-verdict))}, None
         return {"generator_loss": -ops.mean(verdict)}, None
 
+    @override
     def measure(self, batch: Batch, losses: Losses, auxiliary: None) -> None:
         losses = {"loss": tf.add_n(list(losses.values())), **losses}
         self.means.update_state([losses[name] for name in self.log_names()], rows=tf.shape(batch[1])[0])
@@ -267,6 +276,7 @@ class Adversarial(Objective):
         callbacks.on_test_end(logs)
         return logs
 
+    @override
     def callbacks(self, folder: Path) -> list[keras.callbacks.Callback]:
         from pipeline.training.sample_grid import SampleGrid
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, override
 
 from pipeline.errors import ConfigError, DataError
 from pipeline.lazy import keras, np, tf
@@ -71,12 +71,15 @@ class MamlOptions(ObjectiveOptions):
             )
         return DataSpec({name: replace(feature, shape=feature.shape[1:])}, {label: point_label(tasks)})
 
+    @override
     def label_losses(self, spec: DataSpec) -> dict[str, keras.losses.Loss]:
         return SupervisedOptions().label_losses(spec)
 
+    @override
     def better_direction(self, name: str) -> str | None:
         return {"loss": "min", "accuracy": "max"}.get(name.partition("_after_")[0])
 
+    @override
     def build(self, config: Config, data: SplitDataset, model: keras.Model, total_steps: int) -> Objective:
         (label,) = self.model_spec(data.spec).labels.values()
         return Maml(self, label, model)
@@ -136,6 +139,7 @@ class Maml(Objective):
         self.model = model
         self.measures = measures_of(label)
 
+    @override
     def compile(self, optimizer: keras.optimizers.Optimizer, training: TrainingOptions) -> None:
         from pipeline.layers import architecture
         from pipeline.training.epoch_metrics import add_means
@@ -146,9 +150,11 @@ class Maml(Objective):
         self.means = add_means(self.model, self.log_names())
         self.architecture = architecture.digest(self.model)
 
+    @override
     def updates(self) -> list[Update]:
         return [Update("maml", self.losses, self.model.trainable_variables, self.model.optimizer)]
 
+    @override
     def log_names(self) -> list[str]:
         after = range(self.options.inner_steps + 1)
         return ["loss", *(f"{measure}_after_{steps}" for measure in self.measures for steps in after)]
@@ -164,6 +170,7 @@ class Maml(Objective):
         values = [losses["loss"], *tf.unstack(tf.concat(list(auxiliary.values()), axis=0))]
         self.means.update_state(values, rows=tf.shape(batch[1])[0])
 
+    @override
     def evaluate(self, batches: tf.data.Dataset, callbacks: keras.callbacks.CallbackList) -> dict[str, float]:
         callbacks.on_test_begin()
         by_task = adapted(self, with_batch_callbacks(batches, callbacks), self.options.inner_steps)

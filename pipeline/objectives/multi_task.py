@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, override
 
 from pipeline.errors import ConfigError, message_of
 from pipeline.lazy import keras, tf
@@ -29,6 +29,7 @@ class MultiTaskOptions(SupervisedOptions):
     )
     weights: dict[str, float] = option({}, "fixed: label -> weight of its loss; 1 for labels not named", min=0)
 
+    @override
     def check(self) -> None:
         super().check()
         if self.weights and self.weighting == "learned":
@@ -37,6 +38,7 @@ class MultiTaskOptions(SupervisedOptions):
                 f"of {', '.join(self.weights)}. Set objective.weighting=fixed."
             )
 
+    @override
     def build(self, config: Config, data: SplitDataset, model: keras.Model, total_steps: int) -> Objective:
         return MultiTask(self, data.spec, model)
 
@@ -66,6 +68,7 @@ class MultiTask(Supervised):
         self.weights: dict[str, Any] = {label: options.weights.get(label, 1.0) for label in spec.labels}
         self.weights |= {label: LatestValue(f"{label}_weight", scale_of(kind)) for label, kind in learned.items()}
 
+    @override
     def compile(self, optimizer: keras.optimizers.Optimizer, training: TrainingOptions) -> None:
         from pipeline.training.epoch_metrics import add_to_epoch
 
@@ -74,18 +77,23 @@ class MultiTask(Supervised):
         for label in self.log_variances:
             add_to_epoch(self.model, self.weights[label])
 
+    @override
     def trained_variables(self) -> list[keras.Variable]:
         return [*super().trained_variables(), *self.log_variances.values()]
 
+    @override
     def loss_weights(self) -> dict[str, Any]:
         return {label: getattr(weight, "value", weight) for label, weight in self.weights.items()}
 
+    @override
     def own_variables(self) -> list[keras.Variable]:
         return list(self.log_variances.values())
 
+    @override
     def log_names(self) -> list[str]:
         return [*super().log_names(), *(f"{label}_weight" for label in self.log_variances)]
 
+    @override
     def validation_names(self) -> list[str]:
         return super().log_names()
 
@@ -106,6 +114,7 @@ class MultiTask(Supervised):
         s = self.log_variances[label]
         return scale_of(self.spec.labels[label]) * keras.ops.exp(-s) * value + s / 2
 
+    @override
     def measure(self, batch: Batch, losses: Losses, auxiliary: Any) -> None:
         x, y, sample_weights = keras.utils.unpack_x_y_sample_weight(batch)
         super().measure(batch, {"loss": tf.add_n(list(losses.values()))}, auxiliary)
@@ -113,6 +122,7 @@ class MultiTask(Supervised):
         for label, s in self.log_variances.items():
             self.weights[label].update_state(scale_of(self.spec.labels[label]) * keras.ops.exp(-s))
 
+    @override
     def evaluate(self, batches: tf.data.Dataset, callbacks: keras.callbacks.CallbackList) -> dict[str, float]:
         values = super().evaluate(batches, callbacks)
         values["loss"] += sum(float(s.value) / 2 for s in self.log_variances.values())

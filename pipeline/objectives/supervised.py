@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, override
 
 from pipeline.errors import ConfigError, nearest
 from pipeline.lazy import keras, np, tf
@@ -52,6 +52,7 @@ class SupervisedOptions(ObjectiveOptions):
 
     # ---- checks ------------------------------------------------------------------------------------------------------
 
+    @override
     def check(self) -> None:
         for key, value in by_key("objective.loss", self.loss).items():
             check_keras_form(key, value)
@@ -70,6 +71,7 @@ class SupervisedOptions(ObjectiveOptions):
                 f"objective.class_weight: expected null, balanced or a list; found {self.class_weight!r}."
             )
 
+    @override
     def check_names(self) -> None:
         from pipeline import keras_objects
 
@@ -81,11 +83,13 @@ class SupervisedOptions(ObjectiveOptions):
                 keras_objects.metric(key, metric)
 
     @property
+    @override
     def keras_fit_suffices(self) -> bool:
         return type(self) is SupervisedOptions  # Model.fit computes the compiled losses, not those of a subclass
 
     # ---- losses, metrics and weights of labels -----------------------------------------------------------------------
 
+    @override
     def label_losses(self, spec: DataSpec) -> dict[str, keras.losses.Loss]:
         return {name: self.label_loss(name, label) for name, label in spec.labels.items()}
 
@@ -129,6 +133,7 @@ class SupervisedOptions(ObjectiveOptions):
 
     # ---- training and scoring ----------------------------------------------------------------------------------------
 
+    @override
     def build(self, config: Config, data: SplitDataset, model: keras.Model, total_steps: int) -> Objective:
         return Supervised(self, data.spec, model)
 
@@ -180,6 +185,7 @@ class Supervised(Objective):
         self.spec = spec
         self.model = model
 
+    @override
     def compile(self, optimizer: keras.optimizers.Optimizer, training: TrainingOptions) -> None:
         from pipeline.layers import architecture
         from pipeline.training import jit
@@ -200,6 +206,7 @@ class Supervised(Objective):
         self.model.optimizer.build(self.trained_variables())  # before a checkpoint is restored into it
         self.architecture = architecture.digest(self.model)
 
+    @override
     def updates(self) -> list[Update]:
         return [Update("supervised", self.losses, self.trained_variables(), self.model.optimizer)]
 
@@ -211,6 +218,7 @@ class Supervised(Objective):
         """Return label -> weight of its loss in the total of Keras, or None if all have the same."""
         return None
 
+    @override
     def log_names(self) -> list[str]:
         metrics = self.options.label_metrics(self.spec)
         if len(metrics) == 1:

@@ -1,6 +1,6 @@
 """Metrics that an objective adds to those of its model: logged and reset each epoch, and saved in checkpoints."""
 
-from typing import Any
+from typing import Any, override
 
 import keras
 from keras import ops
@@ -40,6 +40,7 @@ class MeansOverRows(keras.metrics.Metric):
         self.total.assign_add(ops.stack([ops.cast(value, self.dtype) for value in values]) * rows)
         self.count.assign_add(rows)
 
+    @override
     def result(self) -> dict[str, Any]:
         means = ops.divide_no_nan(self.total, self.count)
         return {name: means[position] for position, name in enumerate(self.names)}
@@ -49,15 +50,18 @@ class LatestValue(keras.metrics.Metric):
     """A value as it is now. It is logged and saved like a metric of the epoch, and not reset."""
 
     def __init__(self, name: str, initial: float) -> None:
+        """Create the metric with its first value."""
         super().__init__(name=name)
         self.value = self.add_variable((), keras.initializers.Constant(initial), name="value")
 
+    @override
     def update_state(self, value: Any) -> None:
         self.value.assign(value)
 
     def reset_state(self) -> None:
         """Keep the value."""
 
+    @override
     def result(self) -> Any:
         return self.value + 0
 

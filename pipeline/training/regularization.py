@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, override
 
 from pipeline.errors import ConfigError, nearest
 from pipeline.lazy import keras, tf
@@ -39,6 +39,7 @@ class Regularization(Options):
     )
 
     def __bool__(self) -> bool:
+        """Return whether anything is regularized."""
         return bool(self.mixup or self.gradient_penalty or self.weight_decay)
 
     def check_with(self, config: Config) -> None:
@@ -103,31 +104,40 @@ class Wrapper(Objective):
     """Another objective, whose losses a subclass changes in `updates`. Wrappers can be nested in any order."""
 
     def __init__(self, objective: Objective) -> None:
+        """Wrap an objective, which is not compiled yet."""
         self.objective = objective
         self.model = objective.model
 
+    @override
     def compile(self, optimizer: keras.optimizers.Optimizer, training: TrainingOptions) -> None:
         self.objective.compile(optimizer, training)
         self.jit, self.architecture = self.objective.jit, self.objective.architecture
 
+    @override
     def updates(self) -> list[Update]:
         return self.objective.updates()
 
+    @override
     def log_names(self) -> list[str]:
         return self.objective.log_names()
 
+    @override
     def validation_names(self) -> list[str]:
         return self.objective.validation_names()
 
+    @override
     def measure(self, batch: Batch, losses: Losses, auxiliary: Any) -> None:
         self.objective.measure(batch, losses, auxiliary)
 
+    @override
     def evaluate(self, batches: tf.data.Dataset, callbacks: keras.callbacks.CallbackList) -> dict[str, float]:
         return self.objective.evaluate(batches, callbacks)
 
+    @override
     def callbacks(self, folder: Path) -> list[keras.callbacks.Callback]:
         return self.objective.callbacks(folder)
 
+    @override
     def own_variables(self) -> list[keras.Variable]:
         return self.objective.own_variables()
 
@@ -145,6 +155,7 @@ class Penalty(Wrapper):
     def penalized(self, update: Update, name: str) -> Callable[[Batch], tuple[Losses, Any]]:
         """Return the `losses` of an update with the penalty among them, by this name."""
 
+    @override
     def compile(self, optimizer: keras.optimizers.Optimizer, training: TrainingOptions) -> None:
         from pipeline.training.epoch_metrics import add_to_epoch
 
@@ -152,19 +163,23 @@ class Penalty(Wrapper):
         self.mean = keras.metrics.Mean(name=self.name)
         add_to_epoch(self.model, self.mean)
 
+    @override
     def updates(self) -> list[Update]:
         updates = super().updates()
         names = [self.name if len(updates) == 1 else f"{update.name}_{self.name}" for update in updates]
         return [replace(update, losses=self.penalized(update, name)) for update, name in zip(updates, names)]
 
+    @override
     def log_names(self) -> list[str]:
         return [*super().log_names(), self.name]
 
+    @override
     def measure(self, batch: Batch, losses: Losses, auxiliary: Any) -> None:
         penalties = {name: loss for name, loss in losses.items() if name.endswith(self.name)}
         self.mean.update_state(tf.add_n(list(penalties.values())), sample_weight=row_count(batch))
         super().measure(batch, {name: loss for name, loss in losses.items() if name not in penalties}, auxiliary)
 
+    @override
     def evaluate(self, batches: tf.data.Dataset, callbacks: keras.callbacks.CallbackList) -> dict[str, float]:
         return {name: value for name, value in super().evaluate(batches, callbacks).items() if name != self.name}
 
@@ -180,9 +195,11 @@ class GradientPenalty(Penalty):
     name = "gradient_penalty"
 
     def __init__(self, objective: Objective, weight: float) -> None:
+        """Wrap an objective, with the weight of the penalty."""
         super().__init__(objective)
         self.weight = weight
 
+    @override
     def penalized(self, update: Update, name: str) -> Callable[[Batch], tuple[Losses, Any]]:
         def losses(batch: Batch) -> tuple[Losses, Any]:
             x, *rest = batch
@@ -238,6 +255,7 @@ class WeightDecay(Penalty):
                     f"matches none of {', '.join(sorted(paths))}. {nearest(pattern, names)}"
                 )
 
+    @override
     def penalized(self, update: Update, name: str) -> Callable[[Batch], tuple[Losses, Any]]:
         def losses(batch: Batch) -> tuple[Losses, Any]:
             by_name, auxiliary = update.losses(batch)
@@ -286,9 +304,11 @@ class Mixup(Wrapper):
         self.alpha = alpha
         self.generator = keras.random.SeedGenerator(seed)
 
+    @override
     def own_variables(self) -> list[keras.Variable]:
         return [*super().own_variables(), self.generator.state]
 
+    @override
     def updates(self) -> list[Update]:
         return [replace(update, losses=self.mixed(update)) for update in super().updates()]
 
