@@ -6,11 +6,10 @@ A member is the one class in a file that derives from the base class of its grou
 
 import importlib
 import pkgutil
-import traceback
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 
+from pipeline.custom_code import CUSTOM, import_custom
 from pipeline.data.source import DataSource
 from pipeline.errors import ConfigError
 from pipeline.models.model import ModelOptions
@@ -19,8 +18,6 @@ from pipeline.options import Options
 from pipeline.training.fit import Fit
 from pipeline.training.tape import Tape
 
-PROJECT = Path(__file__).parents[1]
-CUSTOM = PROJECT / "custom"
 # group -> (base class, the package of the project's own members, the folder of the user's under custom/)
 GROUPS: dict[str, tuple[type[Options], str, str]] = {
     "data": (DataSource, "pipeline.data.sources", "data"),
@@ -69,24 +66,3 @@ def defined(module: ModuleType, base: type) -> list[type]:
         and item is not base
         and item.__module__ == module.__name__
     ]
-
-
-def import_custom(path: Path) -> ModuleType:
-    """Import a file under custom/.
-
-    Raises:
-        ConfigError: It cannot be imported. The message names the file, the line and the reason.
-    """
-    name = ".".join(path.relative_to(PROJECT).with_suffix("").parts)
-    try:
-        return importlib.import_module(name)
-    except Exception as error:  # the user's file may raise anything
-        raise ConfigError(f"{location(path, error)}: cannot be imported. {type(error).__name__}: {error}") from error
-
-
-def location(path: Path, error: Exception) -> str:
-    """Return "FILE, line N": the last line of the file that an error came from, or the file alone."""
-    if isinstance(error, SyntaxError):
-        return f"{error.filename}, line {error.lineno}"
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    return f"{path}, line {lines[-1]}" if lines else str(path)

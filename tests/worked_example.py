@@ -1,4 +1,4 @@
-"""What a page of the docs writes, done as it says, on a copy of the project, and its command lines run there."""
+"""Carry out what a page of the docs writes, literally, in a clone of the project."""
 
 import os
 import re
@@ -8,45 +8,46 @@ import sys
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[1]
-BLOCK = re.compile(
-    r"^```(?:python|yaml)\n# (\S+?)(?:, (before|after): ([^\n]*))?\n(.*?)^```$", re.MULTILINE | re.DOTALL
-)
+BLOCK = re.compile(r"^```(?:python|yaml)\n# (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def carry_out(page, copy):
-    """Copy the project into a folder and make the changes of a page there. Returns how many these are."""
-    for name in ("pipeline", "configs", "datasets"):
-        shutil.copytree(PROJECT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for path in PROJECT.glob("requirements*.txt"):
-        shutil.copy(path, copy)
+def clone(folder: Path) -> None:
+    """Copy the project as a new Git repository with one commit, without the user's own code."""
+    for name in ("pipeline", "configs", "datasets", "docs"):
+        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in (*PROJECT.glob("requirements*.txt"), PROJECT / "pyproject.toml"):
+        shutil.copy(path, folder)
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    commit(folder, "The template")
+
+
+def carry_out(page: str, folder: Path) -> list[str]:
+    """Write the files of a page, whose code blocks begin with `# PATH`, into a folder. Returns their paths."""
     blocks = BLOCK.findall((PROJECT / page).read_text())
-    for path, where, anchor, text in blocks:
-        apply(copy, path, where, anchor, text)
-    return len(blocks)
+    for path, text in blocks:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    return [path for path, _ in blocks]
 
 
-def apply(copy, path, where, anchor, text):
-    """Make one change: a new file, or lines before or after the first line that holds the anchor."""
-    target = copy / path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not where:
-        target.write_text(text)
-        return
-    lines = target.read_text().splitlines(keepends=True)
-    place = next(number for number, line in enumerate(lines) if anchor in line)
-    if where == "before":
-        lines[place:place] = [text, "\n\n" if text.startswith(("def", "@", "class")) else ""]
-    else:
-        lines[place + 1 : place + 1] = [text]
-    target.write_text("".join(lines))
+def git(folder: Path, *arguments: str) -> str:
+    """Run git in a folder and return its output."""
+    identity = ["-c", "user.name=Test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false"]
+    return subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout
 
 
-def train(copy, *words):
-    """Run `train` in a copy of the project. Returns the ended process."""
+def commit(folder: Path, message: str) -> None:
+    """Commit everything in a folder."""
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", message)
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Run `python -m pipeline ARGUMENTS` with the code in a folder."""
     return subprocess.run(
-        [sys.executable, "-m", "pipeline", "train", *words],
-        cwd=copy,
-        env=os.environ | {"PYTHONPATH": str(copy)},
+        [sys.executable, "-m", "pipeline", *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,
         timeout=300,

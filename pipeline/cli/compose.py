@@ -16,8 +16,9 @@ from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from pipeline import stored_config
 from pipeline.config import Config
+from pipeline.custom_code import PROJECT
 from pipeline.errors import ConfigError, nearest
-from pipeline.members import PROJECT, members
+from pipeline.members import members
 from pipeline.options import CHOICE_GROUPS, Options
 
 PRESETS = PROJECT / "configs"

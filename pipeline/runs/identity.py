@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.custom_code import PROJECT
 from pipeline.options import choices, result_options
 from pipeline.runtime import environment
 
@@ -26,11 +26,11 @@ def identity(config: "Config") -> dict[str, Any]:
 
 
 def code_digest() -> str:
-    """Return the sha256 over the names and contents of the Python files of this package."""
-    package = Path(__file__).parents[1]
+    """Return the sha256 over the names and contents of the Python files in pipeline/ and custom/."""
     digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        digest.update(f"{path.relative_to(package)}\0".encode() + path.read_bytes() + b"\0")
+    for folder in ("pipeline", "custom"):
+        for path in sorted((PROJECT / folder).rglob("*.py")):
+            digest.update(f"{path.relative_to(PROJECT)}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 

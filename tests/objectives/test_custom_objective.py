@@ -4,25 +4,30 @@ import json
 import re
 
 import pytest
-from worked_example import PROJECT, carry_out, train
+from worked_example import PROJECT, carry_out, clone, run
+
+
+@pytest.fixture
+def own_clone(tmp_path):
+    clone(tmp_path)
+    assert carry_out("docs/objectives/README.md", tmp_path) == ["custom/objectives/confidence_penalty.py"]
+    return tmp_path
 
 
 @pytest.mark.slow
-def test_custom_objective_of_the_docs_is_one_file_and_trains(tmp_path):
-    assert carry_out("docs/objectives/README.md", tmp_path) == 1
+def test_custom_objective_of_the_docs_is_one_file_and_trains(own_clone):
     options = ("objective=confidence_penalty", "training=tape", "training.epochs=6", "objective.strength=0.5")
-    answer = train(tmp_path, *options)
+    answer = run(own_clone, "train", *options)
     assert answer.returncode == 0, answer.stderr
-    result = json.loads((tmp_path / "runs/digits-mlp-1/result.json").read_text())
+    result = json.loads((own_clone / "runs/digits-mlp-1/result.json").read_text())
     assert result["metrics"]["digit"]["accuracy"]["value"] > 0.85
-    config = (tmp_path / "runs/digits-mlp-1/config.yaml").read_text()
+    config = (own_clone / "runs/digits-mlp-1/config.yaml").read_text()
     assert "objective: confidence_penalty" in config and "strength: 0.5" in config
 
 
 @pytest.mark.slow
-def test_custom_objective_is_refused_with_the_fit_engine(tmp_path):
-    carry_out("docs/objectives/README.md", tmp_path)
-    answer = train(tmp_path, "objective=confidence_penalty", "training=fit")
+def test_custom_objective_is_refused_with_the_fit_engine(own_clone):
+    answer = run(own_clone, "train", "objective=confidence_penalty", "training=fit")
     assert answer.returncode == 2
     assert "found objective=confidence_penalty. Set training=tape" in answer.stderr
 

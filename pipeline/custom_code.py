@@ -1,0 +1,74 @@
+"""The user's own code in custom/: import a file, and find what it defines."""
+
+import importlib
+import inspect
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pipeline.errors import ConfigError
+
+PROJECT = Path(__file__).parents[1]
+CUSTOM = PROJECT / "custom"
+
+
+def definitions(kind: str) -> dict[str, Any]:
+    """Return the functions and classes that custom/KIND.py defines, by name; {} if there is no such file.
+
+    Names that begin with an underscore, and imported ones, are left out.
+
+    Args:
+        kind: "losses" or "metrics".
+
+    Raises:
+        ConfigError: The file cannot be imported.
+    """
+    path = CUSTOM / f"{kind}.py"
+    if not path.is_file():
+        return {}
+    module = import_custom(path)
+    return {
+        name: item
+        for name, item in vars(module).items()
+        if not name.startswith("_")
+        and not isinstance(item, ModuleType)
+        and (inspect.isfunction(item) or inspect.isclass(item))
+        and item.__module__ == module.__name__
+    }
+
+
+def classes(base: type) -> dict[str, type]:
+    """Return the classes derived from a base class that any file under custom/ defines, by name.
+
+    Raises:
+        ConfigError: A file cannot be imported.
+    """
+    found = {}
+    for path in sorted(CUSTOM.rglob("*.py")):
+        module = import_custom(path)
+        for name, item in vars(module).items():
+            if inspect.isclass(item) and issubclass(item, base) and item.__module__ == module.__name__:
+                found[name] = item
+    return found
+
+
+def import_custom(path: Path) -> ModuleType:
+    """Import a file under custom/.
+
+    Raises:
+        ConfigError: It cannot be imported. The message names the file, the line and the reason.
+    """
+    name = ".".join(path.relative_to(PROJECT).with_suffix("").parts)
+    try:
+        return importlib.import_module(name)
+    except Exception as error:  # the user's file may raise anything
+        raise ConfigError(f"{location(path, error)}: cannot be imported. {type(error).__name__}: {error}") from error
+
+
+def location(path: Path, error: Exception) -> str:
+    """Return "FILE, line N": the last line of the file that an error came from, or the file alone."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno}"
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return f"{path}, line {lines[-1]}" if lines else str(path)
