@@ -1,12 +1,13 @@
-"""`experiment=mnist_convnet` against keras_convnet.py: plain Keras of the same model, data, epochs and threads.
+"""`experiment=mnist_convnet` against plain Keras (keras_convnet.py): same model, data, epochs and threads.
 
-CPU seconds are those of the whole processes. The step rate is that of whole epochs after the first: validation is in
-both, and checkpoint, journal and TensorBoard logs in the pipeline's.
+CPU seconds are those of the whole processes. Epochs are timed after the first. Both sides validate; only the pipeline
+writes checkpoints, a journal and TensorBoard logs.
 """
 
 import statistics
 import sys
 import tempfile
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,7 +19,8 @@ PAIRS = 3
 PLAIN = Path(__file__).with_name("keras_convnet.py")
 
 
-def run(folder):
+def run(folder: str | None) -> None:
+    """Run the benchmark. folder: of MNIST's files, or None."""
     with mnist.files(folder) as path:
         pairs = [(pipeline(path), plain(path)) for _ in range(PAIRS)]
     ours, theirs = zip(*pairs, strict=True)
@@ -27,24 +29,24 @@ def run(folder):
     print(f"pipeline, whole      {summed_up(cpu_ours, 1)} CPU s, an epoch {summed_up(epoch_ours)} s")
     print(f"plain Keras, whole   {summed_up(cpu_theirs, 1)} CPU s, an epoch {summed_up(epoch_theirs)} s")
     print(f"CPU, pipeline / plain                {summed_up(ratios(cpu_ours, cpu_theirs), 3)}")
-    print(f"steps a second, pipeline / plain     {summed_up(ratios(epoch_theirs, epoch_ours), 3)}")
+    print(f"steps per second, pipeline / plain   {summed_up(ratios(epoch_theirs, epoch_ours), 3)}")
 
 
-def pipeline(path):
-    """(CPU seconds, seconds of an epoch) of one run of the preset."""
+def pipeline(path: str) -> tuple[float, float]:
+    """Return (CPU seconds, seconds per epoch) of one run of the preset."""
     with tempfile.TemporaryDirectory() as root:
         overrides = [f"data.path={path}", f"training.epochs={EPOCHS}", f"run.root={root}"]
         cpu, lines = measure([*PIPELINE, "train", "experiment=mnist_convnet", *overrides])
     return cpu, epoch_seconds(lines)
 
 
-def plain(path):
-    """(CPU seconds, seconds of an epoch) of one run of the plain script."""
+def plain(path: str) -> tuple[float, float]:
+    """Return (CPU seconds, seconds per epoch) of one run of the plain script."""
     cpu, lines = measure([sys.executable, PLAIN, path, str(EPOCHS)])
     return cpu, epoch_seconds(lines)
 
 
-def epoch_seconds(lines):
-    """The median from one of Keras's "Epoch 2/12" to the next, the first epoch left out."""
-    begins = [moment for moment, line in lines if line.startswith("Epoch ")]
-    return statistics.median(end - begin for begin, end in pairwise(begins[1:]))
+def epoch_seconds(lines: Sequence[tuple[float, str]]) -> float:
+    """Return the median time from one "Epoch 2/12" to the next, without the first epoch."""
+    starts = [moment for moment, line in lines if line.startswith("Epoch ")]
+    return statistics.median(end - start for start, end in pairwise(starts[1:]))

@@ -1,15 +1,16 @@
-"""The tape engine against fit, against a loop written by hand, with XLA and without, and with its gradients looked at.
+"""The tape engine against fit and against a hand-written loop, with and without XLA, and the cost of gradient records.
 
-First fit's best steps_per_execution is looked for, then both sides run with it in turn. An epoch's clock runs from its
-first callback to its last; the first epoch, which traces and warms up, is left out.
+First the best steps_per_execution of fit is searched, then both sides run with it in turn. The time of an epoch is that
+from its first callback to its last; the first epoch, which traces and warms up, is left out.
 """
 
-import math
 import statistics
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,11 +19,16 @@ import tensorflow as tf
 from benchmarks import mnist, plain_loop
 from benchmarks.measuring import ratios, summed_up
 from pipeline.cli import compose as composition
+from pipeline.config import Config
 from pipeline.data import splits
+from pipeline.data.input_pipeline import TrainingFeed
 from pipeline.experiment import build
 from pipeline.runtime import determinism
 from pipeline.runtime.signals import StopRequest
-from pipeline.training import callbacks, checkpoints, gradients, tape_loop
+from pipeline.training import checkpoints, tape
+from pipeline.training.checkpointer import Checkpointer
+from pipeline.training.gradients import GradientRecorder
+from pipeline.training.objective import Objective
 from pipeline.training.steps import Steps
 
 STEPS_PER_EXECUTION = (1, 8, 32, 64)
@@ -30,124 +36,150 @@ SEARCHES = 2
 PAIRS = 7
 TURNS = 15
 
+Pace = tuple[float, float]  # steps per second, steps per CPU second
+
 
 @dataclass(frozen=True)
 class Problem:
-    """overrides: of the config. rows: of the training split that are used; None for all."""
+    """A data set and a model to train.
+
+    title: For the output.
+    overrides: Of the config.
+    rows: Number of rows of the training split to use; None for all.
+    """
 
     title: str
     overrides: tuple[str, ...]
     rows: int | None = None
     data: splits.SplitDataset = field(init=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         config = composition.compose([*self.overrides])
         determinism.prepare(config.determinism, config.seed, config.hardware.threads)
         object.__setattr__(self, "data", splits.load(config.data))
 
     @property
-    def part(self):
+    def split(self) -> Any:
+        """The rows to train on."""
         return self.data.train if self.rows is None else self.data.train.select(np.arange(self.rows))
 
-    def prepared(self, config):
-        """(objective, feed) of a config, compiled, as `train` has them."""
+    def compiled(self, config: Config) -> tuple[Objective, TrainingFeed]:
+        """Return the compiled objective of a config, and its batches, as `train` makes them."""
         keras.backend.clear_session()
-        experiment = build(config, replace(self.data, train=self.part))
+        experiment = build(config, replace(self.data, train=self.split))
         return experiment.objective, experiment.feed
 
-    def pace(self, *overrides):
-        """(steps a second, steps a CPU second) of one training, the medians of its epochs after the first."""
+    def pace(self, *overrides: str) -> Pace:
+        """Return the pace of one training, from the median of its epochs after the first."""
         config = composition.compose([*self.overrides, *overrides])
-        objective, batches = self.prepared(config)
-        clock = Clock()
+        objective, feed = self.compiled(config)
+        stopwatch = Stopwatch()
         with tempfile.TemporaryDirectory() as folder:
-            saver = callbacks.Checkpointer(
-                objective,
-                Path(folder),
-                config.training.checkpoints,
-                config.training.epochs,
-                batches.steps,
-                StopRequest(),
-                [],
-                checkpoints.State(),
-                0.0,
+            checkpointer = Checkpointer(
+                objective=objective,
+                folder=Path(folder),
+                options=config.training.checkpoints,
+                epochs=config.training.epochs,
+                steps_per_epoch=feed.steps,
+                stop=StopRequest(),
+                callbacks=[],
+                state=checkpoints.State(),
+                start_time=0.0,
             )
             config.training.train(
                 objective,
-                batches,
+                feed,
                 validation=None,
-                callbacks=[clock],
-                checkpointer=saver,
+                callbacks=[stopwatch],
+                checkpointer=checkpointer,
                 verbose=0,
                 folder=Path(folder),
             )
-        wall, cpu = (statistics.median(seconds) for seconds in zip(*clock.epochs[1:], strict=True))
-        return batches.steps / wall, batches.steps / cpu
+        wall, cpu = (statistics.median(seconds) for seconds in zip(*stopwatch.epochs[1:], strict=True))
+        return feed.steps / wall, feed.steps / cpu
 
-    def epochs(self, count, *overrides):
-        """Yield after each epoch that the tape trains, of so many."""
+    def epochs(self, count: int, *overrides: str) -> Iterator[None]:
+        """Train `count` epochs with the tape engine, and yield after each."""
         config = composition.compose([*self.overrides, "training=tape", f"training.epochs={count}", *overrides])
-        objective, batches = self.prepared(config)
-        steps = Steps(objective, batches.batches(0).element_spec, batches.full_steps)
-        silent = keras.callbacks.CallbackList([], model=objective.model)
-        stream = iter(batches.stream(0, 0, config.training.epochs))
-        for epoch in range(config.training.epochs):
-            steps.reset_metrics()
-            tape_loop.train_epoch(
-                steps, stream, epoch, 0, batches, objective.model, silent, math.inf, gradients.Unwatched()
-            )
-            steps.metrics()
+        training = TapeEpochs(*self.compiled(config), epochs=count)
+        for epoch in range(count):
+            training.train(epoch)
             yield
 
 
-class Clock(keras.callbacks.Callback):
-    """Seconds of each epoch, on the wall and of CPU."""
+class TapeEpochs:
+    """The epochs of the tape engine, trained one by one, without callbacks or checkpoints."""
 
-    def __init__(self):
+    def __init__(self, objective: Objective, feed: TrainingFeed, epochs: int) -> None:
+        self.feed = feed
+        self.steps = Steps(objective, feed.batches(0).element_spec, feed.full_steps)
+        self.callbacks = keras.callbacks.CallbackList([], model=objective.model)
+        self.batches = iter(feed.stream(0, 0, epochs))
+
+    def train(self, epoch: int, recorder: GradientRecorder | None = None) -> None:
+        """Train one epoch, the next in turn, and read its metrics."""
+        self.steps.reset_metrics()
+        tape.train_epoch(
+            self.steps,
+            self.batches,
+            epoch=epoch,
+            first_step=0,
+            steps_per_epoch=self.feed.steps,
+            callbacks=self.callbacks,
+            recorder=recorder,
+        )
+        self.steps.metrics()
+
+
+class Stopwatch(keras.callbacks.Callback):
+    """Measures each epoch: (seconds, CPU seconds)."""
+
+    def __init__(self) -> None:
         super().__init__()
-        self.epochs = []
+        self.epochs: list[tuple[float, float]] = []
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self.began = time.perf_counter(), time.process_time()
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.start = time.perf_counter(), time.process_time()
 
-    def on_epoch_end(self, epoch, logs=None):
-        self.epochs.append((time.perf_counter() - self.began[0], time.process_time() - self.began[1]))
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.epochs.append((time.perf_counter() - self.start[0], time.process_time() - self.start[1]))
 
 
-def run(folder):
+def run(folder: str | None) -> None:
+    """Run the benchmark. folder: of MNIST's files, or None."""
     digits = Problem("digits MLP", ("training.epochs=30",))
     vowels = Problem("Japanese Vowels GRU", ("experiment=japanese_vowels_gru", "training.epochs=5"))
     with mnist.files(folder) as path:
         images = ("experiment=mnist_convnet", f"data.path={path}", "training.epochs=3")
-        convnet = Problem("MNIST convnet", images, rows=8_192)  # enough for a steady rate: 64 steps
-    best, _, _ = [against_fit(problem) for problem in (digits, vowels, convnet)]
-    against_hand(digits, best)
-    with_xla(digits, best)
-    for problem in (vowels, convnet):
-        xla_alone(problem)
-    look_at_gradients(digits, rounds=200)
-    look_at_gradients(replace(convnet, rows=1_024), rounds=40)
+        convnet = Problem("MNIST convnet", images, rows=8_192)  # 64 steps: enough for a steady pace
+    best, _, _ = [compare_with_fit(problem) for problem in (digits, vowels, convnet)]
+    compare_with_plain_loop(digits, best)
+    compare_xla_with_fit(digits, best)
+    for problem in (digits, vowels, convnet):
+        compare_xla_options(problem)
+    measure_gradient_records(digits, rounds=200)
+    measure_gradient_records(replace(convnet, rows=1_024), rounds=40)
 
 
-def against_fit(problem):
-    """Print tape against fit. Returns fit's best steps_per_execution."""
-    found = {stride: [] for stride in STEPS_PER_EXECUTION}
+def compare_with_fit(problem: Problem) -> int:
+    """Print the ratio of tape to fit. Return the best steps_per_execution of fit."""
+    paces: dict[int, list[Pace]] = {stride: [] for stride in STEPS_PER_EXECUTION}
     for _ in range(SEARCHES):
-        for stride, paces in found.items():
-            paces.append(problem.pace("training=fit", f"training.steps_per_execution={stride}"))
-    best = max(found, key=lambda stride: statistics.median(cpu for _, cpu in found[stride]))
+        for stride, measured in paces.items():
+            measured.append(problem.pace("training=fit", f"training.steps_per_execution={stride}"))
+    best = max(paces, key=lambda stride: statistics.median(cpu for _, cpu in paces[stride]))
     stride = f"training.steps_per_execution={best}"
     compare(
-        f"{problem.title}, {best} steps a call",
+        f"{problem.title}, {best} steps per call",
         {"tape": lambda: problem.pace("training=tape", stride), "fit": lambda: problem.pace("training=fit", stride)},
     )
     return best
 
 
-def against_hand(problem, stride):
-    """Print tape against a loop written by hand, on the digits MLP."""
+def compare_with_plain_loop(problem: Problem, stride: int) -> None:
+    """Print the ratio of tape to a hand-written loop on the digits MLP."""
     config = composition.compose([*problem.overrides])
-    images, digits = problem.part.features["image"], problem.part.labels["digit"]
+    images, digits = problem.split.features["image"], problem.split.labels["digit"]
 
     normalization = keras.layers.Normalization(axis=None)
     normalization.adapt(images)
@@ -155,21 +187,20 @@ def against_hand(problem, stride):
     layers = [normalization, keras.layers.Flatten(), *dense, keras.layers.Dense(10, "softmax")]
     theirs = plain_loop.classifier(images, digits, layers, config.training.batch_size, stride)
     ours = (f"training.steps_per_execution={stride}",)
-    in_turn(f"{problem.title}, {stride} steps a call", problem, ours, theirs, epochs=60)
+    in_turn(f"{problem.title}, {stride} steps per call", problem, ours, theirs, epochs=60)
 
 
-def with_xla(problem, stride):
-    """Print tape with XLA against fit at its best, and against tape without."""
+def compare_xla_with_fit(problem: Problem, stride: int) -> None:
+    """Print the ratio of tape with XLA to fit at its best steps_per_execution."""
     jit = ("training=tape", "training.jit=always", "training.steps_per_execution=64")
     fit = ("training=fit", f"training.steps_per_execution={stride}")
     compare(problem.title, {"tape with XLA": lambda: problem.pace(*jit), "fit": lambda: problem.pace(*fit)})
-    xla_alone(problem)
 
 
-def xla_alone(problem):
-    """Print tape with XLA against tape without, and with what training.jit=auto takes."""
-    with_jit = {jit: ("training=tape", f"training.jit={jit}") for jit in ("always", "never", "auto")}
-    always, never, auto = (lambda words=words: problem.pace(*words) for words in with_jit.values())
+def compare_xla_options(problem: Problem) -> None:
+    """Print the ratios of training.jit=always and training.jit=auto to training.jit=never."""
+    overrides = {jit: ("training=tape", f"training.jit={jit}") for jit in ("always", "never", "auto")}
+    always, never, auto = (lambda chosen=chosen: problem.pace(*chosen) for chosen in overrides.values())
     try:
         compare(problem.title, {"jit=always": always, "jit=never": never}, pairs=3)
     except tf.errors.UnimplementedError as error:
@@ -178,73 +209,77 @@ def xla_alone(problem):
     compare(problem.title, {"jit=auto": auto, "jit=never": never}, pairs=3)
 
 
-def look_at_gradients(problem, rounds):
-    """Print what it costs to look at every 50th step's gradients: epochs with one look, with one that keeps
-    histograms, and with none, in turn, so that a machine whose speed drifts does not count."""
+def measure_gradient_records(problem: Problem, rounds: int) -> None:
+    """Print the cost of recording the gradients of every 50th step.
+
+    Epochs with one record, with one record and histograms, and with none take turns, so that a drift of the machine's
+    speed cancels out.
+    """
     config = composition.compose([*problem.overrides, "training=tape"])
-    objective, batches = problem.prepared(config)
-    steps = Steps(objective, batches.batches(0).element_spec, batches.full_steps)
-    silent = keras.callbacks.CallbackList([], model=objective.model)
+    objective, feed = problem.compiled(config)
     with tempfile.TemporaryDirectory() as folder:
-        watches = [
-            gradients.Unwatched(),
-            *(gradients.Watch(batches.steps, Path(folder), histograms) for histograms in (False, True)),
+        recorders = [
+            None,
+            *(GradientRecorder(feed.steps, Path(folder), histograms=histograms) for histograms in (False, True)),
         ]
-        stream = iter(batches.stream(0, 0, (rounds + 1) * len(watches)))
-        seconds = [[] for _ in watches]
-        for epoch in range((rounds + 1) * len(watches)):  # the first of each traces
-            turn = epoch % len(watches)
-            steps.reset_metrics()
-            began = time.process_time()
-            tape_loop.train_epoch(
-                steps, stream, epoch, 0, batches, objective.model, silent, look_every=math.inf, watch=watches[turn]
-            )
-            seconds[turn].append(time.process_time() - began)
-    none, *looking = (of_turn[1:] for of_turn in seconds)
-    step = statistics.median(none) / batches.steps
-    for title, epochs in zip(("without", "with"), looking, strict=True):
-        look = statistics.median(more - less for more, less in zip(epochs, none, strict=True))
+        training = TapeEpochs(objective, feed, epochs=(rounds + 1) * len(recorders))
+        seconds: list[list[float]] = [[] for _ in recorders]
+        for epoch in range((rounds + 1) * len(recorders)):
+            turn = epoch % len(recorders)
+            start = time.process_time()
+            training.train(epoch, recorders[turn])
+            seconds[turn].append(time.process_time() - start)
+    without, *with_records = (of_turn[1:] for of_turn in seconds)  # the first epoch of each traces
+    step = statistics.median(without) / feed.steps
+    for title, epochs in zip(("without", "with"), with_records, strict=True):
+        record = statistics.median(more - less for more, less in zip(epochs, without, strict=True))
         print(
-            f"{problem.title}: a look {title} histograms {1000 * look:.2f} ms of CPU, a step {1000 * step:.2f}; every "
-            f"50th step {look / (50 * step):.1%}",
+            f"{problem.title}: a record {title} histograms {1000 * record:.2f} ms of CPU, a step {1000 * step:.2f}; "
+            f"every 50th step {record / (50 * step):.1%}",
             flush=True,
         )
 
 
-def compare(title, sides, pairs=PAIRS):
-    """Print the ratio of the first side's steps a second to the other's, by the wall and by CPU."""
-    found = [[side() for side in sides.values()] for _ in range(pairs)]
+def compare(title: str, sides: Mapping[str, Callable[[], Pace]], pairs: int = PAIRS) -> None:
+    """Print the ratio of the first side's pace to the second's, by wall time and by CPU time."""
+    measured = [[side() for side in sides.values()] for _ in range(pairs)]
     first, other = sides
-    for position, unit in enumerate(("second", "CPU second")):
-        ours, theirs = ([pair[side][position] for pair in found] for side in range(2))
+    for index, unit in enumerate(("second", "CPU second")):
+        ours, theirs = ([pair[side][index] for pair in measured] for side in range(2))
         print(
-            f"{title}: {first} {statistics.median(ours):.1f}, {other} {statistics.median(theirs):.1f} steps a {unit}; "
-            f"ratio {summed_up(ratios(ours, theirs))}",
+            f"{title}: {first} {statistics.median(ours):.1f}, {other} {statistics.median(theirs):.1f} steps per {unit};"
+            f" ratio {summed_up(ratios(ours, theirs))}",
             flush=True,
         )
 
 
-def in_turn(title, problem, overrides, by_hand, epochs):
-    """Print the ratio of the tape's pace to that of a loop by hand, by the wall and by CPU. They train so many epochs
-    each in turn: long enough that what one has prefetched when its turn is over does not count, short enough for a
-    machine whose speed drifts.
+def in_turn(title: str, problem: Problem, overrides: tuple[str, ...], by_hand: Iterator[None], epochs: int) -> None:
+    """Print the ratio of the tape's pace to that of a hand-written loop, by wall time and by CPU time.
 
-    by_hand: an iterator that trains an epoch when it is asked for the next one.
+    The two take turns of `epochs` epochs each: long enough that batches prefetched at the end of a turn do not count,
+    short enough that a drift of the machine's speed cancels out.
+
+    Args:
+        title: For the output.
+        problem: What the tape engine trains.
+        overrides: Of its config.
+        by_hand: An iterator that trains one epoch per item.
+        epochs: The number of epochs of a turn.
     """
     sides = problem.epochs(1 + TURNS * epochs, *overrides), by_hand
     for side in sides:
         next(side)  # traces and warms up
     pairs = []
     for _ in range(TURNS):
-        ours, theirs = (seconds_of(side, epochs) for side in sides)
+        ours, theirs = (duration(side, epochs) for side in sides)
         pairs.append(theirs / ours)
-    for position, unit in enumerate(("second", "CPU second")):
-        print(f"{title}: tape / by hand, steps a {unit} {summed_up([pair[position] for pair in pairs])}", flush=True)
+    for index, unit in enumerate(("second", "CPU second")):
+        print(f"{title}: tape / by hand, steps per {unit} {summed_up([pair[index] for pair in pairs])}", flush=True)
 
 
-def seconds_of(side, epochs):
-    """(on the wall, of CPU) that so many epochs take, an array."""
-    began = time.perf_counter(), time.process_time()
+def duration(side: Iterator[None], epochs: int) -> np.ndarray:
+    """Return [seconds, CPU seconds] of training some epochs."""
+    start = time.perf_counter(), time.process_time()
     for _ in range(epochs):
         next(side)
-    return np.subtract((time.perf_counter(), time.process_time()), began)
+    return np.subtract((time.perf_counter(), time.process_time()), start)

@@ -16,45 +16,53 @@ from pipeline.models.mlp import Mlp
 from pipeline.objectives.supervised import SupervisedOptions
 from pipeline.runtime.signals import StopRequest
 from pipeline.training import callbacks, checkpoints
+from pipeline.training.checkpointer import Checkpointer
+from pipeline.training.epoch_history import EpochHistory
 from pipeline.training.optimizer import Optimizer
+from pipeline.training.weights_digest import weights_digest
 
 ADAM = Optimizer("Adam", {"learning_rate": 0.01, "epsilon": 1e-7})
 
 
 @dataclass
 class Result:
-    """What a training left behind. journal: the bytes of metrics.jsonl. steps: that the optimizer counted."""
+    """The result of a training.
+
+    history: The logs of the epochs.
+    metrics_file: The content of metrics.jsonl.
+    steps: The number of batches that the optimizer counted.
+    """
 
     model: keras.Model
     digest: str
     history: list
-    journal: bytes
+    metrics_file: bytes
     steps: int
     per_epoch: int
     kept_epoch: int | None
 
 
-class AskToStop(keras.callbacks.Callback):
-    """Sends a StopRequest a signal once a step of an epoch, both counted from 1, or of its "validation" is done."""
+class StopAt(keras.callbacks.Callback):
+    """Requests a stop after a step of an epoch, both counted from 1, or in its "validation"."""
 
     def __init__(self, stop, epoch, step):
         super().__init__()
         self.stop, self.epoch, self.step = stop, epoch, step
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.now = epoch + 1
+        self.current = epoch + 1
 
     def on_train_batch_end(self, batch, logs=None):
-        if (self.now, batch + 1) == (self.epoch, self.step):
+        if (self.current, batch + 1) == (self.epoch, self.step):
             self.stop.note(signal.SIGTERM, None)
 
     def on_test_batch_end(self, batch, logs=None):
-        if (self.now, "validation") == (self.epoch, self.step):
+        if (self.current, "validation") == (self.epoch, self.step):
             self.stop.note(signal.SIGTERM, None)
 
 
-def run(folder, config, stop_at=None, watchers=()):
-    """Train a config in a folder from its newest checkpoint to the end, or to the (epoch, step) to stop at."""
+def run(folder, config, stop_at=None, more_callbacks=()):
+    """Train a config in a folder, from its newest checkpoint to the end or to the (epoch, step) to stop at."""
     keras.backend.clear_session(free_memory=False)
     data = splits.load(config.data)
     experiment = build(config, data)
@@ -64,50 +72,60 @@ def run(folder, config, stop_at=None, watchers=()):
     folder.mkdir(exist_ok=True)
     state, _ = checkpoints.newest(folder)
     stop = StopRequest()
-    journal = callbacks.Journal(folder / "metrics.jsonl")
-    others = [*callbacks.of_config(config.training, str(folder / "tensorboard")), journal]
-    checkpointer = callbacks.Checkpointer(
-        objective, folder, config.training.checkpoints, config.training.epochs, training_feed.steps, stop, others,
-        state, time.monotonic() - state.seconds,
-    )  # fmt: skip
+    history = EpochHistory(lambda epoch, metrics: None)
+    others = [*callbacks.from_options(config.training, folder / "tensorboard"), history]
+    checkpointer = Checkpointer(
+        objective=objective,
+        folder=folder,
+        options=config.training.checkpoints,
+        epochs=config.training.epochs,
+        steps_per_epoch=training_feed.steps,
+        stop=stop,
+        callbacks=others,
+        state=state,
+        start_time=time.monotonic() - state.seconds,
+    )
     validation = data.validation and input_pipeline.ordered_batches(
         data.validation, data.spec, config.data, config.training.batch_size
     )
-    used = [*watchers, *([AskToStop(stop, *stop_at)] if stop_at else []), *others]
-    config.training.train(
-        objective,
-        training_feed,
-        validation=validation,
-        callbacks=used,
-        checkpointer=checkpointer,
-        verbose=0,
-        folder=folder,
-    )
+    used = [*more_callbacks, *([StopAt(stop, *stop_at)] if stop_at else []), *others]
+    try:
+        config.training.train(
+            objective,
+            training_feed,
+            validation=validation,
+            callbacks=used,
+            checkpointer=checkpointer,
+            verbose=0,
+            folder=folder,
+        )
+    finally:
+        history.write(folder)
     return Result(
         model,
-        checkpoints.weights_digest(model),
-        journal.history,
+        weights_digest(model),
+        history.rows,
         (folder / "metrics.jsonl").read_bytes(),
         steps_of(model.optimizer),
         training_feed.steps,
-        callbacks.kept_epoch(others),
+        callbacks.restored_epoch(others),
     )
 
 
 def steps_of(optimizer):
-    """Batches that an optimizer was given, whether or not it adds some up; the scaler of a loss counts none itself."""
+    """Return the number of batches that an optimizer has seen; a LossScaleOptimizer itself counts none."""
     return max(int(variable) for variable in optimizer.variables if variable.name == "iteration")
 
 
 @pytest.fixture
 def training_run():
-    """The function that trains a config in a folder of the test's own, to go on there."""
+    """The function that trains a config in a given folder, and resumes there."""
     return run
 
 
 @pytest.fixture
 def train(tmp_path):
-    """A function that trains a config in a new folder, once or, where `stop_at` is given, in two goes."""
+    """A function that trains a config in a new folder; with `stop_at`, it is stopped there and resumed."""
     numbers = iter(range(100))
 
     def in_new_folder(config, stop_at=None):
@@ -122,7 +140,7 @@ def train(tmp_path):
 
 @pytest.fixture
 def configured():
-    """A function from what matters to a test to a whole Config, for either engine."""
+    """A function that makes a whole Config for an engine from the options that matter to a test."""
 
     def config(engine, data=None, model=None, optimizer=ADAM, objective=None, seed=0, **training):
         return Config(

@@ -24,7 +24,6 @@ from pipeline.experiment import Experiment, prepare
 from pipeline.preflight import inspection
 from pipeline.preflight.findings import as_json
 from pipeline.preflight.inspection import Verdict
-from pipeline.registry.callback import EpochRecorder
 from pipeline.reports import run_report
 from pipeline.reports.text_tables import table
 from pipeline.runs import folder as run_folder
@@ -36,6 +35,9 @@ from pipeline.runs.result import Result
 from pipeline.runtime import environment
 from pipeline.runtime.signals import StopRequest, stop_request
 from pipeline.training import callbacks, checkpoints, gradients
+from pipeline.training.checkpointer import Checkpointer
+from pipeline.training.epoch_history import EpochHistory
+from pipeline.training.weights_digest import digest_per_weight, weights_digest
 
 logger = logging.getLogger(__name__)
 
@@ -237,34 +239,36 @@ def fit(
 
     (folder / "checkpoints").mkdir(exist_ok=True)
     data, objective = experiment.data, experiment.objective
-    journal = callbacks.Journal(folder / "metrics.jsonl")
-    own = [*callbacks.of_config(config.training, str(folder / "tensorboard")), *objective.callbacks(folder)]
-    # the registry before the journal, which ends a run that diverges: its last epoch is recorded too
-    others = [*own, EpochRecorder(recorder), journal]
-    checkpointer = callbacks.Checkpointer(
-        objective,
-        folder / "checkpoints",
-        config.training.checkpoints,
-        config.training.epochs,
-        experiment.feed.steps,
-        stop,
-        others,
-        checkpoint,
-        start_time,
+    history = EpochHistory(recorder.record_epoch)
+    own = callbacks.from_options(config.training, folder / "tensorboard")
+    others = [*own, *objective.callbacks(folder), history]
+    checkpointer = Checkpointer(
+        objective=objective,
+        folder=folder / "checkpoints",
+        options=config.training.checkpoints,
+        epochs=config.training.epochs,
+        steps_per_epoch=experiment.feed.steps,
+        stop=stop,
+        callbacks=others,
+        state=checkpoint,
+        start_time=start_time,
     )
     validation = data.validation and input_pipeline.ordered_batches(
         data.validation, data.spec, config.data, config.training.batch_size
     )
-    config.training.train(
-        objective,
-        experiment.feed,
-        validation=validation,
-        callbacks=others,
-        checkpointer=checkpointer,
-        verbose=1 if sys.stdout.isatty() else 2,  # a progress bar on a terminal, one line per epoch elsewhere
-        folder=folder,
-    )
-    return Training(history=journal.history, kept_epoch=callbacks.kept_epoch(others))
+    try:
+        config.training.train(
+            objective,
+            experiment.feed,
+            validation=validation,
+            callbacks=others,
+            checkpointer=checkpointer,
+            verbose=1 if sys.stdout.isatty() else 2,  # a progress bar on a terminal, one line per epoch elsewhere
+            folder=folder,
+        )
+    finally:
+        history.write(folder)
+    return Training(history=history.rows, kept_epoch=callbacks.restored_epoch(others))
 
 
 @contextmanager
@@ -322,8 +326,8 @@ def finish(
         seconds: Wall time of the run, in all its processes.
     """
     folder, data, model = result.folder, experiment.data, experiment.objective.model
-    digest = checkpoints.weights_digest(model)
-    run_folder.write(folder, "weights.json", checkpoints.digest_of_each(model))
+    digest = weights_digest(model)
+    run_folder.write(folder, "weights.json", digest_per_weight(model))
     saved_model.save(model, folder / "model.keras")
     files = {
         "model": "model.keras",

@@ -3,6 +3,8 @@
 import hashlib
 import json
 
+from pipeline.keras_internals import all_layers
+
 
 def digest(model):
     """The sha256, in hexadecimal, of the configs of a model and of all layers in it, and of what is trainable.
@@ -10,7 +12,7 @@ def digest(model):
     The layers count by themselves too: a subclassed model's own config says nothing of what its layers became. What
     has no config counts by its class.
     """
-    described = [_described(layer) for layer in model._flatten_layers()]
+    described = [_described(layer) for layer in all_layers(model)]
     described += [[variable.path, variable.shape, variable.trainable] for variable in model.variables]
     return hashlib.sha256(json.dumps(described, sort_keys=True, default=_kind).encode()).hexdigest()
 

@@ -179,10 +179,9 @@ class Adversarial(Objective):
     @override
     def compile(self, optimizer: keras.optimizers.Optimizer, training: TrainingOptions) -> None:
         from pipeline.layers import architecture
-        from pipeline.training import jit
         from pipeline.training.epoch_metrics import add_means
 
-        self.jit = jit.chosen(training, self.model)
+        self.jit = training.compiles_with_xla(self.model)
         self.model.compile(optimizer=optimizer, steps_per_execution=training.steps_per_execution, jit_compile=False)
         if isinstance(self.model.optimizer, keras.optimizers.LossScaleOptimizer):  # Keras decides by the precision
             self.critic_optimizer = keras.optimizers.LossScaleOptimizer(self.critic_optimizer)

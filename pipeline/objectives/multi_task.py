@@ -70,12 +70,12 @@ class MultiTask(Supervised):
 
     @override
     def compile(self, optimizer: keras.optimizers.Optimizer, training: TrainingOptions) -> None:
-        from pipeline.training.epoch_metrics import add_to_epoch
+        from pipeline.keras_internals import add_metric
 
         optimizer.exclude_from_weight_decay(var_list=list(self.log_variances.values()))
         super().compile(optimizer, training)
         for label in self.log_variances:
-            add_to_epoch(self.model, self.weights[label])
+            add_metric(self.model, self.weights[label])
 
     @override
     def trained_variables(self) -> list[keras.Variable]:

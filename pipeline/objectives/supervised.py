@@ -188,11 +188,10 @@ class Supervised(Objective):
     @override
     def compile(self, optimizer: keras.optimizers.Optimizer, training: TrainingOptions) -> None:
         from pipeline.layers import architecture
-        from pipeline.training import jit
 
         losses, metrics = self.options.label_losses(self.spec), self.options.label_metrics(self.spec)
         several = len(self.spec.labels) > 1
-        self.jit = jit.chosen(training, self.model)
+        self.jit = training.compiles_with_xla(self.model)
         self.model.compile(
             optimizer=optimizer,
             loss=losses if several else next(iter(losses.values())),

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from pipeline.keras_internals import called_function
+
 INFINITY = math.inf
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 CONTROL = ("While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase")
@@ -84,7 +86,7 @@ def operations(graph):
         for operation in graph.get_operations():
             yield operation
             for name in _functions(operation):
-                inner = _function_graph(graph, name)
+                inner = called_function(graph, name)
                 if inner is not None:
                     todo.append(inner)
 
@@ -146,7 +148,7 @@ def _through_calls(tensor, frames):
     while True:
         operation = tensor.op
         if operation.type in CALLS:
-            inner = _function_graph(operation.graph, _functions(operation)[0])
+            inner = called_function(operation.graph, _functions(operation)[0])
             if inner is None:
                 return tensor, frames
             tensor, frames = inner.outputs[tensor.value_index], (*frames, (operation, inner))
@@ -239,8 +241,3 @@ def _functions(operation):
         except (ValueError, AttributeError):
             continue
     return names
-
-
-def _function_graph(graph, name):
-    function = graph._get_function(name)  # TensorFlow has no public way from a call to what it calls
-    return getattr(function, "graph", None)

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import tensorflow as tf
-from tensorflow.python.client import device_lib
 
+from pipeline.keras_internals import gpu_memory
 from pipeline.preflight.findings import Finding
 
 TIGHT = 0.8  # of the memory; the estimate leaves out the kernels' workspaces
@@ -52,7 +52,7 @@ def peak(graph):
 def available():
     """Bytes of the smallest visible GPU; of this machine, or of its container, where there is none."""
     if tf.config.list_logical_devices("GPU"):
-        return min(device.memory_limit for device in device_lib.list_local_devices() if device.device_type == "GPU")
+        return min(gpu_memory())
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for path in map(Path, LIMITS):
         if path.exists() and (text := path.read_text().strip()).isdigit():

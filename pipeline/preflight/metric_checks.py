@@ -6,7 +6,7 @@ from keras import metrics
 
 from pipeline.errors import message_of
 from pipeline.preflight.findings import Finding
-from pipeline.preflight.loss_checks import class_counts, from_logits
+from pipeline.preflight.loss_checks import class_counts
 from pipeline.preflight.setup import is_binary
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL
 
@@ -84,7 +84,7 @@ def _output(place, label, output, metric):
     reading = output.reading
     made = f"the {reading.operation} of {reading.layer!r}"
     if isinstance(metric, (*LIKELIHOODS, metrics.AUC)):
-        takes_logits = from_logits(metric) or getattr(metric, "_from_logits", False)
+        takes_logits = metric.get_config().get("from_logits", False)
         if takes_logits and output.is_probability:
             yield Finding("metric-on-logits", place, f"takes logits; {made} gives probabilities.",
                           "from_logits: false in the config of the metric")  # fmt: skip
@@ -99,7 +99,7 @@ def _output(place, label, output, metric):
     if type(metric) is metrics.BinaryAccuracy and label.kind == ONE_HOT and label.width > 2:
         found = f"{label.width} classes: answering none of them scores {1 - 1 / label.width:.2f}."
         yield Finding("binary-accuracy-on-classes", place, found, "objective.metrics=[accuracy]")
-    k = getattr(metric, "_fn_kwargs", {}).get("k")
+    k = metric.get_config().get("k")
     if k is not None and k >= output.width:
         yield Finding("top-k-of-all", place, f"k is {k}, of {output.width} classes.", f"k: {max(output.width // 3, 1)}")
 
@@ -124,7 +124,7 @@ def _usual(label):
 
 
 def _axis(metric):
-    return getattr(metric, "axis", getattr(metric, "_fn_kwargs", {}).get("axis"))
+    return getattr(metric, "axis", metric.get_config().get("axis"))
 
 
 def _with(metric, argument):
@@ -133,7 +133,7 @@ def _with(metric, argument):
 
 
 def _threshold(metric):
-    kept = getattr(metric, "thresholds", getattr(metric, "_fn_kwargs", {}).get("threshold"))
+    kept = getattr(metric, "thresholds", metric.get_config().get("threshold"))
     kept = getattr(metric, "threshold", kept)
     first = np.ravel(0.5 if kept is None else kept)
     return float(first[len(first) // 2])

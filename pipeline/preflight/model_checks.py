@@ -2,6 +2,7 @@
 
 import keras
 
+from pipeline.keras_internals import optimized_variables
 from pipeline.layers.architecture import digest
 from pipeline.preflight.findings import Finding
 
@@ -23,7 +24,7 @@ def check(setup):
 def _since_compiled(setup):
     updates = setup.objective.updates()
     optimizers = setup.objective.optimizers()
-    known = {id(variable) for optimizer in optimizers for variable in optimizer._trainable_variables}  # no public name
+    known = {id(variable) for optimizer in optimizers for variable in optimized_variables(optimizer)}
     now = {id(variable): variable.path for update in updates for variable in update.variables}
     added = [path for key, path in now.items() if key not in known]
     if added or len(known) != len(now):

@@ -11,6 +11,7 @@ import keras
 from pipeline.data.containers import Table
 from pipeline.data.input_pipeline import TrainingFeed
 from pipeline.data.splits import SplitDataset
+from pipeline.keras_internals import all_layers
 from pipeline.spec import CLASS
 from pipeline.training.objective import Objective
 
@@ -43,7 +44,7 @@ class Setup:
     @cached_property
     def layers(self):
         """Every layer of the model, those inside others too."""
-        return list(self.model._flatten_layers())  # keras.Model.layers stops at the first level
+        return all_layers(self.model)
 
     @cached_property
     def losses(self):
@@ -80,4 +81,5 @@ def is_binary(label):
 
 def built_for(layer):
     """The shape of the input a layer was built for, the batch's axis first; () where it has not been told."""
-    return tuple(next(iter((getattr(layer, "_build_shapes_dict", None) or {}).values()), None) or ())
+    built = layer.get_build_config() or {}
+    return tuple(built.get("input_shape") or next(iter(built.get("shapes_dict", {}).values()), None) or ())

@@ -4,24 +4,23 @@ import random
 from contextlib import contextmanager
 
 import numpy as np
-from keras.src.backend.common import global_state
-from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
-from tensorflow.python.eager import context
+
+from pipeline.keras_internals import eager_seed_generator, forget_global_seed_generator, global_seed_generator
 
 
 @contextmanager
 def generators_restored():
     """Put back, at the end, the generators of random numbers that Python, NumPy, TensorFlow and Keras share."""
     python, numpy = random.getstate(), np.random.get_state()
-    eager = getattr(context.context(), "_rng", None)  # not there before a seed is set
+    eager = eager_seed_generator()
     eager_state = eager.getstate() if eager else None
-    shared = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+    shared = global_seed_generator()
     shared_state = None if shared is None else shared.state.numpy()
     try:
         yield
     finally:
         if shared is None:  # made only now, it would not be made from the draw it will be made from
-            global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, None)
+            forget_global_seed_generator()
         else:
             shared.state.assign(shared_state)
         if eager_state:

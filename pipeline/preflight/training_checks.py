@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from pipeline.errors import nearest
+from pipeline.keras_internals import better_direction, learning_rate_schedule
 from pipeline.preflight.findings import Finding
 
 FEW_STEPS = 10
@@ -75,7 +76,7 @@ def _keras_knows(setup, monitor):
     so that of several labels they know none."""
     name = monitor.removeprefix("val_")
     every = [metric for metrics in setup.metrics.values() for metric in metrics]
-    return name == "loss" or any(metric.name == name and hasattr(metric, "_direction") for metric in every)
+    return name == "loss" or any(metric.name == name and better_direction(metric) for metric in every)
 
 
 def _direction(setup, monitor):
@@ -88,12 +89,12 @@ def _direction(setup, monitor):
             return "min"
         for metric in metrics:
             if name in (metric.name, f"{label}_{metric.name}"):
-                return {"up": "max", "down": "min"}.get(getattr(metric, "_direction", None))
+                return better_direction(metric)
     return setup.config.objective.better_direction(name)
 
 
 def _has_schedule(setup):
-    return isinstance(_plain(setup)._learning_rate, keras.optimizers.schedules.LearningRateSchedule)
+    return learning_rate_schedule(_plain(setup)) is not None
 
 
 def _plain(setup):
@@ -104,8 +105,8 @@ def _plain(setup):
 def _schedule(setup):
     optimizer = _plain(setup)
     total = setup.config.training.epochs * setup.feed.steps
-    if _has_schedule(setup):
-        schedule = optimizer._learning_rate
+    schedule = learning_rate_schedule(optimizer)
+    if schedule is not None:
         moments = np.unique(np.linspace(0, max(total - 1, 0), PROBES).astype(int))
         rates = np.array([float(schedule(int(step))) for step in moments])
         yield from _length(setup.config.optimizer, schedule, rates, moments, total)

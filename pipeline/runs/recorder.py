@@ -67,6 +67,10 @@ class Recorder:
         if self.ingestion is not None:
             self.ingestion.notify()
 
+    def record_epoch(self, epoch: int, metrics: dict[str, float]) -> None:
+        """Record the metrics of an epoch, counted from 1."""
+        self(Event.EPOCH, epoch=epoch, metrics=metrics)
+
     def close(self) -> None:
         """Wait for the registry to ingest the last lines."""
         if self.ingestion is not None:

@@ -1,61 +1,85 @@
-"""Checkpoints: everything that advances during training, written whole or not at all, and read only if undamaged.
+"""Checkpoints: the whole state of a training, written whole or not at all, and read only if undamaged.
 
 One file holds the variables (weights, seed generators, optimizer slots and step, metrics inside an epoch), the state
-of the callbacks that have one, the history, the place in the data and the wall time. Its first line is the sha256 of
-what follows: a line of JSON, and the bytes of the arrays that it lists.
+of the callbacks, the logs of the epochs, the position in the data and the wall time. Its first line is the sha256 of
+the rest: a line of JSON, and the bytes of the arrays that it lists.
 """
 
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from pipeline.errors import RunError
 from pipeline.files import atomic_write
+from pipeline.training.objective import Objective
 
 SUFFIX = ".ckpt"
-# what Keras's own savers leave out of these callbacks, and a resumed run would miss
+# callback -> attributes that a resumed run needs; Keras's own savers leave them out
 CALLBACK_STATE = {
     "EarlyStopping": ("wait", "best", "best_weights", "best_epoch", "stopped_epoch"),
     "ReduceLROnPlateau": ("wait", "best", "cooldown_counter"),
-    "Journal": ("history",),
+    "EpochHistory": ("rows",),
 }
 
 
 @dataclass(frozen=True)
 class State:
-    """A moment of a run.
+    """The state of a training between two steps.
 
-    epoch, step: the next to do, both counted from 0. finished: whether training has ended before its last epoch by
-    itself. arrays: every variable by name. callbacks: class name -> attribute -> value. best: (score, epoch) of the
-    best checkpoint so far, the smaller score the better, or None. seconds: of wall time that all processes of the run
-    had spent by then.
+    epoch: Number of the epoch of the next step, counted from 0.
+    step: Number of the next step in that epoch, counted from 0. After its last step, the validation comes next.
+    finished: Whether early stopping has ended the training.
+    arrays: Every variable by the name that `Objective.variables` gives it; empty before the first step.
+    callbacks: Class name -> attribute -> value.
+    best: Score, smaller is better, and epoch of the best checkpoint so far.
+    seconds: Wall time that all processes of the run have spent.
     """
 
     epoch: int = 0
     step: int = 0
     finished: bool = False
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
-    callbacks: dict[str, dict] = field(default_factory=dict)
+    callbacks: dict[str, dict[str, Any]] = field(default_factory=dict)
     best: tuple[float, int] | None = None
     seconds: float = 0.0
 
 
-def capture(objective, callbacks, epoch, step, finished, best=None, metrics=None, seconds=0.0):
-    """The State of an objective in training and of its callbacks.
+def capture(
+    objective: Objective,
+    callbacks: Sequence[keras.callbacks.Callback],
+    *,
+    epoch: int,
+    step: int,
+    finished: bool,
+    best: tuple[float, int] | None = None,
+    metrics: dict[str, np.ndarray] | None = None,
+    seconds: float = 0.0,
+) -> State:
+    """Return the state of an objective in training and of its callbacks.
 
-    metrics: values of metrics to keep in place of those the model has now, as from `metrics_of`.
+    Args:
+        objective: Its model is compiled.
+        callbacks: The callbacks of the training.
+        epoch: As in State.
+        step: As in State.
+        finished: As in State.
+        best: As in State.
+        metrics: Values of metrics to keep instead of the current ones, from `metric_values`.
+        seconds: As in State.
     """
+    variables = {name: keras.ops.convert_to_numpy(variable) for name, variable in objective.variables().items()}
     return State(
         epoch,
         step,
         finished,
-        {name: keras.ops.convert_to_numpy(variable) for name, variable in objective.variables().items()}
-        | (metrics or {}),
+        variables | (metrics or {}),
         {
             type(callback).__name__: {name: getattr(callback, name) for name in CALLBACK_STATE[type(callback).__name__]}
             for callback in callbacks
@@ -66,29 +90,33 @@ def capture(objective, callbacks, epoch, step, finished, best=None, metrics=None
     )
 
 
-def metrics_of(objective):
-    """The metrics inside an epoch, by the names of `objective.variables`."""
-    of_metrics = {id(variable) for variable in objective.model.metrics_variables}
+def metric_values(objective: Objective) -> dict[str, np.ndarray]:
+    """Return the variables of the metrics inside an epoch, by the names of `Objective.variables`."""
+    metrics = {id(variable) for variable in objective.model.metrics_variables}
     return {
         name: keras.ops.convert_to_numpy(variable)
         for name, variable in objective.variables().items()
-        if id(variable) in of_metrics
+        if id(variable) in metrics
     }
 
 
-def restore(state, objective, callbacks):
-    """Put an objective in training and its callbacks back to a State. Raises RunError where the shapes are others."""
+def restore(state: State, objective: Objective, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+    """Set an objective in training and its callbacks to a state.
+
+    Raises:
+        RunError: The state has other variables, or variables of other shapes.
+    """
     known = objective.variables()
     if known.keys() != state.arrays.keys():
-        other = sorted(known.keys() ^ state.arrays.keys())
+        different = sorted(known.keys() ^ state.arrays.keys())
         raise RunError(
-            f"checkpoint: expected the model's {len(known)} variables; {len(other)} differ, first {other[0]}."
+            f"checkpoint: expected the model's {len(known)} variables; {len(different)} differ, first {different[0]}."
         )
     for name, variable in known.items():
         if variable.shape != state.arrays[name].shape:
             raise RunError(
                 f"checkpoint: expected {name} of shape {tuple(variable.shape)}; found {state.arrays[name].shape}. "
-                "The data is not what the run began with."
+                "The run started with other data."
             )
         variable.assign(state.arrays[name])
     for callback in callbacks:
@@ -96,14 +124,24 @@ def restore(state, objective, callbacks):
             setattr(callback, name, value)
 
 
-def write(folder, state, keep):
-    """Write a checkpoint into a folder and remove older ones, but the newest `keep`, itself among them, and the best.
+def write(folder: Path, state: State, keep: int) -> Path:
+    """Write a checkpoint and remove older ones, except the newest `keep`, this one included, and the best.
 
-    What is newer is damaged and was passed over, and will be written again. Returns the checkpoint's path.
-    Raises OSError where it cannot be written; the others then stay as they are.
+    Newer files are left alone: they are damaged, and will be written again.
+
+    Args:
+        folder: The folder of the checkpoints.
+        state: The state to write.
+        keep: The number of checkpoints to keep.
+
+    Returns:
+        The path of the checkpoint.
+
+    Raises:
+        OSError: It cannot be written; the others are unchanged.
     """
     path = _path(folder, state.epoch, state.step)
-    for abandoned in folder.glob(f".*{SUFFIX}.*.partial"):  # by a process that was killed while it wrote
+    for abandoned in folder.glob(f".*{SUFFIX}.*.partial"):  # of a process that was killed while it wrote
         abandoned.unlink()
     body = _encode(state)
     with atomic_write(path) as file:
@@ -117,12 +155,16 @@ def write(folder, state, keep):
     return path
 
 
-def newest(folder):
-    """(State, damaged) of the newest whole checkpoint: State() where there was never one.
+def newest(folder: Path) -> tuple[State, list[Path]]:
+    """Read the newest undamaged checkpoint.
 
-    damaged: paths passed over. Raises RunError where there are checkpoints and none is whole; nothing is deleted.
+    Returns:
+        Its state, that of a new run if there are no checkpoints; and the paths of damaged ones that were skipped.
+
+    Raises:
+        RunError: All checkpoints are damaged. None is deleted.
     """
-    damaged = []
+    damaged: list[Path] = []
     for path in sorted(folder.glob(f"*{SUFFIX}"), reverse=True):
         state = _read(path)
         if state is not None:
@@ -130,44 +172,23 @@ def newest(folder):
         damaged.append(path)
     if damaged:
         raise RunError(
-            f"{folder}: expected a whole checkpoint; found {len(damaged)}, all damaged. Nothing was deleted. "
-            "Start anew under another run.name."
+            f"{folder}: expected an undamaged checkpoint; found {len(damaged)}, all damaged. Nothing was deleted. "
+            "Start again under another run.name."
         )
     return State(), damaged
 
 
-def weights_digest(model):
-    """sha256 over the names, shapes, dtypes and bytes of a model's weights, whatever file they are kept in."""
-    digest = hashlib.sha256()
-    for weight in model.weights:
-        for piece in _as_bytes(weight):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
-def digest_of_each(model):
-    """What weights_digest takes together, a weight each: [{"path", "sha256"}], in the model's order."""
-    return [
-        {"path": weight.path, "sha256": hashlib.sha256(b"".join(_as_bytes(weight))).hexdigest()}
-        for weight in model.weights
-    ]
-
-
-def _as_bytes(weight):
-    array = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
-    return json.dumps([weight.path, array.shape, str(array.dtype)]).encode(), array.tobytes()
-
-
-def _path(folder, epoch, step):
+def _path(folder: Path, epoch: int, step: int) -> Path:
     return folder / f"epoch-{epoch:05d}-step-{step:07d}{SUFFIX}"
 
 
-def _encode(state):
-    lists, callbacks = {}, {}
+def _encode(state: State) -> bytes:
+    lists: dict[str, np.ndarray] = {}
+    callbacks: dict[str, dict[str, Any]] = {}
     for owner, attributes in state.callbacks.items():
         for name, value in attributes.items():
             if isinstance(value, list) and value and isinstance(value[0], np.ndarray | np.generic):
-                lists |= {f"{owner}/{name}/{place:04d}": array for place, array in enumerate(value)}
+                lists |= {f"{owner}/{name}/{index:04d}": array for index, array in enumerate(value)}
             else:
                 callbacks.setdefault(owner, {})[name] = value
     arrays = {f"variable:{name}": array for name, array in state.arrays.items()}
@@ -182,13 +203,13 @@ def _encode(state):
     return b"".join([json.dumps(header).encode(), b"\n", *(array.tobytes() for array in arrays.values())])
 
 
-def _as_stored(array):
-    """The array in a dtype that NumPy has a name for: bfloat16 becomes float32, which has all of its values."""
+def _as_stored(array: np.ndarray) -> np.ndarray:
+    """Return the array in a dtype that NumPy has a name for: bfloat16 as float32, which has all of its values."""
     return array.astype(np.float32) if array.dtype.kind == "V" else array
 
 
-def _read(path: Path):
-    """The State in a file, or None where the file is not what was written."""
+def _read(path: Path) -> State | None:
+    """Return the state in a file, or None if the file is damaged."""
     content = path.read_bytes()
     digest, _, body = content.partition(b"\n")
     if hashlib.sha256(body).hexdigest().encode() != digest:
@@ -196,14 +217,14 @@ def _read(path: Path):
     head, _, values = body.partition(b"\n")
     try:
         header = json.loads(head)
-    except ValueError:  # whole, but of another form than this program writes
+    except ValueError:  # undamaged, but not written by this program
         return None
     arrays, callbacks, offset = {}, header["callbacks"], 0
     for name, dtype, shape in header["arrays"]:
         array = np.frombuffer(values, dtype, math.prod(shape), offset).reshape(shape).copy()
         offset += array.nbytes
-        whose, _, name = name.partition(":")
-        if whose == "variable":
+        kind, _, name = name.partition(":")
+        if kind == "variable":
             arrays[name] = array
         else:
             owner, attribute, _ = name.split("/")

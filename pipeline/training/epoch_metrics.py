@@ -5,11 +5,7 @@ from typing import Any, override
 import keras
 from keras import ops
 
-
-def add_to_epoch(model: keras.Model, metric: keras.metrics.Metric) -> None:
-    """Add a metric to those of a compiled model."""
-    # no public way: a metric set as an attribute is tracked too, but a subclassed model that is built refuses new ones
-    model._metrics.append(metric)
+from pipeline.keras_internals import add_metric
 
 
 class MeansOverRows(keras.metrics.Metric):
@@ -69,7 +65,7 @@ class LatestValue(keras.metrics.Metric):
 def add_means(model: keras.Model, names: list[str]) -> MeansOverRows:
     """Add MeansOverRows of some names to the metrics of a compiled model, and return it."""
     means = MeansOverRows(names)
-    add_to_epoch(model, means)
+    add_metric(model, means)
     return means
 
 

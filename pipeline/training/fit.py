@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pipeline.training.options import TrainingOptions
+from pipeline.lazy import keras, tf
+from pipeline.training.options import TrainingOptions, end_epoch
 
 if TYPE_CHECKING:
-    import keras
-    import tensorflow as tf
+    from collections.abc import Sequence
 
     from pipeline.data.input_pipeline import TrainingFeed
-    from pipeline.training.callbacks import Checkpointer
+    from pipeline.training.checkpointer import Checkpointer
     from pipeline.training.objective import Objective
 
 
@@ -21,22 +21,74 @@ if TYPE_CHECKING:
 class Fit(TrainingOptions):
     """Keras's own compiled loop: compile + model.fit."""
 
+    @property
+    def compiles_own_step(self) -> bool:
+        return False
+
+    def compiles_with_xla(self, model: keras.Model) -> bool:
+        return self.jit == "always"  # auto leaves fit alone, which drops XLA under strict determinism
+
     def train(
         self,
         objective: Objective,
         feed: TrainingFeed,
         *,
         validation: tf.data.Dataset | None,
-        callbacks: list[keras.callbacks.Callback],
+        callbacks: Sequence[keras.callbacks.Callback],
         checkpointer: Checkpointer,
         verbose: int,
         folder: Path,
     ) -> None:
-        """Train from the state of the checkpointer to the last epoch. Arguments as for TrainingOptions.train."""
-        from pipeline.training import fit_loop
+        """Train with Model.fit, from the state of the checkpointer to the last epoch. See TrainingOptions.train."""
+        from pipeline.training.epoch_clock import EpochClock
 
-        fit_loop.run(objective, feed, validation, self.epochs, callbacks, checkpointer, verbose)
+        model = objective.model
+        shared = {"validation_data": validation, "verbose": verbose, "shuffle": False}  # the feed has its own order
+        start = checkpointer.state
+        if start.arrays:
+            create_metric_variables(objective, feed.batches(0).element_spec)
+        # fit cannot start inside an epoch: the rest of it is a call of its own, and the next call starts after it
+        if start.step == feed.steps:
+            validate(objective, validation, start.epoch, [*callbacks, checkpointer])
+        elif start.step:
+            rest = feed.batches(start.epoch, start.step)
+            model.fit(
+                rest, initial_epoch=start.epoch, epochs=start.epoch + 1, callbacks=[*callbacks, checkpointer], **shared
+            )
+        clock = EpochClock()
+        start = checkpointer.state
+        model.fit(
+            feed.batches(clock.epoch),
+            initial_epoch=start.epoch,
+            epochs=start.epoch if start.finished else self.epochs,
+            callbacks=[clock, *callbacks, checkpointer],
+            **shared,
+        )
 
-    @property
-    def compiles_own_step(self) -> bool:
-        return False
+
+def create_metric_variables(objective: Objective, element_spec: Any) -> None:
+    """Create the variables of the metrics, which Keras creates in the first step it traces: too late to restore them.
+
+    Args:
+        objective: Its model is compiled.
+        element_spec: The tf.TypeSpec structure of one batch.
+    """
+
+    def measure(batch: Any) -> None:
+        objective.measure(batch, *objective.losses(batch))
+
+    tf.function(measure, autograph=False).get_concrete_function(element_spec)
+
+
+def validate(
+    objective: Objective, validation: tf.data.Dataset | None, epoch: int, callbacks: Sequence[keras.callbacks.Callback]
+) -> None:
+    """Do what fit does after the last step of an epoch, for a run that was stopped before or in its validation."""
+    model = objective.model
+    callback_list = keras.callbacks.CallbackList(callbacks, model=model)
+    model.stop_training = False
+    callback_list.on_train_begin()
+    model.reset_metrics()
+    callback_list.on_epoch_begin(epoch)  # restores the metrics of the epoch's steps
+    logs = {name: float(value) for name, value in model.get_metrics_result().items()}
+    callback_list.on_train_end(end_epoch(objective, validation, epoch, logs, callback_list))

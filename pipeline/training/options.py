@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, ClassVar
 from pipeline.options import Options, option, section
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import keras
     import tensorflow as tf
 
     from pipeline.data.input_pipeline import TrainingFeed
-    from pipeline.training.callbacks import Checkpointer
+    from pipeline.training.checkpointer import Checkpointer
     from pipeline.training.objective import Objective
 
 MODES = ("auto", "min", "max")
@@ -93,13 +95,22 @@ class TrainingOptions(Options):
     )
     tensorboard: bool = option(True, "write logs for `make tensorboard`", changes_result=False)
 
+    @property
+    def compiles_own_step(self) -> bool:
+        """Whether the engine compiles the training step itself, rather than Keras."""
+        raise NotImplementedError(f"{type(self).__name__}.compiles_own_step")
+
+    def compiles_with_xla(self, model: keras.Model) -> bool:
+        """Return whether XLA compiles the training step of a model, as `jit` and the engine decide."""
+        raise NotImplementedError(f"{type(self).__name__}.compiles_with_xla")
+
     def train(
         self,
         objective: Objective,
         feed: TrainingFeed,
         *,
         validation: tf.data.Dataset | None,
-        callbacks: list[keras.callbacks.Callback],
+        callbacks: Sequence[keras.callbacks.Callback],
         checkpointer: Checkpointer,
         verbose: int,
         folder: Path,
@@ -111,7 +122,7 @@ class TrainingOptions(Options):
             feed: The batches of the training split.
             validation: The batches of the validation split, if there is one.
             callbacks: Keras callbacks, without the checkpointer.
-            checkpointer: Holds the state to begin from, and writes the next ones.
+            checkpointer: Holds the state to start from, and writes the next ones.
             verbose: As for Model.fit.
             folder: The run folder.
 
@@ -121,7 +132,28 @@ class TrainingOptions(Options):
         """
         raise NotImplementedError(f"{type(self).__name__}.train")
 
-    @property
-    def compiles_own_step(self) -> bool:
-        """Whether the engine compiles the training step itself, rather than Keras."""
-        raise NotImplementedError(f"{type(self).__name__}.compiles_own_step")
+
+def end_epoch(
+    objective: Objective,
+    validation: tf.data.Dataset | None,
+    epoch: int,
+    logs: dict[str, float],
+    callbacks: keras.callbacks.CallbackList,
+) -> dict[str, float]:
+    """Validate after the last step of an epoch, and call `on_epoch_end`.
+
+    Args:
+        objective: Its model is compiled.
+        validation: The batches of the validation split, if there is one.
+        epoch: The number of the epoch, counted from 0.
+        logs: Metric name -> value over the steps of the epoch.
+        callbacks: The callbacks of the training.
+
+    Returns:
+        The logs with those of the validation, whose names start with val_.
+    """
+    if validation is not None:
+        scores = objective.evaluate(validation, callbacks)
+        logs = logs | {f"val_{name}": value for name, value in scores.items()}
+    callbacks.on_epoch_end(epoch, logs)
+    return logs

@@ -157,11 +157,11 @@ class Penalty(Wrapper):
 
     @override
     def compile(self, optimizer: keras.optimizers.Optimizer, training: TrainingOptions) -> None:
-        from pipeline.training.epoch_metrics import add_to_epoch
+        from pipeline.keras_internals import add_metric
 
         super().compile(optimizer, training)
         self.mean = keras.metrics.Mean(name=self.name)
-        add_to_epoch(self.model, self.mean)
+        add_metric(self.model, self.mean)
 
     @override
     def updates(self) -> list[Update]:

@@ -1,66 +1,89 @@
-"""The training step of an objective, compiled: alone, several in one call, or with its gradients looked at."""
+"""The training step of an objective, compiled: alone, several in one call, or with statistics of its gradients."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from pipeline.training import gradients
+from pipeline.training.gradients import GradientStatistics
+from pipeline.training.objective import Objective, Update
 
 
 class Steps:
-    """Trains an objective, whose model is compiled, on the batches of an iterator.
+    """The compiled steps of an objective, on the batches of an iterator.
 
-    What takes steps returns what was finite, (steps, names) bool, with `names` those of the losses and gradients.
-    `stack` is how many batches of one shape `take_stack` takes; 0 where it is not to be used. It is traced when it is
-    made, so that every variable is there before a checkpoint is restored. `reset_metrics()` begins the metrics anew.
+    Every method that trains returns whether each loss and gradient was finite, (steps, names) bool. The step is traced
+    when the object is made, so that every variable exists before a checkpoint is restored.
 
-    full_steps: how many batches of an epoch are of one shape.
+    names: What the columns of those arrays stand for.
+    per_execution: The number of steps in one call.
+    full_steps: The number of batches of an epoch, from its first on, that have the same shape.
+    stack: The number of batches that `train_stack` takes; 0 if it must not be called.
+    reset_metrics: Resets the metrics of the model.
     """
 
-    def __init__(self, objective, element_spec, full_steps):
-        self.stack = min(objective.model.steps_per_execution, full_steps) if objective.jit else 0
-        self.names = [name for update in objective.updates() for name in watched_names(update)]
+    def __init__(self, objective: Objective, element_spec: Any, full_steps: int) -> None:
+        """Trace the steps.
+
+        Args:
+            objective: Its model is compiled.
+            element_spec: The tf.TypeSpec structure of one batch.
+            full_steps: The number of batches of an epoch, from its first on, that have the same shape.
+        """
+        self.per_execution = objective.model.steps_per_execution
+        self.full_steps = full_steps
+        self.stack = min(self.per_execution, full_steps) if objective.jit else 0
+        self.names = [name for update in objective.updates() for name in checked_names(update)]
         jit = objective.jit
         step = make_step(objective)
         compiled = tf.function(step, jit_compile=jit, reduce_retracing=True)
-        observed = tf.function(make_observed_step(objective), jit_compile=jit, reduce_retracing=True)
-        self.several = _several(compiled)
-        self.stacked = _stacked(step, self.stack)
-        self.looking = _looking(compiled, observed)
-        self.several.get_concrete_function(tf.data.IteratorSpec(element_spec), tf.TensorSpec([], tf.int32))
-        # traced, since a metric's dozen operations one by one take as long as steps of a small model; here, as calls of
-        # one that traces itself would have TensorFlow warn of retracing where trainings of few epochs follow each other
-        self.read = tf.function(objective.model.get_metrics_result, autograph=False).get_concrete_function()
+        recorded = tf.function(make_recorded_step(objective), jit_compile=jit, reduce_retracing=True)
+        self._several = _several(compiled)
+        self._stacked = _stacked(step, self.stack)
+        self._recording = _recording(compiled, recorded)
+        self._several.get_concrete_function(tf.data.IteratorSpec(element_spec), tf.TensorSpec([], tf.int32))
+        # traced, since the dozen operations of a metric take as long, one by one, as steps of a small model; here,
+        # since a function that traces itself makes TensorFlow warn of retracing after several short trainings
+        self._read_metrics = tf.function(objective.model.get_metrics_result, autograph=False).get_concrete_function()
         self.reset_metrics = tf.function(objective.model.reset_metrics, autograph=False).get_concrete_function()
 
-    def take(self, batches, count):
+    def train(self, batches: Iterator[Any], count: int) -> np.ndarray:
         """Train `count` steps."""
-        return self.several(batches, tf.constant(count)).numpy()
+        return self._several(batches, tf.constant(count)).numpy()
 
-    def take_stack(self, batches):
-        """Train `stack` steps, whose batches are of one shape: the fastest way where XLA compiles."""
-        return self.stacked(batches).numpy()
+    def train_stack(self, batches: Iterator[Any]) -> np.ndarray:
+        """Train `stack` steps, whose batches have the same shape: the fastest way with XLA."""
+        return self._stacked(batches).numpy()
 
-    def take_looking(self, batches, count, place):
-        """Train `count` steps, and look at the gradients of the one with `place` others of them before it. Returns what
-        was finite and, by the update's name, a gradients.Look."""
-        finite, looks = self.looking(batches, tf.constant(count), tf.constant(place))
-        return finite.numpy(), looks
+    def train_and_record(
+        self, batches: Iterator[Any], count: int, recorded: int
+    ) -> tuple[np.ndarray, dict[str, GradientStatistics]]:
+        """Train `count` steps, and take the statistics of the gradients of one of them.
 
-    def metrics(self):
-        """The metrics so far, as floats; reading them waits for the device."""
-        return floats(self.read())
+        Args:
+            batches: An iterator of a tf.data.Dataset.
+            count: The number of steps.
+            recorded: The number of the step to take statistics of, counted from 0.
+
+        Returns:
+            Whether losses and gradients were finite, and update's name -> statistics.
+        """
+        finite, statistics = self._recording(batches, tf.constant(count), tf.constant(recorded))
+        return finite.numpy(), statistics
+
+    def metrics(self) -> dict[str, float]:
+        """Return the metrics so far by name. This waits for the device."""
+        return {name: float(value) for name, value in self._read_metrics().items()}
 
 
-def floats(results):
-    """Name -> float of a model's metrics."""
-    return {name: float(value) for name, value in results.items()}
-
-
-def _several(step):
+def _several(step: Callable) -> Callable:
     strategy = tf.distribute.get_strategy()
 
     @tf.function
-    def several(batches, count):
+    def several(batches: Iterator[Any], count: tf.Tensor) -> tf.Tensor:
         finite = tf.TensorArray(tf.bool, count)
         for position in tf.range(count):
             finite = finite.write(position, strategy.run(step, args=(next(batches),)))
@@ -69,109 +92,125 @@ def _several(step):
     return several
 
 
-def _stacked(step, count):
-    """XLA compiles the loop together with its steps, over batches that were stacked for it."""
+def _stacked(step: Callable, count: int) -> Callable:
+    """Compile the loop together with its steps, over batches that are stacked for it."""
     strategy = tf.distribute.get_strategy()
 
     @tf.function(jit_compile=True)
-    def loop(stack):
+    def loop(stack: Any) -> tf.Tensor:
         finite = tf.TensorArray(tf.bool, count)
         for position in tf.range(count):
             finite = finite.write(position, step(tf.nest.map_structure(lambda values: values[position], stack)))  # noqa: B023
         return finite.stack()
 
     @tf.function
-    def stacked(batches):
+    def stacked(batches: Iterator[Any]) -> tf.Tensor:
         each = [next(batches) for _ in range(count)]
         return strategy.run(loop, args=(tf.nest.map_structure(lambda *values: tf.stack(values), *each),))
 
     return stacked
 
 
-def _looking(step, observed):
-    """One call, as without looking: on a small model a call of its own costs more than the look."""
+def _recording(step: Callable, recorded_step: Callable) -> Callable:
+    """Put the recorded step into the same call as the others: a call of its own costs more than the statistics."""
     strategy = tf.distribute.get_strategy()
 
     @tf.function
-    def looking(batches, count, place):
+    def recording(batches: Iterator[Any], count: tf.Tensor, recorded: tf.Tensor) -> tuple[tf.Tensor, Any]:
         finite = tf.TensorArray(tf.bool, count)
-        for position in tf.range(place):
+        for position in tf.range(recorded):
             finite = finite.write(position, strategy.run(step, args=(next(batches),)))
-        found, looks = strategy.run(observed, args=(next(batches),))
-        finite = finite.write(place, found)
-        for position in tf.range(place + 1, count):
+        is_finite, statistics = strategy.run(recorded_step, args=(next(batches),))
+        finite = finite.write(recorded, is_finite)
+        for position in tf.range(recorded + 1, count):
             finite = finite.write(position, strategy.run(step, args=(next(batches),)))
-        return finite.stack(), looks
+        return finite.stack(), statistics
 
-    return looking
+    return recording
 
 
-def make_step(objective):
-    """One step: for each update the losses of the batch, their gradients and the move. batch -> (names,) bool."""
+def make_step(objective: Objective) -> Callable[[Any], tf.Tensor]:
+    """Return a function that trains one step on a batch: losses, gradients and update, for each Update in turn.
+
+    It returns whether each loss and gradient was finite, (names,) bool.
+    """
     updates = objective.updates()
 
     # traced as it is written, in preflight too and as Keras's own is: rewriting all that it calls takes a second of CPU
     @tf.autograph.experimental.do_not_convert
-    def step(batch):
-        finite, taught = [], {}
+    def step(batch: Any) -> tf.Tensor:
+        finite, all_losses = [], {}
         for update in updates:
-            losses, seen, grads = descend(update, batch, tf.GradientTape())
-            move(update, grads)
+            losses, observed, grads = compute_gradients(update, batch, tf.GradientTape())
+            apply_gradients(update, grads)
             finite.append(are_finite(update, losses, grads))
-            taught |= losses
-        objective.measure(batch, taught, seen)
+            all_losses |= losses
+        objective.measure(batch, all_losses, observed)
         return tf.concat(finite, axis=0)
 
     return step
 
 
-def make_observed_step(objective):
-    """The same step, its gradients looked at: batch -> ((names,) bool, update's name -> gradients.Look)."""
+def make_recorded_step(objective: Objective) -> Callable[[Any], tuple[tf.Tensor, dict[str, GradientStatistics]]]:
+    """Return the same step, which also returns update's name -> statistics of its gradients."""
     updates = objective.updates()
 
     @tf.autograph.experimental.do_not_convert
-    def step(batch):
-        finite, taught, looks = [], {}, {}
+    def step(batch: Any) -> tuple[tf.Tensor, dict[str, GradientStatistics]]:
+        finite, all_losses, statistics = [], {}, {}
         for update in updates:
             tape = tf.GradientTape(persistent=True)
-            losses, seen, grads = descend(update, batch, tape)
+            losses, observed, grads = compute_gradients(update, batch, tape)
             before = [tf.identity(variable) for variable in update.variables]
-            move(update, grads)
-            looks[update.name] = gradients.look(update, tape, losses, grads, before)
+            apply_gradients(update, grads)
+            statistics[update.name] = gradients.statistics_of(update, tape, losses, grads, before)
             finite.append(are_finite(update, losses, grads))
-            taught |= losses
-        objective.measure(batch, taught, seen)
-        return tf.concat(finite, axis=0), looks
+            all_losses |= losses
+        objective.measure(batch, all_losses, observed)
+        return tf.concat(finite, axis=0), statistics
 
     return step
 
 
-def descend(update, batch, tape):
-    """(losses by name, what they saw, gradients): these of the losses' sum, which the optimizer may have scaled."""
+def compute_gradients(
+    update: Update, batch: Any, tape: tf.GradientTape
+) -> tuple[dict[str, tf.Tensor], Any, list[tf.Tensor | tf.IndexedSlices]]:
+    """Compute the losses of a batch and the gradients of their sum.
+
+    Returns:
+        Loss name -> scalar; what `Objective.measure` gets beside them; the gradients of the update's variables, scaled
+        as its optimizer scales losses.
+    """
     with tape:
-        losses, seen = update.losses(batch)
+        losses, observed = update.losses(batch)
         total = update.optimizer.scale_loss(tf.add_n(list(losses.values())))
-    return losses, seen, tape.gradient(total, update.variables)
+    return losses, observed, tape.gradient(total, update.variables)
 
 
-def move(update, grads):
+def apply_gradients(update: Update, grads: Sequence[tf.Tensor | tf.IndexedSlices]) -> None:
+    """Let the optimizer of an update change its variables."""
     update.optimizer.apply_gradients(zip(grads, update.variables, strict=True))
 
 
-def watched_names(update):
-    """What `are_finite` looks at."""
+def checked_names(update: Update) -> list[str]:
+    """Return names for what `are_finite` checks, in its order."""
     paths = [variable.path for variable in update.variables] if _gradients_must_be_finite(update) else []
     return [f"{update.name}'s loss", *(f"the gradient of {path}" for path in paths)]
 
 
-def are_finite(update, losses, grads):
-    """(names,) bool: of the losses together, and of each gradient. A sum is finite only where every number is."""
+def are_finite(
+    update: Update, losses: dict[str, tf.Tensor], grads: Sequence[tf.Tensor | tf.IndexedSlices]
+) -> tf.Tensor:
+    """Return whether the sum of the losses, and each gradient, is finite: (names,) bool.
+
+    The sum of a gradient stands for all its numbers: it is finite only if each of them is.
+    """
     sums = [tf.add_n(list(losses.values()))]
     if _gradients_must_be_finite(update):
         sums += [tf.reduce_sum(gradients.values(grad)) for grad in grads]
     return tf.math.is_finite(tf.stack([tf.cast(each, tf.float32) for each in sums]))
 
 
-def _gradients_must_be_finite(update):
-    """Not where losses are scaled: that optimizer leaves a step out whose gradients overflow, and scales less."""
+def _gradients_must_be_finite(update: Update) -> bool:
+    """An optimizer that scales losses skips a step whose gradients overflow, and scales less from then on."""
     return not isinstance(update.optimizer, keras.optimizers.LossScaleOptimizer)

@@ -11,6 +11,7 @@ from pipeline.data.sources.digits import Digits
 from pipeline.data.sources.npz import Npz
 from pipeline.data.sources.synthetic import Synthetic
 from pipeline.errors import ConfigError
+from pipeline.keras_internals import all_layers
 from pipeline.layers import heads, transformer_encoder
 from pipeline.members import members
 from pipeline.models.cnn import Cnn
@@ -309,7 +310,7 @@ def test_position_codes_are_those_of_the_paper():
 
 
 def every_layer(model):
-    return list(model._flatten_layers(include_self=False))
+    return all_layers(model)[1:]
 
 
 @pytest.mark.parametrize("name", quick_for(("residual_cnn", "gru", "transformer"), WITH_HEADS))

@@ -14,6 +14,7 @@ from pipeline.cli.main import main
 from pipeline.config import Config
 from pipeline.data.options import SplitOptions
 from pipeline.data.sources.digits import Digits
+from pipeline.keras_internals import learning_rate_schedule
 from pipeline.models.gan import Gan
 from pipeline.models.model import build_model
 from pipeline.objectives.adversarial import AdversarialOptions, drawn_rows
@@ -92,7 +93,7 @@ def test_schedule_of_the_critic_lasts_the_whole_run(digits):
                       optimizer=Optimizer(**ADAM), training=Tape())  # fmt: skip
     model = build_model(config.model, digits.spec, lambda name: images_of(digits))
     objective = config.objective.build(config, digits, model, total_steps=10)
-    schedule = objective.critic_optimizer._learning_rate
+    schedule = learning_rate_schedule(objective.critic_optimizer)
     assert float(schedule(25)) == pytest.approx(0.001) and float(schedule(50)) == pytest.approx(0, abs=1e-9)
 
 

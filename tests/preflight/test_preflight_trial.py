@@ -19,11 +19,11 @@ from pipeline.models.model import build_model
 from pipeline.objectives.supervised import Supervised, SupervisedOptions
 from pipeline.preflight import catalogue, determinism_checks, inspection, memory
 from pipeline.preflight.setup import Setup
-from pipeline.training import checkpoints
 from pipeline.training.fit import Fit
 from pipeline.training.optimizer import Optimizer
 from pipeline.training.options import EarlyStopping
 from pipeline.training.tape import Tape
+from pipeline.training.weights_digest import weights_digest
 
 
 class Unseeded(layers.Layer):
@@ -138,7 +138,7 @@ def trained(data, look, **model):
                           training=training)  # fmt: skip
         inspection.inspect(Setup(config, data, objective, batches))
     built.fit(batches.batches(0), epochs=2, shuffle=False, verbose=0)
-    return checkpoints.weights_digest(built)
+    return weights_digest(built)
 
 
 def test_a_run_ends_with_the_same_weights_with_and_without_preflight(digits, tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 from pipeline.errors import RunError
 from pipeline.training import checkpoints
 from pipeline.training.checkpoints import State
+from pipeline.training.weights_digest import weights_digest
 
 
 def state(epoch, step=0):
@@ -20,7 +21,7 @@ def state(epoch, step=0):
         {
             "EarlyStopping": {"wait": 1, "best": 0.25, "best_weights": [np.float32(1.5), np.ones((2, 2), np.float32)]},
             "ReduceLROnPlateau": {"best": None},
-            "Journal": {"history": [{"epoch": 1, "loss": 0.5}]},
+            "EpochHistory": {"rows": [{"epoch": 1, "loss": 0.5}]},
         },
         (0.25, epoch),
         12.5,
@@ -56,7 +57,7 @@ def test_what_was_written_is_read_back(tmp_path):
     found, damaged = checkpoints.newest(tmp_path)
     same(found, state(3, 7))
     assert damaged == []
-    assert found.callbacks["Journal"] == state(3).callbacks["Journal"]
+    assert found.callbacks["EpochHistory"] == state(3).callbacks["EpochHistory"]
     early = found.callbacks["EarlyStopping"]
     assert (early["wait"], early["best"]) == (1, 0.25) and found.callbacks["ReduceLROnPlateau"] == {"best": None}
     for kept, array in zip(early["best_weights"], state(3).callbacks["EarlyStopping"]["best_weights"], strict=True):
@@ -146,7 +147,7 @@ def test_the_digest_of_weights_changes_with_any_bit_of_them():
         keras.backend.clear_session(free_memory=False)
         model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, kernel_initializer="zeros")])
         model.layers[0].bias.assign([0.0, value])
-        return checkpoints.weights_digest(model)
+        return weights_digest(model)
 
     one = np.float32(1)
     assert digest(one) == digest(one)

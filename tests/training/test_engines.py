@@ -79,7 +79,7 @@ def both(train, configured, case):
 def alike(train, configured, case):
     fit, tape = both(train, configured, case)
     assert fit.history == tape.history
-    assert fit.journal == tape.journal
+    assert fit.metrics_file == tape.metrics_file
     assert fit.digest == tape.digest
     for result in (fit, tape):
         assert result.steps == len(result.history) * result.per_epoch  # no phantom step

@@ -1,4 +1,4 @@
-"""Histograms: the counts that NumPy has, whatever the numbers, in a file that TensorBoard opens."""
+"""Histograms of gradients: counted as NumPy counts them, in a file that TensorBoard reads."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from pipeline.training import histograms
 NORMAL = np.random.default_rng(0).normal(size=(50, 20)).astype(np.float32)
 
 
-def test_every_number_is_counted_once_where_numpy_counts_it():
+def test_buckets_count_every_number_as_numpy_does():
     found = histograms.buckets(NORMAL)
     counts, edges = np.histogram(NORMAL.astype(np.float64), histograms.BUCKETS)
     np.testing.assert_allclose(found[:, 0], edges[:-1], rtol=1e-6)
@@ -23,12 +23,12 @@ def test_every_number_is_counted_once_where_numpy_counts_it():
     [([0.0] * 5, 5), ([], 0), ([np.nan, np.inf, 1.0, 2.0], 2), ([np.nan], 0), ([3.0], 1), ([-1e30, 1e30, 0.0], 3)],
     ids=str,
 )
-def test_numbers_that_are_none_equal_or_far_apart_are_counted_too(values, counted):
+def test_buckets_count_the_finite_numbers_of_any_array(values, counted):
     found = histograms.buckets(np.array(values, np.float32))
     assert np.isfinite(found).all() and found[:, 2].sum() == counted
 
 
-def test_tensorboard_reads_what_was_added_at_its_step(tmp_path):
+def test_tensorboard_reads_the_histogram_of_each_step(tmp_path):
     file = histograms.HistogramFile(tmp_path / "new")
     for step in (1, 51):
         file.add(step, {"gradients/kernel": NORMAL * step, "gradients/bias": NORMAL[0]})

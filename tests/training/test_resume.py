@@ -65,7 +65,7 @@ def continued(train, configured, engine, case, stop_at):
         stop_at = (len(whole.history), 4 if stop_at == "last" else "validation")
     again = train(config, stop_at)
     assert again.history == whole.history
-    assert again.journal == whole.journal
+    assert again.metrics_file == whole.metrics_file
     assert again.digest == whole.digest
     assert again.steps == whole.steps
     assert again.kept_epoch == whole.kept_epoch
@@ -178,7 +178,7 @@ def test_no_step_is_done_twice_after_a_request_to_stop(training_run, configured,
     config, count = configured(engine, checkpoints=Checkpoints(steps=4)), Count()
     with pytest.raises(Interrupted):
         training_run(tmp_path / "run", config, stop_at, [count])
-    assert training_run(tmp_path / "run", config, watchers=[count]).steps == count.steps
+    assert training_run(tmp_path / "run", config, more_callbacks=[count]).steps == count.steps
 
 
 @ENGINES

@@ -1,4 +1,4 @@
-"""Real processes: killed, asked to stop, started again; in the end the weights are those of a run left in peace."""
+"""Runs as processes of their own: stopped, killed and resumed, they end with the weights of an uninterrupted run."""
 
 import json
 import shutil
@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.main import main
-from pipeline.training import callbacks
+from pipeline.training import checkpoints
+from pipeline.training.epoch_history import EpochHistory
 
-# epochs enough that a signal sent after the first meets the run at work
+# enough epochs that a signal sent after the first one arrives during training
 QUICK = ["training.epochs=40", "training.batch_size=32", "model.dropout=0.3", "training.tensorboard=false"]
-WAIT = 600  # seconds a process may take to come to an epoch
+WAIT = 600  # seconds until a process must have reached an epoch
 
 
 def start(root, *overrides):
@@ -42,39 +43,47 @@ def digest(folder):
     return json.loads((folder / "result.json").read_text())["weights_digest"]
 
 
-def disturbed(root, overrides, signals):
-    """Run a training under the name `disturbed`, sending one signal to each process that takes it up but the last."""
-    folder = root / "disturbed"
+def journal(folder):
+    """Return [(epoch, loss)] of the epochs in the journal of a run."""
+    lines = [json.loads(line) for line in (folder / "registry.jsonl").read_text().splitlines()]
+    return [(line["epoch"], line["metrics"]["loss"]) for line in lines if line.get("event") == "epoch"]
+
+
+def interrupted(root, overrides, signals):
+    """Train a run, interrupted by one signal to each process but the last. Return its folder."""
+    folder = root / "interrupted"
     for number in signals:
-        process = start(root, "run.name=disturbed", *overrides)
+        process = start(root, "run.name=interrupted", *overrides)
         after_an_epoch(process, folder)
         process.send_signal(number)
         status, _, err = finish(process)
         assert status == (-signal.SIGKILL if number == signal.SIGKILL else 75), err
         if number != signal.SIGKILL:
-            assert "checkpoint saved. The same command goes on." in err and "Traceback" not in err
+            assert "checkpoint saved. The same command resumes the run." in err and "Traceback" not in err
             assert json.loads((folder / "result.json").read_text())["status"] == "interrupted"
-    status, _, err = finish(start(root, "run.name=disturbed", *overrides))
+        saved = checkpoints.newest(folder / "checkpoints")[0]
+        assert {epoch for epoch, _ in journal(folder)} >= set(range(1, saved.epoch + 1))
+    status, _, err = finish(start(root, "run.name=interrupted", *overrides))
     assert status == 0, err
     assert "resuming after epoch" in err
     return folder
 
 
 def same_end(root, overrides, signals):
-    folder = disturbed(root, overrides, signals)
-    assert main(["train", f"run.root={root}", "run.name=peaceful", *overrides]) == 0
-    assert digest(folder) == digest(root / "peaceful")
-    assert (folder / "metrics.jsonl").read_bytes() == (root / "peaceful" / "metrics.jsonl").read_bytes()
-    assert (folder / "predictions.csv.gz").read_bytes() == (root / "peaceful" / "predictions.csv.gz").read_bytes()
+    folder = interrupted(root, overrides, signals)
+    assert main(["train", f"run.root={root}", "run.name=whole", *overrides]) == 0
+    assert digest(folder) == digest(root / "whole")
+    assert (folder / "metrics.jsonl").read_bytes() == (root / "whole" / "metrics.jsonl").read_bytes()
+    assert (folder / "predictions.csv.gz").read_bytes() == (root / "whole" / "predictions.csv.gz").read_bytes()
 
 
 @pytest.mark.slow
-def test_a_run_that_was_asked_to_stop_and_killed_comes_to_the_same_end(tmp_path):
+def test_stopped_and_killed_run_ends_with_the_same_files(tmp_path):
     same_end(tmp_path, [*QUICK, "training=tape"], [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
 
 
 @pytest.mark.slow
-def test_a_run_without_the_time_to_finish_its_step_ends_and_goes_on_from_the_checkpoint_before(tmp_path):
+def test_run_without_grace_ends_at_once_and_resumes_from_the_last_checkpoint(tmp_path):
     process = start(tmp_path, "run.name=mine", *QUICK, "run.grace=0")
     after_an_epoch(process, tmp_path / "mine")
     process.send_signal(signal.SIGUSR1)
@@ -86,7 +95,7 @@ def test_a_run_without_the_time_to_finish_its_step_ends_and_goes_on_from_the_che
 
 
 @pytest.mark.slow
-def test_a_second_process_is_refused_while_the_first_works(tmp_path):
+def test_second_process_is_refused_while_the_first_trains(tmp_path):
     long = ["run.name=mine", "training.epochs=100000", "training.tensorboard=false"]
     first = start(tmp_path, *long)
     try:
@@ -99,7 +108,7 @@ def test_a_second_process_is_refused_while_the_first_works(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_gpu_that_is_not_there_is_exit_status_3(tmp_path):
+def test_missing_gpu_is_exit_status_3(tmp_path):
     import tensorflow as tf
 
     if tf.config.list_physical_devices("GPU"):
@@ -109,12 +118,12 @@ def test_a_gpu_that_is_not_there_is_exit_status_3(tmp_path):
 
 
 def catches(process, number):
-    """Whether a process has a handler of its own for a signal."""
+    """Return whether a process handles a signal."""
     (mask,) = (line for line in Path(f"/proc/{process.pid}/status").read_text().splitlines() if "SigCgt" in line)
     return int(mask.split()[1], 16) >> (number - 1) & 1
 
 
-def test_a_run_that_is_asked_to_stop_before_it_begins_leaves_nothing_and_may_be_started_again(tmp_path):
+def test_run_stopped_before_training_leaves_nothing(tmp_path):
     process = start(tmp_path, "run.name=mine", *QUICK)
     until = time.monotonic() + WAIT
     while not catches(process, signal.SIGUSR1):
@@ -133,7 +142,7 @@ def train(root, *overrides):
     return main(["train", f"run.root={root}", "training.epochs=1", "training.tensorboard=false", *overrides])
 
 
-def test_a_finished_run_says_so_and_another_config_of_its_name_is_refused(tmp_path, capsys):
+def test_finished_run_is_not_trained_again_and_refuses_another_config(tmp_path, capsys):
     assert train(tmp_path, "run.name=mine") == 0
     files = {path: path.read_bytes() for path in (tmp_path / "mine").rglob("*") if path.is_file()}
     capsys.readouterr()
@@ -144,11 +153,11 @@ def test_a_finished_run_says_so_and_another_config_of_its_name_is_refused(tmp_pa
     assert files == {path: path.read_bytes() for path in (tmp_path / "mine").rglob("*") if path.is_file()}
 
 
-def test_a_run_whose_folder_is_taken_away_says_what_it_could_not_write(tmp_path, capsys, monkeypatch):
-    def taken_away(journal, epoch, logs=None):
+def test_run_whose_folder_is_deleted_names_what_it_could_not_write(tmp_path, capsys, monkeypatch):
+    def delete_folder(history, epoch, logs=None):
         shutil.rmtree(tmp_path / "mine")
 
-    monkeypatch.setattr(callbacks.Journal, "on_epoch_end", taken_away)
+    monkeypatch.setattr(EpochHistory, "on_epoch_end", delete_folder)
     assert train(tmp_path, "run.name=mine") == 2
     assert f"{tmp_path}/mine/checkpoints: expected to write a checkpoint; No such file" in capsys.readouterr().err
     assert not (tmp_path / "mine").exists()
@@ -158,24 +167,26 @@ def change(path, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def test_a_loss_that_is_no_number_ends_the_run_with_what_to_do(tmp_path, capsys):
+def test_diverging_run_fails_with_a_fix_and_its_last_epoch_is_recorded(tmp_path, capsys):
     assert train(tmp_path, "run.name=wild", "optimizer=sgd", "optimizer.learning_rate=1e30") == 2
     assert "the loss became nan in epoch 1" in capsys.readouterr().err
     result = json.loads((tmp_path / "wild" / "result.json").read_text())
     assert result["status"] == "failed" and "loss" in result["why"]
     assert not (tmp_path / "wild" / "model.keras").exists()
+    assert journal(tmp_path / "wild") == [(1, "nan")]
+    assert '"loss": NaN' in (tmp_path / "wild" / "metrics.jsonl").read_text()
 
 
 @pytest.mark.parametrize(
     "override",
     ["data.split.test=0", "objective.loss=categorical_crossentropy", "+optimizer.config.clip=1", "model=gru"],
 )
-def test_what_cannot_work_is_exit_status_2_and_leaves_no_run_behind(tmp_path, override):
+def test_wrong_config_is_exit_status_2_and_leaves_no_run(tmp_path, override):
     assert train(tmp_path, override) == 2
     assert not list(tmp_path.rglob("*"))
 
 
-def test_checkpoints_that_are_all_damaged_end_the_run_and_are_kept(tmp_path, capsys):
+def test_run_with_only_damaged_checkpoints_fails_and_keeps_them(tmp_path, capsys):
     train(tmp_path, "run.name=mine")
     folder = tmp_path / "mine"
     change(folder / "result.json", status="interrupted")

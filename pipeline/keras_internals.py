@@ -1,0 +1,73 @@
+"""What Keras and TensorFlow offer by private names only, one function each.
+
+An upgrade may rename or remove any of it: tests/test_keras_internals.py names what broke. Nothing else in the project
+uses a private name of theirs.
+"""
+
+from random import Random
+
+import keras
+import tensorflow as tf
+from keras.src.backend.common import global_state
+from keras.src.models.functional import Functional
+from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
+from tensorflow.python.client import device_lib
+from tensorflow.python.eager import context
+
+FUNCTIONAL = Functional  # the class of keras.Model(inputs, outputs)
+
+
+def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """Return the model and every layer in it, at any depth; `keras.Model.layers` holds the first level only."""
+    return list(model._flatten_layers())
+
+
+def add_metric(model: keras.Model, metric: keras.metrics.Metric) -> None:
+    """Add a metric to those that a compiled model resets, reports and saves.
+
+    A built subclassed model refuses a metric that is set as an attribute.
+    """
+    model._metrics.append(metric)
+
+
+def better_direction(metric: keras.metrics.Metric) -> str | None:
+    """Return "max" or "min", the direction that Keras's callbacks take for better; None if they do not know it."""
+    return {"up": "max", "down": "min"}.get(getattr(metric, "_direction", ""))
+
+
+def learning_rate_schedule(
+    optimizer: keras.optimizers.Optimizer,
+) -> keras.optimizers.schedules.LearningRateSchedule | None:
+    """Return the learning-rate schedule of an optimizer; None if its learning rate is a number."""
+    rate = optimizer._learning_rate
+    return rate if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else None
+
+
+def optimized_variables(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """Return the variables that an optimizer was built for."""
+    return list(optimizer._trainable_variables)
+
+
+def global_seed_generator() -> keras.random.SeedGenerator | None:
+    """Return the generator that Keras's layers and functions share; None before it is first used."""
+    return global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+
+
+def forget_global_seed_generator() -> None:
+    """Let Keras make its shared seed generator again at its next use."""
+    global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, None)
+
+
+def eager_seed_generator() -> Random | None:
+    """Return the generator of the seeds that TensorFlow gives to stateful operations; None before a seed is set."""
+    return getattr(context.context(), "_rng", None)
+
+
+def called_function(graph: tf.Graph, name: str) -> tf.Graph | None:
+    """Return the graph of a function that an operation of `graph` calls by name; None if it has none."""
+    return getattr(graph._get_function(name), "graph", None)
+
+
+def gpu_memory() -> list[int]:
+    """Return the bytes that TensorFlow may use of each visible GPU."""
+    return [device.memory_limit for device in device_lib.list_local_devices() if device.device_type == "GPU"]
