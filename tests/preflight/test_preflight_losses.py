@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 from keras import layers, ops
 
+from pipeline.objectives.supervised import Supervised
 from pipeline.preflight.catalogue import CATALOGUE, ERROR
 from pipeline.spec import Label
-from pipeline.training.supervised import Supervised
 
 SCE, CCE, BCE = "SparseCategoricalCrossentropy", "CategoricalCrossentropy", "BinaryCrossentropy"
 KLD, MSE, MAE, MSLE, MAPE = (
