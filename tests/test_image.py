@@ -125,7 +125,7 @@ def test_the_image_contains_exactly_the_locked_packages(python):
     code = """
 import importlib.metadata, json
 from pipeline.runtime import environment
-installed = {environment.normalised(item.name) for item in importlib.metadata.distributions(path=["PLACE"])}
+installed = {environment.normalized(item.name) for item in importlib.metadata.distributions(path=["PLACE"])}
 print(json.dumps([environment.lock_differences(environment.GPU_LOCK),
                   sorted(installed ^ environment.locked(environment.GPU_LOCK).keys())]))
 """.replace("PLACE", "/opt/venv/lib/python3.12/site-packages")

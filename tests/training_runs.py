@@ -54,11 +54,11 @@ class StopAt(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         if (self.current, batch + 1) == (self.epoch, self.step):
-            self.stop.note(signal.SIGTERM, None)
+            self.stop.receive(signal.SIGTERM, None)
 
     def on_test_batch_end(self, batch, logs=None):
         if (self.current, "validation") == (self.epoch, self.step):
-            self.stop.note(signal.SIGTERM, None)
+            self.stop.receive(signal.SIGTERM, None)
 
 
 def run(folder, config, stop_at=None, more_callbacks=()):

@@ -20,7 +20,7 @@ from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.errors import ConfigError, ExitStatus, Interrupted, PipelineError, RunError, nearest
 from pipeline.runs import folder as run_folder
-from pipeline.runtime.signals import AskedToStop, stopping_at_once
+from pipeline.runtime.signals import StopSignal, stopping_at_once
 
 HELP = ("-h", "--help")
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)  # by the file system: no defect of ours
@@ -134,7 +134,7 @@ def quiet_import() -> Iterator[None]:
         os.dup2(buffer.fileno(), 2)
         try:
             yield
-        except AskedToStop:
+        except StopSignal:
             raise
         except BaseException:
             buffer.seek(0)

@@ -136,65 +136,67 @@ def check_code() -> Check:
 def check_tensorflow_and_gpus(config: Config) -> list[Check]:
     """Load TensorFlow in another process, and check CUDA, the driver and the GPUs."""
     try:
-        tensorflow, output = gpus.ask_tensorflow()
+        tensorflow, output = gpus.probe_tensorflow()
     except EnvironmentMismatch as error:
         fix = "see the lock above; then make clean, make train"
-        return [Check("tensorflow", State.WRONG, str(error), fix), check_driver(gpus.surroundings(""))]
-    surroundings = gpus.surroundings(output)
+        return [Check("tensorflow", State.WRONG, str(error), fix), check_driver(gpus.setup(""))]
+    setup = gpus.setup(output)
     version = f"{tensorflow['version']}, Keras {tensorflow['keras']}"
     return [
         Check("tensorflow", State.OK, version),
-        check_cuda(tensorflow, surroundings),
-        check_driver(surroundings),
-        check_gpus(config, tensorflow, surroundings),
+        check_cuda(tensorflow, setup),
+        check_driver(setup),
+        check_gpus(config, tensorflow, setup),
     ]
 
 
-def check_cuda(tensorflow: dict[str, Any], surroundings: gpus.Surroundings) -> Check:
+def check_cuda(tensorflow: dict[str, Any], setup: gpus.GpuSetup) -> Check:
     """Report the CUDA that TensorFlow was built with.
 
     Args:
-        tensorflow: The output of `gpus.ask_tensorflow`.
-        surroundings: Driver, libraries and container.
+        tensorflow: The output of `gpus.probe_tensorflow`.
+        setup: Driver, libraries and container.
     """
     if tensorflow["cuda"] is None:
         return Check("cuda", State.NOTE, "this TensorFlow was built without CUDA")
-    missing = "" if surroundings.libraries else "; its libraries are not installed"
+    missing = "" if setup.libraries else "; its libraries are not installed"
     architectures = " ".join(tensorflow["architectures"])
     detail = f"CUDA {tensorflow['cuda']}, cuDNN {tensorflow['cudnn']}, {architectures}{missing}"
     return Check("cuda", State.OK, detail)
 
 
-def check_driver(surroundings: gpus.Surroundings) -> Check:
+def check_driver(setup: gpus.GpuSetup) -> Check:
     """Compare the NVIDIA driver with the oldest one that CUDA 12 supports."""
-    version = surroundings.driver
+    version = setup.driver
     if version is None:
         return Check("driver", State.OK, "none")
-    if gpus.too_old(version):
+    if gpus.is_too_old(version):
         return Check("driver", State.NOTE, f"{version}; CUDA 12 needs {gpus.LEAST_DRIVER}", "install a newer one")
     return Check("driver", State.OK, version)
 
 
-def check_gpus(config: Config, tensorflow: dict[str, Any], surroundings: gpus.Surroundings) -> Check:
+def check_gpus(config: Config, tensorflow: dict[str, Any], setup: gpus.GpuSetup) -> Check:
     """Check the GPUs that TensorFlow finds. A missing one is WRONG only if the config requires it.
 
     Args:
         config: With `device` and `hardware.gpus`.
-        tensorflow: The output of `gpus.ask_tensorflow`.
-        surroundings: Driver, libraries and container, which explain a missing GPU.
+        tensorflow: The output of `gpus.probe_tensorflow`.
+        setup: Driver, libraries and container, which explain a missing GPU.
     """
     count = len(tensorflow["gpus"])
     missing = [index for index in config.hardware.gpus or [] if not 0 <= index < count]
     required = config.device == "gpu" or (missing and config.device != "cpu")
     if not count:
-        reason, fix = gpus.why_none(surroundings)
+        reason, fix = gpus.explain_missing(setup)
         if required:
             return Check("gpus", State.WRONG, f"none: {reason}", f"{fix}; or set device=cpu")
-        has_driver = surroundings.driver is not None
+        has_driver = setup.driver is not None
         return Check("gpus", State.NOTE if has_driver else State.OK, f"none: {reason}", fix if has_driver else "")
     if required and missing:
         return Check("gpus", State.WRONG, f"{count} in all, none at {missing}", "correct hardware.gpus")
-    support = [gpus.kernels(gpu["compute_capability"], tensorflow["architectures"]) for gpu in tensorflow["gpus"]]
+    support = [
+        gpus.kernel_support(gpu["compute_capability"], tensorflow["architectures"]) for gpu in tensorflow["gpus"]
+    ]
     names = ", ".join(gpu["name"] for gpu in tensorflow["gpus"])
     if "none" in support:
         return Check("gpus", State.NOTE, f"{names}; TensorFlow has no code for one of them", "set device=cpu for it")

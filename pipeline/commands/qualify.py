@@ -93,7 +93,9 @@ def train_all(config, role, python, lock):
         log = root / "log"
         logger.info("training   %s, %d seeds, %s; its output goes to %s", name, wanted.seeds, role, log)
         try:
-            subprocesses.call(python, lock, ["pipeline.cli.seeds", str(wanted.seeds), *words, f"run.root={root}"], log)
+            subprocesses.run_module(
+                python, lock, ["pipeline.cli.seeds", str(wanted.seeds), *words, f"run.root={root}"], log
+            )
         except EnvironmentMismatch as error:
             raise EnvironmentMismatch(
                 f"the environment of {lock}: {error}\nTo have it made anew, remove {Path(python).parents[1]}."

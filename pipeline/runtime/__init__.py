@@ -1,1 +1,1 @@
-"""What it runs on: lock, devices, determinism, signals."""
+"""The machine: lock, devices, determinism, signals and processes."""

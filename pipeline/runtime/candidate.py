@@ -1,10 +1,11 @@
-"""Environments beside the one in use: a lock solved with another version of a package, checked and installed.
+"""Candidates for the lock: solve one with another version of a package, check it, and install its environment.
 
-The work is done by scripts/candidate and scripts/environment, with the same hash-checked install as everywhere.
+scripts/candidate and scripts/environment do the work, with the same hash-checked installation as everywhere.
 """
 
 import re
 import subprocess
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pipeline.errors import ConfigError, EnvironmentMismatch, nearest
@@ -12,11 +13,15 @@ from pipeline.runtime import environment
 
 PIN = re.compile(r"[A-Za-z0-9][\w.-]*==[^\s;]+(\s*;[^\\]*?)?(\s+--hash=sha256:[0-9a-f]{64})+")
 ASKED = re.compile(r"([A-Za-z0-9][\w.-]*)==([\w.!+-]+)")
-SHOWN = 12  # lines of a tool's own words that an error repeats
+MAX_LINES = 12  # lines of a script's output that an error repeats
 
 
-def check(lock):
-    """Hold every entry of a lock to `name==version` with its hashes. Raises ConfigError naming the line."""
+def check(lock: str | Path) -> None:
+    """Check that every entry of a lock file is `name==version` with its hashes.
+
+    Raises:
+        ConfigError: One is not; with the line.
+    """
     try:
         lines = Path(lock).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -25,22 +30,22 @@ def check(lock):
     for number, entry in _entries(lines):
         entries += 1
         if not PIN.fullmatch(entry):
-            shown = entry if len(entry) <= 80 else entry[:77] + "..."
+            excerpt = entry if len(entry) <= 80 else entry[:77] + "..."
             raise ConfigError(
                 f"{lock}, line {number}: expected NAME==VERSION and a --hash=sha256: of 64 digits for each file; found "
-                f"{shown!r}. Locks are not written by hand: solve one with qualify.package=NAME==VERSION."
+                f"{excerpt!r}. Locks are not written by hand: solve one with qualify.package=NAME==VERSION."
             )
     if not entries:
         raise ConfigError(f"{lock}: expected a lock, as `make lock` writes it; found no package in it.")
 
 
-def _entries(lines):
-    """Yield (number of its first line, text) of each entry, continued lines joined and comments left out."""
+def _entries(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """Yield (number of its first line, text) of each entry, with continued lines joined and without comments."""
     number, entry = 0, ""
-    for place, line in enumerate(lines, 1):
+    for position, line in enumerate(lines, 1):
         line = re.sub(r"(^|\s)#.*$", "", line)
         if not entry:
-            number = place
+            number = position
         entry = f"{entry} {line.removesuffix(chr(92)).strip()}".strip()
         if entry and not line.endswith("\\"):
             yield number, entry
@@ -49,8 +54,8 @@ def _entries(lines):
         yield number, entry
 
 
-def changes(baseline, candidate):
-    """Lines naming the packages that two locks have at different versions, or in one of them only."""
+def changes(baseline: str | Path, candidate: str | Path) -> list[str]:
+    """Return one line per package whose versions in two lock files differ, or that only one of them has."""
     then, now = environment.locked(baseline), environment.locked(candidate)
     return [
         f"{name} {then.get(name, 'none')} -> {now.get(name, 'none')}"
@@ -59,16 +64,26 @@ def changes(baseline, candidate):
     ]
 
 
-def solved(package, baseline, folder):
-    """The path of a lock like the baseline with one package at another version: package is NAME==VERSION.
+def solved(package: str, baseline: str | Path, folder: Path) -> Path:
+    """Solve a lock file like the baseline, with another version of one package.
 
-    Raises ConfigError where the baseline has no such package, EnvironmentMismatch where nothing fits together.
+    Args:
+        package: NAME==VERSION.
+        baseline: The lock file to start from.
+        folder: The folder for the candidates.
+
+    Returns:
+        The path of the lock file.
+
+    Raises:
+        ConfigError: The baseline has no such package.
+        EnvironmentMismatch: No versions fit together.
     """
     asked = ASKED.fullmatch(package)
     if not asked:
         raise ConfigError(f"qualify.package: expected NAME==VERSION, such as keras==3.15.1; found {package!r}.")
     known = environment.locked(baseline)
-    name = environment.normalised(asked[1])
+    name = environment.normalized(asked[1])
     if name not in known:
         raise ConfigError(f"qualify.package: {Path(baseline).name} has no {name}. {nearest(name, known)}")
     target = folder / f"{name}-{asked[2]}"
@@ -76,23 +91,27 @@ def solved(package, baseline, folder):
     return target / Path(baseline).name
 
 
-def python_of(lock, folder):
-    """The Python of an environment that holds exactly what a lock names, made under `folder` where there is none.
+def python_of(lock: str | Path, folder: Path) -> str:
+    """Return the Python of an environment with exactly the packages of a lock file, installed if it does not exist.
 
-    Raises EnvironmentMismatch with pip's own words where it cannot be made: a hash that differs, a version that is not
-    there, packages that do not go together.
+    Args:
+        lock: The lock file.
+        folder: The folder for the environments.
+
+    Raises:
+        EnvironmentMismatch: It cannot be installed, for example because a hash differs; with the output of pip.
     """
-    made = _call(f"could not install {lock}", "environment", Path(lock).absolute(), folder.absolute())
-    return made.splitlines()[-1]
+    output = _call(f"could not install {lock}", "environment", Path(lock).absolute(), folder.absolute())
+    return output.splitlines()[-1]
 
 
-def _call(what, script, *arguments):
-    """What one of the scripts prints. What it says meanwhile goes to stderr, where it takes minutes."""
+def _call(error: str, script: str, *arguments: str | Path) -> str:
+    """Run a script and return what it prints. What it logs meanwhile goes to stderr, since it can take minutes."""
     path = environment.PROJECT / "scripts" / script
     if not path.exists():
         raise EnvironmentMismatch(f"{path}: expected the project's scripts, which its image lacks. Use `make qualify`.")
     done = subprocess.run([path, *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
-        words = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        raise EnvironmentMismatch("\n  ".join([f"{what}. It says:", *words[-SHOWN:]]))
+        lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        raise EnvironmentMismatch("\n  ".join([f"{error}. Output:", *lines[-MAX_LINES:]]))
     return done.stdout

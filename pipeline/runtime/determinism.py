@@ -1,4 +1,6 @@
-"""Makes a run repeatable: seeds, thread counts and deterministic kernels, set before TensorFlow starts work."""
+"""Make a run repeatable: seeds, thread counts and deterministic kernels, set before TensorFlow starts work."""
+
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -8,12 +10,19 @@ from pipeline.errors import EnvironmentMismatch
 STRICT = "strict"
 
 
-def prepare(mode, seed, threads):
-    """Fix all that decides the bits of a run on one kind of hardware. Returns what was set, for the record.
+def prepare(mode: str, seed: int, threads: int) -> dict[str, Any]:
+    """Set everything that decides the bits of a run on one kind of hardware.
 
-    mode: "strict" or "relaxed". seed: of Python's, NumPy's and Keras's generators. threads: of one operation and
-    between operations; a sum split over another number of threads has other bits. Raises EnvironmentMismatch where
-    TensorFlow already started with other thread counts.
+    Args:
+        mode: "strict" or "relaxed".
+        seed: For the generators of Python, NumPy and Keras.
+        threads: Threads of one operation, and of the graph. A sum split over another number of threads has other bits.
+
+    Returns:
+        The settings, for the environment record.
+
+    Raises:
+        EnvironmentMismatch: TensorFlow has already started with other thread counts.
     """
     keras.utils.set_random_seed(seed)
     try:
@@ -26,10 +35,10 @@ def prepare(mode, seed, threads):
         )
         raise EnvironmentMismatch(
             f"hardware.threads: expected {threads}; TensorFlow already runs with {found[0]} in an operation and "
-            f"{found[1]} between operations in this process. Start a process of its own."
+            f"{found[1]} between operations in this process. Start another process."
         ) from None
     if mode == STRICT:
         tf.config.experimental.enable_op_determinism()
-        # folding rounds a schedule's constants in another place in each engine's graph
+        # constant folding rounds the constants of a schedule differently in the graph of each engine
         tf.config.optimizer.set_experimental_options({"constant_folding": False})
     return {"determinism": mode, "seed": seed, "threads": threads}

@@ -1,31 +1,39 @@
-"""Why TensorFlow sees no GPU, or sees one it serves badly. Imports no TensorFlow: it is asked in another process."""
+"""Explain why TensorFlow finds no GPU, or finds one that it has no kernels for.
+
+Imports no TensorFlow: TensorFlow is asked in another process, since it may fail to load.
+"""
 
 import importlib.util
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import EnvironmentMismatch
 from pipeline.runtime import environment
 
-PATIENCE = 120  # seconds for TensorFlow to load, from a cold disk too
+PATIENCE = 120  # seconds for TensorFlow to load, also from a slow disk
 DEVICE = Path("/dev/nvidia0")
-# the least driver on Linux for any CUDA 12: NVIDIA, "CUDA Compatibility", minor version compatibility
+# oldest Linux driver for any CUDA 12: NVIDIA, "CUDA Compatibility", minor version compatibility
 LEAST_DRIVER = "525.60.13"
-# what TensorFlow prints where it finds no GPU and knows why
-TELLING = ("Cannot dlopen", "Could not find cuda drivers", "failed call to cuInit", "no CUDA-capable device")
+# messages of TensorFlow that give a reason for a missing GPU
+REASONS = ("Cannot dlopen", "Could not find cuda drivers", "failed call to cuInit", "no CUDA-capable device")
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What decides whether TensorFlow can see a GPU.
+class GpuSetup:
+    """Everything that decides whether TensorFlow can find a GPU.
 
-    driver: its version, None where none is loaded. device: whether the first GPU's file is there. visible: the value
-    of CUDA_VISIBLE_DEVICES, None where it is not set. libraries: whether CUDA's wheels are installed. container:
-    whether this is one. words: what TensorFlow printed while it looked for GPUs.
+    driver: Version of the NVIDIA driver; None if none is loaded.
+    device: Whether the device file of the first GPU exists.
+    visible: Value of CUDA_VISIBLE_DEVICES; None if it is not set.
+    libraries: Whether the CUDA wheels are installed.
+    container: Whether this process runs in a container.
+    messages: Output of TensorFlow while it searched for GPUs.
     """
 
     driver: str | None
@@ -33,55 +41,61 @@ class Surroundings:
     visible: str | None
     libraries: bool
     container: bool
-    words: str = ""
+    messages: str = ""
 
 
-def surroundings(words):
-    return Surroundings(
+def setup(messages: str) -> GpuSetup:
+    """Return the setup of this machine, with the messages of TensorFlow from `probe_tensorflow`."""
+    return GpuSetup(
         driver=environment.driver_version(environment.DRIVER.read_text()) if environment.DRIVER.exists() else None,
         device=DEVICE.exists(),
         visible=os.environ.get("CUDA_VISIBLE_DEVICES"),
-        libraries=importlib.util.find_spec("nvidia") is not None,  # what all of them install into
+        libraries=importlib.util.find_spec("nvidia") is not None,  # the namespace package of all CUDA wheels
         container="PIPELINE_IMAGE_LOCK" in os.environ or Path("/.dockerenv").exists(),
-        words=words,
+        messages=messages,
     )
 
 
-def why_none(around):
-    """(reason, what to do) where TensorFlow sees no GPU: the first that applies, from the machine up."""
-    if around.driver is None and not around.device:
-        return "no NVIDIA driver is loaded on this machine", "where it has a GPU: install the driver, see nvidia-smi"
-    if too_old(around.driver):
-        return f"the driver is {around.driver}, CUDA 12 needs {LEAST_DRIVER}", "install a newer driver"
-    if not around.device and around.container:
+def explain_missing(setup: GpuSetup) -> tuple[str, str]:
+    """Return why TensorFlow finds no GPU, and what to do: the first reason that applies, from the machine up."""
+    if setup.driver is None and not setup.device:
+        return "no NVIDIA driver is loaded on this machine", "if it has a GPU: install the driver, see nvidia-smi"
+    if is_too_old(setup.driver):
+        return f"the driver is {setup.driver}, CUDA 12 needs {LEAST_DRIVER}", "install a newer driver"
+    if not setup.device and setup.container:
         advice = "install NVIDIA's container toolkit, which `make train` then uses; by hand: docker run --gpus all"
         return "the machine has a driver, but the container was started without its GPUs", advice
-    if not around.device:
-        return f"a driver is loaded, but {DEVICE} is not there", "look at nvidia-smi: no GPU, or none that works"
-    if around.visible is not None and not around.visible.replace("-1", "").strip(" ,"):
-        return f"CUDA_VISIBLE_DEVICES={around.visible!r} hides them all", "unset CUDA_VISIBLE_DEVICES"
-    if not around.libraries:
-        advice = "run in the image, where a container engine answers: make train"
-        return f"CUDA's libraries are not installed: {environment.CPU_LOCK.name} has none", advice
-    lines = [line.strip() for line in around.words.splitlines() if any(sign in line for sign in TELLING)]
-    told = f": {lines[-1]}" if lines else ""
-    return f"TensorFlow sees none{told}", "TF_CPP_MIN_LOG_LEVEL=0 shows all that it says"
+    if not setup.device:
+        return f"a driver is loaded, but {DEVICE} does not exist", "run nvidia-smi: no GPU, or none that works"
+    if setup.visible is not None and not setup.visible.replace("-1", "").strip(" ,"):
+        return f"CUDA_VISIBLE_DEVICES={setup.visible!r} hides all GPUs", "unset CUDA_VISIBLE_DEVICES"
+    if not setup.libraries:
+        advice = "run in the image, with a container engine: make train"
+        return f"the CUDA libraries are not installed: {environment.CPU_LOCK.name} has none", advice
+    lines = [line.strip() for line in setup.messages.splitlines() if any(reason in line for reason in REASONS)]
+    reason = f": {lines[-1]}" if lines else ""
+    return f"TensorFlow finds none{reason}", "TF_CPP_MIN_LOG_LEVEL=0 shows all of its messages"
 
 
-def too_old(driver):
-    """Whether a driver of this version is below what CUDA 12 needs; None counts as new enough."""
-    return driver is not None and numbers(driver) < numbers(LEAST_DRIVER)
+def is_too_old(driver: str | None) -> bool:
+    """Return whether a driver is older than CUDA 12 needs. An unknown version counts as new enough."""
+    return driver is not None and _numbers(driver) < _numbers(LEAST_DRIVER)
 
 
-def numbers(version):
+def _numbers(version: str) -> list[int]:
     return [int(part) for part in version.split(".")]
 
 
-def kernels(capability, architectures):
-    """How a GPU is served: "ready", "compiled" at the first start from PTX, or "none".
+def kernel_support(capability: Sequence[int], architectures: Sequence[str]) -> str:
+    """Return how TensorFlow supports a GPU.
 
-    capability: [major, minor]. architectures: "sm_80" is code for all of 8.x from 8.0 on, "compute_90" also holds PTX
-    that any later GPU can compile.
+    Args:
+        capability: (major, minor) compute capability of the GPU.
+        architectures: Those that TensorFlow was built for. "sm_80" is code for all of 8.x from 8.0 on; "compute_90"
+            also holds PTX, which any later GPU can compile.
+
+    Returns:
+        "ready", "compiled" (from PTX, at the first start) or "none".
     """
     major, minor = capability
     for kind, number in (name.split("_") for name in architectures):
@@ -93,20 +107,24 @@ def kernels(capability, architectures):
     return "compiled" if newest is not None and newest <= 10 * major + minor else "none"
 
 
-def ask_tensorflow():
-    """(what pipeline.runtime.tensorflow_probe tells, what TensorFlow printed on the way).
+def probe_tensorflow() -> tuple[dict[str, Any], str]:
+    """Start `pipeline.runtime.tensorflow_probe` in a process of its own.
 
-    Raises EnvironmentMismatch with its last words where it does not load.
+    Returns:
+        What it prints, and the messages of TensorFlow meanwhile.
+
+    Raises:
+        EnvironmentMismatch: TensorFlow does not load; with its last message.
     """
     command = [sys.executable, "-m", "pipeline.runtime.tensorflow_probe"]
-    surrounding = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "0", "PYTHONPATH": str(environment.PROJECT)}
+    variables = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "0", "PYTHONPATH": str(environment.PROJECT)}
     try:
-        asked = subprocess.run(
-            command, env=surrounding, capture_output=True, text=True, errors="replace", check=False, timeout=PATIENCE
+        done = subprocess.run(
+            command, env=variables, capture_output=True, text=True, errors="replace", check=False, timeout=PATIENCE
         )
     except subprocess.TimeoutExpired:
         raise EnvironmentMismatch(f"TensorFlow did not load within {PATIENCE} s.") from None
-    if asked.returncode:
-        last = next((line for line in reversed(asked.stderr.splitlines()) if line.strip()), "it said nothing")
-        raise EnvironmentMismatch(f"TensorFlow does not load, status {asked.returncode}: {last.strip()}")
-    return json.loads(asked.stdout.splitlines()[-1]), asked.stderr
+    if done.returncode:
+        last = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "no message")
+        raise EnvironmentMismatch(f"TensorFlow does not load, exit status {done.returncode}: {last.strip()}")
+    return json.loads(done.stdout.splitlines()[-1]), done.stderr

@@ -1,82 +1,96 @@
-"""Turns the signals that ask a run to stop into a note that the training loop reads between two steps."""
+"""Turn the signals that request a stop into a flag that the training loop reads between two steps."""
 
 import queue
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import Any
 
 from pipeline.errors import Interrupted
 
-ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 class StopRequest:
-    """Whether the process was asked to stop. received: the signal's name, or None.
+    """Whether a signal has requested a stop.
 
-    grace: seconds it then has. too_late(name of the signal): called, once, in a thread of its own when they are over.
+    received: Name of the signal; None if there was none.
     """
 
-    def __init__(self, grace=None, too_late=None):
-        self.received = None
+    def __init__(self, grace: float = 0.0, on_timeout: Callable[[str], None] | None = None) -> None:
+        """Make a request that was not received yet.
+
+        Args:
+            grace: Seconds that the process has after a signal.
+            on_timeout: Called once with the name of the signal when they are over, in a thread of its own.
+        """
+        self.received: str | None = None
         self.grace = grace
-        self.too_late = too_late
-        self.events = queue.SimpleQueue()  # may be put to from a signal's handler, unlike threading's own
+        self.on_timeout = on_timeout
+        self.events: queue.SimpleQueue[str] = queue.SimpleQueue()  # unlike a lock, safe to use in a signal handler
 
-    def note(self, number, frame):
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal."""
         if self.received == "SIGINT" and number == signal.SIGINT:
-            raise KeyboardInterrupt  # asked twice from a keyboard: at once
+            raise KeyboardInterrupt  # a second Ctrl-C ends the process at once
         self.received = signal.Signals(number).name
-        self.events.put("asked")
+        self.events.put("received")
 
-    def watch(self):
-        """Wait until the block has ended, or the grace of a request is over."""
+    def wait(self) -> None:
+        """Wait until the block of `stop_request` has ended, or the grace is over and `on_timeout` was called."""
         if self.events.get() == "ended":
             return
-        until = time.monotonic() + self.grace
+        deadline = time.monotonic() + self.grace
         try:
-            while self.events.get(timeout=max(0, until - time.monotonic())) != "ended":
-                pass  # asked again
+            while self.events.get(timeout=max(0, deadline - time.monotonic())) != "ended":
+                pass  # another signal
         except queue.Empty:
-            self.too_late(self.received)
+            if self.on_timeout is not None and self.received is not None:
+                self.on_timeout(self.received)
 
 
 @contextmanager
-def stop_request(grace=None, too_late=None):
-    """A StopRequest that listens to SIGTERM, SIGINT and SIGUSR1 while the block runs."""
-    request = StopRequest(grace, too_late)
-    if too_late is not None:
-        threading.Thread(target=request.watch, name="grace", daemon=True).start()
+def stop_request(grace: float = 0.0, on_timeout: Callable[[str], None] | None = None) -> Iterator[StopRequest]:
+    """Handle SIGTERM, SIGINT and SIGUSR1 in the block. Arguments as for StopRequest."""
+    request = StopRequest(grace, on_timeout)
+    if on_timeout is not None:
+        threading.Thread(target=request.wait, name="grace", daemon=True).start()
     try:
-        with _handled(request.note):
+        with _handled_by(request.receive):
             yield request
     finally:
         request.events.put("ended")
 
 
-class AskedToStop(BaseException):
-    """A signal's name. No Exception, since preflight takes those for what a model raises when it is tried."""
+class StopSignal(BaseException):
+    """The name of a signal that requested a stop.
+
+    Derives from BaseException so that preflight's `except Exception` around the trial step cannot swallow it.
+    """
 
 
 @contextmanager
-def stopping_at_once():
-    """Raise Interrupted at the first of these signals in the block: nothing is in training, so nothing is lost."""
+def stopping_at_once() -> Iterator[None]:
+    """Raise Interrupted at the first stop signal in the block. For commands that have no state to save."""
 
-    def stop(number, frame):
-        raise AskedToStop(signal.Signals(number).name)
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise StopSignal(signal.Signals(number).name)
 
     try:
-        with _handled(stop):
+        with _handled_by(stop):
             yield
-    except AskedToStop as asked:
-        raise Interrupted(f"{asked}: stopped while nothing was in training; the same command goes on.") from None
+    except StopSignal as error:
+        raise Interrupted(f"{error}: stopped before training; the same command starts again.") from None
 
 
 @contextmanager
-def _handled(handler):
-    before = {number: signal.signal(number, handler) for number in ASKING}
+def _handled_by(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in STOP_SIGNALS}
     try:
         yield
     finally:
-        for number, one in before.items():
-            signal.signal(number, one)
+        for number, previous in before.items():
+            signal.signal(number, previous)

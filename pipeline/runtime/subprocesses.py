@@ -1,36 +1,48 @@
-"""Runs a command of this program in a process of its own, of this environment or of another."""
+"""Run a module of this project in a process of its own, with the Python of this environment or of another."""
 
 import os
+import shlex
 import subprocess
+from collections.abc import Sequence
+from pathlib import Path
 
 from pipeline.errors import EnvironmentMismatch, ExitStatus, Interrupted, PipelineError
 from pipeline.runtime import environment
 
-SHOWN = 12  # lines of a failed command's own words that an error repeats
+MAX_LINES = 12  # lines of a failed command's output that an error repeats
 
 
-def call(python, lock, words, log):
-    """Run `python -m WORDS` with this tree's code, held to a lock; what it prints goes to the file `log`.
+def run_module(python: str | Path, lock: Path, arguments: Sequence[str], log: Path) -> None:
+    """Run `python -m ARGUMENTS` with the code of this project.
 
-    Raises PipelineError with its last words and its exit status where it fails, Interrupted where it was stopped.
+    Args:
+        python: The Python to run.
+        lock: The lock file that its environment must match.
+        arguments: The module and its arguments.
+        log: The file for its output.
+
+    Raises:
+        PipelineError: It failed; with its exit status and the end of its output.
+        Interrupted: It was stopped.
     """
-    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-    surroundings = kept | {"PYTHONPATH": str(environment.PROJECT), "PIPELINE_LOCK": str(lock.absolute())}
+    inherited = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    variables = inherited | {"PYTHONPATH": str(environment.PROJECT), "PIPELINE_LOCK": str(lock.absolute())}
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as file:
         status = subprocess.run(
-            [python, "-m", *words], env=surroundings, stdout=file, stderr=subprocess.STDOUT, check=False
+            [python, "-m", *arguments], env=variables, stdout=file, stderr=subprocess.STDOUT, check=False
         ).returncode
     if status:
-        raise failure(words, status, log)
+        raise failure(arguments, status, log)
 
 
-def failure(words, status, log):
+def failure(arguments: Sequence[str], status: int, log: Path) -> PipelineError:
+    """Return the error for a module that ended with an exit status other than 0."""
     if status == ExitStatus.INTERRUPTED:
-        return Interrupted("stopped on request; the same command goes on with it")
+        return Interrupted("stopped by a signal; the same command resumes")
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    told = next((place for place, line in enumerate(lines) if line.startswith("error: ")), -SHOWN)
-    error = EnvironmentMismatch if status == ExitStatus.ENVIRONMENT else PipelineError
-    found = error("\n  ".join([f"`{' '.join(words)}` ended with status {status}:", *lines[told:]]))
-    found.status = ExitStatus(status) if status in ExitStatus else ExitStatus.DEFECT  # killed by a signal, for one
-    return found
+    start = next((index for index, line in enumerate(lines) if line.startswith("error: ")), -MAX_LINES)
+    kind = EnvironmentMismatch if status == ExitStatus.ENVIRONMENT else PipelineError
+    error = kind("\n  ".join([f"`{shlex.join(arguments)}` ended with exit status {status}:", *lines[start:]]))
+    error.status = ExitStatus(status) if status in ExitStatus else ExitStatus.DEFECT  # killed by a signal, for example
+    return error

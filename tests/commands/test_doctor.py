@@ -27,7 +27,7 @@ SEEN = {
     "version": "2.21.0", "keras": "3.15.1", "cuda": "12.5.1", "cudnn": "9",
     "architectures": ["sm_80", "compute_90"], "gpus": [{"name": "A100", "compute_capability": [8, 0]}],
 }  # fmt: skip
-AROUND = gpus.Surroundings(driver="550.54.15", device=True, visible=None, libraries=True, container=True)
+AROUND = gpus.GpuSetup(driver="550.54.15", device=True, visible=None, libraries=True, container=True)
 
 
 def call(*words, **variables):

@@ -120,7 +120,7 @@ def test_seeds_trained_in_one_process_have_the_bits_of_a_process_each(tmp_path):
     assert seeds.train(2, [*words, f"run.root={tmp_path}/together"]) == 0
     lock = environment.lock_in_use()
     alone = ["pipeline", "train", *words, f"run.root={tmp_path}/alone", "run.name=seed-1", "seed=1"]
-    subprocesses.call(sys.executable, lock, alone, tmp_path / "log")
+    subprocesses.run_module(sys.executable, lock, alone, tmp_path / "log")
     found = [json.loads((tmp_path / side / "seed-1/result.json").read_text()) for side in ("together", "alone")]
     assert found[0]["weights_digest"] == found[1]["weights_digest"]
     assert found[0]["metrics"] == found[1]["metrics"]

@@ -1,4 +1,4 @@
-"""Determinism: prepared once, the same numbers follow; prepared too late, it says so."""
+"""Determinism: the same seed gives the same numbers, and a late change of threads is refused."""
 
 import random
 
@@ -12,25 +12,25 @@ from pipeline.errors import EnvironmentMismatch
 from pipeline.runtime import determinism
 
 
-def drawn():
+def random_numbers():
     return random.random(), np.random.rand(), float(keras.random.uniform(())), float(tf.random.uniform(()))
 
 
-def test_a_seed_repeats_every_generator_and_zero_is_a_seed_like_any_other():
+def test_seed_repeats_the_numbers_of_every_generator_and_zero_is_a_seed():
     numbers = []
     for seed in (0, 0, 1):
         determinism.prepare("strict", seed, 2)
-        numbers.append(drawn())
+        numbers.append(random_numbers())
     assert numbers[0] == numbers[1]
     assert all(one != other for one, other in zip(numbers[0], numbers[2]))
 
 
-def test_strict_makes_kernels_deterministic_and_returns_what_was_set():
+def test_strict_makes_kernels_deterministic_and_returns_the_settings():
     assert determinism.prepare("strict", 3, 2) == {"determinism": "strict", "seed": 3, "threads": 2}
     assert is_op_determinism_enabled()
 
 
-def test_threads_cannot_change_once_tensorflow_works():
+def test_threads_cannot_change_after_tensorflow_has_started():
     tf.constant(1) + 1
     with pytest.raises(EnvironmentMismatch, match=r"expected 3.* runs with 2"):
         determinism.prepare("strict", 0, 3)

@@ -1,4 +1,4 @@
-"""Devices: what the config allows is taken, and what is not there is never replaced in silence."""
+"""Devices: those that the config allows are selected, and a missing one is never replaced silently."""
 
 import pytest
 import tensorflow as tf
@@ -11,7 +11,7 @@ without_gpu = pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), r
 
 
 @without_gpu
-def test_a_gpu_that_is_not_there_is_an_error_of_its_own_status():
+def test_missing_gpu_is_exit_status_3():
     with pytest.raises(EnvironmentMismatch, match="device=gpu") as raised:
         devices.select("gpu", Hardware())
     assert raised.value.status == 3
@@ -20,13 +20,13 @@ def test_a_gpu_that_is_not_there_is_an_error_of_its_own_status():
 @without_gpu
 @pytest.mark.parametrize("device", ["auto", "gpu"])
 @pytest.mark.parametrize("index", [0, 7, -1])
-def test_an_index_that_no_gpu_has_is_refused(device, index):
+def test_index_of_a_missing_gpu_is_refused(device, index):
     with pytest.raises(EnvironmentMismatch, match=r"hardware\.gpus"):
         devices.select(device, Hardware(gpus=[index]))
 
 
 @pytest.mark.parametrize("gpus", [[], None])
-def test_insisting_on_a_gpu_is_never_answered_with_a_cpu(gpus):
+def test_device_gpu_never_falls_back_to_the_cpu(gpus):
     if gpus is None and tf.config.list_physical_devices("GPU"):
         pytest.skip("this machine has a GPU")
     with pytest.raises(EnvironmentMismatch):
@@ -35,12 +35,12 @@ def test_insisting_on_a_gpu_is_never_answered_with_a_cpu(gpus):
 
 @without_gpu
 @pytest.mark.parametrize("device", ["auto", "cpu"])
-def test_without_a_gpu_the_record_says_cpu(device):
+def test_record_says_cpu_if_there_is_no_gpu(device):
     record = devices.select(device, Hardware())
     assert record == {"device": "cpu", "gpus": [], "memory_growth": True, "tf32": False}
 
 
 @pytest.mark.parametrize("tf32", [True, False])
-def test_the_rounding_of_matrix_products_is_as_the_config_says(tf32):
+def test_tf32_is_set_as_the_config_says(tf32):
     devices.select("cpu", Hardware(tf32=tf32))
     assert tf.config.experimental.tensor_float_32_execution_enabled() == tf32

@@ -1,4 +1,4 @@
-"""What is installed against the lock, and the record of the environment."""
+"""Installed packages against the lock, and the environment record."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ PROJECT = Path(environment.__file__).parents[2]
 
 
 def put_package(folder, name, version):
-    """Lay down what pip leaves behind of an installed package, as far as its version goes."""
+    """Write the metadata by which a package counts as installed."""
     info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
@@ -25,7 +25,7 @@ def put_package(folder, name, version):
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
-    """A folder on sys.path with three packages in it."""
+    """A folder on sys.path with three installed packages."""
     folder = tmp_path / "site"
     put_package(folder, "Alpha.One", "1.0")
     put_package(folder, "beta-two", "2.5")
@@ -36,7 +36,7 @@ def installed(tmp_path, monkeypatch):
 
 @pytest.fixture
 def project(tmp_path):
-    """A project of the real code with locks of two packages; `ask` runs code in it and returns the process."""
+    """A project with the real code and locks of two packages, in which `ask` runs code."""
     root = tmp_path / "project"
     for name in ["__init__.py", "errors.py", "files.py", "runtime/__init__.py", "runtime/environment.py"]:
         (root / "pipeline" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -74,20 +74,20 @@ def git(folder, *words):
     ).stdout.strip()
 
 
-def test_packages_at_their_locked_versions_are_no_difference(installed, tmp_path):
+def test_locked_versions_are_no_difference(installed, tmp_path):
     lock = tmp_path / "lock.txt"
     lock.write_text("alpha-one==1.0 \\\n    --hash=sha256:00\n    # via\n    #   gamma==9\ngamma==3.0\n")
     assert environment.lock_differences(lock) == []
 
 
 @pytest.mark.parametrize("spelling", ["alpha-one", "Alpha.One", "ALPHA__one"])
-def test_a_package_is_found_however_the_lock_spells_its_name(installed, tmp_path, spelling):
+def test_package_is_found_by_any_spelling_of_its_name(installed, tmp_path, spelling):
     lock = tmp_path / "lock.txt"
     lock.write_text(f"{spelling}==1.0\n")
     assert environment.lock_differences(lock) == []
 
 
-def test_another_version_and_a_missing_package_are_differences(installed, tmp_path):
+def test_other_version_and_missing_package_are_differences(installed, tmp_path):
     lock = tmp_path / "lock.txt"
     lock.write_text("gamma==3.0\nbeta-two==2.4\nnowhere-to-be-found==1.2\n")
     assert environment.lock_differences(lock) == [
@@ -96,50 +96,50 @@ def test_another_version_and_a_missing_package_are_differences(installed, tmp_pa
     ]
 
 
-def test_a_lock_that_is_not_there_is_named(tmp_path):
+def test_missing_lock_is_named(tmp_path):
     with pytest.raises(EnvironmentMismatch, match=r"absent\.txt"):
         environment.lock_differences(tmp_path / "absent.txt")
 
 
 @pytest.mark.parametrize("edited", ["beta-two=2.5", "beta-two>=2.5", "beta-two", "-r other.txt", "beta two==2.5"])
-def test_a_line_that_holds_no_package_to_a_version_is_named_and_not_passed_over(installed, tmp_path, edited):
+def test_line_without_a_pinned_version_is_named(installed, tmp_path, edited):
     (tmp_path / "lock.txt").write_text(f"# made by a tool\n\ngamma==3.0 \\\n    --hash=sha256:00\n{edited}\n")
     with pytest.raises(EnvironmentMismatch, match=r"lock\.txt, line 5: expected NAME==VERSION; found"):
         environment.lock_differences(tmp_path / "lock.txt")
 
 
 @pytest.mark.parametrize("content", [b"", b"# nothing\n", b"\xff\xfe"])
-def test_a_lock_that_names_no_package_is_refused(tmp_path, content):
+def test_lock_without_packages_is_refused(tmp_path, content):
     (tmp_path / "lock.txt").write_bytes(content)
     with pytest.raises(EnvironmentMismatch, match=r"lock\.txt: expected the lock"):
         environment.lock_differences(tmp_path / "lock.txt")
 
 
-def test_the_tests_themselves_run_in_the_locked_environment():
+def test_this_environment_matches_its_lock():
     assert environment.lock_differences(environment.lock_in_use()) == []
 
 
-def test_an_environment_with_a_cuda_wheel_is_held_to_the_lock_of_the_image(project):
+def test_environment_with_a_cuda_wheel_uses_the_gpu_lock(project):
     put_package(project / "site", "cuda-wheel", "12.0")
     assert describe(project)["lock"]["name"] == "requirements.txt"
 
 
-def test_an_environment_without_cuda_wheels_is_held_to_the_cpu_lock(project):
+def test_environment_without_cuda_wheels_uses_the_cpu_lock(project):
     assert describe(project)["lock"]["name"] == "requirements-cpu.txt"
 
 
-def test_a_missing_cuda_wheel_is_a_difference_where_another_is_installed(project):
+def test_missing_cuda_wheel_is_a_difference_if_another_is_installed(project):
     lock = project / "requirements.txt"
     lock.write_text(lock.read_text() + "cuda-other==12.1\n")
     put_package(project / "site", "cuda-wheel", "12.0")
     assert describe(project)["lock"]["drift"] == [{"package": "cuda-other", "locked": "12.1", "installed": None}]
 
 
-def test_an_environment_as_locked_is_let_through(project):
+def test_environment_that_matches_its_lock_is_accepted(project):
     assert ask(project, "print(environment.require_lock(False))").stdout == "[]\n"
 
 
-def test_drift_is_refused_with_package_locked_and_installed_version_and_a_remedy(project):
+def test_drift_is_refused_with_both_versions_and_a_fix(project):
     (project / "requirements-cpu.txt").write_text("alpha==1.0\nbeta==2.1\ndelta==4.0\n")
     asked = ask(
         project,
@@ -162,12 +162,12 @@ def test_allowed_drift_is_returned(project):
     assert ask(project, "print(environment.require_lock(True))").stdout == "[('beta', '2.1', '2.0')]\n"
 
 
-def test_the_record_carries_the_digest_of_the_lock(project):
+def test_record_has_the_digest_of_the_lock(project):
     digest = hashlib.sha256((project / "requirements-cpu.txt").read_bytes()).hexdigest()
     assert describe(project)["lock"]["sha256"] == digest
 
 
-def test_the_record_tells_the_commit_and_that_the_tree_is_as_committed(project):
+def test_record_has_the_commit_of_a_clean_tree(project):
     git(project, "init", "-q")
     (project / ".gitignore").write_text("__pycache__\n")
     git(project, "add", "-A")
@@ -176,7 +176,7 @@ def test_the_record_tells_the_commit_and_that_the_tree_is_as_committed(project):
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "new.py"])
-def test_a_changed_or_new_file_makes_the_commit_dirty(project, name):
+def test_changed_or_new_file_makes_the_commit_dirty(project, name):
     git(project, "init", "-q")
     git(project, "add", "-A")
     git(project, "commit", "-q", "-m", "first")
@@ -185,11 +185,11 @@ def test_a_changed_or_new_file_makes_the_commit_dirty(project, name):
     assert describe(project)["git"]["dirty"] is True
 
 
-def test_a_tree_outside_git_has_no_commit(project):
+def test_tree_outside_git_has_no_commit(project):
     assert describe(project, GIT_CEILING_DIRECTORIES=str(project))["git"] == {"commit": None, "dirty": None}
 
 
-def test_a_container_is_told_its_commit_host_and_image(project):
+def test_record_in_a_container_has_commit_host_and_image(project):
     record = describe(
         project,
         PIPELINE_REVISION="0123abc-dirty",
@@ -203,28 +203,28 @@ def test_a_container_is_told_its_commit_host_and_image(project):
     assert record["image"] == {"id": "sha256:77", "version": "v1", "lock_sha256": "88"}
 
 
-def test_outside_a_container_there_is_no_image(project):
+def test_record_outside_a_container_has_no_image(project):
     assert describe(project)["image"] is None
 
 
-def test_the_record_tells_python_processor_and_memory(project):
+def test_record_has_python_processor_and_memory(project):
     record = describe(project)
     assert record["python"] == ".".join(map(str, sys.version_info[:3]))
     assert record["cpu"]["count"] == os.cpu_count()
     assert 2**28 < record["memory"] < 2**50
 
 
-def test_variables_that_may_change_the_bits_are_in_the_record(project):
+def test_record_has_variables_that_may_change_the_bits(project):
     record = describe(project, TF_ENABLE_ONEDNN_OPTS="0", OMP_NUM_THREADS="3")
     assert record["variables"].items() >= {"TF_ENABLE_ONEDNN_OPTS": "0", "OMP_NUM_THREADS": "3"}.items()
 
 
 @pytest.mark.parametrize("name", ["TF_CPP_MIN_LOG_LEVEL", "PASSWORD", "TF_TOKEN_example_com", "TF_VAR_password"])
-def test_variables_that_change_no_bit_and_may_be_secret_are_not_in_the_record(project, name):
+def test_record_has_no_variables_that_may_be_secret(project, name):
     assert name not in describe(project, **{name: "x"})["variables"]
 
 
-def test_the_environment_is_read_without_tensorflow(project):
+def test_environment_is_read_without_tensorflow(project):
     asked = ask(project, "import sys; environment.describe(); print('tensorflow' in sys.modules)")
     assert asked.stdout == "False\n"
 
@@ -237,5 +237,5 @@ def test_the_environment_is_read_without_tensorflow(project):
         ("something else\n", None),
     ],
 )
-def test_the_drivers_version_is_read_from_both_forms_of_its_line(text, version):
+def test_driver_version_is_read_from_both_forms_of_its_line(text, version):
     assert environment.driver_version(text) == version

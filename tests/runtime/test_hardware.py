@@ -1,4 +1,4 @@
-"""The fingerprint of hardware: alike where the bits are, another where they need not be."""
+"""The fingerprint of hardware: equal if the bits are equal, different if they may differ."""
 
 from pipeline.runtime import hardware
 
@@ -14,7 +14,7 @@ def kind(monkeypatch, tmp_path, text, gpus=()):
     return hardware.kind(gpus)
 
 
-def test_vector_instructions_count_and_the_name_and_number_of_processors_do_not(monkeypatch, tmp_path):
+def test_fingerprint_depends_on_vector_instructions_but_not_on_name_or_number_of_processors(monkeypatch, tmp_path):
     one = kind(monkeypatch, tmp_path, X86.format("avx512f"))
     assert one["vectors"] == "avx2 avx512f fma" and one["make"]["model"] == "2"
     renamed = X86.format("avx512f").replace("EPYC", "virtual") + "\n" + X86.format("avx512f")
@@ -23,11 +23,11 @@ def test_vector_instructions_count_and_the_name_and_number_of_processors_do_not(
     assert hardware.fingerprint(other) != hardware.fingerprint(one)
 
 
-def test_a_gpu_counts(monkeypatch, tmp_path):
+def test_fingerprint_depends_on_the_gpus(monkeypatch, tmp_path):
     gpus = [{"device_name": "NVIDIA H200", "compute_capability": (9, 0), "name": "/physical_device:GPU:0"}]
     found = kind(monkeypatch, tmp_path, X86, gpus)
     assert found["gpus"] == [["NVIDIA H200", [9, 0]]]
 
 
-def test_a_machine_that_tells_nothing_has_a_fingerprint_too(monkeypatch, tmp_path):
+def test_machine_without_information_has_a_fingerprint(monkeypatch, tmp_path):
     assert len(hardware.fingerprint(kind(monkeypatch, tmp_path, ""))) == 16

@@ -1,4 +1,4 @@
-"""Signals: noted, and left to the training loop; a second Ctrl-C ends at once."""
+"""Signals: they set a flag for the training loop; a second Ctrl-C ends at once."""
 
 import contextlib
 import os
@@ -9,23 +9,23 @@ import threading
 import pytest
 
 from pipeline.errors import Interrupted
-from pipeline.runtime.signals import ASKING, stop_request, stopping_at_once
+from pipeline.runtime.signals import STOP_SIGNALS, stop_request, stopping_at_once
 
 
 def handlers():
-    return [signal.getsignal(number) for number in ASKING]
+    return [signal.getsignal(number) for number in STOP_SIGNALS]
 
 
-@pytest.mark.parametrize("number", ASKING)
-def test_a_signal_that_asks_to_stop_is_noted_by_name(number):
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_stop_signal_is_received_by_name(number):
     with stop_request() as stop:
         assert stop.received is None
         os.kill(os.getpid(), number)
         assert stop.received == signal.Signals(number).name
 
 
-@pytest.mark.parametrize("number", ASKING)
-def test_where_nothing_is_in_training_a_signal_ends_at_once_and_is_no_failure(number):
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_signal_before_training_interrupts_at_once(number):
     before = handlers()
     with pytest.raises(Interrupted, match=f"^{signal.Signals(number).name}: ") as raised, stopping_at_once():
         os.kill(os.getpid(), number)
@@ -33,13 +33,13 @@ def test_where_nothing_is_in_training_a_signal_ends_at_once_and_is_no_failure(nu
     assert handlers() == before
 
 
-def test_a_second_ctrl_c_ends_at_once():
+def test_second_ctrl_c_ends_at_once():
     with pytest.raises(KeyboardInterrupt), stop_request():
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_a_scheduler_may_ask_twice():
+def test_second_sigterm_changes_nothing():
     with stop_request() as stop:
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -47,7 +47,7 @@ def test_a_scheduler_may_ask_twice():
 
 
 @pytest.mark.parametrize("error", [None, ValueError])
-def test_handlers_are_put_back_however_the_block_ends(error):
+def test_signal_handlers_are_restored_however_the_block_ends(error):
     before = handlers()
     try:
         with stop_request():
@@ -59,7 +59,7 @@ def test_handlers_are_put_back_however_the_block_ends(error):
     assert handlers() == before
 
 
-def test_what_takes_longer_than_the_grace_is_told_so_once():
+def test_timeout_is_called_once_after_the_grace():
     late = queue.Queue()
     with stop_request(0.01, late.put) as stop:
         os.kill(os.getpid(), signal.SIGUSR1)
@@ -68,21 +68,21 @@ def test_what_takes_longer_than_the_grace_is_told_so_once():
     assert late.empty()
 
 
-@pytest.mark.parametrize("asked", [True, False])
-def test_what_ends_within_the_grace_is_left_alone(asked):
+@pytest.mark.parametrize("signalled", [True, False])
+def test_timeout_is_not_called_if_the_block_ends_in_time(signalled):
     late = queue.Queue()
     with stop_request(3600, late.put):
-        if asked:
+        if signalled:
             os.kill(os.getpid(), signal.SIGUSR1)
-    (watcher,) = [thread for thread in threading.enumerate() if thread.name == "grace"] or [None]
-    if watcher is not None:
-        watcher.join(60)
-        assert not watcher.is_alive()
+    (waiting,) = [thread for thread in threading.enumerate() if thread.name == "grace"] or [None]
+    if waiting is not None:
+        waiting.join(60)
+        assert not waiting.is_alive()
     assert late.empty()
 
 
-def test_a_request_to_stop_at_once_is_not_taken_for_an_error_of_what_is_tried():
+def test_stop_signal_is_not_caught_by_except_exception():
     with pytest.raises(Interrupted, match="SIGTERM"), stopping_at_once():
-        with contextlib.suppress(Exception):  # as preflight does, for whatever a model may raise
+        with contextlib.suppress(Exception):  # as in preflight, for any error of a model
             signal.raise_signal(signal.SIGTERM)
-        pytest.fail("went on")
+        pytest.fail("not interrupted")

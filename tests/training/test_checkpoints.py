@@ -1,4 +1,4 @@
-"""Checkpoint files: whole or passed over, never deleted for another that is worse."""
+"""Checkpoint files: damaged ones are skipped, and none is deleted for a worse one."""
 
 import os
 
@@ -52,7 +52,7 @@ DAMAGE = {
 DAMAGED = pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 
 
-def test_what_was_written_is_read_back(tmp_path):
+def test_state_is_read_back_as_it_was_written(tmp_path):
     checkpoints.write(tmp_path, state(3, 7), keep=2)
     found, damaged = checkpoints.newest(tmp_path)
     same(found, state(3, 7))
@@ -64,26 +64,26 @@ def test_what_was_written_is_read_back(tmp_path):
         np.testing.assert_array_equal(kept, array)
 
 
-def test_numbers_of_16_bits_are_kept_in_full(tmp_path):
+def test_bfloat16_values_are_kept_exactly(tmp_path):
     values = keras.ops.convert_to_numpy(keras.ops.cast([0.1, -3e38, 1e-40], "bfloat16"))
     checkpoints.write(tmp_path, State(1, 0, False, {"x": values}), keep=1)
     np.testing.assert_array_equal(checkpoints.newest(tmp_path)[0].arrays["x"], values.astype(np.float32))
 
 
-def test_a_folder_without_checkpoints_is_a_beginning(tmp_path):
+def test_folder_without_checkpoints_gives_the_state_of_a_new_run(tmp_path):
     found, damaged = checkpoints.newest(tmp_path)
     assert (found.epoch, found.step, found.arrays, damaged) == (0, 0, {}, [])
 
 
-def test_the_newest_is_that_of_the_latest_step(tmp_path):
-    for moment in (state(2), state(10), state(9, 99), state(10, 3)):
-        checkpoints.write(tmp_path, moment, keep=9)
+def test_newest_checkpoint_is_that_of_the_latest_step(tmp_path):
+    for each in (state(2), state(10), state(9, 99), state(10, 3)):
+        checkpoints.write(tmp_path, each, keep=9)
     found, _ = checkpoints.newest(tmp_path)
     assert (found.epoch, found.step) == (10, 3)
 
 
 @DAMAGED
-def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path, damage):
+def test_damaged_checkpoint_is_skipped_for_the_one_before(tmp_path, damage):
     checkpoints.write(tmp_path, state(1), keep=2)
     path = checkpoints.write(tmp_path, state(2), keep=2)
     path.write_bytes(damage(path.read_bytes()))
@@ -93,7 +93,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path, damage
 
 
 @DAMAGED
-def test_checkpoints_that_are_all_damaged_are_refused_and_none_is_deleted(tmp_path, damage):
+def test_only_damaged_checkpoints_are_refused_and_none_is_deleted(tmp_path, damage):
     for epoch in (1, 2):
         path = checkpoints.write(tmp_path, state(epoch), keep=2)
         path.write_bytes(damage(path.read_bytes()))
@@ -103,32 +103,32 @@ def test_checkpoints_that_are_all_damaged_are_refused_and_none_is_deleted(tmp_pa
     assert names(tmp_path) == before and len(before) == 2
 
 
-def test_only_the_newest_are_kept(tmp_path):
+def test_only_the_newest_checkpoints_are_kept(tmp_path):
     for epoch in range(1, 6):
         checkpoints.write(tmp_path, state(epoch), keep=2)
     assert names(tmp_path) == ["epoch-00004-step-0000000.ckpt", "epoch-00005-step-0000000.ckpt"]
 
 
-def test_a_checkpoint_never_makes_room_for_a_later_damaged_one(tmp_path):
+def test_checkpoint_is_never_deleted_for_a_later_damaged_one(tmp_path):
     for epoch in (1, 2):
         path = checkpoints.write(tmp_path, state(epoch), keep=1)
-    path.write_bytes(b"")  # what follows was trained from epoch 1
+    path.write_bytes(b"")  # the next state is trained from epoch 1
     checkpoints.write(tmp_path, state(1, 5), keep=1)
     found, damaged = checkpoints.newest(tmp_path)
     same(found, state(1, 5))
     assert damaged == [path]
 
 
-def test_what_a_killed_process_left_half_written_is_no_checkpoint_and_is_cleared_away(tmp_path):
+def test_partial_file_of_a_killed_process_is_ignored_and_removed(tmp_path):
     checkpoints.write(tmp_path, state(1), keep=2)
-    draft = tmp_path / ".epoch-00002-step-0000000.ckpt.123.partial"
-    draft.write_bytes(b"half")
+    partial = tmp_path / ".epoch-00002-step-0000000.ckpt.123.partial"
+    partial.write_bytes(b"half")
     same(checkpoints.newest(tmp_path)[0], state(1))
     checkpoints.write(tmp_path, state(2), keep=2)
-    assert not draft.exists()
+    assert not partial.exists()
 
 
-def test_a_failure_while_writing_leaves_the_checkpoint_before(tmp_path, monkeypatch):
+def test_failed_write_leaves_the_earlier_checkpoint(tmp_path, monkeypatch):
     checkpoints.write(tmp_path, state(1), keep=1)
 
     def full(descriptor):
@@ -142,7 +142,7 @@ def test_a_failure_while_writing_leaves_the_checkpoint_before(tmp_path, monkeypa
     same(checkpoints.newest(tmp_path)[0], state(1))
 
 
-def test_the_digest_of_weights_changes_with_any_bit_of_them():
+def test_weights_digest_changes_with_any_bit_of_the_weights():
     def digest(value):
         keras.backend.clear_session(free_memory=False)
         model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, kernel_initializer="zeros")])

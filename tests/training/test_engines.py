@@ -44,15 +44,15 @@ EARLY = {
     "early_stopping": EarlyStopping(patience=3),
     "plateau": Plateau(patience=1, factor=0.5),
 }
-ALIKE = {
-    "dropout, a warm-up and a cosine schedule, several steps a call and a short last one": {
+SAME_BITS = {
+    "dropout, a warm-up and a cosine schedule, several steps per call and a short last call": {
         "optimizer": WARM_COSINE, "steps_per_execution": 5,
     },
     "convolutions, batch normalisation and dropout": {"model": CNN, "epochs": 2},
     "recurrent layers with masks": {"model": GRU, "epochs": 2, **VOWELS},
     "mixed float16, its loss scaled": {"precision": "mixed_float16"},
 }  # fmt: skip
-ALIKE_SLOW = {
+SAME_BITS_SLOW = {
     "a cosine schedule as Keras serializes it": {"optimizer": adam(learning_rate=COSINE), "steps_per_execution": 5},
     "averaged, accumulated and clipped": {"optimizer": adam(use_ema=True, gradient_accumulation_steps=2, clipnorm=0.1)},
     "early stopping and a plateau": EARLY,
@@ -64,9 +64,9 @@ ALIKE_SLOW = {
     "averaged weights": {"optimizer": adam(use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=7)},
     "accumulated gradients": {"optimizer": adam(gradient_accumulation_steps=4)},
     "clipped by the whole norm": {"optimizer": adam(global_clipnorm=0.05)},
-    "one step a call more than there are": {"steps_per_execution": 50},
+    "more steps per call than an epoch has": {"steps_per_execution": 50},
     "decayed weights": {"optimizer": Optimizer("AdamW", {"learning_rate": 0.01, "weight_decay": 0.1})},
-    "recurrent, mixed float16, several steps a call": {
+    "recurrent, mixed float16, several steps per call": {
         "model": GRU, "precision": "mixed_float16", "steps_per_execution": 3, "epochs": 4, **VOWELS,
     },
 }  # fmt: skip
@@ -76,7 +76,7 @@ def both(train, configured, case):
     return [train(configured(engine, **case)) for engine in (Fit, Tape)]
 
 
-def alike(train, configured, case):
+def check_same_bits(train, configured, case):
     fit, tape = both(train, configured, case)
     assert fit.history == tape.history
     assert fit.metrics_file == tape.metrics_file
@@ -86,19 +86,19 @@ def alike(train, configured, case):
         assert math.isfinite(result.history[-1]["loss"])
 
 
-@pytest.mark.parametrize("case", ALIKE.values(), ids=ALIKE)
+@pytest.mark.parametrize("case", SAME_BITS.values(), ids=SAME_BITS)
 def test_both_engines_give_the_same_bits(train, configured, case):
-    alike(train, configured, case)
+    check_same_bits(train, configured, case)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ALIKE_SLOW.values(), ids=ALIKE_SLOW)
-def test_both_engines_give_the_same_bits_at_length(train, configured, case):
-    alike(train, configured, case)
+@pytest.mark.parametrize("case", SAME_BITS_SLOW.values(), ids=SAME_BITS_SLOW)
+def test_both_engines_give_the_same_bits_in_more_cases(train, configured, case):
+    check_same_bits(train, configured, case)
 
 
 @pytest.mark.slow
-def test_several_labels_are_learned_alike_by_both_engines(train, configured, tmp_path):
+def test_both_engines_give_the_same_bits_with_several_labels(train, configured, tmp_path):
     lines = [f"{row % 7},{'ab'[row % 2]},{'xyz'[row % 3]},{'pq'[row % 7 > 3]}" for row in range(300)]
     (tmp_path / "t.csv").write_text("\n".join(["size,town,kind,label", *lines]) + "\n")
     data = Csv(path=str(tmp_path / "t.csv"), numeric=["size"], categorical=["town"], labels=["kind", "label"])
@@ -109,13 +109,13 @@ def test_several_labels_are_learned_alike_by_both_engines(train, configured, tmp
 
 
 @pytest.mark.parametrize("engine", [Fit, pytest.param(Tape, marks=pytest.mark.slow)])
-def test_a_seed_repeats_a_run_and_zero_is_a_seed_like_any_other(train, configured, engine):
+def test_seed_repeats_a_training_and_zero_is_a_seed(train, configured, engine):
     zero, again, one = (train(configured(engine, seed=seed)).digest for seed in (0, 0, 1))
     assert zero == again != one
 
 
 @pytest.mark.parametrize("engine", [Fit, pytest.param(Tape, marks=pytest.mark.slow)])
-def test_early_stopping_ends_with_the_weights_of_the_best_epoch(train, configured, engine):
+def test_early_stopping_restores_the_weights_of_the_best_epoch(train, configured, engine):
     stopped = train(configured(engine, **EARLY))
     losses = [row["val_loss"] for row in stopped.history]
     assert len(losses) < EARLY["epochs"]
@@ -125,7 +125,7 @@ def test_early_stopping_ends_with_the_weights_of_the_best_epoch(train, configure
 
 
 @pytest.mark.slow
-def test_a_plateau_lowers_the_learning_rate_after_each_epoch_without_a_better_loss(train, configured):
+def test_plateau_lowers_the_learning_rate_after_each_epoch_without_improvement(train, configured):
     history = train(configured(Tape, **EARLY)).history
     best, rate = math.inf, 0.5
     for row in history:
@@ -137,7 +137,7 @@ def test_a_plateau_lowers_the_learning_rate_after_each_epoch_without_a_better_lo
 
 @pytest.mark.slow
 @pytest.mark.parametrize("warmup", [{}, {"warmup_target": 0.05, "warmup_steps": 13}])
-def test_a_schedule_without_a_length_ends_with_the_run(train, configured, warmup):
+def test_schedule_without_decay_steps_ends_with_the_run(train, configured, warmup):
     rate = {"class_name": "CosineDecay", "config": {"initial_learning_rate": 0.01, "alpha": 0.0, **warmup}}
     rates = [row["learning_rate"] for row in train(configured(Tape, optimizer=adam(learning_rate=rate))).history]
     assert rates[-1] < 1e-8 < rates[-2]

@@ -1,4 +1,4 @@
-"""One digest wherever and whenever a run is made; what changes the bits is in the record."""
+"""A run gives the same digest everywhere; what changes the bits is in its record."""
 
 import json
 import os
@@ -18,7 +18,7 @@ THERE = {"PYTHONHASHSEED": "4242", "LC_ALL": "C.UTF-8", "TZ": "Asia/Tokyo"}
 
 
 def train(root, name, *overrides, cwd=PROJECT, **environment):
-    """Train in a process of its own. Returns the run's folder."""
+    """Train in a process of its own, and return the run folder."""
     command = [sys.executable, "-m", "pipeline", "train", f"run.root={root}", f"run.name={name}", *overrides]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT), **environment}
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
@@ -31,7 +31,7 @@ def digest(folder):
 
 
 @pytest.mark.slow
-def test_place_locale_hash_seed_and_time_zone_leave_the_bits_alone(tmp_path):
+def test_folder_locale_hash_seed_and_time_zone_do_not_change_the_bits(tmp_path):
     here = train(tmp_path, "here", *TINY, "model.dropout=0.2", **HERE)
     there = train(tmp_path, "there", *TINY, "model.dropout=0.2", cwd=tmp_path, **THERE)
     assert digest(here) == digest(there)
@@ -44,7 +44,7 @@ def test_place_locale_hash_seed_and_time_zone_leave_the_bits_alone(tmp_path):
     [("hardware.threads", "1", "2", []), ("training.jit", "never", "always", ["determinism=relaxed"])],
     ids=["threads", "jit"],
 )
-def test_threads_and_jit_are_in_the_record_and_named_as_a_cause(tmp_path, key, one, other, always):
+def test_threads_and_jit_are_recorded_and_named_as_a_cause(tmp_path, key, one, other, always):
     first, second = (train(tmp_path, value, *CNN, *always, f"{key}={value}") for value in (one, other))
     recorded = [json.loads((run / "environment.json").read_text())["hardware"] for run in (first, second)]
     name = key.rpartition(".")[2]

@@ -1,4 +1,4 @@
-"""Going on: a training that was stopped and continued is, bit for bit, one that never was."""
+"""Resuming: a training that is stopped and resumed has the bits of one that is never stopped."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ VOWELS = {
     "batch_size": 64,
     "model": Gru(units=[8], dropout=0.2, preprocessing=PER_COLUMN),
 }
-WATCHED = {
+MONITORED = {
     "optimizer": Optimizer("SGD", {"learning_rate": 0.5, "momentum": 0.9}),
     "epochs": 30,
     "early_stopping": EarlyStopping(patience=3),
@@ -36,15 +36,15 @@ CASES = {
     "while it validates": ({}, (2, "validation")),
 }
 SLOW = {
-    "while early stopping and a plateau wait": (WATCHED, (5, 4)),
+    "while early stopping and a plateau wait": (MONITORED, (5, 4)),
     "while the last epoch validates": ({}, (3, "validation")),
-    "while early stopping's last epoch validates": (WATCHED, "last validation"),
+    "while early stopping's last epoch validates": (MONITORED, "last validation"),
     "while it validates, recurrent layers": (VOWELS_CUT, (2, "validation")),
     "while it validates, averaged and accumulated gradients": ({"optimizer": AVERAGED}, (2, "validation")),
     "at the first step": ({}, (1, 1)),
     "at the last step of an epoch": ({}, (2, 13)),
     "inside the last epoch": ({}, (3, 5)),
-    "inside the epoch that early stopping ends": (WATCHED, "last"),
+    "inside the epoch that early stopping ends": (MONITORED, "last"),
     "recurrent layers, inside an epoch": (VOWELS, (2, 3)),
     "averaged and accumulated gradients": ({"optimizer": AVERAGED}, (2, 6)),
     "averaged and accumulated gradients, inside the last epoch": ({"optimizer": AVERAGED}, (3, 6)),
@@ -58,40 +58,40 @@ SLOW = {
 ENGINES = pytest.mark.parametrize("engine", [Fit, Tape])
 
 
-def continued(train, configured, engine, case, stop_at):
+def check_resumed(train, configured, engine, case, stop_at):
     config = configured(engine, **case)
     whole = train(config)
     if stop_at in ("last", "last validation"):
         stop_at = (len(whole.history), 4 if stop_at == "last" else "validation")
-    again = train(config, stop_at)
-    assert again.history == whole.history
-    assert again.metrics_file == whole.metrics_file
-    assert again.digest == whole.digest
-    assert again.steps == whole.steps
-    assert again.kept_epoch == whole.kept_epoch
+    resumed = train(config, stop_at)
+    assert resumed.history == whole.history
+    assert resumed.metrics_file == whole.metrics_file
+    assert resumed.digest == whole.digest
+    assert resumed.steps == whole.steps
+    assert resumed.kept_epoch == whole.kept_epoch
 
 
 @ENGINES
 @pytest.mark.parametrize("case, stop_at", CASES.values(), ids=CASES)
-def test_a_training_goes_on_as_if_never_stopped(train, configured, engine, case, stop_at):
-    continued(train, configured, engine, case, stop_at)
+def test_resumed_training_has_the_bits_of_an_uninterrupted_one(train, configured, engine, case, stop_at):
+    check_resumed(train, configured, engine, case, stop_at)
 
 
 @pytest.mark.slow
 @ENGINES
 @pytest.mark.parametrize("case, stop_at", SLOW.values(), ids=SLOW)
-def test_a_training_of_any_kind_goes_on_as_if_never_stopped(train, configured, engine, case, stop_at):
-    continued(train, configured, engine, case, stop_at)
+def test_resumed_training_has_the_bits_of_an_uninterrupted_one_in_more_cases(train, configured, engine, case, stop_at):
+    check_resumed(train, configured, engine, case, stop_at)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [(2, 5), (2, "validation")], ids=str)
-def test_a_training_that_xla_compiles_goes_on_as_if_never_stopped(train, configured, stop_at):
-    continued(train, configured, Tape, {"jit": "always", "steps_per_execution": 5}, stop_at)
+def test_resumed_training_with_xla_has_the_bits_of_an_uninterrupted_one(train, configured, stop_at):
+    check_resumed(train, configured, Tape, {"jit": "always", "steps_per_execution": 5}, stop_at)
 
 
 @pytest.mark.slow
-def test_a_training_stopped_again_and_again_comes_to_the_same_end(training_run, train, configured, tmp_path):
+def test_training_stopped_several_times_ends_with_the_same_bits(training_run, train, configured, tmp_path):
     config = configured(Fit, epochs=4)
     for stop_at in ((1, 3), (1, 4), (2, 13), (4, 2)):
         with pytest.raises(Interrupted):
@@ -101,8 +101,8 @@ def test_a_training_stopped_again_and_again_comes_to_the_same_end(training_run, 
 
 @pytest.mark.slow
 @ENGINES
-def test_a_finished_training_is_not_trained_further(training_run, configured, tmp_path, engine):
-    config = configured(engine, **WATCHED)
+def test_finished_training_is_not_trained_further(training_run, configured, tmp_path, engine):
+    config = configured(engine, **MONITORED)
     first = training_run(tmp_path / "run", config)
     again = training_run(tmp_path / "run", config)
     assert again.digest == first.digest and again.history == first.history and again.steps == first.steps
@@ -110,7 +110,7 @@ def test_a_finished_training_is_not_trained_further(training_run, configured, tm
 
 @pytest.mark.slow
 @ENGINES
-def test_a_training_that_reached_its_last_epoch_goes_on_where_more_are_asked_for(
+def test_training_continues_after_its_last_epoch_if_more_epochs_are_set(
     training_run, configured, train, tmp_path, engine
 ):
     training_run(tmp_path / "run", configured(engine, epochs=2))
@@ -119,7 +119,7 @@ def test_a_training_that_reached_its_last_epoch_goes_on_where_more_are_asked_for
 
 
 @pytest.mark.slow
-def test_a_damaged_checkpoint_is_passed_over_and_the_end_is_the_same(training_run, configured, train, tmp_path):
+def test_training_with_a_damaged_checkpoint_ends_with_the_same_bits(training_run, configured, train, tmp_path):
     config = configured(Tape)
     with pytest.raises(Interrupted):
         training_run(tmp_path / "run", config, (3, 4))
@@ -129,7 +129,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_the_end_is_the_same(training_ru
 
 
 @pytest.mark.slow
-def test_a_checkpoint_of_a_model_of_another_shape_is_refused(training_run, configured, tmp_path):
+def test_checkpoint_of_a_model_of_another_shape_is_refused(training_run, configured, tmp_path):
     with pytest.raises(Interrupted):
         training_run(tmp_path / "run", configured(Tape), (1, 2))
     for other in (Mlp(hidden=[17], dropout=0.2), Mlp(hidden=[16, 16], dropout=0.2)):
@@ -137,7 +137,7 @@ def test_a_checkpoint_of_a_model_of_another_shape_is_refused(training_run, confi
             training_run(tmp_path / "run", configured(Tape, model=other))
 
 
-def test_weights_that_are_not_numbers_any_more_are_not_kept(training_run, configured, tmp_path):
+def test_diverged_weights_are_not_saved(training_run, configured, tmp_path):
     diverging = configured(Fit, optimizer=Optimizer("SGD", {"learning_rate": 1e30}))
     with pytest.raises(Exception, match="loss became"):
         training_run(tmp_path / "run", diverging)
@@ -145,7 +145,7 @@ def test_weights_that_are_not_numbers_any_more_are_not_kept(training_run, config
     assert not np.isfinite(float((tmp_path / "run" / "metrics.jsonl").read_text().split('"loss": ')[1].split(",")[0]))
 
 
-def test_the_wall_time_of_the_processes_before_is_counted(training_run, configured, tmp_path):
+def test_wall_time_of_earlier_processes_is_counted(training_run, configured, tmp_path):
     training_run(tmp_path / "run", configured(Tape, epochs=1))
     state, _ = checkpoints.newest(tmp_path / "run")
     assert 0 < state.seconds < 1000
@@ -158,7 +158,7 @@ def test_the_wall_time_of_the_processes_before_is_counted(training_run, configur
 
 
 class Count(keras.callbacks.Callback):
-    """Counts the steps that are done."""
+    """Counts the steps."""
 
     steps = 0
 
@@ -167,14 +167,14 @@ class Count(keras.callbacks.Callback):
 
 
 def written(folder):
-    """(epoch, step) of the checkpoints in a folder."""
+    """Return (epoch, step) of the checkpoints in a folder."""
     names = (path.stem.split("-") for path in sorted(folder.glob("*.ckpt")))
     return [(int(epoch), int(step)) for _, epoch, _, step in names]
 
 
 @ENGINES
 @pytest.mark.parametrize("stop_at", [(2, 7), (2, "validation")], ids=str)
-def test_no_step_is_done_twice_after_a_request_to_stop(training_run, configured, tmp_path, engine, stop_at):
+def test_resumed_training_repeats_no_step(training_run, configured, tmp_path, engine, stop_at):
     config, count = configured(engine, checkpoints=Checkpoints(steps=4)), Count()
     with pytest.raises(Interrupted):
         training_run(tmp_path / "run", config, stop_at, [count])
@@ -182,14 +182,14 @@ def test_no_step_is_done_twice_after_a_request_to_stop(training_run, configured,
 
 
 @ENGINES
-def test_checkpoints_by_steps_are_counted_over_the_whole_run(training_run, configured, tmp_path, engine):
-    rhythm = Checkpoints(epochs=None, steps=5, keep=99)
-    result = training_run(tmp_path / "run", configured(engine, epochs=2, checkpoints=rhythm))
-    places = range(5, 2 * result.per_epoch, 5)
-    assert written(tmp_path / "run") == [*(divmod(place, result.per_epoch) for place in places), (2, 0)]
+def test_steps_between_checkpoints_are_counted_over_the_whole_run(training_run, configured, tmp_path, engine):
+    options = Checkpoints(epochs=None, steps=5, keep=99)
+    result = training_run(tmp_path / "run", configured(engine, epochs=2, checkpoints=options))
+    steps = range(5, 2 * result.per_epoch, 5)
+    assert written(tmp_path / "run") == [*(divmod(step, result.per_epoch) for step in steps), (2, 0)]
 
 
-def test_a_training_goes_on_from_the_newest_checkpoint_by_steps(training_run, train, configured, tmp_path):
+def test_training_resumes_from_the_newest_checkpoint_between_epochs(training_run, train, configured, tmp_path):
     config = configured(Tape, epochs=2, checkpoints=Checkpoints(epochs=None, steps=5, keep=99))
     training_run(tmp_path / "run", config)
     while written(tmp_path / "run")[-1] > (1, 2):
@@ -198,29 +198,29 @@ def test_a_training_goes_on_from_the_newest_checkpoint_by_steps(training_run, tr
     assert training_run(tmp_path / "run", config).digest == train(config).digest
 
 
-def test_checkpoints_by_epochs_leave_the_epochs_between_them_out(training_run, configured, tmp_path):
-    rhythm = Checkpoints(epochs=2, keep=99)
-    training_run(tmp_path / "run", configured(Tape, epochs=5, checkpoints=rhythm))
+def test_checkpoints_every_second_epoch_and_at_the_end(training_run, configured, tmp_path):
+    options = Checkpoints(epochs=2, keep=99)
+    training_run(tmp_path / "run", configured(Tape, epochs=5, checkpoints=options))
     assert written(tmp_path / "run") == [(2, 0), (4, 0), (5, 0)]
 
 
-def test_checkpoints_by_the_clock_come_at_the_next_step_once_it_is_time(training_run, configured, tmp_path):
+def test_checkpoints_by_minutes_come_at_the_next_step(training_run, configured, tmp_path):
     always = Checkpoints(epochs=None, minutes=0.0, keep=99)
     result = training_run(tmp_path / "run", configured(Tape, epochs=1, checkpoints=always))
     assert written(tmp_path / "run") == [*((0, step) for step in range(1, result.per_epoch)), (1, 0)]
 
 
 @ENGINES
-def test_the_checkpoint_of_the_best_epoch_stays(training_run, configured, tmp_path, engine):
-    case = {**WATCHED, "early_stopping": EarlyStopping(patience=4, monitor="val_accuracy")}
+def test_checkpoint_of_the_best_epoch_is_kept(training_run, configured, tmp_path, engine):
+    case = {**MONITORED, "early_stopping": EarlyStopping(patience=4, monitor="val_accuracy")}
     result = training_run(tmp_path / "run", configured(engine, **case, checkpoints=Checkpoints(keep=2)))
     last = len(result.history)
     assert result.kept_epoch < last - 1
     assert written(tmp_path / "run") == [(result.kept_epoch, 0), (last - 1, 0), (last, 0)]
 
 
-def test_the_best_is_still_known_after_a_stop(training_run, configured, tmp_path):
-    config = configured(Tape, **WATCHED)
+def test_best_epoch_is_still_known_after_a_stop(training_run, configured, tmp_path):
+    config = configured(Tape, **MONITORED)
     whole = training_run(tmp_path / "whole", config)
     with pytest.raises(Interrupted):
         training_run(tmp_path / "run", config, (whole.kept_epoch + 1, 3))

@@ -131,7 +131,7 @@ def test_run_stopped_before_training_leaves_nothing(tmp_path):
         time.sleep(0.005)
     process.send_signal(signal.SIGUSR1)
     status, _, err = finish(process)
-    assert (status, err) == (75, "SIGUSR1: stopped while nothing was in training; the same command goes on.\n")
+    assert (status, err) == (75, "SIGUSR1: stopped before training; the same command starts again.\n")
     assert not list(tmp_path.iterdir())
 
 
