@@ -1,7 +1,7 @@
-"""What Keras and TensorFlow offer by private names only, one function each.
+"""Private names of Keras and TensorFlow that have no public equivalent, one function each.
 
-An upgrade may rename or remove any of it: tests/test_keras_internals.py names what broke. Nothing else in the project
-uses a private name of theirs.
+An upgrade may rename or remove any of them; tests/test_keras_internals.py shows which one. No other module uses a
+private name of theirs.
 """
 
 from random import Random
@@ -31,7 +31,7 @@ def add_metric(model: keras.Model, metric: keras.metrics.Metric) -> None:
 
 
 def better_direction(metric: keras.metrics.Metric) -> str | None:
-    """Return "max" or "min", the direction that Keras's callbacks take for better; None if they do not know it."""
+    """Return "max" or "min", the better direction according to Keras's callbacks; None if they do not know it."""
     return {"up": "max", "down": "min"}.get(getattr(metric, "_direction", ""))
 
 

@@ -1,6 +1,6 @@
 """Explain why TensorFlow finds no GPU, or finds one that it has no kernels for.
 
-Imports no TensorFlow: TensorFlow is asked in another process, since it may fail to load.
+TensorFlow is imported in another process only, since it may fail to load.
 """
 
 import importlib.util

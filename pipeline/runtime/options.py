@@ -8,7 +8,7 @@ from pipeline.options import READ, WRITE, Options, option
 
 @dataclass
 class Hardware(Options):
-    """What a run may use of the device."""
+    """The resources of the device that a run may use."""
 
     key: ClassVar[str] = "hardware"
 

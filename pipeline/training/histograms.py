@@ -44,7 +44,7 @@ class HistogramFile:
 
 
 def summary_value(tag: str, array: np.ndarray) -> tf.compat.v1.Summary.Value:
-    """Return what TensorBoard's `histogram_pb` does, which compares every number with every bucket to count them."""
+    """Return the same as TensorBoard's `histogram_pb`, which compares every number with every bucket to count them."""
     value = tf.compat.v1.Summary.Value(tag=tag, metadata=METADATA)
     value.tensor.dtype = tf.float64.as_datatype_enum
     value.tensor.tensor_shape.CopyFrom(SHAPE)

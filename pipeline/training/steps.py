@@ -18,7 +18,7 @@ class Steps:
     Every method that trains returns whether each loss and gradient was finite, (steps, names) bool. The step is traced
     when the object is made, so that every variable exists before a checkpoint is restored.
 
-    names: What the columns of those arrays stand for.
+    names: The names of the columns of those arrays.
     per_execution: The number of steps in one call.
     full_steps: The number of batches of an epoch, from its first on, that have the same shape.
     stack: The number of batches that `train_stack` takes; 0 if it must not be called.

@@ -31,7 +31,7 @@ PROGRESS_CALLS = 32  # calls of the compiled graph between two readings of the m
 
 @dataclass
 class GradientLog(Options):
-    """What is recorded of gradients: norms per layer, updates relative to weights, conflicts between losses."""
+    """Statistics of gradients: norms per layer, updates relative to weights, conflicts between losses."""
 
     key: ClassVar[str] = "training.gradients"
 
@@ -163,7 +163,7 @@ def require_finite(names: Sequence[str], finite: np.ndarray, epoch: int, first_s
     """Check the losses and gradients of some steps of an epoch.
 
     Args:
-        names: What the columns of `finite` stand for.
+        names: The names of the columns of `finite`.
         finite: (steps, names) bool.
         epoch: The number of the epoch, counted from 0.
         first_step: The number of the first of the steps, counted from 0 in the epoch.
