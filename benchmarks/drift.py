@@ -15,7 +15,8 @@ from benchmarks.measuring import ratios, summed_up
 from pipeline.data import splits
 from pipeline.data.options import SplitOptions
 from pipeline.data.sources.idx import Idx
-from pipeline.evaluation import drift, profile
+from pipeline.evaluation import data_columns, drift_detection, prediction_profiles, profiles
+from pipeline.evaluation.drift_detection import DriftKind, DriftVerdict
 from pipeline.evaluation.options import Drift
 
 ROWS, COLUMNS, BLOCK = 1_000_000, 50, 65_536
@@ -49,13 +50,13 @@ def named(block):
 
 def of_a_million_rows():
     held = list(blocks(1))  # so that making them up is in neither time
-    reference = profile.profile(named(block) for block in blocks(0))
+    reference = profiles.build_profile(named(block) for block in blocks(0))
     edges = [np.array([-np.inf, *column.edges, np.inf]) for column in reference.columns.values()]
     ours, numpys = [], []
     for _ in range(REPEATS):
         began = time.process_time()
-        new = profile.count(reference.columns, map(named, held))
-        drift.judged(drift.input_groups(reference, new, Drift()), Drift().rate)
+        new = profiles.count_rows(reference.columns, map(named, held))
+        drift_detection.with_verdicts(drift_detection.compare_data(reference, new, Drift()), Drift().rate)
         ours.append(time.process_time() - began)
         began = time.process_time()
         for block in held:
@@ -68,11 +69,12 @@ def of_a_million_rows():
 
 STREAMED = """
 from benchmarks import drift as bench
-from pipeline.evaluation import drift, profile
+from pipeline.evaluation import drift_detection, profiles
+from pipeline.evaluation.options import Drift
 imported = bench.most_memory()
-reference = profile.profile(map(bench.named, bench.blocks(0)))
-new = profile.count(reference.columns, map(bench.named, bench.blocks(1)))
-drift.judged(drift.input_groups(reference, new, Drift()), Drift().rate)
+reference = profiles.build_profile(map(bench.named, bench.blocks(0)))
+new = profiles.count_rows(reference.columns, map(bench.named, bench.blocks(1)))
+drift_detection.with_verdicts(drift_detection.compare_data(reference, new, Drift()), Drift().rate)
 print(bench.most_memory() - imported >> 10)
 """
 
@@ -135,8 +137,8 @@ def detections(path):
     images, labels = images_of(data.validation), labels_of(data.validation)
     label, model = next(iter(data.spec.labels.values())), trained(images_of(data.train), labels_of(data.train))
     judged, rest = slice(0, KEPT), slice(KEPT, None)
-    reference = profile.profile(columns(data.spec, images_of(data.train), labels_of(data.train)))
-    said = profile.predictions(label, labels[judged], predicted(model, images[judged]))
+    reference = profiles.build_profile(columns(data.spec, images_of(data.train), labels_of(data.train)))
+    said = prediction_profiles.profile_predictions(label, labels[judged], predicted(model, images[judged]))
 
     def seen(shift, rows, share, trial):
         """The kinds of columns in which drift is found."""
@@ -144,11 +146,15 @@ def detections(path):
         drawn = rng.choice(len(labels[rest]), rows, replace=False)
         hit = rng.permutation(rows)[: int(share * rows)]
         changed = shift(rng, images[rest][drawn], labels[rest][drawn], hit)
-        new = profile.count(reference.columns, columns(data.spec, *changed))
-        says = profile.predictions(label, changed[1], predicted(model, changed[0]), said.profile.columns)
-        of_model = drift.compare_predictions({"digit": said}, {"digit": says}, Drift())
-        results = drift.judged([*drift.input_groups(reference, new, Drift()), of_model], Drift().rate)
-        return {kind_of(result) for result in results if result.verdict == drift.DRIFT}
+        new = profiles.count_rows(reference.columns, columns(data.spec, *changed))
+        says = prediction_profiles.profile_predictions(
+            label, changed[1], predicted(model, changed[0]), said.profile.columns
+        )
+        of_model = drift_detection.compare_predictions({"digit": said}, {"digit": says}, Drift())
+        results = drift_detection.with_verdicts(
+            [*drift_detection.compare_data(reference, new, Drift()), of_model], Drift().rate
+        )
+        return {kind_of(result) for result in results if result.verdict == DriftVerdict.DRIFT}
 
     alarms = sum(bool(seen(unchanged, NEW_ROWS[0], 0, trial)) for trial in range(FALSE_ALARMS))
     print(f"false alarms in {FALSE_ALARMS} draws of {NEW_ROWS[0]:,} rows: {alarms}")
@@ -183,9 +189,9 @@ def predicted(model, images):
 
 
 def kind_of(result):
-    if result.kind == drift.PREDICTION:
+    if result.kind == DriftKind.PREDICTION:
         return "model"
-    return "label" if result.subject.startswith(profile.LABEL) else "image"
+    return "label" if result.subject.startswith(data_columns.LABEL_PREFIX) else "image"
 
 
 def told_which(rows, share=0.1, lost=0.1):
@@ -199,7 +205,7 @@ def columns(spec, images, labels):
     for start in range(0, len(labels), 8_192):
         part = slice(start, start + 8_192)
         features = {next(iter(spec.features)): images[part]}
-        yield profile.data_columns(spec, features, {next(iter(spec.labels)): labels[part]})
+        yield data_columns.data_columns(spec, features, {next(iter(spec.labels)): labels[part]})
 
 
 def images_of(part):

@@ -118,7 +118,12 @@ def mute_server():
 def a_page():
     """(seconds to make the page, what the browser took to open it; less what it takes for an empty one)."""
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    known = dict.fromkeys(runs_page.SHOWN) | {"status": "finished", "data": "digits", "training": "fit", "host": "here"}
+    known = dict.fromkeys(runs_page.COLUMNS) | {
+        "status": "finished",
+        "data": "digits",
+        "training": "fit",
+        "host": "here",
+    }
     runs = [
         known
         | {
@@ -132,7 +137,7 @@ def a_page():
     ]
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        runs_page.write(Path(folder) / "page.html", runs, "now")
+        runs_page.write_runs_page(Path(folder) / "page.html", runs, "now")
         made = time.perf_counter() - began
         browser = next(filter(None, map(shutil.which, BROWSERS)), None)
         if browser is None:

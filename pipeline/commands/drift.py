@@ -13,16 +13,18 @@ from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.data.input_pipeline import ordered_batches
 from pipeline.errors import ConfigError, DataError, ExitStatus, RunError, nearest
-from pipeline.evaluation import change_points, drift, label_scores, predictions, profile
+from pipeline.evaluation import change_points, data_columns, drift_detection, prediction_profiles, profiles
+from pipeline.evaluation.drift_detection import DriftKind, DriftResult, DriftVerdict
 from pipeline.files import atomic_write
 from pipeline.registry import journal, queries, store
 from pipeline.registry.journal import Event
-from pipeline.reports import drift_page
-from pipeline.reports.text_tables import aligned, number
+from pipeline.reports import drift_page, predictions_csv
+from pipeline.reports.formatting import align_columns, format_number
 from pipeline.runs import folder as run_folder
 from pipeline.runs import ingestion, recorder, saved_model
 from pipeline.runtime import determinism, devices, environment
 from pipeline.spec import spec_from_dict
+from pipeline.training import label_scores
 from pipeline.training.model_inputs import check_tokens, load_rows
 
 logger = logging.getLogger(__name__)
@@ -45,9 +47,9 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
 def status(results):
     """Return the exit status of drift results."""
     verdicts = {result.verdict for result in results}
-    if drift.DRIFT in verdicts:
+    if DriftVerdict.DRIFT in verdicts:
         return ExitStatus.DIFFERENCE
-    return ExitStatus.UNDECIDED if drift.FEW in verdicts or not results else ExitStatus.DONE
+    return ExitStatus.UNDECIDED if DriftVerdict.TOO_FEW_ROWS in verdicts or not results else ExitStatus.DONE
 
 
 def table(results):
@@ -58,10 +60,10 @@ def table(results):
         counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))
         lines.append(f"{kind}: {len(verdicts)} comparisons: {counts}")
     rows = [("kind", "subject", "method", "effect", "threshold", "p", "verdict", "")]
-    for result in drift_page.telling(results)[:SHOWN]:
-        figures = (number(result.effect), number(result.threshold), number(result.p_value))
+    for result in drift_page.most_significant_first(results)[:SHOWN]:
+        figures = (format_number(result.effect), format_number(result.threshold), format_number(result.p_value))
         rows.append((result.kind, result.subject, result.method, *figures, result.verdict, result.detail))
-    return "\n".join([*lines, *aligned(rows)])
+    return "\n".join([*lines, *align_columns(rows)])
 
 
 # ---- one run and other data -----------------------------------------------------------------------------------------
@@ -77,15 +79,15 @@ def of_data(config):
     environment.require_lock(config.environment.allow_drift)
     folder = run_folder.find(config.run.root, config.run.name)
     spec = spec_from_dict(run_folder.read(folder, "spec.json"))
-    reference = profile.from_json(run_folder.read(folder, "profile.json"))
-    said = run_folder.read(folder, predictions.PROFILE_FILE)
-    said = {name: profile.predictions_from_json(found) for name, found in said.items()}
+    reference = profiles.profile_from_json(run_folder.read(folder, "profile.json"))
+    said = run_folder.read(folder, predictions_csv.PROFILE_FILE)
+    said = {name: prediction_profiles.prediction_profile_from_json(found) for name, found in said.items()}
     devices.select(config.device, config.hardware)
     determinism.prepare(config.determinism, config.seed, config.hardware.threads)
     part, fingerprint = load_rows(config, spec, config.drift.split)
 
-    new = profile.count(reference.columns, profile.column_blocks(spec, part))
-    groups = drift.input_groups(reference, new, config.drift)
+    new = profiles.count_rows(reference.columns, data_columns.column_blocks(spec, part))
+    groups = drift_detection.compare_data(reference, new, config.drift)
 
     def predicted(of_run, config):
         model = saved_model.load(of_run / "model.keras")
@@ -95,10 +97,13 @@ def of_data(config):
 
     outputs = predicted(folder, config)
     says = {
-        name: profile.predictions(label, part.labels[name], outputs[name], said[name].profile.columns)
+        name: prediction_profiles.profile_predictions(
+            label, part.labels[name], outputs[name], said[name].profile.columns
+        )
         for name, label in spec.labels.items()
     }
-    results = drift.judged([*groups, drift.compare_predictions(said, says, config.drift)], config.drift.rate)
+    groups = [*groups, drift_detection.compare_predictions(said, says, config.drift)]
+    results = drift_detection.with_verdicts(groups, config.drift.rate)
     if config.drift.against:
         other = run_folder.find(config.run.root, config.drift.against)
         if spec_from_dict(run_folder.read(other, "spec.json")) != spec:
@@ -107,9 +112,15 @@ def of_data(config):
         check_tokens(stored, spec, part)
         judged = predicted(other, replace(config, objective=stored.objective))  # its loss says what its outputs are
         for name, label in spec.labels.items():
-            models = (judged[name], outputs[name])
-            results += drift.paired_difference(
-                name, label, part.labels[name], *models, config.evaluation, config.drift, config.seed
+            results += drift_detection.compare_scores(
+                name,
+                label,
+                targets=part.labels[name],
+                reference=judged[name],
+                new=outputs[name],
+                evaluation=config.evaluation,
+                options=config.drift,
+                seed=config.seed,
             )
 
     target = folder / "drift" / f"{config.drift.split}-{fingerprint[:12]}"
@@ -126,7 +137,7 @@ def of_data(config):
 
 def write(folder, title, results, pictures):
     """Write drift.html and drift.json. Returns the page's path."""
-    drift_page.write(folder / "drift.html", title, results, pictures)
+    drift_page.write_drift_page(folder / "drift.html", title, results, pictures)
     with atomic_write(folder / "drift.json") as file:
         file.write(json.dumps([asdict(result) for result in results], indent=1).encode() + b"\n")
     return folder / "drift.html"
@@ -162,7 +173,7 @@ def over_runs(config):
     marks = [
         (place, f"{method}: {together(found, place) or 'nothing else changed'}") for method, place in changes if place
     ]
-    drift_page.write(root / "drift.html", title, results, [drift_page.line(title, values, marks)])
+    drift_page.write_drift_page(root / "drift.html", title, results, [drift_page.line(title, values, marks)])
     record(config, found, data, results)
     return results, root / "drift.html"
 
@@ -171,13 +182,15 @@ def detected(values, wanted):
     """[(method, place where a new level begins)]; the place is None where a method finds no change."""
     if len(values) < wanted.rows:
         return [("ADWIN", None), ("Page-Hinkley", None)]
-    unit = change_points.noise(values)
+    unit = change_points.noise_level(values)
     scaled = (values - values[0]) / (unit or 1.0)
     found = {
         "ADWIN": change_points.adwin(scaled, wanted.delta),
         "Page-Hinkley": change_points.page_hinkley(scaled, wanted.threshold, change_points.SLACK, wanted.rows),
     }
-    return [(method, place) for method, changes in found.items() for place in [c.place for c in changes] or [None]]
+    return [
+        (method, index) for method, changes in found.items() for index in [change.index for change in changes] or [None]
+    ]
 
 
 def level(method, found, values, place, wanted):
@@ -185,13 +198,15 @@ def level(method, found, values, place, wanted):
     n = len(found)
     subject = f"{found[0]['label']} {wanted.metric}"
     if place is None:
-        verdict = drift.FEW if n < wanted.rows else drift.NONE
-        return drift.Result(drift.SERIES, subject, method, n, n, 0.0, 1.0, wanted.difference, verdict)
+        verdict = DriftVerdict.TOO_FEW_ROWS if n < wanted.rows else DriftVerdict.NONE
+        return DriftResult(DriftKind.SERIES, subject, method, n, n, 0.0, 1.0, wanted.difference, verdict)
     effect, p_value = change_points.level_shift(values, place)
-    verdict = drift.FEW if n < wanted.rows else drift.DRIFT if abs(effect) >= wanted.difference else drift.NONE
+    verdict = DriftVerdict.DRIFT if abs(effect) >= wanted.difference else DriftVerdict.NONE
+    if n < wanted.rows:
+        verdict = DriftVerdict.TOO_FEW_ROWS
     detail = f"from run {found[place]['name']} on; {together(found, place) or 'nothing else changed'}"
     counts = (place, n - place)
-    return drift.Result(drift.SERIES, subject, method, *counts, effect, p_value, wanted.difference, verdict, detail)
+    return DriftResult(DriftKind.SERIES, subject, method, *counts, effect, p_value, wanted.difference, verdict, detail)
 
 
 def together(found, place):

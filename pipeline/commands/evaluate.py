@@ -9,7 +9,7 @@ from pipeline.data import splits
 from pipeline.errors import ExitStatus
 from pipeline.evaluation import metrics
 from pipeline.reports import run_report
-from pipeline.reports.text_tables import table
+from pipeline.reports.formatting import score_table
 from pipeline.runs import folder as run_folder
 from pipeline.runs import provenance, recorder, saved_model
 from pipeline.runtime import determinism, devices, environment
@@ -51,9 +51,9 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     notes = provenance.notes(run_folder.read(folder, "environment.json"))
     if fingerprint != trained["fingerprint"]:
         notes.append("Other data than it was trained and tested with.")
-    page = run_report.write(
+    page = run_report.write_run_report(
         target,
-        run_report.Report(
+        run_report.RunReport(
             title=f"{folder.name}, {split} rows",
             command=invocation.command_line,
             status=trained["status"],
@@ -80,11 +80,11 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
         "rows": len(rows),
         "fingerprint": fingerprint,
         "weights_digest": trained["weights_digest"],
-        "metrics": metrics.as_json(evaluations),
-        "calibration": metrics.calibration_as_json(evaluations),
+        "metrics": metrics.scores_to_json(evaluations),
+        "calibration": metrics.calibration_to_json(evaluations),
     }
     run_folder.write(target, "result.json", result)
     with recorder.of_stored_run(config, folder) as record:
         record.record_evaluation(target, split, len(rows), result)
-    print(f"{table(evaluations)}\n\nreport   {page}")
+    print(f"{score_table(evaluations)}\n\nreport   {page}")
     return ExitStatus.DONE

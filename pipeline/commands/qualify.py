@@ -10,9 +10,10 @@ from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.errors import ConfigError, EnvironmentMismatch, ExitStatus, PipelineError, RunError, nearest
 from pipeline.evaluation import equivalence
+from pipeline.evaluation.equivalence import EquivalenceVerdict
 from pipeline.files import atomic_write, sha256
-from pipeline.reports import equivalence_page
-from pipeline.reports.text_tables import aligned, level
+from pipeline.reports import qualification_page
+from pipeline.reports.formatting import align_columns, format_percent, format_points
 from pipeline.runs import folder as run_folder
 from pipeline.runs import identity
 from pipeline.runtime import candidate, environment, hardware, subprocesses
@@ -20,10 +21,10 @@ from pipeline.runtime import candidate, environment, hardware, subprocesses
 logger = logging.getLogger(__name__)
 
 STATUS = {
-    equivalence.IDENTICAL: ExitStatus.DONE,
-    equivalence.EQUIVALENT: ExitStatus.DONE,
-    equivalence.DIFFERENT: ExitStatus.DIFFERENCE,
-    equivalence.FEW: ExitStatus.UNDECIDED,
+    EquivalenceVerdict.IDENTICAL: ExitStatus.DONE,
+    EquivalenceVerdict.EQUIVALENT: ExitStatus.DONE,
+    EquivalenceVerdict.DIFFERENT: ExitStatus.DIFFERENCE,
+    EquivalenceVerdict.TOO_FEW_SEEDS: ExitStatus.UNDECIDED,
 }
 
 
@@ -40,9 +41,9 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
         python = candidate.python_of(path, Path(wanted.root) / "environments")
         trained[role] = train_all(config, role, python, path)
     samples = paired(wanted, trained["baseline"], trained["candidate"])
-    comparisons = equivalence.compare(samples, wanted.margin, wanted.confidence)
+    comparisons = equivalence.compare_environments(samples, wanted.margin, wanted.confidence)
 
-    verdict = equivalence.overall(comparisons)
+    verdict = equivalence.overall_verdict(comparisons)
     folder = Path(wanted.root) / "reports" / f"{sha256(baseline)[:12]}-{sha256(lock)[:12]}"
     page = write(folder, config, invocation.command_line, (baseline, lock), changes, comparisons)
     if invocation.as_json:
@@ -137,7 +138,7 @@ def paired(wanted, baseline, trained):
                 tuple(found["metrics"][label][wanted.metric]["value"] for found in side) for side in outcomes
             )
             identical = tuple(one == other for one, other in zip(*outcomes, strict=True))
-            samples[f"{name} {label}"] = equivalence.Pairs(before, after, identical, 1 / first["rows"])
+            samples[f"{name} {label}"] = equivalence.PairedScores(before, after, identical, 1 / first["rows"])
     return samples
 
 
@@ -175,15 +176,18 @@ def table(comparisons, wanted):
                 str(len(pairs.identical)),
                 str(sum(pairs.identical)),
                 *(f"{100 * sum(side) / len(side):.2f}" for side in (pairs.baseline, pairs.candidate)),
-                equivalence_page.points(found.difference),
-                f"[{equivalence_page.points(found.low)}, {equivalence_page.points(found.high)}]",
+                format_points(found.difference),
+                f"[{format_points(found.low)}, {format_points(found.high)}]",
                 f"{found.p_equivalent:.2g}",
-                found.verdict + equivalence_page.wanting(found),
+                found.verdict + qualification_page.seeds_needed_note(found),
             )
         )
-    margin = equivalence_page.points(wanted.margin)
+    margin = format_points(wanted.margin)
     return "\n".join(
-        [f"{wanted.metric} in points; margin {margin}, confidence {level(wanted.confidence)}", *aligned(rows)]
+        [
+            f"{wanted.metric} in points; margin {margin}, confidence {format_percent(wanted.confidence)}",
+            *align_columns(rows),
+        ]
     )
 
 
@@ -191,7 +195,7 @@ def write(folder, config, command_line, paths, changes, comparisons):
     """Write report.html and result.json. Returns the page's path."""
     folder.mkdir(parents=True, exist_ok=True)
     found = {
-        "verdict": equivalence.overall(comparisons),
+        "verdict": equivalence.overall_verdict(comparisons),
         "command": command_line,
         "locks": {role: {"path": str(path), "sha256": sha256(path)}
                   for role, path in zip(("baseline", "candidate"), paths, strict=True)},
@@ -203,5 +207,5 @@ def write(folder, config, command_line, paths, changes, comparisons):
     }  # fmt: skip
     with atomic_write(folder / "result.json") as file:
         file.write(json.dumps(found, indent=1).encode() + b"\n")
-    equivalence_page.write(folder / "report.html", found, comparisons)
+    qualification_page.write_qualification_page(folder / "report.html", found, comparisons)
     return folder / "report.html"

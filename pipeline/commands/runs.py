@@ -12,7 +12,7 @@ from pipeline.config import Config
 from pipeline.errors import ConfigError, ExitStatus, RegistryError, RunError, nearest
 from pipeline.registry import journal, queries, store
 from pipeline.reports import run_comparison, runs_page
-from pipeline.reports.text_tables import aligned, number
+from pipeline.reports.formatting import align_columns, format_number
 from pipeline.runs import folder as run_folder
 from pipeline.runs import ingestion
 
@@ -35,7 +35,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     if invocation.as_json:
         print(json.dumps(found, indent=1))
     elif found:
-        print("\n".join(aligned([COLUMNS, *(cells(row) for row in found)])))
+        print("\n".join(align_columns([COLUMNS, *(cells(row) for row in found)])))
     elif known:
         print(f"None of the {len(known):,} runs is as runs.name, status, data and model ask.")
     else:
@@ -139,7 +139,7 @@ def value(row, column):
 
 def cells(row):
     scores = [
-        f"{label} {name} {number(found[name])}"
+        f"{label} {name} {format_number(found[name])}"
         for label, found in row["scores"].items()
         for name in [next((name for name in SCORES if found.get(name) is not None), None)]
         if name
@@ -176,6 +176,6 @@ def write_page(config):
     path = Path(config.run.root) / "registry.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     found = chosen(config.runs, rows(config))
-    runs_page.write(path, found, f"{datetime.now(UTC):%Y-%m-%d %H:%M}")
+    runs_page.write_runs_page(path, found, f"{datetime.now(UTC):%Y-%m-%d %H:%M}")
     print(f"{path}: {len(found):,} run{'' if len(found) == 1 else 's'}")
     return ExitStatus.DONE

@@ -19,13 +19,13 @@ from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.data import input_pipeline
 from pipeline.errors import ExitStatus, Interrupted, RunError
-from pipeline.evaluation import metrics, profile
+from pipeline.evaluation import data_columns, metrics, profiles
 from pipeline.experiment import Experiment, prepare
 from pipeline.preflight import inspection
 from pipeline.preflight.findings import as_json
 from pipeline.preflight.inspection import Verdict
 from pipeline.reports import run_report
-from pipeline.reports.text_tables import table
+from pipeline.reports.formatting import score_table
 from pipeline.runs import folder as run_folder
 from pipeline.runs import provenance, saved_model
 from pipeline.runs.description import Description
@@ -176,7 +176,7 @@ def describe(config: Config, experiment: Experiment, verdict: Verdict, command_l
         architecture=keras.saving.serialize_keras_object(model),
         summary="\n".join(summary) + "\n",
         spec=asdict(data.spec),
-        profile=profile.as_json(profile.of_rows(data.spec, data.train)),
+        profile=profiles.profile_to_json(data_columns.profile_split(data.spec, data.train)),
         fingerprint=data.fingerprint,
         rows=data.rows,
         parameters=model.count_params(),
@@ -336,9 +336,9 @@ def finish(
         "config": "config.yaml",
     }
     files = {content: name for content, name in files.items() if (folder / name).exists()}  # GANs predict nothing
-    page = run_report.write(
+    page = run_report.write_run_report(
         folder,
-        run_report.Report(
+        run_report.RunReport(
             title=folder.name,
             command=description.environment["command"],
             status=run_folder.FINISHED,
@@ -364,12 +364,12 @@ def finish(
         seconds=round(seconds, 1),
         epochs=len(training.history),
         best_epoch=training.kept_epoch,
-        metrics=metrics.as_json(evaluations),
-        calibration=metrics.calibration_as_json(evaluations),
+        metrics=metrics.scores_to_json(evaluations),
+        calibration=metrics.calibration_to_json(evaluations),
         weights_digest=digest,
         files=files | {"report": page.name},
     )
-    scores = f"{table(evaluations)}\n\nweights  {digest}"
+    scores = f"{score_table(evaluations)}\n\nweights  {digest}"
     logger.debug("finished in %.1f seconds\n%s", seconds, scores)
     print(f"\n{scores}\nreport   {page}\nmodel    {folder / 'model.keras'}\nnext     {next_commands(folder)}")
 

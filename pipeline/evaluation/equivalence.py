@@ -1,29 +1,41 @@
 """Whether two environments train equally well: the same seeds in both, compared pair by pair.
 
-Two claims can be made of the mean difference, and each has a test of its own. That it is there: a paired t interval
-that leaves 0 out. That it is too small to matter: two one-sided t tests, TOST (Schuirmann 1987, "A comparison of the
-two one-sided tests procedure and the power approach"), which is to say an interval of level 1 - 2 alpha inside the
-margin on both sides. Where neither can be made, more seeds are needed: not to find a difference is not to show that
-there is none.
+Two claims about the mean difference have a test each. That there is a difference: a paired t interval that excludes 0.
+That it is too small to matter: two one-sided t tests (TOST; Schuirmann 1987, "A comparison of the two one-sided tests
+procedure and the power approach"), which is the same as an interval of level 1 - 2 alpha that lies within the margin.
+If neither claim can be made, more seeds are needed: a difference that is not found may still exist.
 """
 
 import bisect
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from scipy.stats import t as student
 
-IDENTICAL, EQUIVALENT, DIFFERENT, FEW = "identical", "equivalent", "different", "not enough seeds"
-POWER = 0.8  # chance of showing equivalence where there is no difference, with as many seeds as are said to be needed
-MOST_NEEDED = 10_000
+POWER = 0.8  # probability of showing equivalence with the number of seeds named, if there is no difference
+MAX_SEEDS = 10_000  # largest number of seeds that is named
+
+
+class EquivalenceVerdict(StrEnum):
+    """The result of a comparison, as result.json holds it."""
+
+    IDENTICAL = "identical"
+    EQUIVALENT = "equivalent"
+    DIFFERENT = "different"
+    TOO_FEW_SEEDS = "not enough seeds"
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """The same trainings in two environments, a seed each.
+class PairedScores:
+    """Scores of the same trainings in two environments, one pair per seed.
 
-    baseline, candidate: scores. identical: whether all that a seed came to has the same bits. resolution: the least
-    step between two scores, 1 / rows for an accuracy.
+    Attributes:
+        baseline: The scores in the baseline's environment.
+        candidate: The scores in the candidate's environment.
+        identical: For each seed, whether all results have the same bits.
+        resolution: Smallest step between two scores, such as 1 / rows of an accuracy.
     """
 
     baseline: tuple[float, ...]
@@ -33,17 +45,25 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """What the pairs of one data set say.
+class EnvironmentComparison:
+    """The comparison of one data set.
 
-    difference: candidate less baseline, the mean. low, high: its interval at the level that a claim of a difference
-    needs; narrow_low, narrow_high: at the level that a claim of equivalence needs. p_different: of a paired t test,
-    times the number of data sets tested. p_equivalent: the larger one of TOST. needed: seeds that would tell, where
-    these do not.
+    Attributes:
+        name: Of the data set.
+        pairs: The scores.
+        difference: Mean of candidate minus baseline.
+        low: Lower end of the interval that has to exclude 0 to claim a difference.
+        high: Upper end of that interval.
+        narrow_low: Lower end of the interval that has to lie within the margin to claim equivalence.
+        narrow_high: Upper end of that interval.
+        p_different: p-value of a paired t test, times the number of data sets tested.
+        p_equivalent: The larger p-value of the two one-sided tests.
+        needed: Number of seeds that would show equivalence, if more are needed and there is no difference; else None.
+        verdict: The result.
     """
 
     name: str
-    pairs: Pairs
+    pairs: PairedScores
     difference: float
     low: float
     high: float
@@ -52,70 +72,95 @@ class Comparison:
     p_different: float
     p_equivalent: float
     needed: int | None
-    verdict: str
+    verdict: EquivalenceVerdict
 
 
-def compare(samples, margin, confidence):
-    """Compare every sample, name -> Pairs. Returns a list of Comparisons.
+def compare_environments(
+    samples: Mapping[str, PairedScores], margin: float, confidence: float
+) -> list[EnvironmentComparison]:
+    """Compare the scores of every data set.
 
-    margin: the least difference that matters, in the scores' unit. confidence: 1 - alpha. Of all data sets together
-    at most alpha are called different where none is: the interval of each is at level 1 - alpha / their number
-    (Bonferroni), those that are identical bit for bit left out, since nothing is tested there. To call all of them
-    equivalent needs no correction: each has to pass (Berger 1982, intersection-union).
+    If no data set differs, the probability that any is called different is at most alpha = 1 - confidence: the interval
+    of each has level 1 - alpha / (number of data sets), according to Bonferroni. Data sets with identical bits are not
+    counted, since they are not tested. Calling all of them equivalent needs no correction, since each has to pass
+    (Berger 1982, "Multiparameter Hypothesis Testing and Acceptance Sampling", intersection-union test).
+
+    Args:
+        samples: Name of the data set -> scores.
+        margin: Smallest difference that matters, in the unit of the scores.
+        confidence: 1 - alpha.
     """
     tested = max(1, sum(not all(pairs.identical) for pairs in samples.values()))
-    return [compare_one(name, pairs, margin, 1 - confidence, tested) for name, pairs in samples.items()]
+    return [_compare(name, pairs, margin, 1 - confidence, tested) for name, pairs in samples.items()]
 
 
-def compare_one(name, pairs, margin, alpha, tested):
+def _compare(name: str, pairs: PairedScores, margin: float, alpha: float, tested: int) -> EnvironmentComparison:
     differences = np.subtract(pairs.candidate, pairs.baseline)
     mean = float(differences.mean())
     if all(pairs.identical):
-        return Comparison(name, pairs, mean, mean, mean, mean, mean, 1.0, 0.0, None, IDENTICAL)
+        return EnvironmentComparison(
+            name, pairs, mean, mean, mean, mean, mean, 1.0, 0.0, None, EquivalenceVerdict.IDENTICAL
+        )
     if len(differences) < 2:
-        none = float("inf")
-        return Comparison(name, pairs, mean, -none, none, -none, none, 1.0, 1.0, None, FEW)
-    spread, freedom = deviation(differences, pairs.resolution), len(differences) - 1
-    error = spread / np.sqrt(len(differences))
+        infinity = float("inf")
+        intervals = (-infinity, infinity, -infinity, infinity)
+        return EnvironmentComparison(name, pairs, mean, *intervals, 1.0, 1.0, None, EquivalenceVerdict.TOO_FEW_SEEDS)
+    deviation, freedom = deviation_of(differences, pairs.resolution), len(differences) - 1
+    error = deviation / np.sqrt(len(differences))
     wide, narrow = (float(student.isf(tail, freedom) * error) for tail in (alpha / tested / 2, alpha))
     p_different = min(1.0, tested * 2 * float(student.sf(abs(mean) / error, freedom)))
     p_equivalent = float(student.sf((margin - abs(mean)) / error, freedom))
-    verdict = judged(mean, wide, narrow, margin)
-    needed = seeds_needed(spread, margin, alpha) if verdict == FEW else None
+    verdict = _verdict(mean, wide, narrow, margin)
+    needed = seeds_needed(deviation, margin, alpha) if verdict == EquivalenceVerdict.TOO_FEW_SEEDS else None
     intervals = (mean - wide, mean + wide, mean - narrow, mean + narrow)
-    return Comparison(name, pairs, mean, *intervals, p_different, p_equivalent, needed, verdict)
+    return EnvironmentComparison(name, pairs, mean, *intervals, p_different, p_equivalent, needed, verdict)
 
 
-def judged(mean, wide, narrow, margin):
-    """A difference that is there, yet surely smaller than what matters, is called equivalent."""
+def _verdict(mean: float, wide: float, narrow: float, margin: float) -> EquivalenceVerdict:
+    """A difference that is significant but surely smaller than the margin counts as equivalent."""
     if abs(mean) + narrow < margin:
-        return EQUIVALENT
-    return DIFFERENT if abs(mean) > wide else FEW
+        return EquivalenceVerdict.EQUIVALENT
+    return EquivalenceVerdict.DIFFERENT if abs(mean) > wide else EquivalenceVerdict.TOO_FEW_SEEDS
 
 
-def deviation(differences, resolution):
-    """The standard deviation of the differences, not below what rounding each score to its step hides.
+def deviation_of(differences: np.ndarray, resolution: float) -> float:
+    """Return the standard deviation of the differences, at least that of rounding each score to its resolution.
 
-    Each of two scores is off by up to half a step, which has a variance of step^2 / 12. Without it, a few equal
-    differences would be taken for no variation at all, and prove anything.
+    Rounding moves each of two scores by up to half a step, a variance of step^2 / 12 each. Without this minimum, a few
+    equal differences would have no variance and prove anything.
+
+    Args:
+        differences: (seeds,) float64.
+        resolution: Smallest step between two scores.
     """
     return max(float(differences.std(ddof=1)), resolution / np.sqrt(6))
 
 
-def seeds_needed(spread, margin, alpha):
-    """The fewest seeds at which equivalence is shown with a chance of POWER, if there is no difference; None for very
-    many. The usual approximation of the power of TOST: both one-sided tests have to pass."""
+def seeds_needed(deviation: float, margin: float, alpha: float) -> int | None:
+    """Return the fewest seeds that show equivalence with probability POWER if there is no difference.
 
-    def show(seeds):
-        reach = student.isf(alpha, seeds - 1) + student.isf((1 - POWER) / 2, seeds - 1)
-        return reach * spread / np.sqrt(seeds) <= margin  # the reach falls with every seed
+    This is the usual approximation of the power of TOST: both one-sided tests have to pass.
 
-    seeds = range(2, MOST_NEEDED)
-    first = bisect.bisect_left(seeds, True, key=show)
+    Returns:
+        None if more than MAX_SEEDS would be needed.
+    """
+
+    def is_enough(seeds: int) -> bool:
+        factor = student.isf(alpha, seeds - 1) + student.isf((1 - POWER) / 2, seeds - 1)
+        return factor * deviation / np.sqrt(seeds) <= margin  # the left side falls with every seed
+
+    seeds = range(2, MAX_SEEDS)
+    first = bisect.bisect_left(seeds, True, key=is_enough)
     return seeds[first] if first < len(seeds) else None
 
 
-def overall(comparisons):
-    """The verdict on all data sets: one that differs decides, then one that cannot be told."""
+def overall_verdict(comparisons: Sequence[EnvironmentComparison]) -> EquivalenceVerdict:
+    """Return the verdict on all data sets: different if one differs, else undecided if one is undecided."""
     verdicts = {comparison.verdict for comparison in comparisons}
-    return next(verdict for verdict in (DIFFERENT, FEW, EQUIVALENT, IDENTICAL) if verdict in verdicts)
+    order = (
+        EquivalenceVerdict.DIFFERENT,
+        EquivalenceVerdict.TOO_FEW_SEEDS,
+        EquivalenceVerdict.EQUIVALENT,
+        EquivalenceVerdict.IDENTICAL,
+    )
+    return next(verdict for verdict in order if verdict in verdicts)

@@ -114,7 +114,7 @@ class AdversarialOptions(ObjectiveOptions):
     ) -> list[LabelEvaluation | ScoresOnly]:
         """Score generated images by a classifier of real ones. Writes no files."""
         from pipeline.data.input_pipeline import ordered_batches
-        from pipeline.evaluation import metrics
+        from pipeline.evaluation import bootstrap, metrics
 
         training = training_rows()
         batch_size = config.training.batch_size
@@ -122,20 +122,20 @@ class AdversarialOptions(ObjectiveOptions):
         found = classified(classifier, model, ordered_batches(rows, spec, config.data, batch_size))
         reference = drawn_rows(config.data, spec, training, len(rows)).batch(batch_size)
         reference_features = np.concatenate([classifier.classify(images)[0] for images, _ in reference])
-        shares = metrics.averages(
+        shares = bootstrap.mean_statistic(
             {
                 "accuracy": found.classes_of_generated == found.labels,
                 "accuracy_of_real": found.classes_of_real == found.labels,
             }
         )
-        intervals = metrics.intervals([shares], len(rows), config.evaluation, config.seed)
+        intervals = bootstrap.bootstrap_scores([shares], len(rows), config.evaluation, config.seed)
         distance = frechet_distance(found.real, found.generated)
         distance_of_real = frechet_distance(found.real, reference_features)
         scores = {
             "accuracy": intervals["accuracy"],
-            "frechet_distance": metrics.Score(distance, np.nan, np.nan),
+            "frechet_distance": bootstrap.Score(distance, np.nan, np.nan),
             "accuracy_of_real": intervals["accuracy_of_real"],
-            "frechet_distance_of_real": metrics.Score(distance_of_real, np.nan, np.nan),
+            "frechet_distance_of_real": bootstrap.Score(distance_of_real, np.nan, np.nan),
         }
         figures = image_grids(config.data, spec, model, rows)
         return [metrics.ScoresOnly("generated", len(rows), config.evaluation.confidence, scores, NOTE, figures)]

@@ -96,7 +96,7 @@ class MamlOptions(ObjectiveOptions):
     ) -> list[LabelEvaluation | ScoresOnly]:
         """Score how well the model adapts to each task, beside the initial weights of the run. Writes no files."""
         from pipeline.data.input_pipeline import ordered_batches
-        from pipeline.evaluation import metrics
+        from pipeline.evaluation import bootstrap, metrics
         from pipeline.training.initial_model import initial_model
 
         (label,) = spec.labels.values()
@@ -106,9 +106,10 @@ class MamlOptions(ObjectiveOptions):
             batches = ordered_batches(rows, spec, config.data, config.training.batch_size)
             after = adapted(Maml(self, point_label(label), scored), batches, max(SCORED_STEPS))[measure]
             columns |= {f"{prefix}{name}_after_{steps}": after[:, steps] for steps in SCORED_STEPS}
-        scores = metrics.intervals([metrics.averages(columns)], len(rows), config.evaluation, config.seed)
+        means = bootstrap.mean_statistic(columns)
+        scores = bootstrap.bootstrap_scores([means], len(rows), config.evaluation, config.seed)
         if label.classes:
-            scores["accuracy_by_chance"] = metrics.Score(1 / len(label.classes), np.nan, np.nan)
+            scores["accuracy_by_chance"] = bootstrap.Score(1 / len(label.classes), np.nan, np.nan)
         note = (
             f"{'Accuracy' if label.classes else 'Mean squared error'} on the queries of each task after 0, 1, ... "
             f"steps of gradient descent on its first {self.support} points, averaged over the tasks. untrained: the "

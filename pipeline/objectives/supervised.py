@@ -149,7 +149,7 @@ class SupervisedOptions(ObjectiveOptions):
     ) -> list[LabelEvaluation | ScoresOnly]:
         """Score the predictions of each label. Writes predictions.csv.gz and prediction_profile.json."""
         from pipeline.data.input_pipeline import ordered_batches
-        from pipeline.evaluation import label_scores
+        from pipeline.training import label_scores
 
         batches = ordered_batches(rows, spec, config.data, config.training.batch_size)
         evaluations = label_scores.score(

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import jinja2
 
-from pipeline.evaluation import drift
-from pipeline.evaluation.profile import OTHER, is_numbers
+from pipeline.evaluation.drift_detection import DriftVerdict
+from pipeline.evaluation.profiles import OTHER, NumberColumn
 from pipeline.files import atomic_write
-from pipeline.reports.text_tables import number
+from pipeline.reports.formatting import format_number
 
 TEMPLATE = Path(__file__).with_name("drift_page.html.j2")
 PICTURES = 12  # histograms of a profile that the page shows
@@ -41,12 +41,12 @@ class Line:
     high: float
 
 
-def telling(results):
+def most_significant_first(results):
     """Drift first, then by p-value, then by how far the effect is beyond its threshold."""
     return sorted(
         results,
         key=lambda result: (
-            result.verdict != drift.DRIFT,
+            result.verdict != DriftVerdict.DRIFT,
             result.p_value,
             -abs(result.effect) / (result.threshold or 1),
         ),
@@ -56,7 +56,7 @@ def telling(results):
 def histograms(results, reference, new):
     """The histograms of the columns that tell most. reference, new: Profiles counted in the same bins."""
     found = []
-    for result in telling(results):
+    for result in most_significant_first(results):
         column = result.subject if result.subject in reference.columns else result.subject.partition(": ")[2]
         if column in reference.columns and column not in {picture.title for picture in found}:
             found.append(Histogram(column, result.verdict, bars(reference.columns[column], new.columns[column])))
@@ -70,13 +70,13 @@ def bars(one, other):
         for column in (one, other)
     ]
     found = [bar for bar in zip(names, *shares, strict=True) if bar[1] or bar[2]]
-    return tuple(found if is_numbers(one) else sorted(found, key=lambda bar: -bar[1])[:MOST_BARS])
+    return tuple(found if isinstance(one, NumberColumn) else sorted(found, key=lambda bar: -bar[1])[:MOST_BARS])
 
 
 def bin_names(column):
-    if not is_numbers(column):
+    if not isinstance(column, NumberColumn):
         return [*column.values, OTHER]
-    edges = [number(edge) for edge in column.edges]
+    edges = [format_number(edge) for edge in column.edges]
     between = [f"{low} to {high}" for low, high in pairwise(edges)]
     return [f"below {edges[0]}", *between, f"{edges[-1]} or more"] if edges else ["all"]
 
@@ -89,15 +89,15 @@ def line(title, values, marks):
     return Line(title, points, tuple((place / last, text) for place, text in marks), low, high)
 
 
-def write(path, title, results, pictures):
+def write_drift_page(path, title, results, pictures):
     """Write the page, whole or not at all. pictures: Histograms and Lines."""
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters["number"] = number
+    environment.filters["number"] = format_number
     text = environment.from_string(TEMPLATE.read_text()).render(
         title=title,
-        results=telling(results),
+        results=most_significant_first(results),
         histograms=[picture for picture in pictures if isinstance(picture, Histogram)],
         lines=[picture for picture in pictures if isinstance(picture, Line)],
         verdict=verdict(results),
@@ -110,4 +110,6 @@ def write(path, title, results, pictures):
 
 def verdict(results):
     verdicts = {result.verdict for result in results}
-    return next((known for known in (drift.DRIFT, drift.FEW) if known in verdicts), drift.NONE)
+    return next(
+        (known for known in (DriftVerdict.DRIFT, DriftVerdict.TOO_FEW_ROWS) if known in verdicts), DriftVerdict.NONE
+    )

@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 from itertools import zip_longest
 from typing import Any
 
-from pipeline.reports.text_tables import aligned, number
+from pipeline.reports.formatting import align_columns, format_number
 
 MAX_WIDTH = 40  # characters of a value
 MISSING = "-"
@@ -60,7 +60,7 @@ def comparison_table(names: tuple[str, str], one: Provenance, other: Provenance)
         if found:
             rows += [(TITLES[section], "", ""), *(("  " + key, a, b) for key, a, b in found)]
     same = [TITLES[section] for section, found in sections.items() if not found]
-    return "\n".join([*aligned(rows), *([f"the same: {', '.join(same)}"] if same else [])])
+    return "\n".join([*align_columns(rows), *([f"the same: {', '.join(same)}"] if same else [])])
 
 
 # ---- rows: (name, text of the one, text of the other) ---------------------------------------------------------------
@@ -110,12 +110,14 @@ def _layer(layer: dict[str, Any] | None) -> str:
 def _score(score: dict[str, Any] | None) -> str:
     if score is None:
         return MISSING
-    value, low, high = (MISSING if score[key] is None else number(score[key]) for key in ("value", "low", "high"))
+    value, low, high = (
+        MISSING if score[key] is None else format_number(score[key]) for key in ("value", "low", "high")
+    )
     return value if low == high == MISSING else f"{value} [{low}, {high}]"
 
 
 def _short(value: Any) -> str:
-    text = MISSING if value is None else number(value) if isinstance(value, float) else str(value).strip()
+    text = MISSING if value is None else format_number(value) if isinstance(value, float) else str(value).strip()
     return text if len(text) <= MAX_WIDTH else text[: MAX_WIDTH - 3] + "..."
 
 

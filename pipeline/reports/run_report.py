@@ -20,7 +20,7 @@ from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatt
 from pipeline.evaluation.metrics import LabelEvaluation, ScoresOnly
 from pipeline.files import atomic_write
 from pipeline.reports.figures import ImageGrid
-from pipeline.reports.text_tables import level, number
+from pipeline.reports.formatting import format_number, format_percent
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, DataSpec
 
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
@@ -74,7 +74,7 @@ STYLE = {
 
 
 @dataclass(frozen=True)
-class Report:
+class RunReport:
     """Everything the page tells.
 
     status: "finished" or what else the run has come to. seconds: of the whole run. rows: split -> number of rows.
@@ -119,7 +119,7 @@ class Plot:
         return "data:image/png;base64," + base64.b64encode(self.png).decode()
 
 
-def write(folder: Path, report: Report) -> Path:
+def write_run_report(folder: Path, report: RunReport) -> Path:
     """Write plots/*.png and report.html under `folder`, the same bytes for the same report; returns the page's path."""
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # the page's tables show what the plots' font can't
@@ -151,7 +151,7 @@ def page_template():
     )
     environment.filters |= {
         "number": typeset,
-        "level": level,
+        "level": format_percent,
         "title": title,
         "duration": duration,
         "href": quote,  # a colon is quoted too, so that no path can name a scheme
@@ -163,7 +163,7 @@ def page_template():
 
 def typeset(value):
     """A score with a true minus sign, or a dash for none."""
-    return number(value).replace("-", MINUS) if math.isfinite(value) else DASH
+    return format_number(value).replace("-", MINUS) if math.isfinite(value) else DASH
 
 
 def title(name):

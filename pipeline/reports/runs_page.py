@@ -8,20 +8,20 @@ import jinja2
 from pipeline.files import atomic_write
 
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
-SHOWN = ("name", "status", "started", "data", "model", "training", "seed", "epochs", "seconds", "parameters")
-SHOWN = (*SHOWN, "git_commit", "lock", "architecture", "host", "drifted")
+COLUMNS = ("name", "status", "started", "data", "model", "training", "seed", "epochs", "seconds", "parameters")
+COLUMNS = (*COLUMNS, "git_commit", "lock", "architecture", "host", "drifted")
 BEFORE_SCORES = 5  # columns; the rest comes after the scores
 
 
-def write(path, runs, made):
+def write_runs_page(path, runs, made):
     """Write the page. runs: rows of queries.list_runs. made: when, as text. The file is there whole or not at all."""
     metrics = sorted({(label, metric) for row in runs for label, scores in row["scores"].items() for metric in scores})
-    known = {key: told_once([row[key] for row in runs]) for key in SHOWN}
+    known = {key: told_once([row[key] for row in runs]) for key in COLUMNS}
     scores = {
         f"{label} {metric}": [short(row["scores"].get(label, {}).get(metric)) for row in runs]
         for label, metric in metrics
     }
-    names = [*SHOWN[:BEFORE_SCORES], *scores, *SHOWN[BEFORE_SCORES:]]
+    names = [*COLUMNS[:BEFORE_SCORES], *scores, *COLUMNS[BEFORE_SCORES:]]
     content = {"names": names, "metrics": list(scores), "values": [(known | scores)[name] for name in names]}
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined

@@ -8,12 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from pipeline.evaluation import predictions
 from pipeline.files import sha256
 from pipeline.options import choices, flatten
 from pipeline.registry import journal
 from pipeline.registry.background_ingestion import BackgroundIngestion
 from pipeline.registry.journal import Event
+from pipeline.reports import predictions_csv
 from pipeline.runs import folder as run_folder
 from pipeline.runs.description import Description
 from pipeline.runtime import environment
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 # files of a run that the registry lists with their digests, beside those that result.json names
 FILES = ("config.yaml", "environment.json", "architecture.json", "spec.json", "summary.txt", "profile.json")
-FILES = (*FILES, predictions.PROFILE_FILE)
+FILES = (*FILES, predictions_csv.PROFILE_FILE)
 FILES_OF_EVALUATION = ("predictions.csv.gz", "report.html")
 
 
@@ -98,8 +98,8 @@ class Recorder:
             confidence=self.config.evaluation.confidence,
             metrics=result["metrics"] | _calibration_scores(result),
         )
-        if (folder / predictions.PROFILE_FILE).exists():
-            profiles = run_folder.read(folder, predictions.PROFILE_FILE)
+        if (folder / predictions_csv.PROFILE_FILE).exists():
+            profiles = run_folder.read(folder, predictions_csv.PROFILE_FILE)
             self(Event.PREDICTIONS, split=split, fingerprint=result["fingerprint"], profiles=profiles)
         names = [*FILES, *result["files"].values()] if folder == self.folder else FILES_OF_EVALUATION
         paths = [folder / name for name in dict.fromkeys(names) if (folder / name).exists()]

@@ -215,7 +215,7 @@ def test_the_page_fetches_nothing(root):
 
 @in_a_browser
 def test_a_page_of_10_000_runs_shows_the_newest_and_counts_all(tmp_path, tmp_path_factory):
-    columns = dict.fromkeys(runs_page.SHOWN) | {
+    columns = dict.fromkeys(runs_page.COLUMNS) | {
         "status": "finished",
         "data": "digits",
         "model": "mlp",
@@ -228,7 +228,7 @@ def test_a_page_of_10_000_runs_shows_the_newest_and_counts_all(tmp_path, tmp_pat
     ]
     for place, row in enumerate(many):
         row["scores"] = {"digit": {"accuracy": place / 10_000}}
-    runs_page.write(tmp_path / "registry.html", many, "now")
+    runs_page.write_runs_page(tmp_path / "registry.html", many, "now")
     dom = seen(tmp_path / "registry.html", tmp_path_factory.mktemp("browser"), "#sort=-digit+accuracy")
     assert names_in(dom) == [f"run-{n:05}" for n in range(9_999, 9_899, -1)]
     assert "10,000 of 10,000" in dom

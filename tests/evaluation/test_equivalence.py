@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation import equivalence
-from pipeline.evaluation.equivalence import DIFFERENT, EQUIVALENT, FEW, IDENTICAL, Pairs
-from pipeline.reports import equivalence_page
+from pipeline.evaluation.equivalence import EquivalenceVerdict, PairedScores
+from pipeline.reports import qualification_page
 
 MARGIN, CONFIDENCE, ROWS, COMPARISONS = 0.005, 0.95, 360, 1_000
 
 
 def pairs(baseline, candidate, identical=False):
-    return Pairs(tuple(baseline), tuple(candidate), (identical,) * len(baseline), 1 / ROWS)
+    return PairedScores(tuple(baseline), tuple(candidate), (identical,) * len(baseline), 1 / ROWS)
 
 
 def one(baseline, candidate, identical=False, margin=MARGIN):
-    (found,) = equivalence.compare({"digit": pairs(baseline, candidate, identical)}, margin, CONFIDENCE)
+    (found,) = equivalence.compare_environments({"digit": pairs(baseline, candidate, identical)}, margin, CONFIDENCE)
     return found
 
 
@@ -32,7 +32,7 @@ def rate(verdict, effect, seeds, sets=1, spread=0.012, margin=MARGIN):
             str(number): pairs(scores(rng, 0.95, seeds, spread), scores(rng, 0.95 + effect, seeds, spread))
             for number in range(sets)
         }
-        found += equivalence.overall(equivalence.compare(samples, margin, CONFIDENCE)) == verdict
+        found += equivalence.overall_verdict(equivalence.compare_environments(samples, margin, CONFIDENCE)) == verdict
     return found / trials
 
 
@@ -40,66 +40,70 @@ def rate(verdict, effect, seeds, sets=1, spread=0.012, margin=MARGIN):
 @pytest.mark.parametrize("seeds", [3, 10])
 @pytest.mark.parametrize("sets", [1, 5])
 def test_seed_noise_is_called_different_at_most_as_often_as_stated(seeds, sets):
-    assert rate(DIFFERENT, 0.0, seeds, sets) < 0.05 + 0.02
+    assert rate(EquivalenceVerdict.DIFFERENT, 0.0, seeds, sets) < 0.05 + 0.02
 
 
 def test_four_points_are_seen_with_ten_seeds():
-    assert rate(DIFFERENT, -0.04, 10) > 0.99
+    assert rate(EquivalenceVerdict.DIFFERENT, -0.04, 10) > 0.99
 
 
 def test_a_difference_of_the_margin_is_called_equivalent_at_most_as_often_as_stated():
-    assert rate(EQUIVALENT, 0.005, 20, spread=0.003) < 0.05 + 0.02
-    assert rate(EQUIVALENT, -0.005, 20, spread=0.003) < 0.05 + 0.02
+    assert rate(EquivalenceVerdict.EQUIVALENT, 0.005, 20, spread=0.003) < 0.05 + 0.02
+    assert rate(EquivalenceVerdict.EQUIVALENT, -0.005, 20, spread=0.003) < 0.05 + 0.02
 
 
 def test_as_many_seeds_as_are_said_to_be_needed_show_equivalence():
     seeds = equivalence.seeds_needed(0.012 * np.sqrt(2), MARGIN, 1 - CONFIDENCE)
-    assert rate(EQUIVALENT, 0.0, seeds) == pytest.approx(equivalence.POWER, abs=0.06)
+    assert rate(EquivalenceVerdict.EQUIVALENT, 0.0, seeds) == pytest.approx(equivalence.POWER, abs=0.06)
 
 
 @pytest.mark.slow
 def test_what_ten_seeds_cannot_tell_is_not_called_equal():
-    assert rate(FEW, 0.0, 10) > 0.9
+    assert rate(EquivalenceVerdict.TOO_FEW_SEEDS, 0.0, 10) > 0.9
 
 
 def test_the_same_bits_are_identical_whatever_the_seeds():
-    assert one([0.9], [0.9], identical=True).verdict == IDENTICAL
+    assert one([0.9], [0.9], identical=True).verdict == EquivalenceVerdict.IDENTICAL
 
 
 def test_other_bits_at_the_same_scores_are_not_identical():
-    assert one([0.9, 0.92, 0.91] * 3, [0.9, 0.92, 0.91] * 3).verdict == EQUIVALENT
+    assert one([0.9, 0.92, 0.91] * 3, [0.9, 0.92, 0.91] * 3).verdict == EquivalenceVerdict.EQUIVALENT
 
 
 def test_one_or_two_seeds_prove_nothing_although_nothing_varies():
-    assert one([0.9], [0.9]).verdict == FEW
-    assert one([0.9, 0.9], [0.9, 0.9]).verdict == FEW
+    assert one([0.9], [0.9]).verdict == EquivalenceVerdict.TOO_FEW_SEEDS
+    assert one([0.9, 0.9], [0.9, 0.9]).verdict == EquivalenceVerdict.TOO_FEW_SEEDS
 
 
 def test_a_difference_surely_there_and_surely_small_is_equivalent():
     before = np.linspace(0.9, 0.95, 20)
     found = one(before, before + 0.0015)
-    assert found.low > 0 and found.verdict == EQUIVALENT
+    assert found.low > 0 and found.verdict == EquivalenceVerdict.EQUIVALENT
 
 
 def test_identical_data_sets_are_not_counted_among_those_tested():
     rng = np.random.default_rng(0)
     noisy = pairs(scores(rng, 0.95, 10), scores(rng, 0.93, 10))
     same = pairs([0.9] * 10, [0.9] * 10, identical=True)
-    alone = equivalence.compare({"a": noisy}, MARGIN, CONFIDENCE)[0]
-    assert equivalence.compare({"a": noisy, "b": same}, MARGIN, CONFIDENCE)[0] == alone
+    alone = equivalence.compare_environments({"a": noisy}, MARGIN, CONFIDENCE)[0]
+    assert equivalence.compare_environments({"a": noisy, "b": same}, MARGIN, CONFIDENCE)[0] == alone
 
 
 def test_the_page_needs_no_network_and_escapes_names(tmp_path):
-    found = equivalence.compare(
+    found = equivalence.compare_environments(
         {"<b> digit": pairs([0.9, 0.95, 0.93], [0.9, 0.91, 0.92]), "one": pairs([0.9], [0.8])}, MARGIN, CONFIDENCE
     )
     lock = {"path": "<lock>", "sha256": "f" * 64}
     told = {
-        **{"verdict": equivalence.overall(found), "command": "qualify", "locks": {"baseline": lock, "candidate": lock}},
+        **{
+            "verdict": equivalence.overall_verdict(found),
+            "command": "qualify",
+            "locks": {"baseline": lock, "candidate": lock},
+        },
         **{"changes": ["keras 1 -> 2"], "code": "c" * 64, "hardware": {"make": {"model": "2"}}},
         "settings": {"metric": "accuracy", "margin": MARGIN, "confidence": CONFIDENCE},
     }
-    equivalence_page.write(tmp_path / "report.html", told, found)
+    qualification_page.write_qualification_page(tmp_path / "report.html", told, found)
     page = (tmp_path / "report.html").read_text()
     assert "&lt;b&gt; digit" in page and "<b> digit" not in page and "default-src 'none'" in page
     assert page.count('class="dot"') == 4 and "inf" not in page

@@ -9,12 +9,16 @@ import pytest
 from sklearn import metrics as oracle
 
 from pipeline.errors import DataError
-from pipeline.evaluation.metrics import evaluate
+from pipeline.evaluation.metrics import evaluate_label
 from pipeline.evaluation.options import Evaluation
-from pipeline.reports.text_tables import table
+from pipeline.reports.formatting import score_table
 from pipeline.spec import MULTI_LABEL, ONE_HOT, class_label, real_label, row_label
 
 CONFIG = Evaluation(resamples=200)
+
+
+def evaluate(name, label, targets, outputs, losses, options, seed):
+    return evaluate_label(name, label, targets=targets, outputs=outputs, losses=losses, options=options, seed=seed)
 
 
 def class_case(rows, classes, seed=0, grain=None):
@@ -395,13 +399,13 @@ def test_no_rows_are_refused():
 def test_the_table_holds_every_score_and_aligns_its_columns():
     targets, outputs = class_case(400, 10)
     evaluation = evaluate("digit", class_label(range(10)), targets, outputs, {"loss": 1e3 * outputs[:, 0]}, CONFIG, 0)
-    heading, *lines = table([evaluation]).splitlines()
+    heading, *lines = score_table([evaluation]).splitlines()
     assert heading == "digit: 400 rows, 95 % intervals"
     assert [line.split()[0] for line in lines] == list(evaluation.scores)
     assert len({line.index("[") for line in lines}) == len({len(line) for line in lines}) == 1
 
 
 def test_the_table_is_plain_ascii_even_without_an_interval():
-    text = table([evaluate("y", real_label(), [1.0], [-2.0], {}, CONFIG, 0)])
+    text = score_table([evaluate("y", real_label(), [1.0], [-2.0], {}, CONFIG, 0)])
     assert text.isascii()
     assert "nan" not in text

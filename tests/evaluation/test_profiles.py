@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.data.containers import Sequences
 from pipeline.errors import DataError
-from pipeline.evaluation import profile
+from pipeline.evaluation import data_columns, prediction_profiles, profiles
 from pipeline.spec import DataSpec, Feature, class_label, real_label
 
 
@@ -19,69 +19,69 @@ def test_blocks_of_any_size_count_the_same():
     rng = np.random.default_rng(0)
     values = rng.normal(size=50_000)
     names = rng.choice(np.array(["a", "b", "ü"], dtype=object), 50_000)
-    whole = profile.profile([{"x": values, "name": names}])
+    whole = profiles.build_profile([{"x": values, "name": names}])
     for size in (1_000, 19_999, 20_000, 20_001):
         parts = [{"x": values[at : at + size], "name": names[at : at + size]} for at in range(0, 50_000, size)]
-        found = profile.count(whole.columns, parts)
+        found = profiles.count_rows(whole.columns, parts)
         assert found == whole
-        assert profile.profile(parts).rows == 50_000
+        assert profiles.build_profile(parts).rows == 50_000
 
 
 def test_bins_hold_equal_shares_of_the_first_rows():
-    counts = profile.profile([numbers(np.random.default_rng(0).normal(size=20_000))]).columns["column 0"].counts
-    assert len(counts) == profile.BINS
+    counts = profiles.build_profile([numbers(np.random.default_rng(0).normal(size=20_000))]).columns["column 0"].counts
+    assert len(counts) == profiles.BINS
     assert max(counts) - min(counts) <= 2
 
 
 def test_each_of_few_values_has_a_bin_of_its_own():
-    column = profile.profile([numbers([3, 1, 1, 2, 3, 3])]).columns["column 0"]
+    column = profiles.build_profile([numbers([3, 1, 1, 2, 3, 3])]).columns["column 0"]
     assert column.counts == (0, 2, 1, 3, 0)
-    again = profile.count({"column 0": column}, [numbers([0, 1, 2.5, 3, 9])])
+    again = profiles.count_rows({"column 0": column}, [numbers([0, 1, 2.5, 3, 9])])
     assert again.columns["column 0"].counts == (1, 1, 1, 1, 1)
 
 
 def test_what_is_no_number_is_missing_and_infinity_is_not():
-    column = profile.profile([numbers([1.0, np.nan, 2.0, np.nan])]).columns["column 0"]
+    column = profiles.build_profile([numbers([1.0, np.nan, 2.0, np.nan])]).columns["column 0"]
     assert (column.missing, sum(column.counts)) == (2, 2)
-    again = profile.count({"column 0": column}, [numbers([np.inf, -np.inf, np.nan])])
+    again = profiles.count_rows({"column 0": column}, [numbers([np.inf, -np.inf, np.nan])])
     assert (again.columns["column 0"].missing, again.columns["column 0"].counts[-1]) == (1, 1)
 
 
 def test_names_never_seen_before_are_the_others():
     values = np.array(["b", "a", "b", None], dtype=object)
-    column = profile.profile([{"name": values}]).columns["name"]
+    column = profiles.build_profile([{"name": values}]).columns["name"]
     assert (column.values, column.counts, column.missing) == (("a", "b"), (1, 2, 0), 1)
-    again = profile.count({"name": column}, [{"name": np.array(["c", "d", "a"], dtype=object)}])
+    again = profiles.count_rows({"name": column}, [{"name": np.array(["c", "d", "a"], dtype=object)}])
     assert again.columns["name"].counts == (1, 0, 2)
 
 
 def test_other_columns_are_refused_by_name():
-    columns = profile.profile([{"a": np.arange(9.0)}]).columns
+    columns = profiles.build_profile([{"a": np.arange(9.0)}]).columns
     with pytest.raises(DataError, match="others: a, b"):
-        profile.count(columns, [{"b": np.arange(9.0)}])
+        profiles.count_rows(columns, [{"b": np.arange(9.0)}])
 
 
 def test_no_rows_are_refused():
     with pytest.raises(DataError, match="expected rows"):
-        profile.profile([])
+        profiles.build_profile([])
 
 
 def test_a_profile_comes_back_from_json():
     rng = np.random.default_rng(0)
     block = {"x": rng.normal(size=300), "name": rng.choice(np.array(["a", "b"], dtype=object), 300)}
-    found = profile.profile([block])
-    assert profile.from_json(json.loads(json.dumps(profile.as_json(found)))) == found
+    found = profiles.build_profile([block])
+    assert profiles.profile_from_json(json.loads(json.dumps(profiles.profile_to_json(found)))) == found
 
 
 def test_json_that_is_no_profile_is_refused():
     with pytest.raises(DataError, match="profile"):
-        profile.from_json({"rows": 3})
+        profiles.profile_from_json({"rows": 3})
 
 
 def columns_of(feature, values, label=None, labels=None):
     label = label or class_label(["no", "yes"])
     labels = np.array([0, 1, 1]) if labels is None else labels
-    return profile.data_columns(DataSpec({"x": feature}, {"y": label}), {"x": values}, {"y": labels})
+    return data_columns.data_columns(DataSpec({"x": feature}, {"y": label}), {"x": values}, {"y": labels})
 
 
 def test_images_become_statistics_and_a_grid():
@@ -131,7 +131,7 @@ def test_text_becomes_its_length_and_categories_stay():
 def test_a_wide_feature_is_averaged_over_neighbours():
     wide = np.arange(3 * 1_000, dtype=np.float32).reshape(3, 1_000)
     found = columns_of(Feature((1_000,), "float32"), wide, real_label(), np.ones(3, np.float32))
-    assert len(found) == profile.MOST_COLUMNS + 1
+    assert len(found) == data_columns.MAX_COLUMNS + 1
     assert found["x 0"].tolist() == [1.0, 1_001.0, 2_001.0]
 
 
@@ -139,7 +139,9 @@ def test_every_shipped_set_has_a_profile_whose_columns_count_all_rows(digits, vo
     from pipeline.data.blocks import blocks
 
     for data in (digits, vowels):
-        found = profile.profile(profile.data_columns(data.spec, *block) for block in blocks(data.train, data.spec))
+        found = profiles.build_profile(
+            data_columns.data_columns(data.spec, *block) for block in blocks(data.train, data.spec)
+        )
         assert found.rows == len(data.train)
         assert {sum(column.counts) + column.missing for column in found.columns.values()} == {len(data.train)}
 
@@ -152,7 +154,7 @@ def test_shards_have_the_profile_of_the_rows_they_were_written_from(vowels, tmp_
     write_shards(vowels.spec, {"train": vowels.train}, tmp_path / "shards", rows_per_shard=100)
     stream = TFRecord(path=str(tmp_path / "shards")).read().splits["train"]
     one, other = (
-        profile.profile(profile.data_columns(vowels.spec, *block) for block in blocks(part, vowels.spec))
+        profiles.build_profile(data_columns.data_columns(vowels.spec, *block) for block in blocks(part, vowels.spec))
         for part in (vowels.train, stream)
     )
     assert one == other
@@ -161,14 +163,14 @@ def test_shards_have_the_profile_of_the_rows_they_were_written_from(vowels, tmp_
 def test_predictions_of_classes_are_counted_with_their_calibration():
     label = class_label(["no", "yes"])
     outputs = np.array([[0.9, 0.1], [0.2, 0.8], [0.45, 0.55]])
-    found = profile.predictions(label, np.array([0, 1, 0]), outputs)
+    found = prediction_profiles.profile_predictions(label, np.array([0, 1, 0]), outputs)
     counts = {
         name: dict(zip(column.values, column.counts))
         for name, column in found.profile.columns.items()
-        if not profile.is_numbers(column)
+        if isinstance(column, profiles.CategoryColumn)
     }
     assert counts == {"predicted class": {"no": 1, "yes": 2}, "right or wrong": {"right": 2, "wrong": 1}}
     assert found.calibration["rows"][5] == 1 and found.calibration["right"][5] == 0
     assert sum(found.calibration["confidence"]) == pytest.approx(0.9 + 0.8 + 0.55)
-    content = json.loads(json.dumps(profile.predictions_as_json(found)))
-    assert profile.predictions_from_json(content) == found
+    content = json.loads(json.dumps(prediction_profiles.prediction_profile_to_json(found)))
+    assert prediction_profiles.prediction_profile_from_json(content) == found

@@ -12,13 +12,17 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from pipeline.evaluation.metrics import evaluate
+from pipeline.evaluation.metrics import evaluate_label
 from pipeline.evaluation.options import Evaluation
-from pipeline.reports.run_report import Report, duration, mistakes, slug, write
+from pipeline.reports.run_report import RunReport, duration, mistakes, slug, write_run_report
 from pipeline.spec import MULTI_LABEL, DataSpec, Feature, class_label, real_label, row_label
 
 CONFIG = Evaluation(resamples=100)
 NASTY = "<script>alert('x')</script>"
+
+
+def evaluate(name, label, targets, outputs, losses, options, seed):
+    return evaluate_label(name, label, targets=targets, outputs=outputs, losses=losses, options=options, seed=seed)
 
 
 class Page(HTMLParser):
@@ -76,7 +80,7 @@ def report(evaluations=(), **changes):
         {evaluation.name: evaluation.label for evaluation in evaluations},
         (7, 29),
     )
-    plain = Report(
+    plain = RunReport(
         title="digits-mlp-1",
         command="python -m pipeline train data=digits",
         status="finished",
@@ -106,7 +110,7 @@ def digits():
 @pytest.fixture(scope="module")
 def digits_folder(digits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("digits")
-    write(folder, report([digits]))
+    write_run_report(folder, report([digits]))
     return folder
 
 
@@ -170,12 +174,12 @@ def test_every_picture_says_what_it_shows(digits_page):
 
 
 def test_notes_stand_on_the_page(tmp_path):
-    assert "environment drifted" in Page(write(tmp_path, report(notes=["environment drifted: numpy"]))).text
+    assert "environment drifted" in Page(write_run_report(tmp_path, report(notes=["environment drifted: numpy"]))).text
 
 
 def test_packages_off_the_lock_stand_on_the_page_by_name_and_versions(tmp_path):
     drift = [{"package": package, "locked": "2.0", "installed": "1.9"} for package in ("numpy", "h5py")]
-    found = Page(write(tmp_path, report(environment={"lock": {"drift": drift}}))).text
+    found = Page(write_run_report(tmp_path, report(environment={"lock": {"drift": drift}}))).text
     assert found.count("installed1.9") == 2 and "packagenumpy" in found and "packageh5py" in found
 
 
@@ -208,7 +212,7 @@ def nasty_page(tmp_path_factory):
         files={NASTY: "javascript:alert(1)", "elsewhere": "https://example.org/x", "odd": 'a" onclick="b'},
         rows={NASTY: 1},
     )  # fmt: skip
-    return Page(write(tmp_path_factory.mktemp("nasty"), nasty))
+    return Page(write_run_report(tmp_path_factory.mktemp("nasty"), nasty))
 
 
 def test_markup_in_names_paths_and_config_is_shown_as_text(nasty_page):
@@ -242,13 +246,13 @@ def test_the_page_adapts_to_dark_screens_phones_and_paper(digits_folder):
 
 
 def pictures(tmp_path, one):
-    write(tmp_path, one)
+    write_run_report(tmp_path, one)
     return {path.name: path.read_bytes() for path in (tmp_path / "plots").iterdir()}
 
 
 def test_a_run_without_evaluations_or_history_still_has_a_page(tmp_path):
     empty = report(history=[], best_epoch=None, weights_digest="", summary="", environment={}, files={}, rows={})
-    page = Page(write(tmp_path, empty))
+    page = Page(write_run_report(tmp_path, empty))
     assert "has not been evaluated" in page.text
     assert page.pictures == []
 
@@ -297,7 +301,7 @@ def test_a_long_table_of_classes_is_folded_and_a_short_one_is_open(tmp_path, dig
     def tables(page):
         return [attributes for tag, attributes in page.tags if tag == "details"]
 
-    many = Page(write(tmp_path, report([class_evaluation([str(name) for name in range(30)])])))
+    many = Page(write_run_report(tmp_path, report([class_evaluation([str(name) for name in range(30)])])))
     assert "open" in tables(digits_page)[0]
     assert "open" not in tables(many)[0]
     assert len([tag for tag, _ in many.tags if tag == "tr"]) > 30
@@ -305,12 +309,12 @@ def test_a_long_table_of_classes_is_folded_and_a_short_one_is_open(tmp_path, dig
 
 def test_a_perfect_model_has_no_table_of_mistakes(tmp_path):
     perfect = class_evaluation(["a", "b"], separation=100.0)
-    assert "mistakes</summary>" not in write(tmp_path, report([perfect])).read_text()
+    assert "mistakes</summary>" not in write_run_report(tmp_path, report([perfect])).read_text()
 
 
 def test_several_labels_each_have_their_plots_and_section(tmp_path):
     labels = [class_evaluation(["yes", "no"], name="answer"), real_evaluation(1), multi_label_evaluation()]
-    page = Page(write(tmp_path, report(labels, history=[])))
+    page = Page(write_run_report(tmp_path, report(labels, history=[])))
     assert [link for link in page.attributes("href") if "label" in link] == ["#label-1", "#label-2", "#label-3"]
     assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == [
         *("answer-confusion.png", "answer-reliability.png"),
@@ -325,7 +329,7 @@ def test_labels_with_names_alike_do_not_share_files(tmp_path):
 
 
 def test_plots_of_a_wide_real_label_stop_at_four_outputs_and_say_so(tmp_path):
-    page = Page(write(tmp_path, report([real_evaluation(6)], history=[])))
+    page = Page(write_run_report(tmp_path, report([real_evaluation(6)], history=[])))
     assert len(page.pictures) == 12
     assert "first 4 of 6 outputs" in page.text
 
@@ -333,7 +337,7 @@ def test_plots_of_a_wide_real_label_stop_at_four_outputs_and_say_so(tmp_path):
 @pytest.mark.parametrize("rows", [1, 2, 6_000])
 def test_few_rows_many_rows_and_constant_predictions_are_drawn(tmp_path, rows):
     constant = evaluate("y", real_label(), np.ones(rows), np.full(rows, 2.0), {"loss": np.ones(rows)}, CONFIG, 0)
-    page = Page(write(tmp_path, report([constant, class_evaluation(["a", "b"], rows)], history=[])))
+    page = Page(write_run_report(tmp_path, report([constant, class_evaluation(["a", "b"], rows)], history=[])))
     assert len(page.pictures) == 5
     assert "nan" not in page.text
 
@@ -343,14 +347,14 @@ def test_few_rows_many_rows_and_constant_predictions_are_drawn(tmp_path, rows):
 
 def test_the_same_report_gives_the_same_bytes_whatever_the_users_plot_settings(digits, digits_folder, tmp_path):
     with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "red", "figure.dpi": 50}):
-        write(tmp_path, report([digits]))
+        write_run_report(tmp_path, report([digits]))
     for path in (digits_folder / "report.html", *(digits_folder / "plots").iterdir()):
         assert path.read_bytes() == (tmp_path / path.relative_to(digits_folder)).read_bytes(), path.name
 
 
 def test_writing_leaves_the_users_plot_settings_alone(tmp_path):
     with matplotlib.rc_context({"font.size": 20}):
-        write(tmp_path, report())
+        write_run_report(tmp_path, report())
         assert matplotlib.rcParams["font.size"] == 20
         assert matplotlib.rcParams["text.parse_math"]
 

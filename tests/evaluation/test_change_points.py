@@ -32,13 +32,13 @@ def streams():
 
 def test_adwin_finds_rivers_documented_change():
     (change,) = change_points.adwin(documented_stream(), clock=32)
-    assert (change.alarm, change.place) == (1023, 1000)
+    assert (change.alarm, change.index) == (1023, 1000)
     assert alarms(river.ADWIN(), documented_stream()) == [1023]
 
 
 def test_page_hinkley_finds_rivers_documented_change():
     (change,) = change_points.page_hinkley(documented_stream())
-    assert (change.alarm, change.place) == (1006, 1000)
+    assert (change.alarm, change.index) == (1006, 1000)
     assert alarms(river.PageHinkley(), documented_stream()) == [1006]
 
 
@@ -54,7 +54,7 @@ def test_adwin_is_never_later_than_rivers_which_looks_at_fewer_cuts():
         expected = alarms(river.ADWIN(clock=1), values)
         found = change_points.adwin(values)
         assert found[0].alarm <= expected[0]
-        errors.append(abs(found[0].place - 300))
+        errors.append(abs(found[0].index - 300))
     assert np.median(errors) <= 2 and np.quantile(errors, 0.95) <= 20
 
 
@@ -72,17 +72,17 @@ def test_noise_is_seldom_called_a_change():
 def test_noise_of_a_series_is_told_apart_from_its_level(shift):
     values = np.random.default_rng(2).normal(0.9, 0.004, 400)
     values[200:] += shift
-    assert change_points.noise(values) == pytest.approx(0.004, rel=0.2)
+    assert change_points.noise_level(values) == pytest.approx(0.004, rel=0.2)
 
 
 def test_a_series_without_noise_has_a_change_where_it_jumps():
     values = np.array([0.9] * 20 + [0.8] * 20)
-    scaled = values / change_points.noise(values)
-    assert [change.place for change in change_points.adwin(scaled)] == [20]
+    scaled = values / change_points.noise_level(values)
+    assert [change.index for change in change_points.adwin(scaled)] == [20]
 
 
 def test_a_constant_series_has_no_noise_and_no_change():
-    assert change_points.noise(np.ones(50)) == 0
+    assert change_points.noise_level(np.ones(50)) == 0
     assert change_points.adwin(np.zeros(50)) == change_points.page_hinkley(np.zeros(50)) == []
 
 

@@ -8,9 +8,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline.evaluation import metrics, predictions, profile
+from pipeline.evaluation import metrics, prediction_profiles
 from pipeline.evaluation.options import Evaluation
 from pipeline.files import atomic_write
+from pipeline.reports import predictions_csv
 from pipeline.spec import MULTI_LABEL, REAL, DataSpec, Label
 
 # losses whose outputs have the scale of the labels, although they may lie outside 0 to 1
@@ -53,15 +54,25 @@ def score(
     row_losses = {name: losses_of_rows(losses[name], targets[name], outputs[name]) for name in spec.labels}
     rows = len(next(iter(targets.values())))
     probabilities = probabilities_of(spec, losses, outputs, rows)
-    predictions.write(folder / predictions.FILE, spec.labels, targets, probabilities)
+    predictions_csv.write_predictions(folder / predictions_csv.FILE, spec.labels, targets, probabilities)
     profiles = {
-        name: profile.predictions_as_json(profile.predictions(label, targets[name], probabilities[name]))
+        name: prediction_profiles.prediction_profile_to_json(
+            prediction_profiles.profile_predictions(label, targets[name], probabilities[name])
+        )
         for name, label in spec.labels.items()
     }
-    with atomic_write(folder / predictions.PROFILE_FILE) as file:
+    with atomic_write(folder / predictions_csv.PROFILE_FILE) as file:
         file.write(json.dumps(profiles).encode() + b"\n")
     return [
-        metrics.evaluate(name, label, targets[name], probabilities[name], row_losses[name], options, seed)
+        metrics.evaluate_label(
+            name,
+            label,
+            targets=targets[name],
+            outputs=probabilities[name],
+            losses=row_losses[name],
+            options=options,
+            seed=seed,
+        )
         for name, label in spec.labels.items()
     ]
 
@@ -75,13 +86,13 @@ def predict(model: keras.Model, spec: DataSpec, batches: tf.data.Dataset) -> dic
 def probabilities_of(
     spec: DataSpec, losses: Mapping[str, keras.losses.Loss], outputs: Mapping[str, np.ndarray], rows: int
 ) -> dict[str, np.ndarray]:
-    """Return outputs as `metrics.evaluate` takes them, by label: (rows, width) float64.
+    """Return outputs as `metrics.evaluate_label` takes them, by label: (rows, width) float64.
 
     Raises:
         DataError: The outputs do not fit the label or the number of rows, or are not finite.
     """
     return {
-        name: metrics.checked_outputs(name, label, rows, as_probabilities(label, losses[name], outputs[name]))
+        name: metrics.check_outputs(name, label, rows, as_probabilities(label, losses[name], outputs[name]))
         for name, label in spec.labels.items()
     }
 

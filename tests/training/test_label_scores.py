@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.evaluation.label_scores import as_probabilities
 from pipeline.spec import class_label, real_label, row_label
+from pipeline.training.label_scores import as_probabilities
 
 THREE, TWO, MULTI = class_label("abc"), class_label("ab"), row_label("multi_label", "abc")
 SCORES = np.array([[2.0, -1.0, 0.5], [-3.0, 0.2, 0.1]], np.float32)

@@ -6,7 +6,8 @@ from scipy.special import softmax
 from scipy.stats import binom, chi2, chi2_contingency, fisher_exact, ks_2samp, norm
 
 from pipeline.data.blocks import blocks
-from pipeline.evaluation import drift, profile
+from pipeline.evaluation import data_columns, drift_detection, prediction_profiles, profiles
+from pipeline.evaluation.drift_detection import DriftKind, DriftVerdict
 from pipeline.evaluation.options import Drift, Evaluation
 from pipeline.spec import class_label, real_label
 
@@ -15,9 +16,11 @@ SIMULATIONS = 100_000
 
 def compared(reference, new, config=None):
     """The results of comparing two blocks: column name -> values."""
-    before = profile.profile([reference])
+    before = profiles.build_profile([reference])
     config = config or Drift()
-    return drift.judged(drift.input_groups(before, profile.count(before.columns, [new]), config), config.rate)
+    return drift_detection.with_verdicts(
+        drift_detection.compare_data(before, profiles.count_rows(before.columns, [new]), config), config.rate
+    )
 
 
 def verdicts(results):
@@ -34,8 +37,8 @@ def test_the_index_has_the_null_mean_and_critical_values_it_is_said_to_have(n, m
     other = rng.multinomial(m, shares, SIMULATIONS).astype(float)
     p, q = one / n, other / m
     values = ((p - q) * np.log(p / q)).sum(axis=1)
-    assert drift.stability_index(one[0], other[0]) == pytest.approx(values[0])
-    scale, freedom = drift.index_null(one[0], other[0])
+    assert drift_detection.stability_index(one[0], other[0]) == pytest.approx(values[0])
+    scale, freedom = drift_detection.stability_index_null(one[0], other[0])
     assert values.mean() == pytest.approx(scale * freedom, rel=0.02)
     for rate in (0.05, 0.01):
         assert np.quantile(values, 1 - rate) == pytest.approx(scale * chi2.isf(rate, freedom), rel=0.05)
@@ -45,11 +48,11 @@ def test_the_index_has_the_null_mean_and_critical_values_it_is_said_to_have(n, m
 def test_the_index_of_two_normals_is_their_j_divergence(bins):
     edges = norm.ppf(np.arange(1, bins) / bins)
     one, other = (np.diff([0, *norm.cdf(edges - shift), 1]) * 1e9 for shift in (0, 0.5))
-    assert drift.stability_index(one, other) == pytest.approx(0.25, rel=0.05)
+    assert drift_detection.stability_index(one, other) == pytest.approx(0.25, rel=0.05)
 
 
 def test_an_empty_bin_gives_a_finite_index():
-    assert np.isfinite(drift.stability_index(np.array([100.0, 0.0]), np.array([50.0, 50.0])))
+    assert np.isfinite(drift_detection.stability_index(np.array([100.0, 0.0]), np.array([50.0, 50.0])))
 
 
 # ---- the tests against SciPy's --------------------------------------------------------------------------------------
@@ -57,45 +60,50 @@ def test_an_empty_bin_gives_a_finite_index():
 
 def test_chi_square_is_scipys():
     one, other = np.array([30.0, 50, 20]), np.array([100.0, 70, 60])
-    effect, p_value, _ = drift.chi_square_test(one, other, 0.01, 0.1)
+    test = drift_detection.chi_square_test(one, other, 0.01, 0.1)
     expected = chi2_contingency(np.stack([one, other]), correction=False)
-    assert p_value == pytest.approx(expected.pvalue)
-    assert effect == pytest.approx(np.sqrt(expected.statistic * (1 / 100 + 1 / 230)))
+    assert test.p_value == pytest.approx(expected.pvalue)
+    assert test.effect == pytest.approx(np.sqrt(expected.statistic * (1 / 100 + 1 / 230)))
 
 
 def test_the_binned_distance_comes_near_scipys_and_never_exceeds_it():
     rng = np.random.default_rng(0)
     one, other = rng.normal(size=5_000), rng.normal(0.3, size=2_000)
-    before = profile.profile([{"x": one}])
-    after = profile.count(before.columns, [{"x": other}])
+    before = profiles.build_profile([{"x": one}])
+    after = profiles.count_rows(before.columns, [{"x": other}])
     counts = (np.array(found.columns["x"].counts, float) for found in (before, after))
-    effect, p_value, _ = drift.distance_test(*counts, 0.01, 0.05)
+    test = drift_detection.kolmogorov_smirnov_test(*counts, 0.01, 0.05)
     expected = ks_2samp(one, other)
-    assert 0.95 * expected.statistic <= effect <= expected.statistic
-    assert p_value >= expected.pvalue
+    assert 0.95 * expected.statistic <= test.effect <= expected.statistic
+    assert test.p_value >= expected.pvalue
 
 
 def test_the_largest_change_of_a_share_is_fishers_test_of_one_name_times_the_names():
     one, other = np.array([30.0, 50, 20, 0]), np.array([100.0, 70, 60, 0])
-    effect, p_value, _, detail = drift.share_test(["a", "b", "c", "never"], one, other, Drift())
+    test = drift_detection.share_change_test(["a", "b", "c", "never"], one, other, Drift())
     sides = [fisher_exact([[50, 50], [70, 160]], alternative=side).pvalue for side in ("less", "greater")]
-    assert p_value == pytest.approx(3 * 2 * min(sides))
-    assert effect == pytest.approx(2 * np.arcsin(np.sqrt(70 / 230)) - 2 * np.arcsin(np.sqrt(0.5)))
-    assert detail == "b: 50 % then, 30.43 % now"
+    assert test.p_value == pytest.approx(3 * 2 * min(sides))
+    assert test.effect == pytest.approx(2 * np.arcsin(np.sqrt(70 / 230)) - 2 * np.arcsin(np.sqrt(0.5)))
+    assert test.detail == "b: 50 % before, 30.43 % now"
 
 
 def test_a_single_comparison_weighs_as_much_as_a_group_of_many():
-    many, single = [drift.Result(drift.INPUT, "x", "m", 1_000, 1_000, 1.0, 0.5, 0.1, drift.NONE)] * 200, 0.003
-    single = drift.Result(drift.INPUT, "label y", "m", 1_000, 1_000, 1.0, single, 0.1, drift.NONE)
-    assert drift.judged([many, [single]], 0.01)[-1].verdict == drift.DRIFT
-    assert drift.judged([[*many, single]], 0.01)[-1].verdict == drift.NONE
+    many, single = (
+        [drift_detection.DriftResult(DriftKind.INPUT, "x", "m", 1_000, 1_000, 1.0, 0.5, 0.1, DriftVerdict.NONE)] * 200,
+        0.003,
+    )
+    single = drift_detection.DriftResult(
+        DriftKind.INPUT, "label y", "m", 1_000, 1_000, 1.0, single, 0.1, DriftVerdict.NONE
+    )
+    assert drift_detection.with_verdicts([many, [single]], 0.01)[-1].verdict == DriftVerdict.DRIFT
+    assert drift_detection.with_verdicts([[*many, single]], 0.01)[-1].verdict == DriftVerdict.NONE
 
 
 def test_neighbouring_bins_are_joined_until_enough_rows_can_be_expected():
     one, other = np.array([1.0, 1, 1, 1, 96, 0, 0, 900]), np.array([0.0, 0, 0, 0, 10, 0, 0, 90])
-    p, q = drift.pooled(one, other)
+    p, q = drift_detection.merge_sparse_bins(one, other)
     assert p.sum() == one.sum() and q.sum() == other.sum()
-    assert ((p + q) * min(one.sum(), other.sum()) / (p + q).sum() >= drift.LEAST_EXPECTED).all()
+    assert ((p + q) * min(one.sum(), other.sum()) / (p + q).sum() >= drift_detection.MIN_EXPECTED_ROWS).all()
 
 
 # ---- verdicts -------------------------------------------------------------------------------------------------------
@@ -105,43 +113,45 @@ def test_a_shift_that_matters_to_nobody_is_no_drift_however_many_rows_show_it():
     rng = np.random.default_rng(0)
     results = compared({"x": rng.normal(size=500_000)}, {"x": rng.normal(0.02, size=500_000)})
     assert min(result.p_value for result in results) < 1e-6  # and yet
-    assert verdicts(results) == {drift.NONE}
+    assert verdicts(results) == {DriftVerdict.NONE}
 
 
 def test_a_shift_of_half_a_standard_deviation_is_drift():
     rng = np.random.default_rng(0)
-    assert verdicts(compared({"x": rng.normal(size=5_000)}, {"x": rng.normal(0.5, size=1_000)})) == {drift.DRIFT}
+    assert verdicts(compared({"x": rng.normal(size=5_000)}, {"x": rng.normal(0.5, size=1_000)})) == {DriftVerdict.DRIFT}
 
 
 def test_a_hundred_undrifted_columns_are_none_although_some_p_values_are_small():
     rng = np.random.default_rng(0)
     blocks_ = [{str(column): rng.normal(size=rows) for column in range(100)} for rows in (5_000, 1_000)]
-    assert verdicts(compared(*blocks_)) == {drift.NONE}
+    assert verdicts(compared(*blocks_)) == {DriftVerdict.NONE}
 
 
 def test_too_few_rows_are_told_as_such():
     rng = np.random.default_rng(0)
-    assert verdicts(compared({"x": rng.normal(size=5_000)}, {"x": rng.normal(9, size=99)})) == {drift.FEW}
-    assert verdicts(compared({"x": rng.normal(size=5_000)}, {"x": rng.normal(9, size=100)})) == {drift.DRIFT}
+    assert verdicts(compared({"x": rng.normal(size=5_000)}, {"x": rng.normal(9, size=99)})) == {
+        DriftVerdict.TOO_FEW_ROWS
+    }
+    assert verdicts(compared({"x": rng.normal(size=5_000)}, {"x": rng.normal(9, size=100)})) == {DriftVerdict.DRIFT}
 
 
 def test_a_column_that_was_constant_and_no_longer_is_is_drift():
-    assert drift.DRIFT in verdicts(compared({"x": np.zeros(1_000)}, {"x": np.r_[np.zeros(500), np.ones(500)]}))
-    assert verdicts(compared({"x": np.zeros(1_000)}, {"x": np.zeros(1_000)})) == {drift.NONE}
+    assert DriftVerdict.DRIFT in verdicts(compared({"x": np.zeros(1_000)}, {"x": np.r_[np.zeros(500), np.ones(500)]}))
+    assert verdicts(compared({"x": np.zeros(1_000)}, {"x": np.zeros(1_000)})) == {DriftVerdict.NONE}
 
 
 def test_values_gone_missing_are_drift():
     rng = np.random.default_rng(0)
     new = rng.normal(size=1_000)
     new[:200] = np.nan
-    assert drift.DRIFT in verdicts(compared({"x": rng.normal(size=5_000)}, {"x": new}))
-    assert drift.DRIFT in verdicts(compared({"x": rng.normal(size=5_000)}, {"x": np.full(1_000, np.nan)}))
+    assert DriftVerdict.DRIFT in verdicts(compared({"x": rng.normal(size=5_000)}, {"x": new}))
+    assert DriftVerdict.DRIFT in verdicts(compared({"x": rng.normal(size=5_000)}, {"x": np.full(1_000, np.nan)}))
 
 
 def test_a_category_never_seen_before_is_drift():
     rng = np.random.default_rng(0)
     names = [rng.choice(np.array(known, dtype=object), 1_000) for known in (["a", "b"], ["a", "b", "new"])]
-    assert drift.DRIFT in verdicts(compared({"x": names[0]}, {"x": names[1]}))
+    assert DriftVerdict.DRIFT in verdicts(compared({"x": names[0]}, {"x": names[1]}))
 
 
 # ---- digits: false alarms, and shifts of the kinds of Rabanser et al. 2019, "Failing Loudly" -------------------------
@@ -156,7 +166,7 @@ def all_digits(digits):
 
 
 def columns(spec, images, labels):
-    return profile.data_columns(spec, {"image": images}, {"digit": labels})
+    return data_columns.data_columns(spec, {"image": images}, {"digit": labels})
 
 
 def by_nearest_centre(images, labels):
@@ -175,12 +185,14 @@ def test_undrifted_digits_raise_no_more_false_alarms_than_the_stated_rate(all_di
     for _ in range(500):
         halves = np.array_split(rng.permutation(len(labels)), 2)
         before, after = ({name: values[half] for name, values in block.items()} for half in halves)
-        reference = profile.profile([before])
-        groups = drift.input_groups(reference, profile.count(reference.columns, [after]), config)
-        said = profile.predictions(label, labels[halves[0]], outputs[halves[0]])
-        says = profile.predictions(label, labels[halves[1]], outputs[halves[1]], said.profile.columns)
-        of_model = drift.compare_predictions({"digit": said}, {"digit": says}, config)
-        alarms += drift.DRIFT in verdicts(drift.judged([*groups, of_model], config.rate))
+        reference = profiles.build_profile([before])
+        groups = drift_detection.compare_data(reference, profiles.count_rows(reference.columns, [after]), config)
+        said = prediction_profiles.profile_predictions(label, labels[halves[0]], outputs[halves[0]])
+        says = prediction_profiles.profile_predictions(
+            label, labels[halves[1]], outputs[halves[1]], said.profile.columns
+        )
+        of_model = drift_detection.compare_predictions({"digit": said}, {"digit": says}, config)
+        alarms += DriftVerdict.DRIFT in verdicts(drift_detection.with_verdicts([*groups, of_model], config.rate))
     assert alarms <= binom.ppf(0.99, 500, config.rate)
 
 
@@ -232,7 +244,7 @@ def test_shifts_of_digits_are_seen_from_a_thousand_rows(all_digits, shift, share
     hit = rng.permutation(len(after))[: int(share * len(after))]
     changed = shift(rng, images[after], labels[after], hit)
     results = compared(columns(spec, images[before], labels[before]), columns(spec, *changed))
-    assert (drift.DRIFT in verdicts(results)) == seen
+    assert (DriftVerdict.DRIFT in verdicts(results)) == seen
 
 
 # ---- predictions and performance ------------------------------------------------------------------------------------
@@ -252,10 +264,12 @@ LABEL = class_label(["a", "b", "c"])
 
 
 def said(one, other):
-    before = profile.predictions(LABEL, *one)
-    after = profile.predictions(LABEL, *other, before.profile.columns)
-    results = drift.judged([drift.compare_predictions({"y": before}, {"y": after}, Drift())], Drift().rate)
-    return {result.subject for result in results if result.verdict == drift.DRIFT}
+    before = prediction_profiles.profile_predictions(LABEL, *one)
+    after = prediction_profiles.profile_predictions(LABEL, *other, before.profile.columns)
+    results = drift_detection.with_verdicts(
+        [drift_detection.compare_predictions({"y": before}, {"y": after}, Drift())], Drift().rate
+    )
+    return {result.subject for result in results if result.verdict == DriftVerdict.DRIFT}
 
 
 def test_the_same_model_on_like_rows_has_no_drift():
@@ -278,8 +292,8 @@ def test_labels_that_no_longer_fit_are_seen_in_calibration_and_errors_alone():
 def calibration_alarms():
     rng, alarms = np.random.default_rng(0), 0
     for _ in range(300):
-        before, after = (profile.calibration(LABEL, *made_up(rng, rows)) for rows in (3_000, 1_000))
-        alarms += drift.calibration_test(before, after, 0.05, 0)[1] <= 0.05
+        before, after = (prediction_profiles.calibration_counts(LABEL, *made_up(rng, rows)) for rows in (3_000, 1_000))
+        alarms += drift_detection.calibration_test(before, after, 0.05, 0).p_value <= 0.05
     return alarms
 
 
@@ -289,14 +303,23 @@ def test_calibration_of_the_same_model_raises_no_more_false_alarms_than_its_rate
 
 def performance(targets, one, other, label=LABEL, **changes):
     config = Evaluation(resamples=500)
-    results = drift.paired_difference("y", label, targets, one, other, config, Drift(**changes), seed=0)
+    results = drift_detection.compare_scores(
+        "y",
+        label,
+        targets=targets,
+        reference=one,
+        new=other,
+        evaluation=config,
+        options=Drift(**changes),
+        seed=0,
+    )
     return {result.subject: result for result in results}
 
 
 def test_a_model_compared_with_itself_differs_by_nothing():
     targets, outputs = made_up(np.random.default_rng(0), 1_000)
     assert {(result.effect, result.verdict) for result in performance(targets, outputs, outputs).values()} == {
-        (0.0, drift.NONE)
+        (0.0, DriftVerdict.NONE)
     }
 
 
@@ -308,7 +331,7 @@ def test_a_worse_model_is_seen_with_the_sign_and_size_of_the_difference():
     found = performance(targets, outputs, worse)["y accuracy"]
     right = (outputs.argmax(axis=1) == targets).mean() - (worse.argmax(axis=1) == targets).mean()
     assert found.effect == pytest.approx(-right) and found.effect < 0
-    assert found.verdict == drift.DRIFT and "95" not in found.verdict and "0.95 interval" in found.detail
+    assert found.verdict == DriftVerdict.DRIFT and "95" not in found.verdict and "0.95 interval" in found.detail
 
 
 def test_pairing_sees_what_two_intervals_would_not():
@@ -316,7 +339,7 @@ def test_pairing_sees_what_two_intervals_would_not():
     worse = outputs.copy()
     right = np.flatnonzero(outputs.argmax(axis=1) == targets)[:15]
     worse[right] = np.roll(worse[right], 1, axis=1)  # 1.5 points, where either interval is about 5 wide
-    assert performance(targets, outputs, worse)["y accuracy"].verdict == drift.DRIFT
+    assert performance(targets, outputs, worse)["y accuracy"].verdict == DriftVerdict.DRIFT
 
 
 def test_scores_of_real_labels_are_compared_too():
@@ -324,7 +347,7 @@ def test_scores_of_real_labels_are_compared_too():
     targets = rng.normal(size=(500, 1))
     one, other = targets + rng.normal(0, 0.1, (500, 1)), targets + rng.normal(0, 0.3, (500, 1))
     found = performance(targets, one, other, real_label())
-    assert found["y rmse"].verdict == drift.DRIFT and found["y rmse"].effect > 0
+    assert found["y rmse"].verdict == DriftVerdict.DRIFT and found["y rmse"].effect > 0
 
 
 def test_blocks_of_a_split_are_its_rows(digits):

@@ -8,13 +8,13 @@ import pytest
 
 from pipeline import files
 from pipeline.errors import DataError
-from pipeline.evaluation import predictions
+from pipeline.reports import predictions_csv
 from pipeline.spec import MULTI_LABEL, ONE_HOT, class_label, real_label, row_label
 
 
 def written(folder, labels, targets, outputs):
     path = folder / "predictions.csv.gz"
-    predictions.write(path, labels, targets, outputs)
+    predictions_csv.write_predictions(path, labels, targets, outputs)
     with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
@@ -52,7 +52,7 @@ def test_a_single_real_number_has_one_target_and_one_prediction(tmp_path):
 
 
 def test_every_row_is_written_once_and_in_order_beyond_one_chunk(tmp_path):
-    count = predictions.CHUNK + 7
+    count = predictions_csv.CHUNK_ROWS + 7
     targets = np.arange(count) % 3
     rows = written(tmp_path, {"y": class_label("abc")}, {"y": targets}, {"y": np.eye(3)[targets]})
     assert [row["row"] for row in rows] == [str(row) for row in range(count)]
@@ -105,13 +105,13 @@ def test_a_folder_name_that_is_no_text_is_written_escaped(tmp_path):
 
 def test_the_same_predictions_give_the_same_bytes_under_another_name(tmp_path):
     arguments = {"y": class_label("abc")}, {"y": np.arange(30) % 3}, {"y": probabilities(30, 3)}
-    predictions.write(tmp_path / "first.csv.gz", *arguments)
-    predictions.write(tmp_path / "second.csv.gz", *arguments)
+    predictions_csv.write_predictions(tmp_path / "first.csv.gz", *arguments)
+    predictions_csv.write_predictions(tmp_path / "second.csv.gz", *arguments)
     assert (tmp_path / "first.csv.gz").read_bytes() == (tmp_path / "second.csv.gz").read_bytes()
 
 
 def test_the_header_holds_neither_a_name_nor_a_time(tmp_path):
-    predictions.write(tmp_path / "y.csv.gz", {"y": real_label()}, {"y": [0.0]}, {"y": [0.0]})
+    predictions_csv.write_predictions(tmp_path / "y.csv.gz", {"y": real_label()}, {"y": [0.0]}, {"y": [0.0]})
     header = (tmp_path / "y.csv.gz").read_bytes()[:10]
     assert header[3] == 0  # no optional field follows
     assert header[4:8] == bytes(4)  # the time
@@ -121,7 +121,7 @@ def test_predictions_that_are_not_finite_are_refused_and_leave_the_old_file(tmp_
     path = tmp_path / "predictions.csv.gz"
     path.write_bytes(b"old")
     with pytest.raises(DataError, match="row 1"):
-        predictions.write(path, {"y": real_label()}, {"y": [0.0, 1.0]}, {"y": [0.0, np.nan]})
+        predictions_csv.write_predictions(path, {"y": real_label()}, {"y": [0.0, 1.0]}, {"y": [0.0, np.nan]})
     assert [(entry.name, entry.read_bytes()) for entry in tmp_path.iterdir()] == [(path.name, b"old")]
 
 

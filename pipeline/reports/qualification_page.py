@@ -7,8 +7,9 @@ from pathlib import Path
 import jinja2
 
 from pipeline.evaluation import equivalence
+from pipeline.evaluation.equivalence import EquivalenceVerdict
 from pipeline.files import atomic_write
-from pipeline.reports.text_tables import level, number
+from pipeline.reports.formatting import format_number, format_percent, format_points
 
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
 LEFT, RIGHT, ROW = 190, 980, 54  # of the plot, pixels: where the axis begins and ends, and a data set's height
@@ -49,22 +50,23 @@ def seeds(comparison):
     return list(zip(comparison.pairs.baseline, comparison.pairs.candidate, strict=True))
 
 
-def points(value):
-    """A difference of scores in points, with its sign: 0.0028 -> +0.28."""
-    return f"{100 * value:+.2f}" if math.isfinite(value) else "-"
-
-
-def wanting(comparison):
+def seeds_needed_note(comparison):
     """How many seeds would tell, where these do not, as the end of a line."""
-    if comparison.verdict != equivalence.FEW or len(comparison.pairs.identical) < 2:
+    if comparison.verdict != EquivalenceVerdict.TOO_FEW_SEEDS or len(comparison.pairs.identical) < 2:
         return ""
-    return f" (about {comparison.needed})" if comparison.needed else f" (more than {equivalence.MOST_NEEDED:,})"
+    return f" (about {comparison.needed})" if comparison.needed else f" (more than {equivalence.MAX_SEEDS:,})"
 
 
-def write(path, found, comparisons):
+def write_qualification_page(path, found, comparisons):
     """Write the page, whole or not at all. found: what result.json holds."""
     page = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    page.filters |= {"points": points, "level": level, "number": number, "seeds": seeds, "wanting": wanting}
+    page.filters |= {
+        "points": format_points,
+        "level": format_percent,
+        "number": format_number,
+        "seeds": seeds,
+        "wanting": seeds_needed_note,
+    }
     text = page.from_string(TEMPLATE.read_text()).render(
         **found | {"comparisons": comparisons},
         plot=plot(comparisons, found["settings"]["margin"]),

@@ -1,0 +1,101 @@
+"""Scores with bootstrap confidence intervals.
+
+Every score is a function of row weights. Weights of one give the score of the rows. The number of times that a resample
+drew each row gives the score of that resample.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import bootstrap
+
+from pipeline.evaluation.options import Evaluation
+
+MAX_WEIGHTS = 2**18  # row weights in memory at a time: 2 MiB, which fits the cache of a core
+
+Statistic = Callable[[np.ndarray], dict[str, np.ndarray]]
+"""Takes row weights (rows, draws) float64, returns the scores of each draw by name: (draws,) float64."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score and its percentile bootstrap interval.
+
+    Attributes:
+        value: The score of all rows.
+        low: The lower end of the interval; NaN if there is a single row or no interval.
+        high: The upper end of the interval; NaN likewise.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+def bootstrap_scores(statistics: Sequence[Statistic], rows: int, options: Evaluation, seed: int) -> dict[str, Score]:
+    """Compute scores and their percentile intervals by resampling rows, with the same draws for every score.
+
+    Args:
+        statistics: Functions of row weights; their names must differ.
+        rows: Number of rows.
+        options: Number of resamples and confidence level.
+        seed: Of the resamples.
+    """
+
+    def scores_of_weights(weights: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: values for statistic in statistics for name, values in statistic(weights).items()}
+
+    def scores_of_draws(draws: np.ndarray, axis: int) -> np.ndarray:
+        return np.stack(list(scores_of_weights(row_counts(draws)).values()))
+
+    values = {name: float(value[0]) for name, value in scores_of_weights(np.ones((rows, 1))).items()}
+    if rows == 1:
+        return {name: Score(value, np.nan, np.nan) for name, value in values.items()}
+    interval = bootstrap(
+        (np.arange(rows),),
+        scores_of_draws,
+        vectorized=True,
+        method="percentile",  # the jackknife of BCa takes time in the square of the rows
+        n_resamples=options.resamples,
+        batch=draws_per_batch(rows),
+        confidence_level=options.confidence,
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return {
+        name: Score(value, float(low), float(high))
+        for (name, value), low, high in zip(values.items(), interval.low, interval.high, strict=True)
+    }
+
+
+def draws_per_batch(rows: int) -> int:
+    """Return how many resamples of so many rows are computed at a time."""
+    return max(1, MAX_WEIGHTS // rows)
+
+
+def row_counts(draws: np.ndarray) -> np.ndarray:
+    """Count how often each resample drew each row.
+
+    Args:
+        draws: (draws, rows) integer, indices of rows.
+
+    Returns:
+        (rows, draws) float64.
+    """
+    count, rows = draws.shape
+    cells = draws * count + np.arange(count)[:, None]
+    return np.bincount(cells.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
+
+
+def mean_statistic(columns: Mapping[str, np.ndarray]) -> Statistic:
+    """Return the statistic whose scores are the means of columns.
+
+    Args:
+        columns: Name -> (rows,) numbers or booleans.
+    """
+    values = np.array(list(columns.values()), np.float64)
+
+    def statistic(weights: np.ndarray) -> dict[str, np.ndarray]:
+        return dict(zip(columns, values @ weights / weights.sum(axis=0), strict=True)) if columns else {}
+
+    return statistic

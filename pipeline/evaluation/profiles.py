@@ -1,0 +1,188 @@
+"""Profiles: one histogram per column of rows, counted block by block.
+
+The bins are chosen from the first rows. Rows that are compared with a profile are counted in the profile's own bins.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import DataError
+
+EDGE_ROWS = 20_000  # the bins are cut at quantiles of so many rows: the share of a bin is off by at most 0.2 points
+BINS = 20
+MAX_CATEGORIES = 100  # counted separately; the rarer ones share OTHER
+OTHER = "(other)"
+
+Block = Mapping[str, np.ndarray]
+"""Column name -> (rows,) numbers, or names as objects. A missing number is NaN, a missing name is None."""
+
+
+@dataclass(frozen=True)
+class NumberColumn:
+    """The histogram of a column of numbers.
+
+    Attributes:
+        edges: (bins - 1,) increasing. A bin includes its lower edge; the outer bins are open.
+        counts: (bins,) rows in each bin.
+        missing: Rows without a number.
+        low: Smallest finite number of the first rows.
+        high: Largest finite number of the first rows.
+    """
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+    missing: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class CategoryColumn:
+    """The counts of a column of names.
+
+    Attributes:
+        values: The names that are counted separately.
+        counts: (values + 1,) rows of each name; the last entry counts all other names.
+        missing: Rows without a name.
+    """
+
+    values: tuple[str, ...]
+    counts: tuple[int, ...]
+    missing: int
+
+
+Column = NumberColumn | CategoryColumn
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The histograms of all columns.
+
+    Attributes:
+        rows: Number of rows counted.
+        columns: By name.
+    """
+
+    rows: int
+    columns: dict[str, Column]
+
+
+def build_profile(blocks: Iterable[Block]) -> Profile:
+    """Choose bins from the first EDGE_ROWS rows, and count all rows in them.
+
+    Raises:
+        DataError: There are no rows.
+    """
+    blocks, first_blocks, rows = iter(blocks), [], 0
+    for block in blocks:
+        first_blocks.append(block)
+        rows += len(next(iter(block.values())))
+        if rows >= EDGE_ROWS:
+            break
+    if not first_blocks:
+        raise DataError("profile: expected rows; found none.")
+    first_rows = {name: np.concatenate([block[name] for block in first_blocks]) for name in first_blocks[0]}
+    return count_rows({name: empty_column(values) for name, values in first_rows.items()}, chain([first_rows], blocks))
+
+
+def count_rows(columns: Mapping[str, Column], blocks: Iterable[Block]) -> Profile:
+    """Count rows in the bins of these columns, whose own counts are ignored.
+
+    Raises:
+        DataError: The blocks have other columns.
+    """
+    edges = {
+        name: np.array([-np.inf, *column.edges, np.inf])
+        for name, column in columns.items()
+        if isinstance(column, NumberColumn)
+    }
+    counts = {name: np.zeros(len(column.counts), np.int64) for name, column in columns.items()}
+    missing, rows = dict.fromkeys(columns, 0), 0
+    for block in blocks:
+        if block.keys() != columns.keys():
+            different = sorted(block.keys() ^ columns.keys())
+            raise DataError(
+                f"expected the {len(columns)} columns of the profile; found others: {', '.join(different[:5])}."
+            )
+        block_rows = len(next(iter(block.values())))
+        rows += block_rows
+        for name, values in block.items():
+            column = columns[name]
+            if isinstance(column, NumberColumn):
+                in_bins = np.histogram(values, edges[name])[0]
+            else:
+                in_bins = count_names(column.values, values)
+            counts[name] += in_bins
+            missing[name] += block_rows - int(in_bins.sum())
+    return Profile(rows, {name: _with_counts(column, counts[name], missing[name]) for name, column in columns.items()})
+
+
+def _with_counts(column: Column, counts: np.ndarray, missing: int) -> Column:
+    if isinstance(column, NumberColumn):
+        return NumberColumn(column.edges, tuple(counts.tolist()), missing, column.low, column.high)
+    return CategoryColumn(column.values, tuple(counts.tolist()), missing)
+
+
+def empty_column(values: np.ndarray) -> Column:
+    """Return a column without counts, its bins or names taken from these values, (rows,)."""
+    if values.dtype == object:
+        present = values[[value is not None for value in values]]
+        names = [str(name) for name, _ in Counter(present).most_common(MAX_CATEGORIES)]
+        return CategoryColumn(tuple(sorted(names)), (0,) * (len(names) + 1), 0)
+    values = values[np.isfinite(values)].astype(np.float64)
+    if not len(values):
+        return NumberColumn((), (0,), 0, 0.0, 0.0)
+    edges = bin_edges(values)
+    return NumberColumn(tuple(edges.tolist()), (0,) * (len(edges) + 1), 0, float(values.min()), float(values.max()))
+
+
+def bin_edges(values: np.ndarray) -> np.ndarray:
+    """Return the inner edges of the bins of a column, (bins - 1,) float64: its quantiles.
+
+    A column of few distinct values has one bin per value.
+
+    Args:
+        values: (rows,) finite float64.
+    """
+    distinct = np.unique(values)
+    if len(distinct) <= BINS:
+        return np.append(distinct, np.nextafter(distinct[-1], np.inf))
+    return np.unique(np.quantile(values, np.arange(1, BINS) / BINS))
+
+
+def count_names(known: tuple[str, ...], values: np.ndarray) -> np.ndarray:
+    """Count the known names, and last all others; None is not counted. Returns (known + 1,) int64."""
+    found = Counter(values.tolist())
+    found.pop(None, None)
+    counts = [found.pop(name, 0) for name in known]
+    return np.array([*counts, sum(found.values())], np.int64)
+
+
+def profile_to_json(profile: Profile) -> dict[str, Any]:
+    """Return the profile as `json.dumps` takes it."""
+    return {"rows": profile.rows, "columns": {name: asdict(column) for name, column in profile.columns.items()}}
+
+
+def profile_from_json(content: Any) -> Profile:
+    """Return the profile from the content of `profile_to_json`.
+
+    Raises:
+        DataError: The content is not a profile.
+    """
+    try:
+        columns = {
+            name: (NumberColumn if "edges" in column else CategoryColumn)(
+                **{key: tuple(value) if isinstance(value, list) else value for key, value in column.items()}
+            )
+            for name, column in content["columns"].items()
+        }
+        return Profile(content["rows"], columns)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"profile: expected a profile as training writes it; found other content ({error!r})."
+        ) from None

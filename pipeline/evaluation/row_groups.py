@@ -1,0 +1,21 @@
+"""Groups of rows, such as classes and bins: which row is in which group, and shares of groups."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import sparse
+
+
+def membership(groups: np.ndarray, count: int) -> sparse.csr_array:
+    """Return a (count, rows) matrix that is 1 if the row is in the group, else 0.
+
+    Args:
+        groups: (rows,) integer, the group of each row.
+        count: Number of groups.
+    """
+    rows = len(groups)
+    return sparse.csr_array((np.ones(rows), (groups, np.arange(rows))), shape=(count, rows))
+
+
+def ratio_or_nan(numerator: ArrayLike, denominator: ArrayLike) -> np.ndarray:
+    """Return numerator / denominator, NaN where the denominator is 0. Both have the same shape."""
+    return np.divide(numerator, denominator, out=np.full(np.shape(numerator), np.nan), where=np.greater(denominator, 0))

@@ -1,0 +1,88 @@
+"""predictions.csv.gz: the prediction of every row, as a file that any program opens."""
+
+import csv
+import gzip
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pipeline.evaluation.metrics import check_outputs, true_classes
+from pipeline.files import atomic_write
+from pipeline.spec import MULTI_LABEL, REAL, Label
+
+FILE = "predictions.csv.gz"
+PROFILE_FILE = "prediction_profile.json"  # the distributions of the predictions, in the same folder
+CHUNK_ROWS = 10_000  # rows converted to text at a time
+MAX_CLASSES = 20  # with more, the probabilities are left out: nobody reads that many columns
+
+
+def write_predictions(
+    path: Path, labels: Mapping[str, Label], targets: Mapping[str, ArrayLike], outputs: Mapping[str, ArrayLike]
+) -> None:
+    """Write one line per row, the same bytes for the same predictions.
+
+    The columns are `row` (from 0) and, for each label, `target`, `prediction` and, of labels with classes, `confidence`
+    (the probability of the predicted class) and `p_<class>` for up to 20 classes. A target or prediction of a
+    multi-label is its classes joined by "|", without a confidence. Real labels of several numbers have `target_0`,
+    `target_1` and so on. With several labels, each column starts with the label's name and a dot. A number is the
+    shortest text that gives the same float32.
+
+    Args:
+        path: Of the file.
+        labels: By name.
+        targets: By name, as `metrics.evaluate_label` takes them.
+        outputs: By name, likewise.
+
+    Raises:
+        DataError: The outputs do not fit the labels, or are not finite.
+    """
+    rows = len(np.asarray(next(iter(outputs.values()))))
+    checked = {name: check_outputs(name, label, rows, outputs[name]) for name, label in labels.items()}
+    prefixes = {name: f"{name}." if len(labels) > 1 else "" for name in labels}
+    header = ["row"] + [prefixes[name] + column for name, label in labels.items() for column in column_names(label)]
+    with (
+        atomic_write(Path(path)) as file,
+        # no name and no time in the header, so that the bytes repeat
+        gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as compressed,
+        io.TextIOWrapper(compressed, encoding="utf-8", errors="backslashreplace", newline="") as text,
+    ):
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(header)
+        for start in range(0, rows, CHUNK_ROWS):
+            chunk = slice(start, min(start + CHUNK_ROWS, rows))
+            columns = [
+                column
+                for name, label in labels.items()
+                for column in column_texts(label, np.asarray(targets[name])[chunk], checked[name][chunk])
+            ]
+            writer.writerows(zip(range(chunk.start, chunk.stop), *columns, strict=True))
+
+
+def column_names(label: Label) -> list[str]:
+    """Return the names of a label's columns."""
+    if label.kind == REAL:
+        suffixes = [""] if label.width == 1 else [f"_{index}" for index in range(label.width)]
+        return [f"{name}{suffix}" for name in ("target", "prediction") for suffix in suffixes]
+    names = ["target", "prediction"] if label.kind == MULTI_LABEL else ["target", "prediction", "confidence"]
+    return names + [f"p_{name}" for name in label.classes if label.width <= MAX_CLASSES]
+
+
+def column_texts(label: Label, targets: np.ndarray, outputs: np.ndarray) -> list[np.ndarray | list[str]]:
+    """Return the columns of a label as text: (rows,) each, in the order of `column_names`."""
+    if label.kind == REAL:
+        return [shortest_texts(column) for column in np.hstack([targets.reshape(len(outputs), -1), outputs]).T]
+    probabilities = [shortest_texts(column) for column in outputs.T] if label.width <= MAX_CLASSES else []
+    classes = np.array(label.classes, dtype=object)
+    if label.kind == MULTI_LABEL:
+        joined = [["|".join(classes[row > 0.5]) for row in values] for values in (targets, outputs)]
+        return joined + probabilities
+    truth, predicted = true_classes(label, targets), outputs.argmax(axis=1)
+    return [classes[truth], classes[predicted], shortest_texts(outputs.max(axis=1)), *probabilities]
+
+
+def shortest_texts(numbers: np.ndarray) -> np.ndarray:
+    """Return the shortest texts that give the same float32: (rows,) of text."""
+    return numbers.astype(np.float32).astype(str)
