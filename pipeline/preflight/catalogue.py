@@ -1,474 +1,546 @@
-"""Every finding there is: its stable code, how sure it is, why it is wrong, and what usually mends it.
+"""Every finding of preflight: its code, severity, explanation and fix. docs/preflight.md is generated from it.
 
 python -m pipeline.preflight.catalogue > docs/preflight.md
 """
 
 from dataclasses import dataclass
+from string import Template
 
 ERROR, WARNING = "error", "warning"
+SCALE_INPUTS = "set model.preprocessing='[{class_name: Normalization, config: {axis: -1}}]'"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """severity: ERROR where the set-up cannot do what was meant, WARNING where it may. why: one or two sentences.
-    mend: the usual remedy."""
+    """One kind of finding.
+
+    severity: ERROR if the run cannot do what was intended, WARNING if it may not.
+    explanation: Why it is wrong, in one to three sentences.
+    fixes: Alternative fixes, each a verb phrase. A $name in it is replaced by a value that the check supplies.
+    """
 
     severity: str
-    why: str
-    mend: str
+    explanation: str
+    fixes: tuple[str, ...]
+
+    def fix(self, values: dict[str, object]) -> str:
+        """Return the alternatives, joined, with the values in them.
+
+        An alternative is left out if the check supplies no value for its $name. If none is left, all are returned in
+        their general form.
+
+        Raises:
+            KeyError: A value belongs to no alternative.
+        """
+        templates = [Template(text) for text in self.fixes]
+        unknown = values.keys() - {name for template in templates for name in template.get_identifiers()}
+        if unknown:
+            raise KeyError(f"{', '.join(unknown)}: no such name in {self.fixes}")
+        usable = [template for template in templates if values.keys() >= set(template.get_identifiers())]
+        return _sentence([template.substitute(values) for template in usable]) if usable else self.general_fix()
+
+    def general_fix(self) -> str:
+        """Return all alternatives, joined, with the name of each value in capitals in them."""
+        templates = [Template(text) for text in self.fixes]
+        names = [{name: name.upper() for name in template.get_identifiers()} for template in templates]
+        return _sentence([template.substitute(named) for template, named in zip(templates, names, strict=True)])
 
 
-def error(why, mend):
-    return Entry(ERROR, why, mend)
+def _sentence(alternatives: list[str]) -> str:
+    """Return the alternatives as one sentence without a final period, which would be copied with an argument."""
+    joined = ", or ".join(alternatives)
+    return joined[0].upper() + joined[1:]
 
 
-def warning(why, mend):
-    return Entry(WARNING, why, mend)
+def error(explanation: str, *fixes: str) -> Entry:
+    """Return the entry of an error."""
+    return Entry(ERROR, explanation, fixes)
+
+
+def warning(explanation: str, *fixes: str) -> Entry:
+    """Return the entry of a warning."""
+    return Entry(WARNING, explanation, fixes)
 
 
 LOSS = {
     "logits-as-probabilities": error(
-        "The loss takes probabilities, and nothing keeps the output between 0 and 1: its logarithm is clipped, and "
-        "clipped rows teach nothing.",
-        "End the model in softmax or sigmoid, or set from_logits: true in objective.loss.",
+        "The loss takes probabilities, but nothing keeps the output between 0 and 1. Keras clips the output before "
+        "its logarithm, and a clipped row has no gradient.",
+        "set activation: $activation in the last layer",
+        "set objective.loss=$loss",
     ),
     "probabilities-as-logits": error(
-        "The loss applies softmax or sigmoid by itself. Applied twice, it flattens the gradients, and no prediction "
-        "can come near 0 or 1.",
-        "Set from_logits: false in objective.loss, or take the activation off the last layer.",
+        "The loss applies softmax or sigmoid itself. Applied twice, it flattens the gradients, and no probability can "
+        "come near 0 or 1.",
+        "set objective.loss=$loss",
+        "set activation: linear in the last layer",
     ),
     "log-probabilities": error(
-        "The output is never above 0, as logarithms of probabilities are; the loss takes the probabilities themselves.",
-        "Replace log_softmax by softmax, or set from_logits: true.",
+        "The output is never above 0, like the logarithms of probabilities. The loss takes the probabilities.",
+        "set activation: $activation in the last layer",
+        "set objective.loss=$loss",
     ),
     "one-sided-logits": warning(
-        "Logits of one sign only: a unit can speak for its class but never against it (or the reverse), and where a "
-        "relu is at 0 it does not learn.",
-        "Take the activation off the last layer.",
+        "All logits have the same sign, so that a unit can only raise, or only lower, the probability of its class. A "
+        "ReLU at 0 does not learn.",
+        "set activation: linear in the last layer",
     ),
     "bounded-logits": warning(
-        "Logits that cannot leave a narrow range put a floor under the loss: no probability can come near 0 or 1.",
-        "Take the activation off the last layer.",
+        "Logits in a narrow range keep the loss above a minimum: no probability can come near 0 or 1.",
+        "set activation: linear in the last layer",
     ),
     "sigmoid-with-categorical": error(
-        "A categorical loss takes one distribution over the classes; sigmoids are one each, and do not sum to 1. "
-        "Keras rescales them inside the loss, so what is trained is not what the saved model says.",
-        "End the model in softmax, or take a binary loss for labels that do not exclude each other.",
+        "A categorical loss takes one distribution over the classes, and the outputs of a sigmoid do not sum to 1. "
+        "Keras rescales them inside the loss, so that the saved model predicts other numbers than were trained.",
+        "set activation: softmax in the last layer",
     ),
     "softmax-axis": error(
-        "The softmax does not run over the classes: a row's outputs do not sum to 1.",
-        "Let the softmax run over the last axis: axis: -1.",
+        "The softmax is not computed over the classes: the outputs of a row do not sum to 1.",
+        "set axis: -1 in the softmax",
     ),
     "softmax-of-one": error(
-        "The softmax of a single unit is 1, whatever the input: there is nothing to learn.",
-        "One unit takes a sigmoid and a binary loss; a softmax takes a unit a class.",
+        "The softmax of a single unit is 1 for every input: there is nothing to learn.",
+        "set activation: $activation in the last layer",
     ),
     "softmax-on-multi-label": error(
-        "Several labels can hold at once, but softmax outputs share a sum of 1: two true labels cannot both reach 1.",
-        "End the model in sigmoid.",
+        "Several labels of a row can be true, but the outputs of a softmax sum to 1: two of them cannot both be near "
+        "1.",
+        "set activation: sigmoid in the last layer",
     ),
     "binary-loss-over-softmax": warning(
-        "A binary loss judges each class by itself, while softmax ties them together. It trains, but the loss is not "
-        "the likelihood of the classes.",
-        "objective.loss=categorical_crossentropy",
+        "A binary loss treats the classes as independent, while softmax couples them. The model trains, but the loss "
+        "is not the likelihood of the classes.",
+        "set objective.loss=$loss",
     ),
     "one-hot-with-sigmoid": warning(
-        "Each row belongs to one class, and each class is judged by itself: the outputs need not sum to 1 and are no "
-        "distribution. One-against-rest is a choice; make sure that it is yours.",
-        "End the model in softmax and set objective.loss=categorical_crossentropy.",
+        "Each row belongs to one class, but each class is predicted independently: the outputs need not sum to 1. This "
+        "is correct if one classifier per class is intended.",
+        "set objective.loss=$loss and activation: softmax in the last layer",
     ),
     "distance-on-classes": warning(
-        "A distance between labels and outputs (squared, absolute, cosine...) is no likelihood: the gradient of a "
-        "confidently wrong row vanishes. It is used on purpose in label-smoothing and calibration studies.",
-        "Take the cross-entropy of the label's kind; objective.loss=null picks it.",
+        "A distance between labels and outputs (squared, absolute, cosine) is not a likelihood: the gradient of a "
+        "confident wrong prediction vanishes. Studies of calibration use it on purpose.",
+        "set objective.loss=$loss",
     ),
     "integer-labels": error(
-        "The loss compares a row of numbers, one a class, with a label that is a single class index.",
-        "Take the sparse form of the loss: objective.loss=sparse_categorical_crossentropy.",
+        "The loss takes labels with one number per class; these labels are class indices.",
+        "set objective.loss=$loss",
     ),
     "one-hot-labels": error(
-        "The loss takes class indices; the labels are rows of numbers, one a class.",
-        "objective.loss=categorical_crossentropy",
+        "The loss takes class indices; these labels have one number per class.",
+        "set objective.loss=$loss",
     ),
     "multi-label-with-categorical": error(
-        "A categorical loss takes rows that sum to 1; here any number of labels can hold at once.",
-        "objective.loss=binary_crossentropy, and end the model in sigmoid.",
+        "A categorical loss takes labels that sum to 1; in these labels any number of classes can be true.",
+        "set objective.loss=$loss and activation: sigmoid in the last layer",
     ),
     "real-labels": error(
-        "The loss is for classes; the labels are real numbers, which it would cut down to whole ones or read as "
-        "probabilities.",
-        "objective.loss=mean_squared_error, or declare the labels as classes.",
+        "The loss is for classes; these labels are real numbers, which it would truncate or take for probabilities.",
+        "set objective.loss=$loss",
+        "set data.label_kind=class if the labels are classes",
     ),
     "one-unit-categorical": error(
-        "A categorical loss compares classes, and one output unit leaves nothing to compare.",
-        "Give the last layer a unit a class; or, for two classes, one sigmoid unit and objective.loss="
-        "binary_crossentropy.",
+        "A categorical loss compares the outputs of several classes; the model has one output unit.",
+        "set units: $units and activation: softmax in the last layer",
+        "set objective.loss=$loss and activation: sigmoid in the last layer",
     ),
     "two-units-binary": error(
-        "The labels are one number a row, 0 or 1; a binary loss would repeat it over both units, which then learn the "
-        "same thing.",
-        "One sigmoid unit, or two softmax units with objective.loss=sparse_categorical_crossentropy.",
+        "The labels are one number per row, 0 or 1. A binary loss would compare it with every unit, so that all units "
+        "learn the same.",
+        "set units: 1 in the last layer",
+        "set objective.loss=$loss and activation: softmax in the last layer",
     ),
     "classes-as-numbers": error(
-        "The indices of more than two classes are names, not quantities: one output unit cannot tell them apart.",
-        "Give the last layer a unit a class and leave objective.loss to null.",
+        "The indices of more than two classes are names, not quantities: one output unit cannot predict them.",
+        "set objective.loss=$loss, units: $units and activation: softmax in the last layer",
     ),
     "broadcast": error(
-        "The shapes of labels and outputs differ, and broadcasting would hide it: every number would be compared "
-        "with others than its own.",
-        "Give the last layer as many units as the label is wide, and no other axis.",
+        "Labels and outputs have different shapes, and broadcasting would hide it: numbers would be compared with "
+        "numbers of another row or column.",
+        "set units: $units in the last layer, without another axis",
+        "reshape the labels to $shape in the loss",
     ),
     "output-width": error(
-        "The output has another number of units than the label has classes or numbers: some could not be predicted, "
-        "or some units would belong to none.",
-        "Set units in the last layer to the label's width.",
+        "The number of output units differs from the number of classes, or of real numbers, of the label.",
+        "set units: $units in the last layer",
     ),
     "output-rank": error(
-        "The output of a row has more axes than the loss and the label know.",
-        "End the model in a layer that gives one number a unit: pool, flatten, or return_sequences: false.",
+        "The output of a row has other axes than the label and the loss.",
+        "pool or flatten the features, or set return_sequences: false, so that the last layer with units: $units gives "
+        "one number per unit",
     ),
     "output-without-label": error(
-        "The data has no label by this name, so nothing would train the output; or a label has no output.",
-        "Name the outputs after the labels.",
-    ),
-    "label-out-of-range": error(
-        "A class index outside the outputs gives a loss of NaN, or on a GPU one that is quietly 0.",
-        "Count the classes from 0, and give the last layer a unit a class.",
+        "Every output needs a label of the same name, and every label an output.",
+        "name the outputs $labels",
     ),
     "label-dtype": error(
-        "Class indices must be whole numbers; fractions would be cut off without a word.",
-        "Store class labels as integers, or declare the label real.",
-    ),
-    "labels-not-distributions": error(
-        "The loss takes rows of probabilities; these do not sum to 1 or leave 0 to 1.",
-        "Normalise the label rows, or declare the label multi_label or real.",
+        "Class labels must be integers, since fractions would be truncated; all other labels must be real numbers.",
+        "store the labels as $dtype",
     ),
     "real-labels-look-like-classes": warning(
-        "All labels are whole numbers and there are only a few different ones: they look like classes.",
-        "data.label_kind=class where they are; nothing where they are counts or grades.",
+        "All labels are whole numbers and few of them are different, like class indices.",
+        "set data.label_kind=class if they are classes; nothing is wrong if they are counts or grades",
     ),
     "multi-label-looks-one-hot": warning(
-        "Every row holds exactly one label: the labels exclude each other, which softmax and a categorical loss use.",
-        "data.label_kind=one_hot",
+        "Exactly one label of every row is true. Softmax and a categorical loss use this fact.",
+        "set data.label_kind=one_hot",
     ),
     "unreachable-labels": error(
-        "The last activation cannot give the values of these labels, however long it trains.",
-        "End the model without an activation, or scale the labels into its range.",
+        "The last activation cannot give the values of these labels, however long it is trained.",
+        "set activation: linear in the last layer",
+        "scale the labels to the range of the activation",
     ),
     "log-of-negative": error(
-        "The loss takes the logarithm of the output, and the output can be negative: the loss becomes NaN.",
-        "End the model in softplus or exponential.",
+        "The loss takes the logarithm of the output, which can be negative: the loss becomes NaN.",
+        "set activation: softplus in the last layer",
     ),
     "clipped-outputs": warning(
-        "The loss takes a logarithm and clips outputs below 0 first: a row that falls there no longer learns.",
-        "End the model in softplus or relu.",
+        "The loss clips outputs below 0 before it takes their logarithm: such a row has no gradient.",
+        "set activation: softplus in the last layer",
     ),
     "negative-labels": error(
-        "The loss is defined for labels from 0 on; negative ones are clipped or give a loss without a minimum.",
-        "objective.loss=mean_squared_error, or shift the labels.",
+        "The loss is defined for labels from 0 on. Negative labels are clipped, or the loss has no minimum.",
+        "set objective.loss=$loss",
+        "shift the labels",
     ),
     "zero-labels": error(
-        "The loss divides by the label: rows whose label is 0 weigh ten million times as much as others.",
-        "objective.loss=mean_absolute_error",
+        "The loss divides by the label: a row whose label is 0 counts ten million times as much as another.",
+        "set objective.loss=$loss",
     ),
     "hinge-one-sided": error(
-        "A hinge loss takes scores on both sides of 0, with labels -1 and 1; this output stays on one side.",
-        "End the model in tanh or without an activation.",
+        "A hinge loss takes scores on both sides of 0 for labels of -1 and 1; this output has one sign.",
+        "set activation: tanh in the last layer",
+        "set activation: linear in the last layer",
     ),
     "labels-not-signs": error(
-        "A hinge loss takes labels -1 and 1, or 0 and 1.",
-        "objective.loss=mean_squared_error, or declare the labels as what they are.",
+        "A hinge loss takes labels of -1 and 1, or of 0 and 1.",
+        "set objective.loss=$loss",
+        "store the labels as -1 and 1 if they are two classes",
     ),
     "cosine-of-one": error(
-        "Between single numbers a cosine is only their sign: nothing pulls the output to the label.",
-        "objective.loss=mean_squared_error",
+        "The cosine between single numbers is only their sign: the output does not approach the label.",
+        "set objective.loss=$loss",
     ),
     "not-unit-length": warning(
-        "The loss compares directions and takes output rows of length 1; these are not.",
-        "End the model in UnitNormalization.",
+        "The loss compares directions, for which each row of the output must have length 1.",
+        "add UnitNormalization as the last layer",
     ),
     "loss-needs-sequences": error(
-        "The loss aligns sequences: it takes labels (rows, length) and outputs (rows, steps, classes).",
-        "Take a loss for the label's kind; objective.loss=null picks it.",
+        "The loss aligns sequences: it takes labels of shape (rows, length) and outputs of shape (rows, steps, "
+        "classes).",
+        "set objective.loss=$loss",
     ),
     "scores-not-probabilities": warning(
-        "The evaluation's calibration takes probabilities; scores are squashed into 0 to 1 for it, which keeps their "
-        "order and not their meaning.",
-        "End the model in softmax or sigmoid where calibration matters.",
-    ),
-    "class-weight-absent": error(
-        "A weight for a class that no training row has changes nothing, so it is not the class that was meant.",
-        "objective.class_weight=balanced, or a list in the order of the classes.",
+        "The calibration of the evaluation needs probabilities. Scores are mapped to the range 0 to 1, which keeps "
+        "their order but not their meaning.",
+        "set activation: $activation in the last layer if calibration matters",
     ),
     "class-weight-zero": warning(
-        "Rows of this class count for nothing in the loss, while the evaluation asks for them.",
-        "objective.class_weight=balanced, or leave the class out of the data.",
+        "Rows of this class do not count in the loss, but the evaluation expects their predictions.",
+        "set objective.class_weight=balanced",
+        "remove the rows of the class",
     ),
 }
 
 METRICS = {
     "accuracy-on-regression": error(
-        "Accuracy counts equal answers; two real numbers are hardly ever equal.",
-        "objective.metrics=[mean_absolute_error]",
+        "Accuracy is the share of equal values; two real numbers are hardly ever equal.",
+        "set objective.metrics=$metrics",
     ),
     "metric-labels": error(
-        "The metric takes labels of another form (indices, rows a class, zeros and ones) than these, and would "
-        "compare the wrong things.",
-        "objective.metrics=[accuracy] picks the one that fits the label.",
+        "The metric takes labels in another form (class indices, one number per class, zeros and ones) and would "
+        "compare numbers that do not belong together.",
+        "set objective.metrics=$metrics",
     ),
     "metric-on-logits": error(
-        "The metric's thresholds or logarithms are of probabilities, and the output is logits; or the reverse.",
-        "Set from_logits in the metric as in the loss, thresholds: 0 where it has none, or end the model in an "
-        "activation.",
+        "The thresholds or logarithms of the metric are for probabilities and the output is logits, or the reverse.",
+        "set objective.metrics=$metrics",
+        "end the model in an activation that gives what the metric takes",
     ),
     "metric-not-of-predictions": error(
-        "The metric averages its first argument; called with labels and outputs it would average the labels.",
-        "Take a metric that compares labels with outputs.",
+        "The metric averages its first argument, which would be the labels.",
+        "set objective.metrics=$metrics",
     ),
     "exact-accuracy": error(
-        "keras.metrics.Accuracy counts outputs that equal the label exactly, which probabilities never do.",
-        "objective.metrics=[accuracy]",
+        "keras.metrics.Accuracy is the share of outputs equal to the label, which probabilities never are.",
+        "set objective.metrics=$metrics",
     ),
     "binary-accuracy-on-classes": warning(
-        "Each class of a row is counted by itself: with many classes nearly all are right zeros, and the number is "
-        "high from the start.",
-        "objective.metrics=[accuracy]",
+        "Each class of a row is counted separately. With many classes nearly all of them are correct zeros, so that "
+        "the value is high from the start.",
+        "set objective.metrics=$metrics",
     ),
     "top-k-of-all": warning(
-        "Among as many guesses as there are classes the right one is always found.",
-        "Take a smaller k.",
+        "The correct class is always among as many guesses as there are classes.",
+        "set objective.metrics=$metrics",
     ),
     "metric-of-several-numbers": error(
-        "The metric gives a number a class; a log, a chart and the registry take one.",
-        "Average it: {class_name: F1Score, config: {average: macro}}.",
+        "The metric gives one number per class; a log, a chart and the registry take one number.",
+        "set objective.metrics=$metrics",
     ),
     "metric-tells-nothing": warning(
-        "On such labels or outputs the metric is NaN, or a number that does not say how good the model is.",
-        "objective.metrics=[mean_absolute_error] for real labels, [accuracy] for others.",
+        "For these labels or outputs the metric is NaN, or a number that does not depend on the quality of the model.",
+        "set objective.metrics=$metrics",
     ),
-    "metric-fails": error("Keras refuses the metric on a real batch.", "See what Keras says."),
+    "metric-fails": error("Keras raises an error for the metric on a real batch.", "set objective.metrics=$metrics"),
     "imbalance-accuracy": warning(
-        "With one class far more frequent than another, always answering it scores well: plain accuracy does not show "
-        "whether the rare class is learned.",
-        "Watch val_loss, add a metric such as AUC or F1Score, or set objective.class_weight=balanced.",
+        "One class is far more frequent than another, so that a model that always predicts it has a high accuracy. "
+        "Accuracy does not show whether the rare class is learned.",
+        "set objective.class_weight=balanced",
+        "set $callback.monitor=val_loss",
     ),
 }
 
 SHAPES = {
     "input-shape": error(
         "An axis of the model's input has another size than the data.",
-        "Build the model on the data's shape, or reshape the data.",
+        "build the model's input with the shape $shape",
     ),
-    "input-names": error(
-        "The model's inputs are found by the names of the features.", "Name the inputs after the features."
-    ),
+    "input-names": error("The features are given to the inputs of the same names.", "name the inputs $features"),
     "input-dtype": error(
         "Text cannot be cast to numbers, nor numbers to text.",
-        "Put StringLookup or TextVectorization in front, or name the column under data.numeric.",
+        "set data.numeric if the column holds numbers",
+        "put StringLookup or TextVectorization before the model",
     ),
-    "model-refuses-data": error("Keras refuses the model on the data's shapes.", "See what Keras says."),
+    "model-refuses-data": error(
+        "Keras raises an error when the model is called on the data.", "change the layer that the error names"
+    ),
     "mask-missing": error(
-        "Rows of different lengths are filled up, and no mask tells the layers which steps are filling: a row's "
-        "prediction changes with the length of its neighbours in the batch.",
-        "Put {class_name: Masking, config: {mask_value: 0}} in front, or mask_zero: true in the Embedding.",
+        "Short rows are padded, and no mask marks the padding: the prediction of a row changes with the length of the "
+        "other rows in its batch.",
+        "put {class_name: Masking, config: {mask_value: 0}} before the model",
+        "set mask_zero: true in the Embedding",
     ),
     "mask-lost": error(
-        "A layer on the way drops the mask, so that the layers behind it take the filling for data: a row's "
-        "prediction changes with the length of its neighbours in the batch.",
-        "Replace the layer by one that hands the mask on, or mask again behind it.",
+        "A layer drops the mask, so that the layers after it take the padding for data: the prediction of a row "
+        "changes with the length of the other rows in its batch.",
+        "put {class_name: Masking, config: {mask_value: 0}} after the layer",
+        "replace the layer by one that passes the mask on",
     ),
     "padding-leaks": warning(
-        "Rows of different lengths are filled up and the filling changes the prediction, in a model none of whose "
-        "layers takes a mask. A convolution with max pooling is often used so.",
-        "End in a layer that takes a mask, such as GlobalAveragePooling1D, or cut all rows to one length.",
+        "Short rows are padded, and the padding changes the prediction of a model in which no layer takes a mask. A "
+        "convolution followed by max pooling is often used like this.",
+        "end in a layer that takes a mask, such as GlobalAveragePooling1D",
+        "cut all rows to one length",
     ),
     "batch-norm-of-one": error(
-        "The mean and variance are taken over a single value, so that whatever comes in, 0 goes out: nothing behind "
-        "the layer sees the data.",
-        "Raise training.batch_size, or take LayerNormalization.",
+        "Mean and variance are those of a single value, so that the output is 0 for every input: the layers after it "
+        "get no data.",
+        "set training.batch_size=$batch_size",
+        "replace the layer by LayerNormalization",
     ),
     "batch-norm-small": warning(
-        "Means and variances over a handful of values are mostly noise, and differ from the moving ones that "
+        "The mean and variance of a handful of values are mostly noise, and differ from the moving ones that "
         "prediction uses.",
-        "Raise training.batch_size to 16 or more, or take LayerNormalization or GroupNormalization.",
+        "set training.batch_size=$batch_size",
+        "replace the layer by LayerNormalization or GroupNormalization",
     ),
     "last-batch-of-one": warning(
-        "The last batch of an epoch holds one row, which weighs as much as a whole batch; in a batch normalisation it "
-        "is normalised by itself.",
-        "Choose a training.batch_size that leaves another remainder.",
+        "The last batch of an epoch has one row, which counts as much as a full batch. Batch normalization normalizes "
+        "it by itself.",
+        "set training.batch_size=$batch_size",
     ),
 }
 
 DATA = {
-    "not-finite": error(
-        "One NaN or infinity turns the loss, then every weight, into NaN.",
-        "Remove the rows or fill the values in; for CSV, data.missing_values=impute.",
-    ),
     "constant-feature": warning(
-        "The same number in every training row carries no information, and normalising it divides by 0.",
-        "Leave the column out.",
+        "A column that has the same value in every training row holds no information, and normalizing it divides by 0.",
+        "remove the column",
     ),
     "unscaled-inputs": warning(
-        "Numbers far from 0 or far larger than 1 reach the first weights: gradients grow with them and initial "
+        "The first weights get numbers far from 0 or far larger than 1. The gradients grow with them, and initial "
         "weights are made for numbers around 1.",
-        "'model.preprocessing=[{class_name: Normalization, config: {axis: -1}}]'",
+        SCALE_INPUTS,
     ),
     "label-leak": warning(
-        "One input column tells the label by itself. Such a column is often the label in disguise, and missing when "
-        "it counts.",
-        "Leave the column out, unless it is known when predictions are made.",
+        "One input column alone determines the label. Such a column is often a copy of the label that is missing when "
+        "predictions are made.",
+        "remove the column, unless it is known when predictions are made",
     ),
     "rows-in-two-splits": error(
-        "Rows of the training split are in another split, far more often than rows repeat within training: the score "
-        "measures memory.",
-        "Remove the copies, or split by group before.",
+        "Rows of the training split are also in another split, far more often than rows repeat within training: the "
+        "score measures memorization.",
+        "remove the copies",
+        "give the splits yourself, related rows in the same one",
     ),
     "repeated-rows": warning(
         "Some rows of the training split are also in another split, about as often as rows repeat within training.",
-        "Remove the copies if they are not chance, as they can be in coarse data.",
+        "remove the copies, unless they are a coincidence, as in coarse data",
     ),
     "class-missing": warning(
-        "A class without rows in a split is not judged there.",
-        "data.split.stratify=true, or larger shares.",
+        "The split has no row of a class, so that the class is not evaluated.",
+        "set data.split.stratify=true",
+        "use a larger share for the split",
     ),
-    "class-untrained": error("A class without training rows cannot be learned.", "Add rows, or leave the class out."),
     "channel-order": warning(
-        "The images look as if their channels were stored in another axis than the convolutions take them from.",
-        "Move the channels to the last axis of the arrays: images.transpose(0, 2, 3, 1).",
+        "The images seem to have their channels in another axis than the convolutions expect.",
+        "move the channels to the last axis of the arrays: images.transpose(0, 2, 3, 1)",
     ),
 }
 
 ARCHITECTURE = {
     "nothing-trains": error(
-        "No variable is trainable: every epoch would leave the model as it is.", "Set trainable: true in some layer."
+        "No variable is trainable: the model stays as it is.",
+        "set trainable: true in the config of a layer that has weights",
     ),
     "takes-no-part": error(
-        "The loss does not depend on these weights, so no step moves them: a dead branch, a layer that is never "
-        "called, or a cut (stop_gradient, argmax, rounding) behind them.",
-        "Connect the layer to an output with a label, remove it, or set trainable: false.",
+        "The loss does not depend on these weights, so that no step changes them. The branch is not connected, the "
+        "layer is never called, or stop_gradient, argmax or rounding follows it.",
+        "connect the layer to an output that has a label",
+        "remove the layer",
+        "set trainable: false in its config",
     ),
-    "layer-unused": warning("The layer was never built: no call of the model reaches it.", "Remove it, or call it."),
+    "layer-unused": warning("The layer was never built: the model does not call it.", "remove the layer, or call it"),
     "output-ignores-input": error(
-        "Every row gets the same prediction: no path leads from the input to this output, or what comes along it is "
-        "cancelled.",
-        "Connect the output to the input.",
+        "Every row gets the same prediction: the output is not connected to an input, or the values on the way cancel "
+        "out.",
+        "connect the output to the model's input",
+        "find a product with 0, a difference of equal tensors, a softmax of one unit, or dead units on the way",
     ),
-    "input-unused": warning("No path leads from this feature to any output.", "Leave the feature out, or connect it."),
+    "input-unused": warning("No output depends on the feature.", "remove the feature, or connect it"),
     "no-training-flag": warning(
-        "In a training step the layer behaved as in prediction: dropout drew no random numbers, or a moving mean "
-        "did not move, since the layer was called with training=False. A pre-trained part is sometimes kept so on "
-        "purpose.",
-        "Pass `training` on in the model's own `call`; or set trainable: false in the part that is to stay as it is.",
+        "In a training step the layer behaved as in prediction, since it was called with training=False: dropout drew "
+        "no random numbers, or a moving mean did not change. This is correct for a pre-trained part that must not "
+        "change.",
+        "pass `training` on to the layer in the model's call",
+        "set trainable: false in the part that must not change",
     ),
     "changed-after-compile": error(
-        "The architecture is not the one that was compiled: the optimizer moves the variables it was built for, the "
-        "others stay.",
-        "Compile after the last change to layers or `trainable`.",
+        "The architecture is not the one that was compiled. The optimizer updates the variables that it was built for, "
+        "and no others.",
+        "call compile after the last change of layers or of `trainable`",
     ),
 }
 
 TRAINING = {
-    "monitor-unknown": error("No epoch logs what the callback watches, so it would never act.", "See the known names."),
+    "monitor-unknown": error(
+        "No epoch logs the value that the callback monitors, so that it never acts.",
+        "set $callback.monitor=$monitor",
+    ),
     "monitor-mode": error(
-        "The callback takes the worst epoch for the best: the mode says the other direction than the metric's.",
-        "Set mode: auto, or the direction of the metric.",
+        "The callback takes the worst epoch for the best: its mode is the opposite of the better direction.",
+        "set $callback.mode=$mode",
     ),
     "monitor-direction": error(
-        "Keras does not know whether this metric should rise or fall, and raises at the end of the first epoch.",
-        "Set the callback's mode to min or max.",
+        "Keras does not know whether a larger value is better, and raises an error at the end of the first epoch.",
+        "set $callback.mode=$mode",
     ),
     "patience-too-long": warning(
-        "The callback waits longer than the run lasts, so it never acts.", "Lower patience or raise training.epochs."
+        "The patience is at least as long as the run, so that the callback never acts.",
+        "set $callback.patience=$patience",
     ),
     "plateau-with-schedule": error(
-        "ReduceLROnPlateau sets the learning rate, and a schedule does not let it: Keras raises when it first acts.",
-        "training.plateau.patience=null, or optimizer.schedule.name=constant and optimizer.schedule.warmup_steps=0.",
+        "ReduceLROnPlateau sets the learning rate, which is not possible with a schedule: Keras raises an error when "
+        "the callback first acts.",
+        "set training.plateau.patience=null",
+        "use a constant learning rate",
     ),
     "schedule-shorter": warning(
-        "The schedule has reached its end long before the run does; the rest trains at its last learning rate.",
-        "optimizer.schedule.decay_steps=null: the schedule lasts the whole run.",
+        "The schedule ends long before the run, which then trains at the last learning rate.",
+        "set $schedule.decay_steps=$decay_steps",
+        "lower $schedule.boundaries below $steps",
     ),
     "schedule-longer": warning(
-        "The run ends before the schedule has come down.",
-        "optimizer.schedule.decay_steps=null: the schedule lasts the whole run.",
+        "The run ends before the schedule.",
+        "set $schedule.decay_steps=$decay_steps",
+        "set $schedule.warmup_steps=$warmup_steps $schedule.decay_steps=$remaining_steps",
+        "lower $schedule.boundaries below $steps",
     ),
     "jit-left-out": error(
-        "Keras compiles no step with XLA under op determinism, or with a layer that XLA does not support, and says "
-        "nothing.",
-        "determinism=relaxed, or training.jit=never",
+        "Under op determinism, or with a layer that XLA does not support, Keras compiles no step with XLA and does not "
+        "report it.",
+        "set determinism=relaxed",
+        "set training.jit=never",
     ),
     "jit-refused": error(
-        "XLA cannot compile an operation of the step, and says so only when the first step is run.",
-        "training.jit=never, or auto, which leaves such layers out.",
+        "XLA cannot compile an operation of the step, and reports it only when the first step runs.",
+        "set training.jit=never",
     ),
     "float16-without-loss-scale": error(
-        "Gradients below 6e-8 are 0 in float16; without a scaled loss many of them vanish.",
-        "training.precision=mixed_float16, which scales the loss, or mixed_bfloat16, which need not.",
+        "Gradients below 6e-8 are 0 in float16. Without a scaled loss many of them vanish.",
+        "set training.precision=mixed_float16, which scales the loss",
+        "set training.precision=mixed_bfloat16, which needs no scaling",
     ),
-    "learning-rate-zero": error("A learning rate of 0 moves nothing; a negative one climbs.", "Set a positive one."),
+    "learning-rate-zero": error(
+        "With a learning rate of 0 nothing changes; with a negative one the loss increases.",
+        "set $option=$learning_rate",
+    ),
     "learning-rate-range": warning(
         "Few models learn with this optimizer at such a learning rate.",
-        "optimizer.learning_rate=..., within the range named.",
+        "set $option=$learning_rate",
     ),
     "batch-exceeds-data": warning(
-        "The batch is larger than the training split: an epoch is a single step.", "Lower training.batch_size."
+        "The batch is larger than the training split: an epoch is a single step.",
+        "set training.batch_size=$batch_size",
     ),
     "few-steps": warning(
-        "The whole run makes only a handful of updates.", "Raise training.epochs or lower training.batch_size."
+        "The whole run makes only a handful of updates.",
+        "set training.epochs=$epochs",
+        "lower training.batch_size",
     ),
     "steps-per-execution": warning(
-        "More steps in one call than an epoch has: the calls are cut short and compiled again.",
-        "Lower training.steps_per_execution.",
-    ),
-    "steps-against-rows": error(
-        "The steps of an epoch do not add up to the rows of the training split: some are left out, or seen twice.",
-        "Feed the rows once: ceil(rows / batch_size) steps.",
+        "One call makes more steps than an epoch has: the calls are cut short and compiled again.",
+        "set training.steps_per_execution=$steps",
     ),
 }
 
-TRIAL = {
-    "step-fails": error("Keras refuses the first training step on a real batch.", "See what Keras says."),
+FIRST_STEP = {
+    "step-fails": error(
+        "Keras or TensorFlow raises an error in the first training step on a real batch.",
+        "correct the layer, loss or line that the error names",
+    ),
     "loss-not-finite": error(
-        "The loss of the first batch is no finite number; so will be every weight after one step.",
-        "Scale inputs and labels, and see that the output fits the loss.",
+        "The loss of the first batch is NaN or infinite, and so is every weight after one step.",
+        "scale the inputs and the labels, and check that the last activation fits the loss",
     ),
     "gradient-not-finite": error(
-        "A gradient of the first batch is no finite number; so will be the weights after one step.",
-        "Look for a division, root or logarithm at 0 behind these weights.",
+        "A gradient of the first batch is NaN or infinite, and so are the weights after one step.",
+        "find a division, root or logarithm at 0 after these weights",
     ),
     "gradient-zero": warning(
-        "The gradient of the first batch is 0 everywhere: dead units, saturated activations, or a branch that starts "
-        "at 0 on purpose.",
-        "Lower the learning rate or inputs that saturate, or take another initializer.",
+        "The gradient of the first batch is 0 everywhere: the units are dead or saturated. This is correct for a "
+        "branch that starts at 0 on purpose.",
+        "set model.kernel_initializer=he_normal",
+        "scale the inputs",
     ),
     "gradient-vanishes": warning(
-        "On its way back the gradient has shrunk a billionfold: these weights stay what they are while others learn. "
-        "Many saturating layers in a row (sigmoid, tanh) do that.",
-        "Take relu or gelu, a normalisation between the layers, or residual connections.",
+        "The gradient of these weights is less than a billionth of the model's largest: they do not change while "
+        "others learn. Many saturating layers in a row (sigmoid, tanh) cause it.",
+        "set activation: relu or gelu",
+        "put a normalization between the layers",
+        "use residual connections",
     ),
-    "update-not-finite": error("After one update a variable is no finite number.", "Lower optimizer.learning_rate."),
+    "update-not-finite": error(
+        "After one update a variable is NaN or infinite.",
+        "lower optimizer.learning_rate",
+    ),
     "initial-loss": warning(
-        "Before training, a classifier knows nothing and its loss should be near that of equal guessing (ln C for C "
-        "classes). Another value tells of a confident start: unscaled inputs, large initial weights, or labels that "
-        "leak.",
-        "Normalise the inputs, or take a smaller initializer for the last layer.",
+        "Before training, the loss of a classifier should be near that of equal guessing: ln C for C classes. Another "
+        "value is a sign of unscaled inputs, large initial weights, or labels that leak.",
+        SCALE_INPUTS,
+        "use a smaller initializer for the last layer",
     ),
     "memory": error(
-        "The step's estimated peak does not fit the device's memory.",
-        "Lower training.batch_size, or take training.precision=mixed_bfloat16.",
+        "The estimated peak of the step is more than the memory of the device.",
+        "lower training.batch_size",
+        "set training.precision=mixed_bfloat16",
     ),
     "memory-tight": warning(
-        "The step's estimated peak is close to the device's memory; the estimate leaves out kernels' workspaces.",
-        "Lower training.batch_size.",
+        "The estimated peak of the step is near the memory of the device. The workspaces of the kernels are not part "
+        "of the estimate.",
+        "lower training.batch_size",
     ),
     "not-deterministic": error(
-        "Under determinism=strict the step was refused on this GPU: the operation has no deterministic kernel.",
-        "Replace the layer by the alternative named, or set determinism=relaxed.",
+        "With determinism=strict this GPU refuses the operation: it has no deterministic kernel.",
+        "use $alternative",
+        "set determinism=relaxed",
     ),
     "determinism-unproved": warning(
-        "TensorFlow has no deterministic GPU kernel for this operation and refuses it under determinism=strict. No "
-        "GPU was there to try it.",
-        "Replace the layer by the alternative named, set determinism=relaxed, or stay with device=cpu.",
+        "TensorFlow has no deterministic GPU kernel for this operation and refuses it with determinism=strict. This "
+        "machine has no GPU to test it on.",
+        "use $alternative",
+        "set determinism=relaxed",
+        "set device=cpu",
     ),
 }
 
@@ -479,24 +551,26 @@ SECTIONS = {
     "Data": DATA,
     "Architecture": ARCHITECTURE,
     "Training": TRAINING,
-    "The first step, tried": TRIAL,
+    "The first training step": FIRST_STEP,
 }
 CATALOGUE = {code: entry for section in SECTIONS.values() for code, entry in section.items()}
 
 
-def markdown():
-    """The catalogue as the page docs/preflight.md."""
+def markdown() -> str:
+    """Return the catalogue as the page docs/preflight.md."""
     lines = [
-        "# What preflight finds",
+        "# Findings of preflight",
         "",
-        "`python -m pipeline check` looks at a set-up without training it; `train` always does so first. An error",
-        "ends the command with status 2, a warning is printed once. `preflight.ignore=[CODE, ...]` lets findings",
-        "pass, and the run's record says so. Made from `pipeline/preflight/catalogue.py`; do not edit.",
+        "`python -m pipeline check` checks a config and its data without training. `train` always does so first. An",
+        "error ends the command with status 2; a warning is printed once. `preflight.ignore=[CODE, ...]` accepts",
+        "findings, and the record of the run names them. A word in capitals stands for a value that the message",
+        "fills in. Generated from `pipeline/preflight/catalogue.py`; do not edit.",
     ]
     for title, section in SECTIONS.items():
         lines += ["", f"## {title}"]
         for code, entry in section.items():
-            lines += ["", f"### {code}", "", f"*{entry.severity}.* {entry.why}", "", f"Mend: {entry.mend}"]
+            lines += ["", f"### {code}", "", f"*{entry.severity}.* {entry.explanation}"]
+            lines += ["", f"Fix: {entry.general_fix()}"]
     return "\n".join(lines) + "\n"
 
 

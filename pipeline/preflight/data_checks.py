@@ -17,8 +17,7 @@ from pipeline.data import input_pipeline
 from pipeline.data.checks import blocks
 from pipeline.data.containers import Images, Sequences, Shards
 from pipeline.files import atomic_write
-from pipeline.preflight.findings import Finding
-from pipeline.preflight.setup import built_for
+from pipeline.preflight.findings import Finding, finding
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL
 
 COPIES = 0.01  # share of a split's rows found in training, below which they are only mentioned
@@ -30,15 +29,13 @@ OTHERWISE = 10  # rows with another value than the most frequent, from which a v
 NOISE = 0.02  # share of the rows a leak may tell wrongly, of those that guessing the most frequent class does
 CORRELATION = 0.999  # of the values or of their ranks; a copy with 4 % of noise has it
 SCREEN = 5_000  # rows on which every column is looked at; all rows are only where it tells the label there
-UNSCALED = 20.0  # deviation, or distance of the mean from 0, of what meets weights first
-CHANNELS = (1, 2, 3, 4)
 
 
 def check(setup):
     """The findings on the data, from the cache where this content was looked at before."""
     path = _cache_path(setup)
     try:
-        return [Finding(**finding) for finding in json.loads(path.read_text())]
+        return [Finding(**entry) for entry in json.loads(path.read_text())]
     except (OSError, ValueError, TypeError, KeyError):
         pass  # never looked at, or not ours: look
     return [*_look(setup)]
@@ -50,35 +47,9 @@ def keep(setup, findings):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as file:
-            file.write(json.dumps([vars(finding) for finding in findings]).encode())
+            file.write(json.dumps([vars(item) for item in findings]).encode())
     except OSError:
         pass  # a folder that cannot be written costs the next run a second look, no more
-
-
-def check_scale(prediction):
-    """Yield the layers whose weights meet numbers far from 0 or far larger than 1. prediction: on a real batch."""
-    told = set()
-    for layer, mean, deviation, largest in prediction.first_inputs:
-        if layer not in told and max(abs(mean), deviation) > UNSCALED:
-            told.add(layer)
-            found = f"what reaches its weights has mean {mean:.3g}, deviation {deviation:.3g}, largest {largest:.3g}."
-            mend = "'model.preprocessing=[{class_name: Normalization, config: {axis: -1}}]'"
-            yield Finding("unscaled-inputs", layer, found, mend)
-
-
-def check_channels(setup):
-    """Yield image features whose channels lie in another axis than the convolutions take them from."""
-    convolutions = [layer for layer in setup.layers if len(getattr(layer, "kernel_size", None) or ()) == 2]
-    for name, feature in setup.spec.features.items():
-        if len(feature.shape) != 3 or None in feature.shape:
-            continue
-        first, middle, last = feature.shape
-        looks = "channels_first" if first in CHANNELS and last not in CHANNELS and middle > 4 else None
-        looks = "channels_last" if last in CHANNELS and first not in CHANNELS and middle > 4 else looks
-        orders = {layer.data_format for layer in convolutions if built_for(layer)[1:] == feature.shape}
-        if looks and orders and looks not in orders:
-            found = f"images of shape {feature.shape} look like {looks}; the convolutions take {', '.join(orders)}."
-            yield Finding("channel-order", name, found, "Move the axis: images.transpose(0, 2, 3, 1).")
 
 
 def _cache_path(setup):
@@ -93,11 +64,8 @@ def _cache_path(setup):
 def _look(setup):
     spec, parts = setup.spec, setup.data.splits
     for split, part in parts.items():
-        for name, label in spec.labels.items():
-            if label.kind != CLASS and not _all_finite(part.labels[name]):
-                yield Finding("not-finite", f"{name}, {split}", "a label is NaN or infinite.", "Remove its row.")
-        yield from _classes(spec, split, part)
-        yield from _not_finite(setup, split, part)
+        if split != "train":  # of which data.checks refuses to lack a class
+            yield from _missing_classes(spec, split, part)
     train = parts["train"]
     for name, feature in spec.features.items():
         columns = _columns(setup, train, name, feature)
@@ -107,41 +75,19 @@ def _look(setup):
     yield from _copies(setup)
 
 
-def _all_finite(values):
-    return values.dtype.kind not in "fc" or all(np.isfinite(block).all() for _, block in blocks(values))
-
-
-def _classes(spec, split, part):
+def _missing_classes(spec, split, part):
     for name, label in spec.labels.items():
         values = part.labels[name]
-        if label.kind == CLASS and values.dtype.kind in "iu":
-            shown = set(np.unique(values).tolist())
+        if label.kind == CLASS:
+            present = set(np.unique(values).tolist())
         elif label.kind in (ONE_HOT, MULTI_LABEL):
-            shown = set(np.flatnonzero((values.reshape(-1, values.shape[-1]) > 0).any(axis=0)).tolist())
+            present = set(np.flatnonzero((values.reshape(-1, values.shape[-1]) > 0).any(axis=0)).tolist())
         else:
             continue
-        absent = [label.classes[index] for index in range(len(label.classes)) if index not in shown]
+        absent = [class_name for index, class_name in enumerate(label.classes) if index not in present]
         if absent:
             found = f"{len(absent)} of {len(label.classes)} classes have no row: {', '.join(absent[:5])}."
-            code = "class-untrained" if split == "train" else "class-missing"
-            yield Finding(code, f"{name}, {split}", found, "data.split.stratify=true, or larger shares")
-
-
-def _not_finite(setup, split, part):
-    if isinstance(part, Shards):
-        return  # reading the shards has looked at every number
-    for name, column in part.features.items():
-        values = column.values if isinstance(column, Sequences) else column
-        if isinstance(values, Images) or values.dtype.kind not in "fc":
-            continue
-        for start, block in blocks(values):
-            wrong = np.isinf(block) if setup.config.data.allows_missing_values else ~np.isfinite(block)
-            if wrong.any():
-                row = start + int(np.argwhere(wrong)[0][0])
-                place = f"{name}, {split}" if isinstance(column, Sequences) else part.row_location(row)
-                found = f"{np.count_nonzero(wrong):,} numbers around row {row:,} are NaN or infinite."
-                yield Finding("not-finite", place, found, "Remove the rows; CSV: data.missing_values=impute")
-                break
+            yield finding("class-missing", f"{name}, {split}", found)
 
 
 def _columns(setup, part, name, feature):
@@ -166,7 +112,7 @@ def _constant(name, feature, columns):
             return
     constant = np.flatnonzero(same)
     found = f"{len(constant)} of {columns.shape[1]} columns hold one value only: {constant[:5].tolist()}."
-    yield Finding("constant-feature", name, found, f"Leave the column out of {name!r}.")
+    yield finding("constant-feature", name, found)
 
 
 def _leaks(spec, name, feature, part):
@@ -186,7 +132,7 @@ def _leaks(spec, name, feature, part):
             if how:
                 place = np.unravel_index(place, [size for size in feature.shape if size is not None])
                 where = f"{name}, column {', '.join(map(str, place))}" if columns.shape[1] > 1 else name
-                yield Finding("label-leak", where, f"{how} {target}.", f"Leave it out of {name!r}.")
+                yield finding("label-leak", where, f"{how} {target}.")
 
 
 def _targets(spec, labels, columns):
@@ -254,7 +200,7 @@ def _copies(setup):
         found = f"{copies:,} of {len(digests):,} rows ({share:.1%}) are in the training split too; within it "
         found += f"{chance:.1%} repeat."
         code = "rows-in-two-splits" if share > COPIES and share > BEYOND_CHANCE * chance else "repeated-rows"
-        yield Finding(code, f"the {split} split", found, "Remove the copies before splitting.")
+        yield finding(code, f"the {split} split", found)
 
 
 def _row_digests(setup, part):

@@ -1,6 +1,7 @@
-"""A finding: something about a set-up that is wrong, or may be, before its first step."""
+"""A finding: something in a set-up that is wrong, or may be, before the first step."""
 
 import textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipeline.preflight.catalogue import CATALOGUE, ERROR
@@ -10,47 +11,66 @@ WIDTH = 110
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found.
+    """One finding.
 
-    code: a key of the catalogue, which says why it is wrong and how sure that is. place: the label, feature, layer or
-    config key it was found at. found: what is there. mend: the config line, or the change to the model, that mends it.
+    code: The key of its entry in the catalogue.
+    place: The label, feature, layer or config key that it concerns.
+    found: What is there, in one or two sentences.
+    fix: What to do.
     """
 
     code: str
     place: str
     found: str
-    mend: str
+    fix: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.code not in CATALOGUE:
             raise KeyError(f"{self.code}: the catalogue has no such finding")
 
     @property
-    def severity(self):
+    def severity(self) -> str:
+        """ERROR or WARNING."""
         return CATALOGUE[self.code].severity
 
     @property
-    def why(self):
-        return CATALOGUE[self.code].why
-
-    @property
-    def is_error(self):
+    def is_error(self) -> bool:
+        """Whether it stops the run."""
         return self.severity == ERROR
 
-    def __str__(self):
-        lines = [f"[{self.code}] {self.place}: {self.found}", f"why: {self.why}", f"mend: {self.mend}"]
-        return "\n".join(
-            textwrap.fill(
-                line, WIDTH, initial_indent="    " if number else "", subsequent_indent="      ",
-                break_long_words=False, break_on_hyphens=False,
-            )
-            for number, line in enumerate(lines)
-        )  # fmt: skip
+    def __str__(self) -> str:
+        """Return the lines for the terminal. The fix is not wrapped, so that it can be copied."""
+        found = _wrapped(f"[{self.code}] {self.place}: {self.found}", indent="")
+        why = _wrapped(f"why: {CATALOGUE[self.code].explanation}", indent="    ")
+        return f"{found}\n{why}\n    fix: {self.fix}"
 
 
-def as_json(findings):
-    """Findings as a run's record keeps them."""
+def finding(code: str, place: str, found: str, **values: object) -> Finding:
+    """Return a finding with the fix of its entry in the catalogue.
+
+    Args:
+        code: The key of the entry.
+        place: The label, feature, layer or config key that it concerns.
+        found: What is there, in one or two sentences.
+        **values: Values for the $names in the fix.
+    """
+    return Finding(code, place, found, CATALOGUE[code].fix(values))
+
+
+def as_json(findings: Iterable[Finding]) -> list[dict[str, str]]:
+    """Return findings as the record of a run stores them."""
     return [
         {"code": finding.code, "severity": finding.severity, "place": finding.place, "found": finding.found}
         for finding in findings
     ]
+
+
+def _wrapped(text: str, *, indent: str) -> str:
+    return textwrap.fill(
+        text,
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent="      ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -1,53 +1,61 @@
-"""One batch through the model as in prediction: what its outputs are, and what they depend on."""
+"""One batch through the model as in prediction: the values of its outputs, and what they depend on."""
 
 import itertools
 import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from pipeline.preflight import graph, state
+from pipeline.preflight.setup import Setup
 from pipeline.spec import PADDING
 
 WEIGHTS = "trainable weights"
-MORE_STEPS = 3  # of padding, to see whether it changes what the model says
-OTHER_WEIGHTS = 2  # draws of noise, each put on all weights and taken off them, before it is said what they never do
-SMALL_NOISE = 0.1  # deviation of that under which padding is looked for again: it moves what starts at 0
-DROPPED = "does not support masking"  # Keras's warning where a layer drops a mask
+MORE_STEPS = 3  # steps of padding that are added to see whether they change an output
+DRAWS = 2  # of other weights: the noise of each is added to all weights, and subtracted from them
+SMALL_NOISE = 0.1  # standard deviation of other weights for padding: biases that start at 0 hide a leak
+DROPPED = "does not support masking"  # part of Keras's warning that a layer drops a mask
 
 
 @dataclass(frozen=True)
 class Output:
-    """One output of the model on a batch.
+    """One output of the model for a batch.
 
-    reading: what it is made by. values: (rows, ...) on the batch. padding_shift: the largest change of a value, as a
-    share of the largest value, when rows are filled up further, or the shortest not at all; 0 where all rows are of
-    one length. features: the names of those it depends on. is_constant: whether rows that differ all get the same,
-    under other weights too. stays_in_unit: whether no number leaves 0 to 1, under other weights either.
+    reading: The last operation of the output.
+    values: (rows, ...).
+    padding_shift: The largest change of a value when padding is added to the rows, or removed from the shortest, as a
+        share of the largest value; 0 if all rows have one length.
+    features: The names of the features that it depends on.
+    is_constant: Whether different rows get the same values, with other weights too.
+    stays_in_unit: Whether all values are between 0 and 1, with other weights too.
     """
 
     reading: graph.Reading
     values: np.ndarray
     padding_shift: float
-    features: frozenset
+    features: frozenset[str]
     is_constant: bool
     stays_in_unit: bool
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
+        """The shape for one row."""
         return self.values.shape[1:]
 
     @property
-    def width(self):
-        """Units: numbers along the last axis."""
+    def width(self) -> int:
+        """The number of units: the size of the last axis."""
         return self.shape[-1] if self.shape else 1
 
     @property
-    def sums_to_one(self):
+    def sums_to_one(self) -> bool:
         """Whether every row is a distribution over the last axis."""
         values = self.values.astype(np.float64)
-        is_coarse = self.values.dtype.itemsize < 4 or self.reading.operation == "Softmax"  # perhaps of 16 bits
+        # a softmax may have been computed in 16 bits
+        is_coarse = self.values.dtype.itemsize < 4 or self.reading.operation == "Softmax"
         slack = 1e-2 if is_coarse else 1e-4
         return bool(
             values.ndim > 1
@@ -57,171 +65,201 @@ class Output:
         )
 
     @property
-    def is_distribution(self):
+    def is_distribution(self) -> bool:
+        """Whether every row is a distribution over several units."""
         return self.sums_to_one and self.shape[-1] > 1
 
     @property
-    def is_probability(self):
+    def is_probability(self) -> bool:
+        """Whether every value is a probability."""
         return self.sums_to_one or self.stays_in_unit
 
 
 @dataclass(frozen=True)
+class FirstInput:
+    """The numbers that meet the weights of a layer first. largest: The largest absolute number."""
+
+    layer: str
+    mean: float
+    deviation: float
+    largest: float
+
+
+@dataclass(frozen=True)
 class Prediction:
-    """outputs: by label. first_inputs: (layer, mean, deviation, largest) of what meets weights first.
-    dropped: Keras's words on layers that drop a mask."""
+    """outputs: By label. dropped: Keras's warnings on layers that drop a mask."""
 
     outputs: dict[str, Output]
-    first_inputs: tuple
-    dropped: tuple
+    first_inputs: tuple[FirstInput, ...]
+    dropped: tuple[str, ...]
 
 
-def predict(setup, x):
-    """A Prediction of the batch x: a tensor, or tensors by feature. Raises what Keras raises of a wrong shape."""
-    names = {layer.name for layer in setup.layers}
-    readings, features_of, met = {}, {}, []
+def predict(setup: Setup, x: Any) -> Prediction:
+    """Return the prediction for a batch.
 
-    def forward(x):
-        features = x if isinstance(x, dict) else {next(iter(setup.spec.features)): x}
+    Args:
+        setup: The set-up.
+        x: A tensor, or tensors by feature.
+
+    Raises:
+        Exception: What Keras or a layer raises if the model cannot take the batch.
+    """
+    layers = {layer.name for layer in setup.layers}
+    readings, features_of, first_layers = {}, {}, []
+
+    def forward(x: Any) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
+        features = setup.by_feature(x)
         outputs = setup.by_label(setup.model(x, training=False))
         here = tf.compat.v1.get_default_graph()
-        origins = graph.dependence(here, {name: [value] for name, value in features.items()} | _weights(setup, here))
+        sources = {name: [value] for name, value in features.items()} | {WEIGHTS: _weights(setup, here)}
+        origins = graph.dependence(here, sources)
         for name, output in outputs.items():
-            readings[name] = graph.read(output, names)
+            readings[name] = graph.read(output, layers)
             features_of[name] = origins(output) & set(features)
         first = graph.first_inputs(here, origins, WEIGHTS, set(features))
-        met.extend(graph.layer_of(tensor.consumers()[0], names) if tensor.consumers() else "" for tensor in first)
+        consumers = [tensor.consumers() for tensor in first]
+        first_layers.extend(graph.layer_of(users[0], layers) if users else "" for users in consumers)
         return outputs, [_summary(tensor) for tensor in first]
 
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        function = tf.function(forward, autograph=False)
-        concrete = function.get_concrete_function(_specs(setup))
-    with state.variables_restored(concrete.graph):
-        outputs, summaries = _numpy(concrete(x))
+        function = tf.function(forward, autograph=False).get_concrete_function(_specs(setup))
+    with state.variables_restored(function.graph):
+        outputs, summaries = _numpy(function(x))
         shifts = dict.fromkeys(outputs, 0.0)
         if any(feature.variable_length for feature in setup.spec.features.values()):
-            shifts = _most_padding_shifts(setup, concrete, x, outputs)
-    with state.variables_restored(concrete.graph):
-        constant, in_unit = _under_all_weights(setup, concrete, x, outputs, readings)
+            shifts = _largest_padding_shifts(setup, function, x, outputs)
+    with state.variables_restored(function.graph):
+        constant, in_unit = _with_all_weights(setup, function, x, outputs, readings)
+    messages = [str(warning.message) for warning in caught]
     return Prediction(
-        {
-            name: Output(
-                readings[name], outputs[name], shifts[name], features_of[name], name in constant, name in in_unit
-            )
-            for name in outputs
+        outputs={
+            name: Output(readings[name], values, shifts[name], features_of[name], name in constant, name in in_unit)
+            for name, values in outputs.items()
         },
-        tuple((layer, *(float(number) for number in numbers)) for layer, numbers in zip(met, summaries)),
-        tuple(str(warning.message).splitlines()[0] for warning in said if DROPPED in str(warning.message)),
+        first_inputs=tuple(
+            FirstInput(layer, *map(float, numbers)) for layer, numbers in zip(first_layers, summaries, strict=True)
+        ),
+        dropped=tuple(message.splitlines()[0] for message in messages if DROPPED in message),
     )
 
 
-def _specs(setup):
-    specs = {name: (feature.shape, feature.dtype) for name, feature in setup.spec.features.items()}
-    specs = {name: tf.TensorSpec((None, *shape), dtype) for name, (shape, dtype) in specs.items()}
+def _specs(setup: Setup) -> Any:
+    """Return the TensorSpec of a batch of any number of rows; a dict of them if there are several features."""
+    specs = {
+        name: tf.TensorSpec((None, *feature.shape), feature.dtype) for name, feature in setup.spec.features.items()
+    }
     return specs if len(specs) > 1 else next(iter(specs.values()))
 
 
-def _weights(setup, here):
-    """The reads of trainable variables in a graph, as a source of `dependence`."""
+def _weights(setup: Setup, here: tf.Graph) -> list[tf.Tensor]:
+    """Return the captured handles of the trainable variables in a graph."""
     handles = {id(variable.value.handle) for variable in setup.model.trainable_variables}
-    return {WEIGHTS: [inner for outer, inner in here.captures if id(outer) in handles]}
+    return [inner for outer, inner in here.captures if id(outer) in handles]
 
 
-def _summary(tensor):
+def _summary(tensor: tf.Tensor) -> tf.Tensor:
     values = tf.cast(tensor, tf.float32)
     return tf.stack([tf.reduce_mean(values), tf.math.reduce_std(values), tf.reduce_max(tf.abs(values))])
 
 
-def _under_all_weights(setup, concrete, x, outputs, readings):
-    """The names of the outputs that are the same for all rows, and of those that stay within 0 and 1.
+def _with_all_weights(
+    setup: Setup, function: Callable, x: Any, outputs: dict[str, np.ndarray], readings: dict[str, graph.Reading]
+) -> tuple[set[str], set[str]]:
+    """Return the names of the outputs that are the same for all rows, and of those between 0 and 1.
 
-    What a reading does not show is looked for: on the batch, then under other weights, since a last layer that starts
-    at 0 makes its output look like either at first. The caller puts the weights back.
+    If the graph alone cannot decide, test on the batch, then with other weights: a last layer that starts at 0 makes
+    its output look like either. The caller restores the weights.
     """
     known = {name for name in outputs if readings[name].low >= 0 and readings[name].high <= 1}
     in_unit = {name for name, values in outputs.items() if name not in known and _in_unit(values)}
     constant = set()
-    if not all(_rows_alike(value) for value in _numpy(tf.nest.flatten(x))):
-        constant = {name for name, values in outputs.items() if _rows_alike(values)}
+    if not all(_rows_equal(value) for value in _numpy(tf.nest.flatten(x))):
+        constant = {name for name, values in outputs.items() if _rows_equal(values)}
     if constant or in_unit:
-        for _ in _other_weights(setup, concrete.graph, deviation=1.0):
-            others, _ = _numpy(concrete(x))
-            constant = {name for name in constant if _rows_alike(others[name])}
+        for _ in _other_weights(setup, function.graph, deviation=1.0):
+            others, _ = _numpy(function(x))
+            constant = {name for name in constant if _rows_equal(others[name])}
             in_unit = {name for name in in_unit if _in_unit(others[name])}
     return constant, known | in_unit
 
 
-def _other_weights(setup, here, deviation):
-    """Yield each time that other weights have been put into the model: noise on all that the graph reads, which the
-    caller puts back."""
+def _other_weights(setup: Setup, here: tf.Graph, deviation: float) -> Iterator[None]:
+    """Yield each time that noise has been added to all weights that a graph reads. The caller restores them."""
     read = {id(variable) for variable in here.variables}
     weights = [variable for variable in setup.model.trainable_variables if id(variable.value) in read]
     first = [tf.identity(variable) for variable in weights]
-    for draw, sign in itertools.product(range(OTHER_WEIGHTS), (1, -1)):
-        for place, (variable, value) in enumerate(zip(weights, first, strict=True)):
-            noise = sign * tf.random.stateless_normal(variable.shape, (draw, place), stddev=deviation)
+    for draw, sign in itertools.product(range(DRAWS), (1, -1)):
+        for index, (variable, value) in enumerate(zip(weights, first, strict=True)):
+            noise = sign * tf.random.stateless_normal(variable.shape, (draw, index), stddev=deviation)
             variable.assign(value + tf.cast(noise, value.dtype))
         yield
 
 
-def _rows_alike(values):
+def _rows_equal(values: np.ndarray) -> bool:
     return bool((values == values[:1]).all())
 
 
-def _in_unit(values):
+def _in_unit(values: np.ndarray) -> bool:
     return bool(np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1)
 
 
-def _most_padding_shifts(setup, concrete, x, outputs):
-    """Output name -> how far its values move with the padding; also once biases are no longer 0, as they start: what
-    they add to padding is no padding any more. The caller puts the weights back."""
-    shifts = _padding_shifts(setup, concrete, x, outputs)
-    next(_other_weights(setup, concrete.graph, SMALL_NOISE))
-    others, _ = _numpy(concrete(x))
-    later = _padding_shifts(setup, concrete, x, others)
+def _largest_padding_shifts(
+    setup: Setup, function: Callable, x: Any, outputs: dict[str, np.ndarray]
+) -> dict[str, float]:
+    """Return how far each output changes with the padding, with the initial weights or others.
+
+    Biases start at 0: only other biases change the padding before a mask is computed from it. The caller restores the
+    weights.
+    """
+    shifts = _padding_shifts(setup, function, x, outputs)
+    next(_other_weights(setup, function.graph, SMALL_NOISE))
+    others, _ = _numpy(function(x))
+    later = _padding_shifts(setup, function, x, others)
     return {name: max(shift, later[name]) for name, shift in shifts.items()}
 
 
-def _padding_shifts(setup, concrete, x, outputs):
-    """Output name -> how far its values move with the padding."""
-    features = x if isinstance(x, dict) else {next(iter(setup.spec.features)): x}
+def _padding_shifts(setup: Setup, function: Callable, x: Any, outputs: dict[str, np.ndarray]) -> dict[str, float]:
+    """Return how far each output changes when padding is added to all rows, or removed from the shortest row."""
+    features = setup.by_feature(x)
     variable = {name for name in features if setup.spec.features[name].variable_length}
     steps = _steps(features[next(iter(variable))])
     shortest = int(tf.argmin(steps))
 
-    def shifts(change, rows):
+    def shifts(change: Callable[[tf.Tensor, bool], tf.Tensor], rows: slice) -> dict[str, float]:
         changed = {name: change(value, name in variable) for name, value in features.items()}
-        others, _ = _numpy(concrete(changed if isinstance(x, dict) else next(iter(changed.values()))))
+        others, _ = _numpy(function(changed if isinstance(x, dict) else next(iter(changed.values()))))
         return {name: _shift(outputs[name][rows], others[name]) for name in outputs}
 
-    def longer(value, is_variable):
+    def longer(value: tf.Tensor, is_variable: bool) -> tf.Tensor:
         more = [[0, 0], [0, MORE_STEPS]] + [[0, 0]] * (value.shape.rank - 2)
         return tf.pad(value, more, constant_values=PADDING) if is_variable else value
 
-    def alone(value, is_variable):
+    def alone(value: tf.Tensor, is_variable: bool) -> tf.Tensor:
         row = value[shortest : shortest + 1]
         return row[:, : steps[shortest]] if is_variable else row
 
-    found = shifts(longer, slice(None))
+    added = shifts(longer, slice(None))
     try:
-        bare = shifts(alone, slice(shortest, shortest + 1))
-    except tf.errors.OpError:  # too short for the model without padding, which is no leak
-        return found
-    return {name: max(found[name], bare[name]) for name in found}
+        removed = shifts(alone, slice(shortest, shortest + 1))
+    except tf.errors.OpError:  # without padding the row is too short for the model, which is no leak
+        return added
+    return {name: max(added[name], removed[name]) for name in added}
 
 
-def _steps(value):
-    """(rows,) steps of each row before its padding."""
+def _steps(value: tf.Tensor) -> tf.Tensor:
+    """Return the number of steps of each row before its padding: (rows,)."""
     is_step = tf.reduce_any(tf.reshape(value != PADDING, (tf.shape(value)[0], tf.shape(value)[1], -1)), axis=-1)
     return tf.reduce_max(tf.where(is_step, tf.range(tf.shape(value)[1]) + 1, 0), axis=-1)
 
 
-def _shift(values, others):
-    if values.shape != others.shape:  # an output for every step: its own steps are compared
+def _shift(values: np.ndarray, others: np.ndarray) -> float:
+    """Return the largest difference, as a share of the largest value."""
+    if values.shape != others.shape:  # with an output for each step, the steps that both have
         others = others[tuple(slice(size) for size in values.shape)]
     values, others = values.astype(np.float64), others.astype(np.float64)
     return float(np.max(np.abs(values - others)) / max(np.max(np.abs(values)), 1e-6))
 
 
-def _numpy(structure):
+def _numpy(structure: Any) -> Any:
     return tf.nest.map_structure(lambda tensor: tensor.numpy(), structure)

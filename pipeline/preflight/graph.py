@@ -1,28 +1,32 @@
-"""Reads a model as the TensorFlow graph that it makes of a batch: what an output depends on, and its last activation.
+"""Read the TensorFlow graph of a model: what an output depends on, its last activation and its range.
 
-The graph is the same whether layers were stacked, nested, wrapped, subclassed or written as functions, so nothing here
-knows a layer by its class or name.
+The graph is the same whether layers are stacked, nested, wrapped, subclassed or written as functions. Nothing here
+depends on the class or name of a layer.
 """
 
 import math
 import re
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import tensorflow as tf
 
-from pipeline.keras_internals import called_function
-
+Frames = tuple  # of (operation that calls a function, graph of the function), the outermost first
+Range = tuple[float, float]  # (low, high)
 INFINITY = math.inf
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 CONTROL = ("While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase")
-# hand every number on, in another shape, dtype or order
+# pass every number on, in another shape, dtype or order
 SAME_NUMBERS = (
     *("Identity", "IdentityN", "Cast", "Reshape", "Squeeze", "ExpandDims", "StopGradient", "PreventGradient"),
     *("CheckNumerics", "EnsureShape", "Snapshot", "Transpose", "Tile", "BroadcastTo", "ReverseV2"),
 )
-# hand on some of the numbers, or means of them: still in the same range
-AMONG_NUMBERS = ("Slice", "StridedSlice", "GatherV2", "GatherNd", "Mean", "Max", "Min", "MaxPool", "AvgPool",
-                 "Split", "SplitV", "Unpack")  # fmt: skip
+# pass on some of the numbers, or means of them: still in the same range
+AMONG_NUMBERS = (
+    *("Slice", "StridedSlice", "GatherV2", "GatherNd", "Mean", "Max", "Min", "MaxPool", "AvgPool"),
+    *("Split", "SplitV", "Unpack"),
+)
 RANGES = {
     "Softmax": (0, 1),
     "LogSoftmax": (-INFINITY, 0),
@@ -42,15 +46,16 @@ RANGES = {
     "Erf": (-1, 1),
 }
 ONLY_THE_SHAPE = ("Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike")
-DEEPEST = 60  # operations followed back from an output; what lies beyond counts as unbounded
+DEEPEST = 60  # operations that are followed back from an output; the range of an operation beyond is unknown
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What an output is made by.
+    """The last operation of an output.
 
-    operation: the type of the last operation that changes its numbers, such as "Softmax" or "BiasAdd". layer: the
-    layer that made it. low, high: what no number of it can leave, whatever the weights.
+    operation: The type of the last operation that changes its numbers, such as "Softmax" or "BiasAdd".
+    layer: The name of the layer that the operation belongs to.
+    low, high: The range of its numbers, for any weights.
     """
 
     operation: str
@@ -58,24 +63,32 @@ class Reading:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"the {self.operation} of {self.layer!r}"
 
-def read(tensor, layers):
-    """The Reading of a tensor in a tf.function's graph. layers: the names of the model's layers."""
+
+def read(tensor: tf.Tensor, layers: Collection[str]) -> Reading:
+    """Return the last operation of a tensor in the graph of a tf.function.
+
+    Args:
+        tensor: The tensor.
+        layers: The names of the layers of the model.
+    """
     last, _ = _maker(tensor, ())
     low, high = _range(tensor, (), DEEPEST)
     return Reading(last.op.type, layer_of(last.op, layers), low, high)
 
 
-def layer_of(operation, layers):
-    """The innermost of these layers whose scope an operation was made in; the operation's name outside of all."""
+def layer_of(operation: tf.Operation, layers: Collection[str]) -> str:
+    """Return the innermost of these layers whose scope holds an operation; without one, the operation's name."""
     for scope in reversed(operation.name.split("/")[:-1]):
-        for name in (scope, re.sub(r"_\d+$", "", scope)):  # a second visit to a scope counts it up
+        for name in (scope, re.sub(r"_\d+$", "", scope)):  # a second call of a layer counts its scope up
             if name in layers:
                 return name
     return operation.name
 
 
-def operations(graph):
+def operations(graph: tf.Graph) -> Iterator[tf.Operation]:
     """Yield every operation of a graph and of the functions, loops and branches in it."""
     seen, todo = set(), [graph]
     while todo:
@@ -91,11 +104,16 @@ def operations(graph):
                     todo.append(inner)
 
 
-def dependence(graph, sources):
-    """What each tensor of a graph is computed from.
+def dependence(graph: tf.Graph, sources: dict[str, list[tf.Tensor]]) -> Callable[[tf.Tensor], frozenset[str]]:
+    """Find what the tensors of a graph are computed from.
 
-    sources: name -> tensors. Returns a function from a tensor to the set of names that its numbers depend on; a shape
-    is not a number.
+    Args:
+        graph: The graph.
+        sources: Tensors by name.
+
+    Returns:
+        A function from a tensor to the names that its numbers depend on. A tensor that depends only on the shape of a
+        source does not depend on its numbers.
     """
     origins = {}
     for name, tensors in sources.items():
@@ -110,10 +128,16 @@ def dependence(graph, sources):
     return lambda tensor: origins.get(tensor.ref(), frozenset())
 
 
-def first_inputs(graph, origins, weights, data):
-    """The float tensors that meet weights first: computed from data and from no weight.
+def first_inputs(
+    graph: tf.Graph, origins: Callable[[tf.Tensor], frozenset[str]], weights: str, data: set[str]
+) -> list[tf.Tensor]:
+    """Return the float tensors that meet weights first: they are computed from data and from no weight.
 
-    origins: of `dependence`. weights: the name of the trainable variables among the sources. data: those of features.
+    Args:
+        graph: The graph.
+        origins: The result of `dependence`.
+        weights: The name of the trainable variables among its sources.
+        data: The names of the features among them.
     """
     found = []
     for operation in graph.get_operations():
@@ -127,15 +151,15 @@ def first_inputs(graph, origins, weights, data):
     return found
 
 
-def _dense(tensor):
-    """The tensor, or what a list of tensors was made from; None where that is no batch of real numbers."""
+def _dense(tensor: tf.Tensor) -> tf.Tensor | None:
+    """Return the tensor, or the tensor that a list was made from; None if it is not a batch of real numbers."""
     while tensor.dtype == tf.variant and tensor.op.inputs:
         tensor = tensor.op.inputs[0]
     return tensor if tensor.dtype.is_floating and tensor.shape.rank != 0 else None
 
 
-def _maker(tensor, frames):
-    """The tensor behind all operations that hand the same numbers on, and the calls it lies in."""
+def _maker(tensor: tf.Tensor, frames: Frames) -> tuple[tf.Tensor, Frames]:
+    """Return the tensor before all operations that pass the same numbers on, and the calls that it lies in."""
     while True:
         tensor, frames = _through_calls(tensor, frames)
         if tensor.op.type not in SAME_NUMBERS:
@@ -143,8 +167,8 @@ def _maker(tensor, frames):
         tensor = tensor.op.inputs[tensor.value_index if tensor.op.type == "IdentityN" else 0]
 
 
-def _through_calls(tensor, frames):
-    """Step into the function whose call made a tensor, and out of it where the tensor is its argument."""
+def _through_calls(tensor: tf.Tensor, frames: Frames) -> tuple[tf.Tensor, Frames]:
+    """Step into the function whose call returned a tensor, and out of it if the tensor is its argument."""
     while True:
         operation = tensor.op
         if operation.type in CALLS:
@@ -154,20 +178,20 @@ def _through_calls(tensor, frames):
             tensor, frames = inner.outputs[tensor.value_index], (*frames, (operation, inner))
         elif operation.type == "Placeholder" and frames:
             call, inner = frames[-1]
-            place = next(index for index, argument in enumerate(inner.inputs) if argument is tensor)
-            tensor, frames = call.inputs[place], frames[:-1]
+            position = next(index for index, argument in enumerate(inner.inputs) if argument is tensor)
+            tensor, frames = call.inputs[position], frames[:-1]
         else:
             return tensor, frames
 
 
-def _range(tensor, frames, depth):
-    """(low, high) of a tensor's numbers, by interval arithmetic over the operations that make it."""
+def _range(tensor: tf.Tensor, frames: Frames, depth: int) -> Range:
+    """Return the range of a tensor's numbers, by interval arithmetic over the operations that compute it."""
     tensor, frames = _maker(tensor, frames)
     operation = tensor.op
     if depth == 0:
         return -INFINITY, INFINITY
 
-    def of(index):
+    def of(index: int) -> Range:
         return _range(operation.inputs[index], frames, depth - 1)
 
     match operation.type:
@@ -221,17 +245,18 @@ def _range(tensor, frames, depth):
     return -INFINITY, INFINITY
 
 
-def _of_corners(one, other, operation):
+def _of_corners(one: Range, other: Range, operation: Callable[[float, float], float]) -> Range:
+    """Return the range of an operation that is monotonic in both arguments."""
     values = [operation(a, b) for a in one for b in other]
     return min(values), max(values)
 
 
-def _is_number(value):
+def _is_number(value: np.ndarray | None) -> bool:
     return value is not None and value.dtype.kind in "fiu" and value.size > 0
 
 
-def _functions(operation):
-    """The names of the functions an operation calls."""
+def _functions(operation: tf.Operation) -> list[str]:
+    """Return the names of the functions that an operation calls."""
     names = []
     if operation.type not in CALLS + CONTROL:
         return names
@@ -241,3 +266,8 @@ def _functions(operation):
         except (ValueError, AttributeError):
             continue
     return names
+
+
+def _function_graph(graph: tf.Graph, name: str) -> tf.Graph | None:
+    function = graph._get_function(name)  # TensorFlow has no public way from a call to the function that it calls
+    return getattr(function, "graph", None)

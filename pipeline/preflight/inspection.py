@@ -17,7 +17,7 @@ from pipeline.preflight import (
     state,
     training_checks,
 )
-from pipeline.preflight.findings import Finding
+from pipeline.preflight.findings import Finding, finding
 from pipeline.preflight.forward_pass import predict
 from pipeline.preflight.setup import Setup
 
@@ -42,21 +42,21 @@ def check(config, data, objective, training_feed):
     setup = Setup(config, data, objective, training_feed)
     of_data = data_checks.check(setup)
     found = _in_order([*of_data, *_of_model(setup)])
-    ignored = [finding for finding in found if finding.code in config.preflight.ignore]
-    told = [finding for finding in found if finding not in ignored]
-    errors = [finding for finding in told if finding.is_error]
-    warnings = [finding for finding in told if not finding.is_error]
+    ignored = [item for item in found if item.code in config.preflight.ignore]
+    told = [item for item in found if item not in ignored]
+    errors = [item for item in told if item.is_error]
+    warnings = [item for item in told if not item.is_error]
     if errors:
-        codes = ",".join(dict.fromkeys(finding.code for finding in errors))
+        codes = ",".join(dict.fromkeys(item.code for item in errors))
         raise ConfigError(
             f"preflight found {_count(errors, 'error')}{f' and {_count(warnings, "warning")}' if warnings else ''}; "
             "nothing was trained.\n"
-            + "\n".join(f"{finding.severity} {finding}" for finding in [*errors, *warnings])
+            + "\n".join(f"{item.severity} {item}" for item in [*errors, *warnings])
             + f"\nWhere one is meant to be so: 'preflight.ignore=[{codes}]'. Each is explained in docs/preflight.md."
         )
     data_checks.keep(setup, of_data)  # only now: a set-up that is refused leaves nothing behind
-    for finding in warnings:
-        logger.warning("%s", finding)
+    for item in warnings:
+        logger.warning("%s", item)
     return Verdict(warnings, ignored)
 
 
@@ -70,8 +70,8 @@ def _of_model(setup):
         found = [*shape_checks.check_batches(setup), *model_checks.check(setup), *training_checks.check(setup)]
         if not setup.is_supervised:
             return found + _on_any_batch(setup)
-        found = [*data_checks.check_channels(setup), *shape_checks.check_inputs(setup), *found]
-        if not any(finding.code.startswith("input-") and finding.is_error for finding in found):
+        found = [*shape_checks.check_channels(setup), *shape_checks.check_inputs(setup), *found]
+        if not any(item.code.startswith("input-") and item.is_error for item in found):
             batch = next(iter(setup.feed.batches(0).take(1)))
             found += _on_batch(setup, batch)
     return found
@@ -79,14 +79,14 @@ def _of_model(setup):
 
 def _in_order(findings):
     """Each finding once, errors first."""
-    return sorted(dict.fromkeys(findings), key=lambda finding: not finding.is_error)
+    return sorted(dict.fromkeys(findings), key=lambda item: not item.is_error)
 
 
 def _on_any_batch(setup):
     """What a training step of an objective of any kind shows on a real batch."""
     batch = next(iter(setup.feed.batches(0).take(1)))
     found = _on_points(setup, batch[0]) if setup.config.objective.rows_are_tasks else []
-    result = first_step.attempt(setup, batch, found)
+    result = first_step.run(setup, batch, found)
     if result is not None:
         found += model_checks.check_training_flag(setup, result)
     return found
@@ -105,9 +105,7 @@ def _predicted(setup, x, findings):
         return predict(setup, x)
     except Exception as error:  # whatever a layer raises of data it was not made for
         refused = determinism_checks.refused(setup, error)
-        findings.append(
-            refused or Finding("model-refuses-data", setup.model.name, message_of(error), "See what Keras says.")
-        )
+        findings.append(refused or finding("model-refuses-data", setup.model.name, message_of(error)))
         return None
 
 
@@ -122,19 +120,19 @@ def _on_batch(setup, batch):
         *metric_checks.check(setup, prediction, batch),
         *shape_checks.check_masks(setup, prediction),
         *model_checks.check_connections(setup, prediction),
-        *data_checks.check_scale(prediction),
+        *shape_checks.check_scale(prediction),
     ]
     if not setup.model.trainable_variables:
         return found
     tried = []
-    result = first_step.attempt(setup, batch, tried)
-    if any(finding.is_error for finding in found):
+    result = first_step.run(setup, batch, tried)
+    if any(item.is_error for item in found):
         # a loss that does not fit is refused by Keras too, in words that say less
-        tried = [finding for finding in tried if finding.code != "step-fails"]
+        tried = [item for item in tried if item.code != "step-fails"]
     if result is not None:
         tried += model_checks.check_training_flag(setup, result)
         if not found:
-            tried += first_step.initial_loss(setup, batch, prediction)
+            tried += first_step.check_initial_loss(setup, batch, prediction)
     return found + tried
 
 

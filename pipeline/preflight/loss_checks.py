@@ -1,35 +1,38 @@
-"""The loss against the last activation and the labels."""
+"""Checks of a loss: against the labels, the shape of the output and the last activation."""
 
-import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from keras import losses
 
-from pipeline.preflight.findings import Finding
-from pipeline.preflight.setup import is_binary
-from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL
+from pipeline.preflight.findings import Finding, finding
+from pipeline.preflight.forward_pass import Output, Prediction
+from pipeline.preflight.setup import Setup, is_binary
+from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, Label
 
-# what a loss takes for an output
+# what a loss takes as an output
 DISTRIBUTION = "a distribution over the classes"
-PROBABILITY = "a probability a unit"
+PROBABILITY = "one probability per unit"
 NUMBER = "any number"
 POSITIVE = "numbers above 0"
 ABOVE_MINUS_ONE = "numbers above -1"
 SCORE = "scores on both sides of 0"
-MARGIN = "a score a class"
+MARGIN = "one score per class"
 EMBEDDING = "a direction"
 SEQUENCE = "logits of every step"
 
 ENOUGH = 0.02  # share of label values outside the output's range that is more than rounding
-FEW_VALUES = 20  # so many different whole numbers, or fewer, look like classes
-PRIME = 10_007  # a batch size that no layer has for a width
+FEW_VALUES = 20  # at most so many different whole numbers look like classes
+PRIME = 10_007  # a batch size that is the width of no layer
 
 
 @dataclass(frozen=True)
 class Demand:
-    """What a loss takes. output: one of the above. labels: the kinds it compares it with."""
+    """What a loss takes. output: one of the above. labels: the kinds of labels that it compares with the output."""
 
     output: str
     labels: tuple[str, ...]
@@ -54,299 +57,308 @@ DEMANDS = {
     losses.Huber: Demand(NUMBER, ROWS),
     losses.LogCosh: Demand(NUMBER, ROWS),
     losses.Poisson: Demand(POSITIVE, ROWS),
-    losses.Hinge: Demand(SCORE, (MULTI_LABEL, ONE_HOT, REAL)),
-    losses.SquaredHinge: Demand(SCORE, (MULTI_LABEL, ONE_HOT, REAL)),
+    losses.Hinge: Demand(SCORE, ROWS),
+    losses.SquaredHinge: Demand(SCORE, ROWS),
     losses.CategoricalHinge: Demand(MARGIN, (ONE_HOT,)),
     losses.Circle: Demand(EMBEDDING, (CLASS,)),
     losses.CTC: Demand(SEQUENCE, ()),
 }
 CATEGORICAL = (DISTRIBUTION, MARGIN)
-OVERLAPS = (losses.Dice, losses.Tversky)  # of areas: no likelihood, so that a softmax fits as well
+OVERLAPS = (losses.Dice, losses.Tversky)  # of areas: not a likelihood, so that a softmax is as good as a sigmoid
 
 
-def check(setup, prediction):
-    """Yield what is wrong between the compiled losses, the outputs on a batch, and all training labels."""
-    for name in setup.losses.keys() | prediction.outputs.keys() | setup.spec.labels.keys():
+@dataclass(frozen=True)
+class LossChecks:
+    """The checks of the loss between one label and its output.
+
+    values: The labels of the training split, rows first.
+    """
+
+    setup: Setup
+    name: str
+    label: Label
+    output: Output
+    loss: keras.losses.Loss
+    values: np.ndarray
+
+    @property
+    def demand(self) -> Demand | None:
+        """What the loss takes; None for a loss that Keras does not have."""
+        return next((DEMANDS[kind] for kind in type(self.loss).__mro__ if kind in DEMANDS), None)
+
+    @property
+    def loss_name(self) -> str:
+        """The class of the loss."""
+        return type(self.loss).__name__
+
+    @property
+    def from_logits(self) -> bool:
+        """Whether the loss applies softmax or sigmoid itself."""
+        return bool(getattr(self.loss, "from_logits", False))
+
+    @property
+    def over_activation(self) -> str:
+        """The loss and the operation that it is computed over, for messages."""
+        return f"{self.loss_name}{'(from_logits)' if self.from_logits else ''} over {self.output.reading}"
+
+    @property
+    def value_range(self) -> str:
+        """The smallest and largest label, for messages."""
+        return f"labels from {self.values.min():.4g} to {self.values.max():.4g}"
+
+    def finding(self, code: str, found: str, **values: object) -> Finding:
+        """Return a finding on this label."""
+        return finding(code, self.name, found, **values)
+
+    def with_loss(self, loss: Any) -> dict[str, str]:
+        """Return the value for a fix that sets another loss; {} if the objective has no such option."""
+        return {"loss": self.setup.with_label("loss", self.name, loss)} if self.setup.is_supervised else {}
+
+    def with_logits(self, from_logits: bool) -> dict[str, str]:
+        """Return the value for a fix that changes only `from_logits`; {} if the loss has no such argument."""
+        if not hasattr(self.loss, "from_logits"):
+            return {}
+        kind = next(kind for kind in type(self.loss).__mro__ if kind in DEMANDS)
+        defaults = kind().get_config()
+        config = {**self.loss.get_config(), "from_logits": from_logits}
+        changed = {name: value for name, value in config.items() if value != defaults.get(name)}
+        return self.with_loss({"class_name": kind.__name__, "config": changed} if changed else kind.__name__)
+
+    def check_labels(self) -> Iterator[Finding]:
+        """Yield the findings on the labels alone."""
+        values, label = self.values, self.label
+        if values.dtype.kind not in ("iub" if label.kind == CLASS else "fiub"):
+            fractions = values.dtype.kind == "f" and (values != np.floor(values)).any()
+            found = f"{label.kind} labels of dtype {values.dtype}{', some of them fractions' if fractions else ''}."
+            yield self.finding("label-dtype", found, dtype=label.dtype)
+        elif label.kind == MULTI_LABEL and label.width > 1 and (values.sum(axis=-1) == 1).all():
+            found = f"exactly one of {label.width} labels is true in each of {len(values):,} rows."
+            yield self.finding("multi-label-looks-one-hot", found)
+
+    def check_loss(self) -> Iterator[Finding]:
+        """Yield the findings on the loss."""
+        if self.demand is None:
+            yield from self._check_shape()
+            yield from self._check_pairs_of_rows()
+        elif self.demand.output == SEQUENCE:
+            if not (self.label.kind == CLASS and len(self.label.shape) == 1 and len(self.output.shape) == 2):
+                found = f"{self.loss_name} with {self.label.kind} labels."
+                yield self.finding("loss-needs-sequences", found, **self.with_loss(None))
+        else:
+            mismatch = [*self._check_kind()] or [*self._check_shape()]
+            yield from mismatch
+            if not mismatch:
+                yield from self._check_activation()
+                yield from self._check_values()
+
+    def _check_kind(self) -> Iterator[Finding]:
+        """Check that the loss is for labels of this kind."""
+        label, output, demand = self.label, self.output, self.demand
+        found = f"{self.loss_name} with {label.kind} labels of width {label.width} and {output.width} output units."
+        if demand.output in CATEGORICAL and output.width == 1 and label.kind != REAL:
+            values = {"units": label.width} if label.width > 1 else {}
+            values |= self.with_loss("binary_crossentropy") if label.width <= 2 else {}
+            yield self.finding("one-unit-categorical", found, **values)
+        elif label.kind in demand.labels:
+            return
+        elif label.kind == CLASS:
+            sparse = self.with_loss("sparse_categorical_crossentropy")
+            if output.width == 1:
+                if not is_binary(label):
+                    yield self.finding("classes-as-numbers", found, units=label.width, **sparse)
+            elif is_binary(label) and demand.output in (PROBABILITY, SCORE):
+                yield self.finding("two-units-binary", found, **sparse)
+            else:
+                yield self.finding("integer-labels", found, **sparse)
+        elif label.kind == REAL:
+            are_shares = self.values.min() >= 0 and self.values.max() <= 1  # such as the pixels of an autoencoder
+            if demand.output != PROBABILITY or not are_shares:
+                yield self.finding("real-labels", found, **self.with_loss("mean_squared_error"))
+        elif label.kind == MULTI_LABEL:
+            yield self.finding("multi-label-with-categorical", found, **self.with_loss("binary_crossentropy"))
+        else:
+            yield self.finding("one-hot-labels", found, **self.with_loss("categorical_crossentropy"))
+
+    def _check_shape(self) -> Iterator[Finding]:
+        """Check that every number of an output has its own number, or class, in the label."""
+        label, width, shape = self.label, self.output.width, self.output.shape
+        if self.demand is not None and self.demand.output == EMBEDDING:
+            return
+        axes = label.shape if label.kind == CLASS else label.shape[:-1]  # of a label for each step or pixel
+        if shape[:-1] != axes:
+            expected = ", ".join([*map(str, axes), "units"])
+            found = f"the output of a row has the shape {shape}; {self.loss_name} takes ({expected})."
+            yield self.finding("output-rank", found, units=label.width)
+        elif width not in ((1, 2) if is_binary(label) else (label.width,)):
+            found = f"{width} output units for {label.kind} labels of width {label.width}."
+            broadcasts = label.kind != CLASS and 1 in (width, label.width)
+            yield self.finding("broadcast" if broadcasts else "output-width", found, units=label.width)
+        elif not shape and label.shape:
+            found = f"outputs of shape (rows,) for labels of shape (rows, {label.width})."
+            yield self.finding("broadcast", found, units=label.width)
+
+    def _check_pairs_of_rows(self) -> Iterator[Finding]:
+        """Check that a custom loss compares each row only with itself: look at its tensors at a prime batch size."""
+
+        def spec(shape: tuple[int, ...], dtype: Any) -> tf.TensorSpec:
+            return tf.TensorSpec((PRIME, *shape), dtype)
+
+        labels, outputs = spec(self.label.shape, self.label.dtype), spec(self.output.shape, tf.float32)
+        try:
+            graph = tf.function(self.loss.call, autograph=False).get_concrete_function(labels, outputs).graph
+        except Exception:  # a custom loss may raise anything; the first training step reports it
+            return
+        for operation in graph.get_operations():
+            for tensor in operation.outputs:
+                if tensor.shape.rank is not None and tensor.shape.as_list().count(PRIME) > 1:
+                    found = (
+                        f"{operation.type} in {self.loss_name} compares every row with every other: labels of shape "
+                    )
+                    found += (
+                        f"{_shape_of_rows(self.label.shape)}, outputs of shape {_shape_of_rows(self.output.shape)}."
+                    )
+                    yield self.finding("broadcast", found, shape=_shape_of_rows(self.output.shape))
+                    return
+
+    def _check_activation(self) -> Iterator[Finding]:
+        """Check the last activation against what the loss takes."""
+        label, output, reading, demand = self.label, self.output, self.output.reading, self.demand.output
+        found = f"{self.over_activation}."
+        if reading.operation in ("Softmax", "LogSoftmax") and output.shape[-1:] == (1,):
+            activation = "linear" if label.kind == REAL else "sigmoid"
+            yield self.finding("softmax-of-one", f"{self.over_activation}, of one unit.", activation=activation)
+            return
+        if reading.operation == "Softmax" and not output.sums_to_one and np.isfinite(output.values).all():
+            yield self.finding("softmax-axis", f"{self.over_activation}: the outputs of a row do not sum to 1.")
+            return
+        if label.kind == MULTI_LABEL and label.width > 1 and output.is_distribution:
+            yield self.finding("softmax-on-multi-label", f"{self.over_activation}, and several labels can be true.")
+            return
+        if demand in (DISTRIBUTION, PROBABILITY) and self.from_logits:
+            # softmax does not change log-probabilities
+            if not (reading.operation == "LogSoftmax" and demand == DISTRIBUTION):
+                yield from self._check_logits()
+        elif demand == DISTRIBUTION:
+            yield from self._check_distribution()
+        elif demand == PROBABILITY:
+            yield from self._check_probability()
+        elif demand == POSITIVE and reading.low < 0:
+            yield self.finding("log-of-negative", f"{self.over_activation}, which can be negative.")
+        elif demand == ABOVE_MINUS_ONE and reading.low < 0:
+            yield self.finding("clipped-outputs", f"{self.over_activation}, which can be negative.")
+        elif demand == SCORE and (reading.low >= 0 or reading.high <= 0):
+            yield self.finding("hinge-one-sided", found)
+        elif demand == EMBEDDING:
+            lengths = np.linalg.norm(output.values.reshape(len(output.values), -1).astype(np.float64), axis=-1)
+            if not np.allclose(lengths, 1, atol=1e-2):
+                found = (
+                    f"{self.over_activation}, whose rows have lengths from {lengths.min():.3g} to {lengths.max():.3g}."
+                )
+                yield self.finding("not-unit-length", found)
+        if label.kind != REAL and demand not in (DISTRIBUTION, PROBABILITY):
+            if demand in (NUMBER, POSITIVE, ABOVE_MINUS_ONE):
+                found = f"{self.over_activation}, for {label.kind} labels."
+                yield self.finding("distance-on-classes", found, **self.with_loss(None))
+            if not output.is_probability:
+                activation = "sigmoid" if label.kind == MULTI_LABEL else "softmax"
+                found = f"{self.over_activation}, which leaves the range 0 to 1."
+                yield self.finding("scores-not-probabilities", found, activation=activation)
+
+    def _check_logits(self) -> Iterator[Finding]:
+        reading = self.output.reading
+        if self.output.is_probability:
+            found = f"{self.over_activation}."
+            yield self.finding("probabilities-as-logits", found, **self.with_logits(False))
+        elif reading.low >= 0 or reading.high <= 0:
+            yield self.finding("one-sided-logits", f"{self.over_activation}.")
+        elif max(-reading.low, reading.high) < np.inf:
+            found = f"{self.over_activation}, from {reading.low:g} to {reading.high:g}."
+            yield self.finding("bounded-logits", found)
+
+    def _check_distribution(self) -> Iterator[Finding]:
+        found = f"{self.over_activation}."
+        if self.output.is_distribution:
+            return
+        if self.output.reading.high <= 0:
+            yield self.finding("log-probabilities", found, activation="softmax", **self.with_logits(True))
+        elif self.output.is_probability:
+            yield self.finding("sigmoid-with-categorical", found)
+        else:
+            yield self.finding("logits-as-probabilities", found, activation="softmax", **self.with_logits(True))
+
+    def _check_probability(self) -> Iterator[Finding]:
+        found, cross_entropy = f"{self.over_activation}.", self.with_loss("categorical_crossentropy")
+        if self.output.reading.high <= 0:
+            yield self.finding("log-probabilities", found, activation="sigmoid")
+        elif not self.output.is_probability:
+            yield self.finding("logits-as-probabilities", found, activation="sigmoid", **self.with_logits(True))
+        elif self.label.kind == ONE_HOT and not isinstance(self.loss, OVERLAPS):
+            code = "binary-loss-over-softmax" if self.output.is_distribution else "one-hot-with-sigmoid"
+            yield self.finding(code, found, **cross_entropy)
+
+    def _check_values(self) -> Iterator[Finding]:
+        """Check the values of the labels against the loss and the range of the output."""
+        label, values, demand = self.label, self.values, self.demand.output
+        if values.dtype.kind not in "fiub":
+            return
+        found = f"{self.loss_name} with {self.value_range}."
+        if demand in (POSITIVE, ABOVE_MINUS_ONE) and values.min() < 0:
+            yield self.finding("negative-labels", found, **self.with_loss("mean_squared_error"))
+        elif demand == SCORE and not (np.isin(values, (-1, 1)).all() or np.isin(values, (0, 1)).all()):
+            yield self.finding("labels-not-signs", found, **self.with_loss("mean_squared_error"))
+        elif demand in (NUMBER, POSITIVE, ABOVE_MINUS_ONE):
+            yield from self._check_reachable()
+        if isinstance(self.loss, losses.MeanAbsolutePercentageError) and (values == 0).any():
+            found = f"{np.count_nonzero(values == 0):,} of {values.size:,} labels are 0."
+            yield self.finding("zero-labels", found, **self.with_loss("mean_absolute_error"))
+        if isinstance(self.loss, losses.CosineSimilarity) and self.output.width == 1:
+            yield self.finding("cosine-of-one", "one output unit.", **self.with_loss("mean_squared_error"))
+        if label.kind == REAL and demand == NUMBER and label.width == 1:
+            different = np.unique(values)
+            whole = (different == np.floor(different)).all()
+            if whole and 1 < len(different) <= FEW_VALUES and len(values) >= 5 * len(different):
+                found = f"{len(values):,} labels hold only {len(different)} values, all of them whole numbers."
+                yield self.finding("real-labels-look-like-classes", found)
+
+    def _check_reachable(self) -> Iterator[Finding]:
+        reading = self.output.reading
+        outside = np.mean((self.values < reading.low) | (self.values > reading.high))
+        if outside > ENOUGH:
+            found = f"{self.value_range}; {reading} gives {reading.low:g} to {reading.high:g}."
+            yield self.finding("unreachable-labels", found)
+
+
+def check(setup: Setup, prediction: Prediction) -> Iterator[Finding]:
+    """Yield the findings on losses and outputs, which are those of a batch, and on all training labels."""
+    for name in dict.fromkeys([*setup.spec.labels, *prediction.outputs, *setup.losses]):
         label, output, loss = (of.get(name) for of in (setup.spec.labels, prediction.outputs, setup.losses))
         if label is None or output is None:
             found = "the data has no such label." if label is None else "the model has no output for it."
-            yield Finding("output-without-label", name, found, f"Name the outputs {', '.join(setup.spec.labels)}.")
+            yield finding("output-without-label", name, found, labels=", ".join(setup.spec.labels))
         elif loss is not None:
-            values = setup.data.train.labels[name]
-            yield from _of_labels(name, label, output, values)
-            yield from _of_loss(name, label, output, loss, values)
+            checks = LossChecks(setup, name, label, output, loss, setup.data.train.labels[name])
+            yield from checks.check_labels()
+            yield from checks.check_loss()
     if setup.is_supervised:
-        yield from _class_weights(setup)
+        yield from _check_class_weights(setup)
 
 
-def from_logits(loss):
-    return bool(getattr(loss, "from_logits", False))
+def class_counts(values: np.ndarray, classes: int) -> np.ndarray:
+    """Return the number of rows of each class, (classes,)."""
+    return np.bincount(values.astype(int).reshape(-1), minlength=classes)
 
 
-def demand_of(loss):
-    """The Demand of a loss, None for one of the user's own."""
-    return next((DEMANDS[kind] for kind in type(loss).__mro__ if kind in DEMANDS), None)
+def _shape_of_rows(shape: tuple[int, ...]) -> str:
+    return f"({', '.join(['rows', *map(str, shape)])}{'' if shape else ','})"
 
 
-def class_counts(values, classes):
-    """(classes,) rows of each class; labels that are none count nowhere."""
-    values = values[(values >= 0) & (values < classes)]
-    return np.bincount(values.astype(int), minlength=classes)
-
-
-def _of_labels(name, label, output, values):
-    """The labels by themselves, and against the output's width."""
-    if label.kind == CLASS:
-        if values.dtype.kind not in "iub":
-            fractions = values.dtype.kind == "f" and (values != np.floor(values)).any()
-            found = f"class labels of dtype {values.dtype}{', some of them fractions' if fractions else ''}."
-            yield Finding("label-dtype", name, found, "Store them as integers, or data.label_kind=real.")
-            return
-        low, high = int(values.min()), int(values.max())
-        if low < 0 or high >= label.width:
-            found = f"labels from {low} to {high}; the label has classes 0 to {label.width - 1}."
-            yield Finding("label-out-of-range", name, found, "Count the classes from 0; data.classes where it is set.")
-    elif values.dtype.kind not in "fiub":
-        yield Finding("label-dtype", name, f"labels of dtype {values.dtype}.", "Store them as numbers.")
-    elif label.kind == MULTI_LABEL and label.width > 1 and (values.sum(axis=-1) == 1).all():
-        found = f"each of {len(values):,} rows holds exactly one of {label.width} labels."
-        yield Finding("multi-label-looks-one-hot", name, found, "data.label_kind=one_hot")
-
-
-def _of_loss(name, label, output, loss, values):
-    demand = demand_of(loss)
-    kind = type(loss).__name__
-    if demand is None:
-        yield from _shape(name, label, output, kind)
-        yield from _pairs_rows(name, label, output, loss)
-        return
-    if demand.output == SEQUENCE:
-        if not (label.kind == CLASS and len(label.shape) == 1 and len(output.shape) == 2):
-            yield Finding("loss-needs-sequences", name, f"{kind} with {label.kind} labels.", "objective.loss=null")
-        return
-    mismatch = [*_kinds(name, label, output, demand, kind, values)]
-    yield from mismatch
-    if mismatch:
-        return  # what follows takes it for granted that the loss is for such labels
-    mismatch = [*_shape(name, label, output, kind)] if demand.output != EMBEDDING else []
-    yield from mismatch
-    if mismatch:
-        return
-    yield from _activation(name, label, output, demand, loss)
-    yield from _values(name, label, output, demand, loss, values)
-
-
-def _kinds(name, label, output, demand, loss, values):
-    """Whether the loss is for labels of this kind."""
-    found = f"{loss} with {label.kind} labels of width {label.width} and {output.width} output units."
-    categorical = demand.output in CATEGORICAL
-    if categorical and output.width == 1 and label.kind in (CLASS, ONE_HOT, MULTI_LABEL):
-        binary = "binary_crossentropy with a sigmoid" if label.width <= 2 else f"units: {label.width}"
-        yield Finding("one-unit-categorical", name, found, f"objective.loss=null with {binary} in the last layer.")
-    elif label.kind in demand.labels:
-        return
-    elif label.kind == CLASS:
-        if output.width == 1 and is_binary(label):
-            return
-        if output.width == 1:
-            yield Finding("classes-as-numbers", name, found, f"units: {label.width}, and objective.loss=null")
-        elif is_binary(label) and demand.output in (PROBABILITY, SCORE):
-            yield Finding("two-units-binary", name, found, "units: 1 in the last layer, or objective.loss=null")
-        else:
-            yield Finding("integer-labels", name, found, "objective.loss=sparse_categorical_crossentropy")
-    elif label.kind == REAL and demand.output == PROBABILITY and values.min() >= 0 and values.max() <= 1:
-        return  # shares, such as the pixels that an autoencoder gives back
-    elif label.kind == REAL:
-        yield Finding("real-labels", name, found, "objective.loss=mean_squared_error")
-    elif label.kind == MULTI_LABEL:
-        yield Finding("multi-label-with-categorical", name, found, "objective.loss=binary_crossentropy")
-    else:
-        yield Finding("one-hot-labels", name, found, "objective.loss=categorical_crossentropy")
-
-
-def _shape(name, label, output, loss):
-    """Whether every number of a row's output has its own in the label."""
-    shape, widths = output.shape, (1, 2) if is_binary(label) else (label.width,)
-    axes = label.shape if label.kind == CLASS else label.shape[:-1]  # none, but for a label a step or a pixel
-    mend = f"units: {label.width} in the last layer."
-    if shape[:-1] != axes:
-        taken = ", ".join([*map(str, axes), "units"])
-        yield Finding("output-rank", name, f"a row's output has the shape {shape}; {loss} takes ({taken}).", mend)
-    elif output.width not in widths:
-        found = f"{output.width} output units for {label.kind} labels of width {label.width}."
-        spread = label.kind != CLASS and 1 in (output.width, label.width)
-        yield Finding("broadcast" if spread else "output-width", name, found, mend)
-    elif not shape and label.shape:
-        found = f"outputs of shape (rows,) for labels of shape (rows, {label.width})."
-        yield Finding("broadcast", name, found, mend)
-
-
-def _pairs_rows(name, label, output, loss):
-    """Whether a loss of the user's own compares each row with itself alone: its values at a prime batch size."""
-
-    def of(shape, dtype):
-        return tf.TensorSpec((PRIME, *shape), dtype)
-
-    specs = of(label.shape, label.dtype), of(output.shape, tf.float32)
-    try:
-        graph = tf.function(loss.call, autograph=False).get_concrete_function(*specs).graph
-    except Exception:  # a loss of the user's own may raise anything; the step that is tried tells what
-        return
-    for operation in graph.get_operations():
-        for tensor in operation.outputs:
-            if tensor.shape.rank is not None and tensor.shape.as_list().count(PRIME) > 1:
-                found = f"{type(loss).__name__} compares labels {('rows', *label.shape)} with outputs "
-                found += f"{('rows', *output.shape)} by {operation.type}: every row with every other."
-                yield Finding("broadcast", name, found, "Reshape the labels to the outputs in the loss.")
-                return
-
-
-def _activation(name, label, output, demand, loss):
-    """The last activation against what the loss takes."""
-    reading = output.reading
-    made = f"{type(loss).__name__}{'(from_logits)' if from_logits(loss) else ''} over the {reading.operation} of "
-    made += f"{reading.layer!r}"
-    if reading.operation in ("Softmax", "LogSoftmax") and output.shape[-1:] == (1,):
-        yield Finding("softmax-of-one", name, f"{made}, of one unit.", "activation: sigmoid in the last layer")
-        return
-    if reading.operation == "Softmax" and not output.sums_to_one and np.isfinite(output.values).all():
-        yield Finding("softmax-axis", name, f"{made}: the outputs of a row do not sum to 1.", "axis: -1")
-        return
-    if label.kind == MULTI_LABEL and label.width > 1 and output.is_distribution:
-        yield Finding("softmax-on-multi-label", name, f"{made}, for labels that do not exclude each other.",
-                      "activation: sigmoid in the last layer")  # fmt: skip
-        return
-    if demand.output in (DISTRIBUTION, PROBABILITY) and from_logits(loss):
-        if reading.operation == "LogSoftmax" and demand.output == DISTRIBUTION:
-            return  # softmax leaves log-probabilities what they are
-        yield from _logits(name, output, loss, made)
-    elif demand.output == DISTRIBUTION:
-        yield from _distribution(name, output, loss, made)
-    elif demand.output == PROBABILITY:
-        yield from _probability(name, label, output, loss, made)
-    elif demand.output in (POSITIVE, ABOVE_MINUS_ONE):
-        if demand.output == POSITIVE and reading.low < 0:
-            yield Finding("log-of-negative", name, f"{made}, which can be negative.", "activation: softplus")
-        elif demand.output == ABOVE_MINUS_ONE and reading.low < 0:
-            yield Finding("clipped-outputs", name, f"{made}, which can be negative.", "activation: softplus")
-    elif demand.output == SCORE and (reading.low >= 0 or reading.high <= 0):
-        yield Finding("hinge-one-sided", name, f"{made}, which stays on one side of 0.", "activation: tanh, or none")
-    elif demand.output == EMBEDDING:
-        lengths = np.linalg.norm(output.values.reshape(len(output.values), -1).astype(np.float64), axis=-1)
-        if not np.allclose(lengths, 1, atol=1e-2):
-            found = f"{made}, whose rows have lengths from {lengths.min():.3g} to {lengths.max():.3g}."
-            yield Finding("not-unit-length", name, found, "End model.layers in UnitNormalization.")
-    if label.kind != REAL and demand.output not in (DISTRIBUTION, PROBABILITY):
-        if demand.output in (NUMBER, POSITIVE, ABOVE_MINUS_ONE):
-            found = f"{made}, for {label.kind} labels."
-            yield Finding("distance-on-classes", name, found, "objective.loss=null, which picks the cross-entropy.")
-        if not output.is_probability:
-            found = f"{made} leaves 0 to 1."
-            yield Finding("scores-not-probabilities", name, found, "activation: softmax or sigmoid, if it matters")
-
-
-def _on_logits(activation, loss):
-    """What mends a loss of probabilities over others: the activation, or the same loss on logits, if it has that."""
-    line = f", or {_line(loss, from_logits=True)}" if hasattr(loss, "from_logits") else ""
-    return f"activation: {activation} in the last layer{line}"
-
-
-def _line(loss, **changed):
-    """The config line of a loss of Keras's with some of its arguments changed."""
-    kind = next(kind for kind in type(loss).__mro__ if kind in DEMANDS)
-    usual = kind().get_config()
-    config = {name: value for name, value in (loss.get_config() | changed).items() if value != usual.get(name)}
-    spelled = ", ".join(f"{name}: {json.dumps(value)}" for name, value in config.items())
-    if not config:
-        return f"objective.loss={kind.__name__}"
-    return f"'objective.loss={{class_name: {kind.__name__}, config: {{{spelled}}}}}'"
-
-
-def _logits(name, output, loss, made):
-    reading = output.reading
-    if output.is_probability:
-        yield Finding("probabilities-as-logits", name, f"{made}.", _line(loss, from_logits=False))
-    elif reading.low >= 0 or reading.high <= 0:
-        yield Finding("one-sided-logits", name, f"{made}.", "activation: linear in the last layer")
-    elif max(-reading.low, reading.high) < np.inf:
-        yield Finding("bounded-logits", name, f"{made}, from {reading.low:g} to {reading.high:g}.",
-                      "activation: linear in the last layer")  # fmt: skip
-
-
-def _distribution(name, output, loss, made):
-    reading = output.reading
-    if output.is_distribution:
-        return
-    if reading.high <= 0:
-        yield Finding("log-probabilities", name, f"{made}.", _on_logits("softmax", loss))
-    elif output.is_probability:
-        yield Finding("sigmoid-with-categorical", name, f"{made}.", "activation: softmax in the last layer")
-    else:
-        yield Finding("logits-as-probabilities", name, f"{made}.", _on_logits("softmax", loss))
-
-
-def _probability(name, label, output, loss, made):
-    if output.reading.high <= 0:
-        yield Finding("log-probabilities", name, f"{made}.", "activation: sigmoid in the last layer")
-    elif not output.is_probability:
-        yield Finding("logits-as-probabilities", name, f"{made}.", _on_logits("sigmoid", loss))
-    elif isinstance(loss, OVERLAPS):
-        return
-    elif label.kind == ONE_HOT and output.is_distribution:
-        yield Finding("binary-loss-over-softmax", name, f"{made}.", "objective.loss=categorical_crossentropy")
-    elif label.kind == ONE_HOT:
-        yield Finding("one-hot-with-sigmoid", name, f"{made}.", "activation: softmax, and objective.loss=null")
-
-
-def _values(name, label, output, demand, loss, values):
-    """The label values against the loss and the output's range."""
-    if values.dtype.kind not in "fiub" or not np.isfinite(values).all():
-        return
-    low, high = float(values.min()), float(values.max())
-    shown = f"labels from {low:.4g} to {high:.4g}"
-    if demand.output == DISTRIBUTION and label.kind == ONE_HOT:
-        sums = values.sum(axis=-1)
-        if low < 0 or not np.allclose(sums, 1, atol=1e-2):
-            found = f"{shown}, rows that sum to {sums.min():.4g} to {sums.max():.4g}."
-            yield Finding("labels-not-distributions", name, found, "data.label_kind=multi_label or real")
-    if demand.output in (POSITIVE, ABOVE_MINUS_ONE) and low < 0:
-        yield Finding("negative-labels", name, f"{type(loss).__name__} with {shown}.",
-                      "objective.loss=mean_squared_error")  # fmt: skip
-    elif demand.output == SCORE and not (np.isin(values, (-1, 1)).all() or np.isin(values, (0, 1)).all()):
-        yield Finding("labels-not-signs", name, f"{type(loss).__name__} with {shown}.", "Scale them to -1 and 1.")
-    elif demand.output in (NUMBER, POSITIVE, ABOVE_MINUS_ONE):
-        yield from _reachable(name, output.reading, values, shown)
-    if isinstance(loss, losses.MeanAbsolutePercentageError) and (values == 0).any():
-        found = f"{np.count_nonzero(values == 0):,} of {values.size:,} labels are 0."
-        yield Finding("zero-labels", name, found, "objective.loss=mean_absolute_error")
-    if isinstance(loss, losses.CosineSimilarity) and output.width == 1:
-        yield Finding("cosine-of-one", name, "one output unit.", "objective.loss=mean_squared_error")
-    if label.kind == REAL and demand.output == NUMBER and label.width == 1:
-        different = np.unique(values)
-        whole = (different == np.floor(different)).all()
-        if whole and 1 < len(different) <= FEW_VALUES and len(values) >= 5 * len(different):
-            found = f"{len(values):,} labels hold only {len(different)} values, all whole."
-            yield Finding("real-labels-look-like-classes", name, found, "data.label_kind=class")
-
-
-def _reachable(name, reading, values, shown):
-    outside = np.mean((values < reading.low) | (values > reading.high))
-    if outside > ENOUGH:
-        found = f"{shown}; the {reading.operation} of {reading.layer!r} gives {reading.low:g} to {reading.high:g}."
-        yield Finding("unreachable-labels", name, found, "activation: linear in the last layer")
-
-
-def _class_weights(setup):
+def _check_class_weights(setup: Setup) -> Iterator[Finding]:
     given = setup.config.objective.class_weight
     for name, label in setup.spec.labels.items():
         if label.kind != CLASS or not isinstance(given, list):
             continue
         counts = class_counts(setup.data.train.labels[name], len(given))
-        for index, (weight, count) in enumerate(zip(given, counts)):
-            place = f"objective.class_weight[{index}]"
-            if weight and not count:
-                found = f"class {index} of {name!r} has no training row."
-                yield Finding("class-weight-absent", place, found, "objective.class_weight=balanced")
-            elif not weight and count:
+        for index, (weight, count) in enumerate(zip(given, counts, strict=True)):
+            if not weight:
                 found = f"0 for class {label.classes[index]!r}, which has {count:,} training rows."
-                yield Finding("class-weight-zero", place, found, "objective.class_weight=balanced")
+                yield finding("class-weight-zero", f"objective.class_weight[{index}]", found)

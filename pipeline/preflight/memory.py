@@ -1,56 +1,55 @@
-"""What a training step needs at its peak, read off its graph, against what the device has."""
+"""The peak memory of a training step, estimated from its graph, and the memory of the device."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow as tf
 
-from pipeline.keras_internals import gpu_memory
-from pipeline.preflight.findings import Finding
+from pipeline.preflight.findings import Finding, finding
 
-TIGHT = 0.8  # of the memory; the estimate leaves out the kernels' workspaces
+TIGHT = 0.8  # of the memory; the workspaces of the kernels are not part of the estimate
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-VIEWS = ("Identity", "IdentityN", "Reshape", "Squeeze", "ExpandDims", "StopGradient", "ReadVariableOp", "Const",
-         "Placeholder", "NoOp", "Shape", "EnsureShape", "PreventGradient")  # fmt: skip
+# operations whose outputs take no memory of their own
+VIEWS = (
+    *("Identity", "IdentityN", "Reshape", "Squeeze", "ExpandDims", "StopGradient", "PreventGradient", "EnsureShape"),
+    *("ReadVariableOp", "Const", "Placeholder", "NoOp", "Shape"),
+)
 
 
-def check(need, available):
-    """Findings on a need of bytes where so many are available."""
+def check(need: int, available: int) -> Iterator[Finding]:
+    """Yield a finding if a step needs more bytes than are available, or nearly as many."""
     if need > TIGHT * available:
-        yield Finding(
-            "memory" if need > available else "memory-tight",
-            "the first batch",
-            f"the step needs about {need / 2**30:.2f} GiB at its peak; the device has {available / 2**30:.2f} GiB.",
-            "training.batch_size=..., smaller.",
-        )
+        code = "memory" if need > available else "memory-tight"
+        found = f"the step needs about {need / 2**30:.2f} GiB at its peak; the device has {available / 2**30:.2f} GiB."
+        yield finding(code, "the first batch", found)
 
 
-def peak(graph):
-    """Bytes alive at the worst moment of a graph run in the order it was written in, its variables with them.
+def peak(graph: tf.Graph) -> int:
+    """Return the largest number of bytes in use while a graph runs in the order of its operations.
 
-    Every tensor lives from the operation that makes it to the last that takes it, views of another make none. What
-    loops keep for their gradients is not seen, nor are tensors of unknown shape.
+    A tensor is in use from the operation that computes it to the last one that takes it; a view takes no memory.
+    Variables are included. Tensors that loops keep for their gradients, and tensors of unknown shape, are not.
     """
-    run = graph.get_operations()
+    operations = graph.get_operations()
     last_use = {}
-    for position, operation in enumerate(run):
+    for position, operation in enumerate(operations):
         for tensor in operation.inputs:
-            last_use[_owner(tensor).ref()] = position
+            last_use[_viewed(tensor).ref()] = position
     freed = {}
-    alive = most = 0
-    for position, operation in enumerate(run):
+    in_use = most = 0
+    for position, operation in enumerate(operations):
         for tensor in operation.outputs if operation.type not in VIEWS else ():
-            size = _bytes(tensor)
-            if size:
-                alive += size
-                freed.setdefault(last_use.get(tensor.ref(), position), []).append(size)
-        most = max(most, alive)
-        alive -= sum(freed.get(position, ()))
+            size = _size(tensor)
+            in_use += size
+            freed.setdefault(last_use.get(tensor.ref(), position), []).append(size)
+        most = max(most, in_use)
+        in_use -= sum(freed.get(position, ()))
     return most + sum(variable.shape.num_elements() * variable.dtype.size for variable in graph.variables)
 
 
-def available():
-    """Bytes of the smallest visible GPU; of this machine, or of its container, where there is none."""
+def available() -> int:
+    """Return the bytes of the smallest visible GPU; without a GPU, those of the machine or of its container."""
     if tf.config.list_logical_devices("GPU"):
         return min(gpu_memory())
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
@@ -60,12 +59,14 @@ def available():
     return min(limits)
 
 
-def _owner(tensor):
+def _viewed(tensor: tf.Tensor) -> tf.Tensor:
+    """Return the tensor that a view shows, or the tensor itself."""
     while tensor.op.type in VIEWS and tensor.op.inputs and tensor.op.type != "ReadVariableOp":
         tensor = tensor.op.inputs[0]
     return tensor
 
 
-def _bytes(tensor):
+def _size(tensor: tf.Tensor) -> int:
+    """Return the bytes of a tensor; 0 if they are not known."""
     count = tensor.shape.num_elements() if tensor.shape.rank is not None else None
     return count * tensor.dtype.size if count and tensor.dtype.size > 0 else 0

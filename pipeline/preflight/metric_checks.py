@@ -1,177 +1,235 @@
-"""The metrics against the labels and the last activation."""
+"""Checks of the metrics: against the labels and the last activation."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
 from keras import metrics
 
 from pipeline.errors import message_of
-from pipeline.preflight.findings import Finding
+from pipeline.objectives.supervised import of_label
+from pipeline.preflight.findings import Finding, finding
+from pipeline.preflight.forward_pass import Output, Prediction
 from pipeline.preflight.loss_checks import class_counts
-from pipeline.preflight.setup import is_binary
-from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL
+from pipeline.preflight.setup import Setup, is_binary
+from pipeline.spec import CLASS, LABEL_KINDS, MULTI_LABEL, ONE_HOT, REAL, Label
 
-RATIO = 10  # rows of the most frequent class to those of the rarest, beyond which plain accuracy says little
+RATIO = 10  # rows of the most frequent class per row of the rarest, above which plain accuracy says little
 
-# what a metric compares, told by base class, so that one of the user's own counts too
-SPARSE = (metrics.SparseCategoricalAccuracy, metrics.SparseTopKCategoricalAccuracy,
-          metrics.SparseCategoricalCrossentropy)  # fmt: skip
-ROWS = (metrics.CategoricalAccuracy, metrics.TopKCategoricalAccuracy, metrics.CategoricalCrossentropy,
-        metrics.CategoricalHinge, metrics.KLDivergence, metrics.OneHotIoU, metrics.OneHotMeanIoU)  # fmt: skip
-SCORES = (metrics.FBetaScore,)
-CONFUSION = (metrics.AUC, metrics.Precision, metrics.Recall, metrics.TruePositives, metrics.TrueNegatives,
-             metrics.FalsePositives, metrics.FalseNegatives, metrics.SensitivityAtSpecificity,
-             metrics.SpecificityAtSensitivity, metrics.PrecisionAtRecall, metrics.RecallAtPrecision)  # fmt: skip
-BINARY = (*CONFUSION, metrics.BinaryAccuracy, metrics.BinaryCrossentropy, metrics.BinaryIoU)
-INDICES = (metrics.IoU, metrics.MeanIoU)
-ACCURACIES = (metrics.BinaryAccuracy, metrics.CategoricalAccuracy, metrics.SparseCategoricalAccuracy,
-              metrics.TopKCategoricalAccuracy, metrics.SparseTopKCategoricalAccuracy)  # fmt: skip
+# by base class, so that custom subclasses are included
+CONFUSION = (
+    *(metrics.AUC, metrics.Precision, metrics.Recall),
+    *(metrics.TruePositives, metrics.TrueNegatives, metrics.FalsePositives, metrics.FalseNegatives),
+    *(metrics.SensitivityAtSpecificity, metrics.SpecificityAtSensitivity),
+    *(metrics.PrecisionAtRecall, metrics.RecallAtPrecision),
+)
+TOP_K = (metrics.TopKCategoricalAccuracy, metrics.SparseTopKCategoricalAccuracy)
+ACCURACIES = (*TOP_K, metrics.BinaryAccuracy, metrics.CategoricalAccuracy, metrics.SparseCategoricalAccuracy)
 HINGES = (metrics.Hinge, metrics.SquaredHinge)
 ALONG_AN_AXIS = (metrics.CosineSimilarity, metrics.PearsonCorrelation, metrics.ConcordanceCorrelation)
 LIKELIHOODS = (metrics.BinaryCrossentropy, metrics.CategoricalCrossentropy, metrics.SparseCategoricalCrossentropy)
+WITH_THRESHOLD = (*CONFUSION, metrics.BinaryAccuracy, metrics.BinaryIoU)
+
+# (metrics, the kinds of labels that they take, how); the first row that has a metric counts. A label of two classes
+# for one output unit is of the kind ONE_UNIT.
+ONE_UNIT = "one unit"
+DEMANDS = (
+    (
+        (metrics.SparseCategoricalAccuracy, metrics.SparseTopKCategoricalAccuracy,
+         metrics.SparseCategoricalCrossentropy),
+        (CLASS,),
+        "class indices and one unit per class",
+    ),
+    (
+        (metrics.CategoricalAccuracy, metrics.TopKCategoricalAccuracy, metrics.CategoricalCrossentropy,
+         metrics.CategoricalHinge, metrics.KLDivergence, metrics.OneHotIoU, metrics.OneHotMeanIoU),
+        (ONE_HOT,),
+        "rows with one number per class",
+    ),
+    ((metrics.FBetaScore,), (ONE_HOT, MULTI_LABEL), "rows of zeros and ones"),
+    (
+        (*CONFUSION, metrics.BinaryAccuracy, metrics.BinaryCrossentropy, metrics.BinaryIoU),
+        (ONE_HOT, MULTI_LABEL, ONE_UNIT),
+        "zeros and ones, one per unit",
+    ),
+)  # fmt: skip
+OTHERS = (ONE_HOT, MULTI_LABEL, REAL, ONE_UNIT), "one number per unit"  # what Keras's other metrics take
+ANYTHING = (*LABEL_KINDS, ONE_UNIT), "any label"  # what custom metrics may take
 
 
-def check(setup, prediction, batch):
-    """Yield what is wrong with each metric of each label. batch: as the feed gives it."""
+@dataclass(frozen=True)
+class MetricChecks:
+    """The checks of one metric of one label.
+
+    index: The index of the metric among those of the label.
+    """
+
+    setup: Setup
+    name: str
+    label: Label
+    output: Output
+    metric: keras.metrics.Metric
+    index: int
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The arguments of the metric. Keras's wrapper knows some that a metric made of it leaves out."""
+        config = self.metric.get_config()
+        if isinstance(self.metric, metrics.MeanMetricWrapper):
+            config = metrics.MeanMetricWrapper.get_config(self.metric) | config
+        return config
+
+    def finding(self, code: str, found: str, replacement: Any = None, **arguments: object) -> Finding:
+        """Return a finding on this metric.
+
+        Args:
+            code: The code of the finding.
+            found: What was found.
+            replacement: The metric to use instead, in Keras's form; by default that for the kind of the label.
+            **arguments: Other arguments for the same metric, instead of a replacement.
+        """
+        usual = "mean_absolute_error" if self.label.kind == REAL else "accuracy"
+        given = of_label(self.setup.config.objective.metrics, self.name) or [usual]
+        entry = given[self.index]
+        if arguments:
+            form = entry if isinstance(entry, dict) else {"class_name": type(self.metric).__name__}
+            replacement = form | {"config": form.get("config", {}) | arguments}
+        replaced = [*given[: self.index], replacement or usual, *given[self.index + 1 :]]
+        once = [entry for place, entry in enumerate(replaced) if entry not in replaced[:place]]
+        value = self.setup.with_label("metrics", self.name, once)
+        return finding(code, f"{self.name}, {type(self.metric).__name__}", found, metrics=value)
+
+    def check_labels(self) -> Iterator[Finding]:
+        """Check that the metric takes such labels."""
+        label, metric, width = self.label, self.metric, self.output.width
+        found = f"{label.kind} labels of width {label.width}, {width} output units."
+        kind = ONE_UNIT if is_binary(label) and width == 1 else label.kind
+        if type(metric) in (metrics.Mean, metrics.Sum):
+            yield self.finding("metric-not-of-predictions", found)
+            return
+        if label.kind == REAL and isinstance(metric, (metrics.Accuracy, *ACCURACIES)):
+            yield self.finding("accuracy-on-regression", found)
+            return
+        if type(metric) is metrics.Accuracy:
+            yield self.finding("exact-accuracy", found)
+            return
+        kinds, taken = _demand(metric)
+        if kind not in kinds:
+            instead = "BinaryAccuracy" if kind == ONE_UNIT else None
+            yield self.finding("metric-labels", f"{found} It takes {taken}.", instead)
+
+    def check_output(self) -> Iterator[Finding]:
+        """Check that the metric takes such outputs."""
+        label, metric, output = self.label, self.metric, self.output
+        if isinstance(metric, (*LIKELIHOODS, metrics.AUC)):
+            takes_logits = bool(self.config.get("from_logits"))
+            if takes_logits and output.is_probability:
+                found = f"takes logits; {output.reading} gives probabilities."
+                yield self.finding("metric-on-logits", found, from_logits=False)
+            elif not takes_logits and not output.is_probability:
+                found = f"takes probabilities; {output.reading} gives other numbers."
+                yield self.finding("metric-on-logits", found, from_logits=True)
+        elif isinstance(metric, WITH_THRESHOLD) and not output.is_probability and 0 < self._threshold() < 1:
+            found = f"has its threshold at {self._threshold():g}; {output.reading} gives logits."
+            yield self.finding("metric-on-logits", found, **{self._threshold_name(): 0.0})
+        if type(metric) is metrics.BinaryAccuracy and label.kind == ONE_HOT and label.width > 2:
+            found = f"{label.width} classes: a model that predicts none of them scores {1 - 1 / label.width:.2f}."
+            yield self.finding("binary-accuracy-on-classes", found)
+        if isinstance(metric, TOP_K) and self.config["k"] >= output.width:
+            found = f"k is {self.config['k']}, of {output.width} classes."
+            yield self.finding("top-k-of-all", found, k=max(output.width // 3, 1))
+
+    def check_values(self) -> Iterator[Finding]:
+        """Check that the metric depends on the predictions, for the labels of the training split."""
+        values, output = self.setup.data.train.labels[self.name], self.output
+        if isinstance(self.metric, metrics.MeanAbsolutePercentageError) and (values == 0).any():
+            found = f"it divides by the label, and {np.count_nonzero(values == 0):,} of {values.size:,} labels are 0."
+            yield self.finding("metric-tells-nothing", found, "mean_absolute_error")
+        elif isinstance(self.metric, HINGES) and self.label.kind == REAL and not np.isin(values, (-1, 1)).all():
+            found = f"it takes labels of -1 and 1; found labels from {values.min():.4g} to {values.max():.4g}."
+            yield self.finding("metric-tells-nothing", found)
+        elif isinstance(self.metric, ALONG_AN_AXIS) and output.width == 1 and self._is_along_a_row():
+            found = "it compares the numbers of a row, and a row has one number."
+            yield self.finding("metric-tells-nothing", found, axis=0)
+
+    def try_update(self, targets: Any) -> Iterator[Finding]:
+        """Check one update with the labels and outputs of a batch."""
+        outputs = self.output.values
+        try:
+            self.metric.update_state(targets, outputs)
+            result = self.metric.result()
+        except Exception as error:  # a custom metric may raise anything
+            yield self.finding("metric-fails", message_of(error))
+            return
+        if isinstance(result, dict):
+            return
+        if np.ndim(result):
+            found = f"its result has the shape {tuple(np.shape(result))}."
+            averaged = {"average": "macro"} if isinstance(self.metric, metrics.FBetaScore) else {}
+            yield self.finding("metric-of-several-numbers", found, **averaged)
+        elif np.isfinite(outputs).all() and not np.isfinite(result):
+            yield self.finding("metric-tells-nothing", f"it is {float(result)} on the first batch.")
+
+    def _is_along_a_row(self) -> bool:
+        return self.config["axis"] in (-1, len(self.output.shape))
+
+    def _threshold_name(self) -> str:
+        return "thresholds" if "thresholds" in self.config else "threshold"
+
+    def _threshold(self) -> float:
+        """The threshold of the metric, or the middle one of several."""
+        given = self.config.get(self._threshold_name())
+        values = np.ravel(0.5 if given is None else given)
+        return float(values[len(values) // 2])
+
+
+def check(setup: Setup, prediction: Prediction, batch: tuple) -> Iterator[Finding]:
+    """Yield the findings on each metric of each label.
+
+    Args:
+        setup: The set-up.
+        prediction: The outputs for the batch.
+        batch: A batch of the training split.
+    """
     _, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
-    targets = y if isinstance(y, dict) else {next(iter(setup.spec.labels)): y}
+    targets = setup.by_label(y)
     for name, label in setup.spec.labels.items():
         output = prediction.outputs.get(name)
-        if output is None:
-            continue
-        for metric in setup.metrics[name]:
-            place = f"{name}, {type(metric).__name__}"
-            found = [*_labels(place, label, output, metric)] or [*_output(place, label, output, metric)]
+        for index, metric in enumerate(setup.metrics[name] if output is not None else ()):
+            checks = MetricChecks(setup, name, label, output, metric, index)
+            found = [*checks.check_labels()] or [*checks.check_output()]
             yield from found
-            if not any(finding.is_error for finding in found):
-                yield from _values(place, label, output, metric, setup.data.train.labels[name])
-                yield from _tried(place, metric, targets[name], output.values)
-    yield from _imbalance(setup)
+            if not any(item.is_error for item in found):
+                yield from checks.check_values()
+                yield from checks.try_update(targets[name])
+    yield from _check_imbalance(setup)
 
 
-def _labels(place, label, output, metric):
-    """Whether the metric is for such labels."""
-    mend = _usual(label)
-    found = f"{label.kind} labels of width {label.width}, {output.width} output units."
-    one_unit = is_binary(label) and output.width == 1
-    if type(metric) in (metrics.Mean, metrics.Sum):
-        yield Finding("metric-not-of-predictions", place, found, mend)
-    elif label.kind == REAL and isinstance(metric, (metrics.Accuracy, *ACCURACIES)):
-        yield Finding("accuracy-on-regression", place, found, mend)
-    elif type(metric) is metrics.Accuracy:
-        yield Finding("exact-accuracy", place, found, mend)
-    elif isinstance(metric, INDICES) and not isinstance(metric, (metrics.BinaryIoU, *ROWS)):
-        if getattr(metric, "sparse_y_pred", True) or label.kind != CLASS:
-            yield Finding("metric-labels", place, f"{found} It compares class indices with class indices.", mend)
-    elif isinstance(metric, SPARSE):
-        if label.kind != CLASS or one_unit:
-            instead = "'objective.metrics=[BinaryAccuracy]'" if one_unit else mend
-            yield Finding("metric-labels", place, f"{found} It takes class indices and a unit a class.", instead)
-    elif isinstance(metric, ROWS):
-        if label.kind != ONE_HOT:
-            yield Finding("metric-labels", place, f"{found} It takes a row of numbers, one a class.", mend)
-    elif isinstance(metric, SCORES):
-        if label.kind not in (ONE_HOT, MULTI_LABEL):
-            yield Finding("metric-labels", place, f"{found} It takes a row of zeros and ones.", mend)
-    elif isinstance(metric, BINARY):
-        if label.kind == REAL or (label.kind == CLASS and not one_unit):
-            yield Finding("metric-labels", place, f"{found} It takes zeros and ones, a number a unit.", mend)
-    elif label.kind == CLASS and not one_unit and type(metric).__module__.startswith("keras."):
-        yield Finding("metric-labels", place, f"{found} It takes a number a unit.", mend)
+def _demand(metric: keras.metrics.Metric) -> tuple[tuple[str, ...], str]:
+    """Return the kinds of labels that a metric takes, and how."""
+    for classes, kinds, taken in DEMANDS:
+        if isinstance(metric, classes):
+            return kinds, taken
+    if isinstance(metric, metrics.IoU):
+        return () if metric.sparse_y_pred else (CLASS,), "class indices as labels and as outputs"
+    return OTHERS if type(metric).__module__.startswith("keras.") else ANYTHING
 
 
-def _output(place, label, output, metric):
-    """Whether the metric is for such outputs."""
-    reading = output.reading
-    made = f"the {reading.operation} of {reading.layer!r}"
-    if isinstance(metric, (*LIKELIHOODS, metrics.AUC)):
-        takes_logits = metric.get_config().get("from_logits", False)
-        if takes_logits and output.is_probability:
-            yield Finding("metric-on-logits", place, f"takes logits; {made} gives probabilities.",
-                          "from_logits: false in the config of the metric")  # fmt: skip
-        elif not takes_logits and not output.is_probability:
-            yield Finding("metric-on-logits", place, f"takes probabilities; {made} gives others.",
-                          _with(metric, "from_logits: true"))  # fmt: skip
-    elif isinstance(metric, (*CONFUSION, metrics.BinaryAccuracy, metrics.BinaryIoU)):
-        threshold = _threshold(metric)
-        if not output.is_probability and 0 < threshold < 1:
-            yield Finding("metric-on-logits", place, f"has its threshold at {threshold:g}; {made} gives logits.",
-                          "a threshold of 0 in the metric's config")  # fmt: skip
-    if type(metric) is metrics.BinaryAccuracy and label.kind == ONE_HOT and label.width > 2:
-        found = f"{label.width} classes: answering none of them scores {1 - 1 / label.width:.2f}."
-        yield Finding("binary-accuracy-on-classes", place, found, "objective.metrics=[accuracy]")
-    k = metric.get_config().get("k")
-    if k is not None and k >= output.width:
-        yield Finding("top-k-of-all", place, f"k is {k}, of {output.width} classes.", f"k: {max(output.width // 3, 1)}")
-
-
-def _values(place, label, output, metric, values):
-    """Whether the metric says anything of such values."""
-    mend = _usual(label)
-    if isinstance(metric, metrics.MeanAbsolutePercentageError) and (values == 0).any():
-        found = f"{np.count_nonzero(values == 0):,} of {values.size:,} labels are 0, which it divides by."
-        yield Finding("metric-tells-nothing", place, found, mend)
-    elif isinstance(metric, HINGES) and label.kind == REAL and not np.isin(values, (-1, 1)).all():
-        yield Finding("metric-tells-nothing", place, f"labels from {values.min():.4g} to {values.max():.4g}; it takes "
-                      "-1 and 1.", mend)  # fmt: skip
-    elif isinstance(metric, ALONG_AN_AXIS) and output.width == 1 and _axis(metric) in (-1, len(output.shape)):
-        found = "it compares the numbers of a row, of which there is one."
-        yield Finding("metric-tells-nothing", place, found, _with(metric, "axis: 0"))
-
-
-def _usual(label):
-    """The config line of the metric that fits a label's kind."""
-    return f"'objective.metrics=[{'accuracy' if label.kind != REAL else 'mean_absolute_error'}]'"
-
-
-def _axis(metric):
-    return getattr(metric, "axis", metric.get_config().get("axis"))
-
-
-def _with(metric, argument):
-    """A metric as it stands in objective.metrics, with one argument more."""
-    return f"{{class_name: {type(metric).__name__}, config: {{{argument}}}}} in objective.metrics"
-
-
-def _threshold(metric):
-    kept = getattr(metric, "thresholds", metric.get_config().get("threshold"))
-    kept = getattr(metric, "threshold", kept)
-    first = np.ravel(0.5 if kept is None else kept)
-    return float(first[len(first) // 2])
-
-
-def _tried(place, metric, targets, outputs):
-    """What Keras says of one update with a real batch."""
-    try:
-        metric.update_state(targets, outputs)
-        result = metric.result()
-        if not isinstance(result, dict) and np.ndim(result):
-            found = f"its result has the shape {tuple(np.shape(result))}."
-            mend = "{class_name: F1Score, config: {average: macro}}"
-            yield Finding("metric-of-several-numbers", place, found, mend)
-        elif not isinstance(result, dict) and np.isfinite(outputs).all() and not np.isfinite(result):
-            found = f"it is {float(result)} on the first batch."
-            yield Finding("metric-tells-nothing", place, found, "Take another metric, or another last activation.")
-    except Exception as error:  # a metric of the user's own may raise anything
-        yield Finding("metric-fails", place, message_of(error), "Take another metric, or reshape the output.")
-
-
-def _imbalance(setup):
+def _check_imbalance(setup: Setup) -> Iterator[Finding]:
+    """Check that no callback monitors plain accuracy if a class is rare."""
+    callbacks = [callback for callback in setup.callbacks.items() if callback[1].patience is not None]
     for name, label in setup.spec.labels.items():
         if label.kind != CLASS or label.width < 2 or setup.config.objective.class_weight is not None:
             continue
         counts = class_counts(setup.data.train.labels[name], label.width)
-        if counts.min() == 0 or counts.max() <= RATIO * counts.min():
+        if counts.max() <= RATIO * counts.min():
             continue
         accuracies = {metric.name for metric in setup.metrics[name] if isinstance(metric, ACCURACIES)}
-        for watched in _watched(setup):
-            if watched.removeprefix("val_").removeprefix(f"{name}_") in accuracies:
+        for key, callback in callbacks:
+            if callback.monitor.removeprefix("val_").removeprefix(f"{name}_") in accuracies:
                 most, least = label.classes[int(counts.argmax())], label.classes[int(counts.argmin())]
-                times = counts.max() / counts.min()
-                found = f"{watched} is watched; class {most!r} has {times:.0f} times the rows of class {least!r}."
-                yield Finding("imbalance-accuracy", name, found, "objective.class_weight=balanced")
-
-
-def _watched(setup):
-    """What callbacks watch, once each."""
-    training = setup.config.training
-    return {part.monitor: None for part in (training.early_stopping, training.plateau) if part.patience is not None}
+                found = f"{key} monitors {callback.monitor}, and class {most!r} has "
+                found += f"{counts.max() / counts.min():.0f} times the rows of class {least!r}."
+                yield finding("imbalance-accuracy", name, found, callback=key)

@@ -1,81 +1,63 @@
-"""The model by itself: what trains, what is connected, and whether every layer knows that it is being trained."""
+"""Checks of the model: what is trained, what is connected, and whether each layer knows that it is trained."""
+
+from collections.abc import Iterator
 
 import keras
 
 from pipeline.keras_internals import optimized_variables
 from pipeline.layers.architecture import digest
-from pipeline.preflight.findings import Finding
+from pipeline.preflight.findings import Finding, finding
+from pipeline.preflight.first_step import StepResult
+from pipeline.preflight.forward_pass import Prediction
+from pipeline.preflight.setup import Setup
 
-AMOUNTS = ("rate", "dropout", "recurrent_dropout", "stddev", "dropout_rate")  # 0 in them: no random numbers drawn
+AMOUNTS = ("rate", "dropout", "recurrent_dropout", "stddev", "dropout_rate")  # 0: the layer draws no random numbers
 
 
-def check(setup):
-    """Yield what can be told without a batch."""
-    if not setup.model.trainable_variables:
+def check(setup: Setup) -> Iterator[Finding]:
+    """Yield the findings that need no batch."""
+    model = setup.model
+    if not model.trainable_variables:
         frozen = ", ".join(layer.name for layer in setup.layers if layer.weights and not layer.trainable)
-        found = f"no trainable variable; frozen: {frozen[:200]}." if frozen else "no layer has weights."
-        yield Finding("nothing-trains", setup.model.name, found, "trainable: true in a layer's config")
+        found = f"no variable is trainable; frozen: {frozen[:200]}." if frozen else "no layer has weights."
+        yield finding("nothing-trains", model.name, found)
     for layer in setup.layers:
         if not layer.built and not isinstance(layer, keras.layers.InputLayer):
-            yield Finding("layer-unused", layer.name, f"this {type(layer).__name__} was never built.", "Remove it.")
-    yield from _since_compiled(setup)
+            yield finding("layer-unused", layer.name, f"this {type(layer).__name__} was never built.")
+    if setup.objective.architecture not in (None, digest(model)):
+        yield finding("changed-after-compile", model.name, "its layers or trainable variables are others than then.")
 
 
-def _since_compiled(setup):
-    updates = setup.objective.updates()
-    optimizers = setup.objective.optimizers()
-    known = {id(variable) for optimizer in optimizers for variable in optimized_variables(optimizer)}
-    now = {id(variable): variable.path for update in updates for variable in update.variables}
-    added = [path for key, path in now.items() if key not in known]
-    if added or len(known) != len(now):
-        found = f"the optimizer was built for {len(known)} variables, {len(now)} are trained"
-        found += f", {added[0]} among those it does not know." if added else "."
-        yield Finding("changed-after-compile", setup.model.name, found, "Call compile again, after the change.")
-    elif setup.objective.architecture not in (None, digest(setup.model)):
-        found = "its get_config() differs from the one it was compiled with."
-        yield Finding("changed-after-compile", setup.model.name, found, "Call compile again, after the change.")
-
-
-def check_connections(setup, prediction):
-    """Yield the outputs and features between which no path leads."""
-    used = frozenset().union(*(output.features for output in prediction.outputs.values()))
+def check_connections(setup: Setup, prediction: Prediction) -> Iterator[Finding]:
+    """Yield the outputs and features that are not connected."""
     for name, output in prediction.outputs.items():
         if not output.features:
-            found = f"made by {output.reading.operation} in {output.reading.layer!r}, from no feature."
-            yield Finding("output-ignores-input", name, found, "Connect it to the model's input.")
+            yield finding("output-ignores-input", name, f"{output.reading} depends on no feature.")
         elif output.is_constant:
-            made = f"{output.reading.operation} in {output.reading.layer!r}"
-            found = f"{made} gives all rows of a batch the same numbers, under other weights too."
-            mend = "Look for a product with 0, a difference of equal tensors, a softmax of one unit, or dead units."
-            yield Finding("output-ignores-input", name, found, mend)
-    for name in setup.spec.features:
-        if name not in used and used:
-            yield Finding("input-unused", name, "no output depends on it.", "Leave it out of the data's features.")
+            found = f"{output.reading} gives all rows of a batch the same numbers, with other weights too."
+            yield finding("output-ignores-input", name, found)
+    used = frozenset().union(*(output.features for output in prediction.outputs.values()))
+    for name in setup.spec.features if used else ():
+        if name not in used:
+            yield finding("input-unused", name, "no output depends on it.")
 
 
-def check_training_flag(setup, trial):
-    """Yield the layers that, in the step that was tried, did not do what they do only in training."""
-    told = set()
+def check_training_flag(setup: Setup, result: StepResult) -> Iterator[Finding]:
+    """Yield the layers that did not do in a training step what they do only in training."""
     for layer in setup.layers:
-        if isinstance(layer, keras.Model) or not layer.trainable or layer.name in told:
+        if isinstance(layer, keras.Model) or not layer.trainable:
             continue
         if isinstance(layer, keras.layers.BatchNormalization):
-            moving = (layer.moving_mean, layer.moving_variance) if layer.built else ()
-            still = moving and layer.momentum < 1
-            if still and not any(variable.path in trial.moved for variable in moving):
-                told.add(layer.name)
-                yield Finding("no-training-flag", layer.name, "neither its moving mean nor variance moved.",
-                              "Hand `training` on to it in the model's call.")  # fmt: skip
-        for generator in _own_generators(layer):
-            if generator.state.path not in trial.moved and layer.name not in told:
-                told.add(layer.name)
-                yield Finding("no-training-flag", layer.name, "its seed did not advance: nothing was dropped.",
-                              "Hand `training` on to it in the model's call.")  # fmt: skip
+            moving = (layer.moving_mean, layer.moving_variance) if layer.built and layer.momentum < 1 else ()
+            if moving and not any(variable.path in result.changed for variable in moving):
+                yield finding("no-training-flag", layer.name, "neither its moving mean nor its variance changed.")
+        if any(generator.state.path not in result.changed for generator in _seed_generators(layer)):
+            yield finding("no-training-flag", layer.name, "it drew no random numbers.")
 
 
-def _own_generators(layer):
-    """The seed generators of a layer that draws random numbers at all."""
+def _seed_generators(layer: keras.layers.Layer) -> list[keras.random.SeedGenerator]:
+    """Return the seed generators of a layer; [] if its arguments turn random numbers off."""
     amounts = [getattr(layer, name) for name in AMOUNTS if isinstance(getattr(layer, name, None), (int, float))]
-    if not amounts or not any(amounts):
+    if not any(amounts):
         return []
     return [value for value in vars(layer).values() if isinstance(value, keras.random.SeedGenerator)]

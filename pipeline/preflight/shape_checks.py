@@ -1,124 +1,143 @@
-"""The data's shapes against the model's, the mask that variable lengths need, and batches too small for a layer."""
+"""Checks of the data against the model: shapes and scale of its inputs, padding without a mask, small batches."""
 
 import inspect
+from collections.abc import Iterator
 
 import keras
 import numpy as np
 
 from pipeline.data.input_pipeline import bucket_boundaries
-from pipeline.preflight.findings import Finding
-from pipeline.preflight.setup import built_for
+from pipeline.preflight.findings import Finding, finding
+from pipeline.preflight.forward_pass import Prediction
+from pipeline.preflight.setup import Setup, input_shape
+from pipeline.spec import Feature
 
-SMALL = 8  # values behind a mean and variance, below which they are mostly noise
-LEAK = 1e-3  # change of an output, as a share of it, that is no rounding
+SMALL = 8  # values per mean and variance, below which they are mostly noise
+LEAK = 1e-3  # change of an output, as a share of its largest value, that is more than rounding
 LEAK_16_BIT = 3e-2
+UNSCALED = 20.0  # standard deviation, or distance of the mean from 0, of the numbers that meet weights first
+CHANNELS = (1, 2, 3, 4)  # usual numbers of channels of an image
 
 
-def check_inputs(setup):
-    """Yield what differs between the data's features and the inputs the model was built for."""
+def check_inputs(setup: Setup) -> Iterator[Finding]:
+    """Yield the differences between the features of the data and the inputs that the model was built for."""
     if not getattr(setup.model, "inputs", None):
-        return  # subclassed: it takes whatever its call takes, and a trial call tells
+        return  # a subclassed model takes what its call takes, which the forward pass tries
     inputs = keras.tree.flatten(setup.model.inputs)
     features = setup.spec.features
     if len(features) == 1 and len(inputs) == 1:
-        pairs = [(next(iter(features)), inputs[0])]
+        named = {next(iter(features)): inputs[0]}
+    elif hasattr(setup.model, "input_names"):
+        named = dict(zip(setup.model.input_names, inputs, strict=True))
     else:
-        named = dict(zip(setup.model.input_names, inputs)) if hasattr(setup.model, "input_names") else {}
-        named = named or {tensor.name: tensor for tensor in inputs}
-        for name in sorted(features.keys() ^ named.keys()):
-            found = "the model has no input for it." if name in features else "the data has no such feature."
-            yield Finding("input-names", name, found, f"Name the inputs {', '.join(features)}.")
-        pairs = [(name, tensor) for name, tensor in named.items() if name in features]
-    for name, tensor in pairs:
-        yield from _axes(name, features[name], tensor)
+        named = {tensor.name: tensor for tensor in inputs}
+    for name in sorted(features.keys() ^ named.keys()):
+        found = "the model has no input for it." if name in features else "the data has no such feature."
+        yield finding("input-names", name, found, features=", ".join(features))
+    for name in [name for name in named if name in features]:
+        yield from _check_input(name, features[name], named[name])
 
 
-def _axes(name, feature, tensor):
-    taken, given = tuple(tensor.shape[1:]), feature.shape
-    mend = f"Build the model's input with the shape {given}."
+def _check_input(name: str, feature: Feature, tensor: keras.KerasTensor) -> Iterator[Finding]:
+    expected, given = tuple(tensor.shape[1:]), feature.shape
     if (feature.dtype == "string") != (tensor.dtype == "string"):
-        yield Finding("input-dtype", name, f"{feature.dtype} data for an input of {tensor.dtype}.", mend)
-    if len(taken) != len(given):
-        found = f"an example has {len(given)} axes, {given}; the model's input has {len(taken)}, {taken}."
-        yield Finding("input-shape", name, found, mend)
+        yield finding("input-dtype", name, f"{feature.dtype} data for an input of {tensor.dtype}.")
+    if len(expected) != len(given):
+        found = f"an example has {len(given)} axes, {given}; the model's input has {len(expected)}, {expected}."
+        yield finding("input-shape", name, found, shape=given)
         return
-    for axis, (size, expected) in enumerate(zip(given, taken)):
-        if expected is not None and size != expected:
-            found = f"axis {axis} of an example has size {'any' if size is None else size}; the model takes {expected}."
-            yield Finding("input-shape", f"{name}, axis {axis}", found, mend)
+    for axis, (size, wanted) in enumerate(zip(given, expected, strict=True)):
+        if wanted is not None and size != wanted:
+            found = f"axis {axis} of an example has size {'any' if size is None else size}; the model takes {wanted}."
+            yield finding("input-shape", f"{name}, axis {axis}", found, shape=given)
 
 
-def check_masks(setup, prediction):
-    """Yield a finding where rows of different lengths are filled up and the filling changes what the model says."""
+def check_channels(setup: Setup) -> Iterator[Finding]:
+    """Yield the image features whose channels are in another axis than the convolutions expect."""
+    convolutions = [layer for layer in setup.layers if len(getattr(layer, "kernel_size", None) or ()) == 2]
+    for name, feature in setup.spec.features.items():
+        if len(feature.shape) != 3 or None in feature.shape:
+            continue
+        first, middle, last = feature.shape
+        if middle <= 4 or (first in CHANNELS) == (last in CHANNELS):
+            continue
+        order = "channels_first" if first in CHANNELS else "channels_last"
+        expected = {layer.data_format for layer in convolutions if input_shape(layer)[1:] == feature.shape}
+        if expected and order not in expected:
+            found = f"images of shape {feature.shape} seem to be {order}; the convolutions take {', '.join(expected)}."
+            yield finding("channel-order", name, found)
+
+
+def check_scale(prediction: Prediction) -> Iterator[Finding]:
+    """Yield the layers whose weights meet numbers far from 0 or far larger than 1."""
+    unscaled = [given for given in prediction.first_inputs if max(abs(given.mean), given.deviation) > UNSCALED]
+    for layer, given in {given.layer: given for given in reversed(unscaled)}.items():
+        found = f"its weights meet numbers of mean {given.mean:.3g}, standard deviation {given.deviation:.3g}, at most "
+        found += f"{given.largest:.3g}."
+        yield finding("unscaled-inputs", layer, found)
+
+
+def check_masks(setup: Setup, prediction: Prediction) -> Iterator[Finding]:
+    """Yield a finding for each output that changes with the padding of rows of different lengths."""
     if not any(feature.variable_length for feature in setup.spec.features.values()):
         return
     takers = [layer.name for layer in setup.layers if _takes_mask(layer)]
+    is_16_bit = any("16" in str(layer.compute_dtype) for layer in setup.layers)
     for name, output in prediction.outputs.items():
-        if output.padding_shift <= (LEAK_16_BIT if _is_16_bit(setup) else LEAK):
+        if output.padding_shift <= (LEAK_16_BIT if is_16_bit else LEAK):
             continue
         found = f"three more steps of padding change the output by {output.padding_shift:.1%}. "
         if prediction.dropped and takers:
-            yield Finding("mask-lost", name, found + f"Keras: {prediction.dropped[0]}",
-                          "Mask again behind that layer, or take one that hands the mask on.")  # fmt: skip
+            yield finding("mask-lost", name, found + f"Keras: {prediction.dropped[0]}")
         elif takers:
-            found += f"{', '.join(takers[:3])} would take a mask, and none arrives."
-            yield Finding("mask-missing", name, found, "Put {class_name: Masking} or mask_zero: true in front.")
+            yield finding("mask-missing", name, found + f"{', '.join(takers[:3])} would take a mask, and gets none.")
         else:
-            yield Finding("padding-leaks", name, found + "No layer takes a mask.",
-                          "Take GlobalAveragePooling1D behind a mask.")  # fmt: skip
+            yield finding("padding-leaks", name, found + "No layer takes a mask.")
 
 
-def _takes_mask(layer):
-    """Whether a layer's call takes a mask for what it computes, not only to hand it on."""
+def _takes_mask(layer: keras.layers.Layer) -> bool:
+    """Return whether a layer uses a mask in its computation, rather than only passing it on."""
     if isinstance(layer, (keras.Model, keras.layers.BatchNormalization, keras.layers.Softmax)):
         return False
     return any("mask" in name for name in inspect.signature(layer.call).parameters)
 
 
-def _is_16_bit(setup):
-    return any("16" in str(layer.compute_dtype) for layer in setup.layers)
-
-
-def check_batches(setup):
-    """Yield what is wrong with the number of rows in a batch."""
-    batch_size, lasts = setup.config.training.batch_size, last_batches(setup)
-    full = min(batch_size, len(setup.data.train))
+def check_batches(setup: Setup) -> Iterator[Finding]:
+    """Yield the findings on the number of rows in a batch."""
+    batch_size, last_batches = setup.config.training.batch_size, last_batch_sizes(setup)
+    rows = len(setup.data.train)
+    larger = {"batch_size": 2 * SMALL} if batch_size < 2 * SMALL else {}
     for layer in setup.layers:
         if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable:
-            values = full * _values_per_row(layer)
-            mend = f"training.batch_size={max(2 * SMALL, batch_size)}"
+            values = min(batch_size, rows) * _values_per_row(layer)
             if values == 1:
-                yield Finding("batch-norm-of-one", layer.name, "training.batch_size is 1.", mend)
+                yield finding("batch-norm-of-one", layer.name, "training.batch_size is 1.", **larger)
             elif values < SMALL:
-                yield Finding("batch-norm-small", layer.name, f"{values} values a batch and channel.", mend)
-    if batch_size > 1 and 1 in lasts:
-        yield Finding(
-            "last-batch-of-one",
-            "training.batch_size",
-            f"{len(setup.data.train):,} rows in batches of {batch_size}: {lasts.count(1)} batch of an epoch holds one.",
-            f"training.batch_size={_without_one(setup)}",
-        )
+                yield finding("batch-norm-small", layer.name, f"{values} values per batch and channel.", **larger)
+    if batch_size > 1 and 1 in last_batches:
+        found = f"{rows:,} rows in batches of {batch_size}: {last_batches.count(1)} batch of an epoch has one row."
+        yield finding("last-batch-of-one", "training.batch_size", found, batch_size=_batch_size_without_one(setup))
 
 
-def last_batches(setup, batch_size=None):
-    """Rows of the last batch of an epoch; of each length bucket's last, where there are buckets."""
-    part, batch_size = setup.data.train, batch_size or setup.config.training.batch_size
-    boundaries = bucket_boundaries(part, setup.config.data)
-    counts = np.bincount(np.searchsorted(boundaries, part.lengths)) if boundaries else [len(part)]
+def last_batch_sizes(setup: Setup, batch_size: int | None = None) -> list[int]:
+    """Return the rows of the last batch of an epoch, or of the last batch of each length bucket."""
+    split, batch_size = setup.data.train, batch_size or setup.config.training.batch_size
+    boundaries = bucket_boundaries(split, setup.config.data)
+    counts = np.bincount(np.searchsorted(boundaries, split.lengths)) if boundaries else [len(split)]
     return [int(count) % batch_size or batch_size for count in counts if count]
 
 
-def _without_one(setup):
-    """The nearest smaller batch size whose last batches hold more than one row; else twice the size."""
+def _batch_size_without_one(setup: Setup) -> int:
+    """Return the nearest smaller batch size whose last batches have more than one row, or else twice the size."""
     given = setup.config.training.batch_size
-    return next((size for size in range(given - 1, 1, -1) if 1 not in last_batches(setup, size)), 2 * given)
+    return next((size for size in range(given - 1, 1, -1) if 1 not in last_batch_sizes(setup, size)), 2 * given)
 
 
-def _values_per_row(layer):
-    """Numbers that a batch normalisation averages of one row: those of all axes but the channels'."""
-    shape = built_for(layer)
+def _values_per_row(layer: keras.layers.BatchNormalization) -> int:
+    """Return the number of values of one row that a batch normalization averages: all axes but that of the channels."""
+    shape = input_shape(layer)
     if not shape:
         return 1
-    axis = layer.axis % len(shape)
-    others = [size for place, size in enumerate(shape) if place not in (0, axis)]
+    channels = layer.axis % len(shape)
+    others = [size for axis, size in enumerate(shape) if axis not in (0, channels)]
     return int(np.prod([size or SMALL for size in others], dtype=int))

@@ -1,26 +1,29 @@
-"""Leaves no trace: what a trial draws, assigns or counts is afterwards as it was, bit for bit."""
+"""Restore the state that a forward pass or a training step changes: random generators and variables."""
 
 import random
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-
-from pipeline.keras_internals import eager_seed_generator, forget_global_seed_generator, global_seed_generator
+import tensorflow as tf
+from keras.src.backend.common import global_state
+from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
+from tensorflow.python.eager import context
 
 
 @contextmanager
-def generators_restored():
-    """Put back, at the end, the generators of random numbers that Python, NumPy, TensorFlow and Keras share."""
+def generators_restored() -> Iterator[None]:
+    """Restore, at the end, the global random generators of Python, NumPy, TensorFlow and Keras."""
     python, numpy = random.getstate(), np.random.get_state()
-    eager = eager_seed_generator()
+    eager = getattr(context.context(), "_rng", None)  # missing before a seed is set
     eager_state = eager.getstate() if eager else None
     shared = global_seed_generator()
     shared_state = None if shared is None else shared.state.numpy()
     try:
         yield
     finally:
-        if shared is None:  # made only now, it would not be made from the draw it will be made from
-            forget_global_seed_generator()
+        if shared is None:  # its seed must come from the same random number as without preflight
+            global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, None)
         else:
             shared.state.assign(shared_state)
         if eager_state:
@@ -30,10 +33,11 @@ def generators_restored():
 
 
 @contextmanager
-def variables_restored(graph):
-    """Put back, at the end, every variable that a function's graph reads or assigns, whoever made it.
+def variables_restored(graph: tf.Graph) -> Iterator[list[tuple[tf.Variable, np.ndarray]]]:
+    """Restore, at the end, every variable that the graph of a function reads or assigns.
 
-    Yields [(tf.Variable, its value before)].
+    Yields:
+        Each variable and its value at the beginning.
     """
     before = [(variable, variable.numpy()) for variable in graph.variables]
     try:

@@ -2,10 +2,11 @@
 
 import keras
 import numpy as np
+from keras.optimizers.schedules import LearningRateSchedule
 
 from pipeline.errors import nearest
-from pipeline.keras_internals import better_direction, learning_rate_schedule
-from pipeline.preflight.findings import Finding
+from pipeline.preflight.findings import finding
+from pipeline.training.optimizer import Optimizer
 
 FEW_STEPS = 10
 PROBES = 64  # moments of the run at which the schedule is looked at
@@ -47,28 +48,27 @@ def _monitors(setup):
     known = list(setup.objective.log_names())
     if setup.data.validation is not None:
         known += [f"val_{name}" for name in setup.objective.validation_names()]
-    for key, callback in (("early_stopping", training.early_stopping), ("plateau", training.plateau)):
+    for key, callback in setup.callbacks.items():
         if callback.patience is None:
             continue
-        place = f"training.{key}"
         if callback.monitor not in known:
             found = f"no epoch logs {callback.monitor!r}. {nearest(callback.monitor, known)}"
-            yield Finding("monitor-unknown", f"{place}.monitor", found, f"{place}.monitor={known[-1]}")
+            yield finding("monitor-unknown", f"{key}.monitor", found, callback=key, monitor=known[-1])
             continue
         best = _direction(setup, callback.monitor)
         if callback.mode == "auto" and not _keras_knows(setup, callback.monitor):
             found = f"mode auto for {callback.monitor!r}, whose better direction Keras does not know."
-            yield Finding("monitor-direction", f"{place}.mode", found, f"{place}.mode={best or 'min'}")
+            yield finding("monitor-direction", f"{key}.mode", found, callback=key, mode=best or "min")
         elif callback.mode != "auto" and best not in (None, callback.mode):
             found = f"mode {callback.mode} for {callback.monitor!r}, whose best value is its {best}."
-            yield Finding("monitor-mode", f"{place}.mode", found, f"{place}.mode=auto")
+            yield finding("monitor-mode", f"{key}.mode", found, callback=key, mode=best)
         if callback.patience >= training.epochs:
             found = f"patience of {callback.patience} in a run of {training.epochs} epochs."
-            yield Finding("patience-too-long", f"{place}.patience", found,
-                          f"{place}.patience={training.epochs // 3 or 'null'}")  # fmt: skip
+            patience = training.epochs // 3 or "null"
+            yield finding("patience-too-long", f"{key}.patience", found, callback=key, patience=patience)
     if training.plateau.patience is not None and _has_schedule(setup):
         found = "the optimizer's learning rate is a schedule."
-        yield Finding("plateau-with-schedule", "training.plateau", found, "training.plateau.patience=null")
+        yield finding("plateau-with-schedule", "training.plateau", found)
 
 
 def _keras_knows(setup, monitor):
@@ -114,13 +114,15 @@ def _schedule(setup):
         rates = np.array([float(optimizer.learning_rate)])
     key = setup.config.optimizer.rate_key
     if not (rates.max() > 0 and rates.min() >= 0):  # NaN as well
-        yield Finding("learning-rate-zero", key, f"from {rates.min():g} to {rates.max():g}.", f"{key}=0.001")
+        found = f"from {rates.min():g} to {rates.max():g}."
+        yield finding("learning-rate-zero", key, found, option=key, learning_rate=0.001)
         return
     names = (kind.__name__ for kind in type(optimizer).__mro__)
     low, high = next((RANGES[name] for name in names if name in RANGES), (0, np.inf))
     if not low <= rates.max() <= high:
         found = f"{type(optimizer).__name__} at {rates.max():g}; usual are {low:g} to {high:g}."
-        yield Finding("learning-rate-range", key, found, f"{key}={np.sqrt(low * high):.0e}")
+        rate = f"{np.sqrt(low * high):.0e}"
+        yield finding("learning-rate-range", key, found, option=key, learning_rate=rate)
 
 
 def _length(optimizer, schedule, rates, moments, total):
@@ -132,11 +134,11 @@ def _length(optimizer, schedule, rates, moments, total):
     far = 1e3 * total + 1e9
     last, later = float(schedule(far)), float(schedule(2.6 * far))  # not twice: restarts that double would look ended
     has_end = last == later and not hasattr(decay, "decay_rate")  # exponential decay comes near 0 and goes on
-    key, mend = optimizer.rate_key, _ending_with(optimizer, schedule, total)
+    key, values = optimizer.rate_key, _end_with_run(optimizer, schedule, total)
     if np.allclose(rates, rates[0], rtol=STILL, atol=0):
         if not np.isclose(last, rates[0], rtol=STILL, atol=0):
             found = f"the rate goes from {rates[0]:g} to {rates[-1]:g} in all of the run's {total:,} steps."
-            yield Finding("schedule-longer", key, found, mend)
+            yield finding("schedule-longer", key, found, **values)
         return
     if last != later:
         return
@@ -145,39 +147,39 @@ def _length(optimizer, schedule, rates, moments, total):
     end = int(moments[away].max()) + 1 if away.any() else 0
     if callable(decay) and end / total < (EARLY_STEP if hasattr(decay, "boundaries") else EARLY):
         found = f"the schedule has ended by step {end:,} of {total:,}, at {last:g}."
-        yield Finding("schedule-shorter", key, found, mend)
+        yield finding("schedule-shorter", key, found, **values)
     elif has_end and abs(rates[-1] - last) > 0.1 * span:
         found = f"the run ends after {total:,} steps at {rates[-1]:g}; the schedule would come to {last:g}."
-        yield Finding("schedule-longer", key, found, mend)
+        yield finding("schedule-longer", key, found, **values)
 
 
-def _ending_with(optimizer, schedule, total):
-    """What makes a schedule end when a run of so many steps does. optimizer: the Optimizer options."""
-    key = f"{optimizer.rate_key}.config"
+def _end_with_run(optimizer: Optimizer, schedule: LearningRateSchedule, total: int) -> dict[str, object]:
+    """Return the values for a fix that makes a schedule end after so many steps."""
     if not optimizer.schedule.is_constant:
-        key = optimizer.schedule.key
-        if optimizer.schedule.warmup_steps < total:
-            return f"{key}.decay_steps=null"
-        return f"{key}.warmup_steps={total // 10} {key}.decay_steps=null"
-    if hasattr(schedule, "boundaries"):
-        return f"boundaries below {total:,} in {key}"
-    warmup = getattr(schedule, "warmup_steps", 0) if getattr(schedule, "warmup_target", None) is not None else 0
-    if warmup >= total:
-        return f"{key}.warmup_steps={total // 10}, and no decay_steps"
-    return f"{key}.decay_steps={total - warmup}"
+        key, warmup, decay_steps = optimizer.schedule.key, optimizer.schedule.warmup_steps, "null"
+    else:
+        key = f"{optimizer.rate_key}.config"
+        if hasattr(schedule, "boundaries"):
+            return {"schedule": key, "steps": f"{total:,}"}
+        has_warmup = getattr(schedule, "warmup_target", None) is not None
+        warmup = schedule.warmup_steps if has_warmup else 0
+        decay_steps = total - warmup
+    if warmup < total:
+        return {"schedule": key, "decay_steps": decay_steps}
+    return {"schedule": key, "warmup_steps": total // 10, "remaining_steps": total - total // 10}
 
 
 def _jit(setup):
     if setup.config.training.jit == "always" and not setup.objective.jit:
         found = f"training.jit=always with determinism={setup.config.determinism}, and Keras has dropped it."
-        yield Finding("jit-left-out", "training.jit", found, "determinism=relaxed, or training.jit=never")
+        yield finding("jit-left-out", "training.jit", found)
 
 
 def _precision(setup):
     half = [layer.name for layer in setup.layers if layer.compute_dtype == "float16" and layer.trainable_variables]
     if half and not isinstance(setup.model.optimizer, keras.optimizers.LossScaleOptimizer):
         found = f"{', '.join(half[:3])} compute in float16, and the optimizer does not scale the loss."
-        yield Finding("float16-without-loss-scale", "training.precision", found, "training.precision=mixed_float16")
+        yield finding("float16-without-loss-scale", "training.precision", found)
 
 
 def _sizes(setup):
@@ -185,15 +187,11 @@ def _sizes(setup):
     rows = len(setup.data.train)
     if training.batch_size > rows:
         found = f"{training.batch_size} rows a batch, of {rows:,} in all."
-        yield Finding("batch-exceeds-data", "training.batch_size", found, f"training.batch_size={max(rows // 8, 1)}")
+        yield finding("batch-exceeds-data", "training.batch_size", found, batch_size=max(rows // 8, 1))
     total = training.epochs * feed.steps
     if total < FEW_STEPS:
         found = f"{training.epochs} epochs of {feed.steps} steps."
-        yield Finding("few-steps", "training.epochs", found, f"training.epochs={-(-10 * FEW_STEPS // feed.steps)}")
+        yield finding("few-steps", "training.epochs", found, epochs=-(-10 * FEW_STEPS // feed.steps))
     if not training.compiles_own_step and training.steps_per_execution > feed.steps:
         found = f"{training.steps_per_execution}, and an epoch has {feed.steps} steps."
-        yield Finding("steps-per-execution", "training.steps_per_execution", found,
-                      f"training.steps_per_execution={feed.steps}")  # fmt: skip
-    if not (rows <= feed.steps * feed.batch_size and len(feed.split) == rows):
-        found = f"{feed.steps} steps of {feed.batch_size} rows, for {rows:,} rows."
-        yield Finding("steps-against-rows", "training.batch_size", found, "Feed every row of the split once.")
+        yield finding("steps-per-execution", "training.steps_per_execution", found, steps=feed.steps)

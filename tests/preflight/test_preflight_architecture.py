@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
+from pipeline.objectives.supervised import Supervised
 from pipeline.preflight.inspection import inspect
 from pipeline.spec import Feature, class_label
 
@@ -172,6 +173,19 @@ def test_a_sound_model_is_not_refused(found, case):
 def test_a_model_changed_after_compile_is_found(found, change):
     model = [HEAD(3, "relu"), layers.Dropout(0.1), HEAD(3, "softmax"), HEAD(3, "softmax")]
     assert "changed-after-compile" in found(model, change=change)
+
+
+class FreezesAfterCompile(Supervised):
+    """A custom objective whose compile changes the model afterwards."""
+
+    def compile(self, optimizer, training):
+        super().compile(optimizer, training)
+        self.model.layers[0].trainable = False
+
+
+def test_a_model_that_a_custom_objective_changes_after_compile_is_found(found):
+    model = [HEAD(3, "relu"), HEAD(3, "softmax")]
+    assert "changed-after-compile" in found(model, objective=FreezesAfterCompile)
 
 
 def test_a_layer_of_a_subclassed_model_changed_after_compile_is_found(found):

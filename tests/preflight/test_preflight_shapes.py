@@ -152,5 +152,5 @@ def test_a_batch_normalisation_needs_enough_values(found, code, batch_size, shap
 
 
 def test_the_batch_size_that_is_advised_leaves_no_batch_of_one(found):
-    advised = found([layers.Dense(3, "softmax")], batch_size=7)["last-batch-of-one"].mend
+    advised = found([layers.Dense(3, "softmax")], batch_size=7)["last-batch-of-one"].fix
     assert 50 % int(advised.rpartition("=")[2]) != 1

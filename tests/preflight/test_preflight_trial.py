@@ -177,7 +177,8 @@ def test_an_operation_without_a_deterministic_kernel_is_named_with_its_layer(pre
     operation, body = REFUSED[case]
     findings = inspection.inspect(prepared(classified(body)))
     told = [finding for finding in findings if finding.code == "determinism-unproved" and operation in finding.found]
-    assert [finding.place for finding in told] == ["lambda"] and "Take " in told[0].mend
+    alternative = determinism_checks.REFUSALS[operation].alternative
+    assert [finding.place for finding in told] == ["lambda"] and f"Use {alternative}" in told[0].fix
 
 
 @pytest.mark.parametrize("options", [{"determinism": "relaxed"}, {"device": "cpu"}])
@@ -187,16 +188,18 @@ def test_nothing_is_said_of_gpus_where_none_has_to_be_deterministic(found, optio
 
 def test_a_refusal_by_a_gpu_is_an_error_that_names_an_alternative(prepared):
     setup = prepared([layers.Dense(3, "softmax")])
-    words = f"{determinism_checks.TABLE['AdjustContrastv2'].refusal}. [Op:AdjustContrastv2]"
+    words = f"{determinism_checks.REFUSALS['AdjustContrastv2'].message}. [Op:AdjustContrastv2]"
     finding = determinism_checks.refused(setup, tf.errors.UnimplementedError(None, None, words))
-    assert finding.code == "not-deterministic" and finding.is_error and "RandomContrast" in finding.mend
+    assert finding.code == "not-deterministic" and finding.is_error and "RandomContrast" in finding.fix
     assert determinism_checks.refused(setup, tf.errors.UnimplementedError(None, None, "Cast is not supported")) is None
 
 
 def test_every_refusal_of_the_table_is_in_the_library_of_this_tensorflow():
     library = Path(tf.sysconfig.get_lib()) / "libtensorflow_cc.so.2"
     with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        absent = [name for name, entry in determinism_checks.TABLE.items() if content.find(entry.refusal.encode()) < 0]
+        absent = [
+            name for name, entry in determinism_checks.REFUSALS.items() if content.find(entry.message.encode()) < 0
+        ]
     assert absent == []
 
 
@@ -263,7 +266,7 @@ def test_everything_is_told_at_once_as_one_config_error(prepared):
         look(setup)
     assert raised.value.status == 2
     for words in ("2 errors and 1 warning", "[logits-as-probabilities] y", "[monitor-unknown]", "val_loss",
-                  "[last-batch-of-one]", "why: ", "mend: ", "preflight.ignore=["):  # fmt: skip
+                  "[last-batch-of-one]", "why: ", "fix: ", "preflight.ignore=["):  # fmt: skip
         assert words in str(raised.value)
 
 
@@ -324,4 +327,6 @@ def test_the_page_of_findings_is_current():
 def test_every_finding_has_a_code_of_its_own_and_a_reason_and_a_remedy():
     assert len(catalogue.CATALOGUE) == sum(map(len, catalogue.SECTIONS.values()))
     for code, entry in catalogue.CATALOGUE.items():
-        assert entry.severity in (catalogue.ERROR, catalogue.WARNING) and entry.why and entry.mend, code
+        assert entry.severity in (catalogue.ERROR, catalogue.WARNING) and entry.explanation and entry.general_fix(), (
+            code
+        )
