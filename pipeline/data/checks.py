@@ -27,6 +27,11 @@ def check(spec: DataSpec, splits: Mapping[str, Split], source: DataSource) -> No
     check_rows(spec, splits, source)
     train = splits["train"]
     for name, label in spec.labels.items():
+        if label.classes and len(label.classes) != label.width:
+            raise DataError(
+                f"label {name!r}: expected a width of {len(label.classes)}, the number of its classes; found "
+                f"{label.width}. Make the label with class_label or row_label."
+            )
         if label.classes:
             _check_every_class_is_trained(label, name, train)
     if source.allows_missing_values and not isinstance(train, Shards):
@@ -81,22 +86,22 @@ def blocks(values: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def _check_label(label: Label, name: str, split: Split) -> None:
-    """Check that labels lie in the range of their kind."""
+    """Check that labels lie in the range of their kind: those of a row, or of each step or pixel of it."""
     values = split.labels[name]
     if label.kind == CLASS:
-        wrong = ((values < 0) | (values >= len(label.classes))).reshape(len(values), -1).any(axis=1)
+        wrong = (values < 0) | (values >= len(label.classes))
         expected = f"a class from 0 to {len(label.classes) - 1}"
     elif label.kind == ONE_HOT:
-        wrong = ~((values >= 0).all(axis=1) & (np.abs(values.sum(axis=1) - 1) <= SUM_TOLERANCE))
+        wrong = (values < 0).any(axis=-1) | ~(np.abs(values.sum(axis=-1) - 1) <= SUM_TOLERANCE)
         expected = "numbers of at least 0 that sum to 1"
     elif label.kind == MULTI_LABEL:
-        wrong = ~np.isin(values, (0, 1)).all(axis=1)
+        wrong = ~np.isin(values, (0, 1))
         expected = "zeros and ones"
     else:
-        wrong = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+        wrong = ~np.isfinite(values)
         expected = "finite numbers"
     if wrong.any():
-        row = int(np.argmax(wrong))
+        row = int(np.argmax(wrong.reshape(len(values), -1).any(axis=1)))
         raise DataError(f"{split.row_location(row)}: expected {expected} in label {name!r}; found {values[row]}.")
 
 
@@ -122,7 +127,7 @@ def _check_feature(
 
 
 def _check_finite(name: str, values: np.ndarray, location: Callable[[int], str], *, allow_nan: bool) -> None:
-    if values.dtype.kind != "f":
+    if values.dtype.kind not in "fc":
         return
     for start, block in blocks(values):
         wrong = np.isinf(block) if allow_nan else ~np.isfinite(block)
@@ -147,7 +152,10 @@ def _check_padding(name: str, values: np.ndarray, location: Callable[[int], str]
 
 def _check_every_class_is_trained(label: Label, name: str, train: Split) -> None:
     values = train.labels[name]
-    present = set(np.unique(values) if label.kind == CLASS else np.flatnonzero((values > 0).any(axis=0)))
+    if label.kind == CLASS:
+        present = set(np.unique(values))
+    else:
+        present = set(np.flatnonzero((values > 0).reshape(-1, label.width).any(axis=0)))
     absent = [label.classes[index] for index in range(len(label.classes)) if index not in present]
     if absent:
         raise DataError(

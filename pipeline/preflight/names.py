@@ -1,30 +1,46 @@
-"""Names in the config that Keras, or preflight, owns: looked up before any data is read."""
+"""Names of Keras objects in the config, looked up before any data is read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from pipeline import keras_objects
-from pipeline.errors import ConfigError, nearest
-from pipeline.preflight.catalogue import CATALOGUE
+from pipeline.options import walk
+from pipeline.training.optimizer import Optimizer
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
 
 
-def check(config):
-    """Look up every name in the config that Keras or the catalogue of findings owns.
+def check(config: Config) -> None:
+    """Build every Keras object that the config names, whichever members declare the options.
 
-    Raises ConfigError naming the key, what does not exist, and the nearest that does.
+    Raises:
+        ConfigError: Keras has no such object or argument. The message names the key and the nearest name that exists.
     """
-    for code in config.preflight.ignore:
-        if code not in CATALOGUE:
-            raise ConfigError(f"preflight.ignore: there is no finding {code!r}. {nearest(code, CATALOGUE)}")
-    for key in ("kernel_initializer", "bias_initializer", "recurrent_initializer"):
-        if hasattr(config.model, key):
-            keras_objects.initializer(f"model.{key}", getattr(config.model, key))
-    for key in ("activation", "recurrent_activation"):
-        if hasattr(config.model, key):
-            keras_objects.activation(f"model.{key}", getattr(config.model, key))
-    for key in ("preprocessing", "layers"):
-        for layer in getattr(config.model, key, []):
-            keras_objects.layer(f"model.{key}", layer)
+    for key, value, item in walk(config):
+        if item.metadata["keras"]:
+            build = BUILDERS[item.metadata["keras"]]
+            for entry in value if isinstance(value, list) else [value]:
+                if entry is not None:
+                    build(key, entry)
     config.optimizer.build(total_steps=1)
     config.objective.check_names()
-    # what was made only to be looked at shall not count up the names of the real ones
-    keras.backend.clear_session(free_memory=False)
+    keras.backend.clear_session(free_memory=False)  # names that Keras counts begin anew for the real objects
+
+
+def _build_optimizer(key: str, value: Any) -> None:
+    arguments = {"class_name": value} if isinstance(value, str) else value
+    Optimizer(**arguments).build(total_steps=1, key=key)
+
+
+BUILDERS = {
+    "activation": keras_objects.activation,
+    "initializer": keras_objects.initializer,
+    "layer": keras_objects.layer,
+    "loss": keras_objects.loss,
+    "metric": keras_objects.metric,
+    "optimizer": _build_optimizer,
+}

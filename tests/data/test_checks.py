@@ -1,5 +1,7 @@
 """The checks before training: each fault is refused, naming its row."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -101,6 +103,40 @@ def test_a_real_label_that_is_not_finite_is_refused(width):
     y = np.ones((ROWS, width), np.float32)
     y[4, -1] = np.nan
     refused(*case(y=y[:, 0] if width == 1 else y, label=real_label(width)), "file, row 4", "finite")
+
+
+def test_a_complex_feature_that_is_not_finite_is_refused():
+    x = np.ones((ROWS, 3), np.complex64)
+    x[2, 1] = np.nan
+    refused(*case(x=x), "file, row 2", "finite numbers", "[1]")
+
+
+STEPS = np.eye(2, dtype=np.float32)[np.arange(ROWS * 5).reshape(ROWS, 5) % 2]  # a one-hot label for each of 5 steps
+
+
+@pytest.mark.parametrize("kind", ["one_hot", "multi_label"])
+def test_a_label_for_each_step_is_accepted(kind):
+    checks.check(*case(y=STEPS, label=replace(row_label(kind, "ab"), shape=(5, 2)), split="train"), Digits())
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("one_hot", "that sum to 1"), ("multi_label", "zeros and ones")], ids=["one_hot", "multi_label"]
+)
+def test_a_wrong_label_of_one_step_is_refused_naming_the_row(kind, words):
+    y = STEPS.copy()
+    y[3, 4] = 0.5, 0.75
+    refused(*case(y=y, label=replace(row_label(kind, "ab"), shape=(5, 2))), "file, row 3", words)
+
+
+def test_a_class_that_no_step_has_is_refused():
+    y = np.zeros_like(STEPS)
+    y[..., 0] = 1
+    refused(*case(y=y, label=replace(row_label("one_hot", "ab"), shape=(5, 2))), "no row of b")
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_a_label_whose_width_is_not_its_number_of_classes_is_refused(width):
+    refused(*case(label=replace(class_label("ab"), width=width)), "label 'y'", "width of 2", f"found {width}")
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])

@@ -1,15 +1,22 @@
 """The loss, the last activation and the labels: what is wrong is found under its code, what is right is let through."""
 
+import re
+import shlex
+from dataclasses import dataclass, replace
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers, ops
 
-from pipeline.data import checks
+from pipeline.cli import compose as composition
+from pipeline.data import checks, splits
+from pipeline.data.source import DataSource, Table, class_label, describe, numbered_rows
 from pipeline.errors import DataError
 from pipeline.objectives.supervised import Supervised
 from pipeline.preflight.catalogue import CATALOGUE, ERROR
+from pipeline.preflight.inspection import inspect
 from pipeline.spec import Label
 
 SCE, CCE, BCE = "SparseCategoricalCrossentropy", "CategoricalCrossentropy", "BinaryCrossentropy"
@@ -186,6 +193,37 @@ def test_what_does_not_go_together_is_found_under_its_code(found, case):
     assert set(errors(findings)) <= {code, *CONSEQUENCES}, errors(findings)
 
 
+CHANGES = re.compile(r"activation: (?P<head>\w+)|units: (?P<units>\d+)|objective\.loss=(?P<loss>'[^']*'|[\w.]+)")
+FIRST_OF_CODE = {case[0]: case for case in reversed(WRONG)}
+NOT_APPLIED = ("not-unit-length", "label-dtype")  # their fix is another layer, or other data
+
+
+@pytest.mark.parametrize("code", FIRST_OF_CODE)
+def test_the_fix_of_a_finding_removes_it(found, code):
+    _, head, loss, (kind, width), *units = FIRST_OF_CODE[code]
+    values = COUNTS if code in ("log-of-negative", "clipped-outputs") else None
+
+    def finding(head, loss, units):
+        model = [layers.Dense(5, "relu"), layers.Dense(units, head)]
+        return found(model, kind, width, loss, values=values).get(code)
+
+    given = {"head": head, "loss": loss, "units": units[0] if units else width}
+    fixed = []
+    for alternative in finding(**given).fix.split(", or "):
+        changed = {
+            name: text for match in CHANGES.finditer(alternative) for name, text in match.groupdict().items() if text
+        }
+        if "units" in changed:
+            changed["units"] = int(changed["units"])
+        if "loss" in changed:
+            (argument,) = shlex.split(f"objective.loss={changed['loss']}")
+            changed["loss"] = composition.compose([argument]).objective.loss
+        if changed:
+            fixed.append(alternative)
+            assert finding(**{**given, **changed}) is None, alternative
+    assert fixed or code in NOT_APPLIED
+
+
 CONSEQUENCES = ("loss-not-finite", "gradient-not-finite", "unreachable-labels", "output-ignores-input")
 
 RIGHT = [
@@ -314,6 +352,22 @@ def test_labels_that_cannot_be_right_are_found(found, code, kind, width, loss, h
     assert code in found([layers.Dense(width, head)], kind, width, loss, values=values)
 
 
+@dataclass
+class FloatClasses(DataSource):
+    """A custom data source that gives class labels as floats."""
+
+    def read(self):
+        x = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+        table = Table({"x": x}, {"y": (np.arange(60) % 3).astype(np.float32)}, numbered_rows("made"))
+        return describe({"train": table}, labels={"y": class_label("abc")}, location="made")
+
+
+def test_float_class_labels_of_a_custom_data_source_are_found(prepared):
+    setup, data = prepared([layers.Dense(3, "softmax")]), splits.load(FloatClasses())
+    own = replace(setup, data=data, feed=replace(setup.feed, split=data.train, spec=data.spec))
+    assert "label-dtype" in {item.code for item in inspect(own)}
+
+
 @pytest.mark.parametrize("weights, code", [([1.0, 0.0, 2.0], "class-weight-zero"), ([1.0, 1.0, 2.0], None)])
 def test_a_class_weight_of_0_is_mentioned(found, weights, code):
     findings = found([layers.Dense(3, "softmax")], class_weight=weights)
@@ -325,7 +379,7 @@ def test_a_class_weight_of_0_is_mentioned(found, weights, code):
     [
         ("class", np.arange(60) % 4, "expected a class from 0 to 2 in label 'y'; found 3"),
         ("class", np.arange(60) % 3 - 1, "expected a class from 0 to 2 in label 'y'; found -1"),
-        ("one_hot", np.ones((60, 3), np.float32), "expected numbers from 0 on that sum to 1 in label 'y'"),
+        ("one_hot", np.ones((60, 3), np.float32), "expected numbers of at least 0 that sum to 1 in label 'y'"),
         ("class", np.arange(60) % 2, "expected every class of label 'y'; found no row of 2"),
         ("real", np.where(np.arange(60) == 30, np.nan, 0.5).astype(np.float32), "expected finite numbers in label 'y'"),
     ],
@@ -352,8 +406,6 @@ def test_labels_are_checked_before_preflight(prepared, kind, values, message):
     ],
 )
 def test_an_output_of_another_shape_is_found(prepared, code, model, kind, width):
-    from pipeline.preflight.inspection import inspect
-
     if code == "output-without-label":
         setup = prepared([layers.Dense(width, "softmax")], kind, width)
         other = prepared(model, kind, width, objective=Anonymous)

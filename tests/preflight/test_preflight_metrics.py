@@ -1,8 +1,14 @@
 """The metrics against labels and outputs."""
 
+import re
+import shlex
+
 import numpy as np
 import pytest
 from keras import layers
+
+from pipeline.cli import compose as composition
+from pipeline.spec import class_label
 
 HOT, MULTI, REAL, CLASSES, TWO = ("one_hot", 3), ("multi_label", 3), ("real", 1), ("class", 3), ("class", 2)
 
@@ -46,6 +52,41 @@ def test_a_metric_that_does_not_fit_is_found_under_its_code(found, case):
     findings = found([layers.Dense(*(units or [width]), head)], kind, width, loss, metrics=[metric])
     assert code in findings, [*findings]
     assert {finding.code for finding in findings.values() if finding.is_error} <= {code}
+
+
+FIRST_OF_CODE = {case[0]: case for case in reversed(WRONG)}
+
+
+@pytest.mark.parametrize("code", FIRST_OF_CODE)
+def test_the_fix_of_a_finding_removes_it(found, code):
+    _, head, loss, metric, (kind, width), *units = FIRST_OF_CODE[code]
+
+    def finding(metrics):
+        model = [layers.Dense(*(units or [width]), head)]
+        return found(model, kind, width, loss, metrics=metrics).get(code)
+
+    (argument,) = re.findall(r"objective\.metrics=(?:'[^']*'|[^\s,]+)", finding([metric]).fix)
+    config = composition.compose(shlex.split(argument))
+    assert finding(config.objective.metrics) is None, argument
+
+
+def test_a_fix_keeps_the_other_metrics(found):
+    metrics = ["accuracy", with_("SparseTopKCategoricalAccuracy", k=3), "SparseCategoricalCrossentropy"]
+    fix = found([layers.Dense(3, "softmax")], metrics=metrics)["top-k-of-all"].fix
+    config = composition.compose(shlex.split(fix.removeprefix("Set ")))
+    assert config.objective.metrics == [metrics[0], with_("SparseTopKCategoricalAccuracy", k=1), metrics[2]]
+
+
+def test_a_fix_keeps_the_losses_of_other_labels(found):
+    labels = {name: (class_label(range(size)), np.arange(60) % size) for name, size in (("p", 2), ("q", 3))}
+
+    def build(x):
+        return {"p": layers.Dense(2, name="p")(x), "q": layers.Dense(3, "softmax", name="q")(x)}
+
+    loss = {"p": with_("SparseCategoricalCrossentropy", from_logits=True), "q": "categorical_crossentropy"}
+    fix = found(build, labels=labels, loss=loss)["integer-labels"].fix
+    config = composition.compose(shlex.split(fix.removeprefix("Set ")))
+    assert config.objective.loss == {**loss, "q": "sparse_categorical_crossentropy"}
 
 
 RIGHT = [

@@ -1,6 +1,7 @@
 """Preflight: what can be known to be wrong is told before the first step, naming the key."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,9 +16,10 @@ from pipeline.errors import ConfigError
 from pipeline.models.gru import Gru
 from pipeline.models.layers import Layers
 from pipeline.models.mlp import Mlp
-from pipeline.models.model import build_model
+from pipeline.models.model import ModelOptions, build_model
 from pipeline.models.tabular import Tabular
 from pipeline.objectives.supervised import Supervised, SupervisedOptions
+from pipeline.options import option
 from pipeline.preflight import inspection, names
 from pipeline.preflight.options import Preflight
 from pipeline.training.fit import Fit
@@ -190,9 +192,41 @@ def test_a_name_that_keras_does_not_have_is_answered_with_the_nearest(part, word
 
 
 def test_a_finding_to_be_ignored_must_be_one_there_is():
-    config = Config(Digits(), Mlp(), ADAM, SupervisedOptions(), Fit(), preflight=Preflight(["unscaled-input"]))
     with pytest.raises(ConfigError, match="unscaled-inputs"):
+        Preflight(["unscaled-input"])
+
+
+@dataclass
+class CustomModel(ModelOptions):
+    """A model under custom/ whose options have names of their own."""
+
+    head: Any = option("Dense", "the last layer", keras="layer")
+    reduction: Any = option(None, "a metric of the features", keras="metric")
+    inner_optimizer: Any = option(None, "of the head", keras="optimizer")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"head": {"class_name": "Dens", "config": {"units": 3}}}, ["model.head", "Dense"]),
+        ({"head": {"class_name": "Dense", "config": {"units": 3}}, "reduction": "AUCC"}, ["model.reduction", "AUC"]),
+        ({"head": {"class_name": "Dense", "config": {"units": 3}}, "inner_optimizer": "Adm"},
+         ["model.inner_optimizer", "Adam"]),
+    ],
+)  # fmt: skip
+def test_names_in_the_options_of_a_custom_model_are_looked_up(options, words):
+    config = Config(Digits(), CustomModel(**options), ADAM, SupervisedOptions(), Fit())
+    with pytest.raises(ConfigError) as raised:
         names.check(config)
+    for word in words:
+        assert word in str(raised.value)
+
+
+def test_a_custom_model_without_wrong_names_is_passed():
+    head = {"class_name": "Dense", "config": {"units": 3}}
+    schedule = {"learning_rate": {"class_name": "CosineDecay", "config": {"initial_learning_rate": 0.1}}}
+    inner = {"class_name": "Adam", "config": schedule}
+    names.check(Config(Digits(), CustomModel(head=head, inner_optimizer=inner), ADAM, SupervisedOptions(), Fit()))
 
 
 def test_looking_names_up_leaves_no_trace_in_the_names_of_layers():

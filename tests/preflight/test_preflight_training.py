@@ -1,7 +1,11 @@
 """The training config against metrics, optimizer and data."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import yaml
 from keras import layers
 
 from pipeline.spec import class_label
@@ -74,6 +78,33 @@ WRONG = {
 def test_a_training_that_cannot_be_meant_is_found_under_its_code(found, case):
     code, options = WRONG[case]
     assert code in found(head(), **options)
+
+
+def changed(owner, path, value):
+    """A copy of options, or of their serialized form, with one value changed."""
+    if not path:
+        return value
+    name, *rest = path
+    if isinstance(owner, dict):
+        return {**owner, name: changed(owner.get(name), rest, value)}
+    return replace(owner, **{name: changed(getattr(owner, name), rest, value)})
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_the_fix_of_a_finding_removes_it(found, case):
+    code, options = WRONG[case]
+    fixed = []
+    for alternative in found(head(), **options)[code].fix.split(", or "):
+        arguments = re.findall(r"([\w.]+)=([^\s,]+)", alternative)
+        new = dict(options)
+        if isinstance(new.get("optimizer"), tuple):
+            new["optimizer"] = Optimizer(*new["optimizer"])
+        for key, text in arguments:
+            new = changed(new, key.removeprefix("training.").split("."), yaml.safe_load(text))
+        if arguments and "determinism" not in new:  # the process has op determinism
+            fixed.append(alternative)
+            assert code not in found(head(), **new), alternative
+    assert fixed or case.startswith("steps down")  # of boundaries, whose fix has no single value
 
 
 def test_what_xla_has_no_translation_of_is_found_before_the_first_step(found):
