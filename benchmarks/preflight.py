@@ -53,7 +53,7 @@ def measure(overrides):
         experiment = prepare(config)
         built = time.process_time()
         setup = Setup(config, experiment.data, experiment.objective, experiment.feed)
-        data_checks.keep(setup, data_checks.check(setup))
+        data_checks.store(setup, data_checks.check(setup))
         looked = time.process_time()
         data_checks.check(setup)
         again = time.process_time()

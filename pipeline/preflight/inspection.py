@@ -1,10 +1,16 @@
-"""Everything that can be known to be wrong before the first step, told at once."""
+"""All checks of a set-up before its first step. Every error is reported at once."""
+
+from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from pipeline.data.input_pipeline import TrainingFeed
+from pipeline.data.splits import SplitDataset
 from pipeline.errors import ConfigError, message_of
 from pipeline.preflight import (
     data_checks,
@@ -18,101 +24,96 @@ from pipeline.preflight import (
     training_checks,
 )
 from pipeline.preflight.findings import Finding, finding
-from pipeline.preflight.forward_pass import predict
+from pipeline.preflight.forward_pass import Prediction, predict
 from pipeline.preflight.setup import Setup
+from pipeline.training.objective import Objective
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found and does not stop the run: warnings, and what preflight.ignore names."""
+    """The findings that do not stop the run: warnings, and those that preflight.ignore names."""
 
     warnings: list[Finding]
     ignored: list[Finding]
 
 
-def check(config, data, objective, training_feed):
-    """Look at a set-up whose model is built and compiled. Returns a Verdict, its warnings printed to stderr.
+def check(config: Config, data: SplitDataset, objective: Objective, feed: TrainingFeed) -> Verdict:
+    """Check a set-up and log its warnings. Models and random generators are afterwards as before.
 
-    config: a config.Config. data: a SplitDataset. training_feed: a TrainingFeed. The model's state and every
-    generator of random numbers are afterwards what they were before. Raises ConfigError listing all findings where one
-    of them is an error that preflight.ignore does not name.
+    Args:
+        config: The whole config.
+        data: The data set.
+        objective: Its model is built and compiled.
+        feed: The batches of the training split.
+
+    Raises:
+        ConfigError: There are errors that preflight.ignore does not name. The message has all findings.
     """
-    setup = Setup(config, data, objective, training_feed)
-    of_data = data_checks.check(setup)
-    found = _in_order([*of_data, *_of_model(setup)])
+    setup = Setup(config, data, objective, feed)
+    data_findings = data_checks.check(setup)
+    found = _errors_first([*data_findings, *_check_model(setup)])
     ignored = [item for item in found if item.code in config.preflight.ignore]
-    told = [item for item in found if item not in ignored]
-    errors = [item for item in told if item.is_error]
-    warnings = [item for item in told if not item.is_error]
+    reported = [item for item in found if item not in ignored]
+    errors = [item for item in reported if item.is_error]
+    warnings = [item for item in reported if not item.is_error]
     if errors:
         codes = ",".join(dict.fromkeys(item.code for item in errors))
-        raise ConfigError(
-            f"preflight found {_count(errors, 'error')}{f' and {_count(warnings, "warning")}' if warnings else ''}; "
-            "nothing was trained.\n"
-            + "\n".join(f"{item.severity} {item}" for item in [*errors, *warnings])
-            + f"\nWhere one is meant to be so: 'preflight.ignore=[{codes}]'. Each is explained in docs/preflight.md."
+        counts = " and ".join(
+            _count(items, word) for items, word in ((errors, "error"), (warnings, "warning")) if items
         )
-    data_checks.keep(setup, of_data)  # only now: a set-up that is refused leaves nothing behind
+        raise ConfigError(
+            f"preflight found {counts}; nothing was trained.\n"
+            + "\n".join(f"{item.severity} {item}" for item in reported)
+            + f"\nIf an error is intended: 'preflight.ignore=[{codes}]'. docs/preflight.md explains every finding."
+        )
+    data_checks.store(setup, data_findings)  # not before, so that a set-up with errors leaves no files
     for item in warnings:
         logger.warning("%s", item)
     return Verdict(warnings, ignored)
 
 
-def inspect(setup):
-    """Every Finding on a Setup, errors first."""
-    return _in_order([*data_checks.check(setup), *_of_model(setup)])
+def inspect(setup: Setup) -> list[Finding]:
+    """Return all findings on a set-up, errors first."""
+    return _errors_first([*data_checks.check(setup), *_check_model(setup)])
 
 
-def _of_model(setup):
+def _check_model(setup: Setup) -> list[Finding]:
     with state.generators_restored():
         found = [*shape_checks.check_batches(setup), *model_checks.check(setup), *training_checks.check(setup)]
         if not setup.is_supervised:
-            return found + _on_any_batch(setup)
-        found = [*shape_checks.check_channels(setup), *shape_checks.check_inputs(setup), *found]
-        if not any(item.code.startswith("input-") and item.is_error for item in found):
-            batch = next(iter(setup.feed.batches(0).take(1)))
-            found += _on_batch(setup, batch)
-    return found
+            return found + _check_step(setup)
+        inputs = [*shape_checks.check_channels(setup), *shape_checks.check_inputs(setup)]
+        if not any(item.code.startswith("input-") and item.is_error for item in inputs):
+            found += _check_supervised_step(setup)
+        return inputs + found
 
 
-def _in_order(findings):
-    """Each finding once, errors first."""
-    return sorted(dict.fromkeys(findings), key=lambda item: not item.is_error)
-
-
-def _on_any_batch(setup):
-    """What a training step of an objective of any kind shows on a real batch."""
-    batch = next(iter(setup.feed.batches(0).take(1)))
-    found = _on_points(setup, batch[0]) if setup.config.objective.rows_are_tasks else []
+def _check_step(setup: Setup) -> list[Finding]:
+    """Check one training step, of any objective."""
+    batch = _first_batch(setup)
+    found = _check_points(setup, batch[0]) if setup.config.objective.rows_are_tasks else []
     result = first_step.run(setup, batch, found)
     if result is not None:
         found += model_checks.check_training_flag(setup, result)
     return found
 
 
-def _on_points(setup, x):
-    """Of tasks (tasks, points, ...), what their points show: whether the loss that fits the label fits the output."""
+def _check_points(setup: Setup, x: tf.Tensor) -> list[Finding]:
+    """Check the outputs for the points of some tasks, (tasks, points, ...), against the loss of their label."""
     points, found = setup.of_points(), []
-    prediction = _predicted(points, tf.reshape(x, (-1, *x.shape[2:])), found)
+    prediction = _predict(points, tf.reshape(x, (-1, *x.shape[2:])), found)
     return found if prediction is None else [*loss_checks.check(points, prediction)]
 
 
-def _predicted(setup, x, findings):
-    """The Prediction of the batch x; None where the model refuses it, which is added to a list of findings."""
-    try:
-        return predict(setup, x)
-    except Exception as error:  # whatever a layer raises of data it was not made for
-        refused = determinism_checks.refused(setup, error)
-        findings.append(refused or finding("model-refuses-data", setup.model.name, message_of(error)))
-        return None
-
-
-def _on_batch(setup, batch):
-    """Of a supervised objective, what a real batch shows: first in prediction, then in a training step."""
-    found = []
-    prediction = _predicted(setup, batch[0], found)
+def _check_supervised_step(setup: Setup) -> list[Finding]:
+    """Check a forward pass, then a training step, of an objective that compares outputs with labels."""
+    batch, found = _first_batch(setup), []
+    prediction = _predict(setup, batch[0], found)
     if prediction is None:
         return found
     found = [
@@ -124,17 +125,36 @@ def _on_batch(setup, batch):
     ]
     if not setup.model.trainable_variables:
         return found
-    tried = []
-    result = first_step.run(setup, batch, tried)
+    step_findings: list[Finding] = []
+    result = first_step.run(setup, batch, step_findings)
     if any(item.is_error for item in found):
-        # a loss that does not fit is refused by Keras too, in words that say less
-        tried = [item for item in tried if item.code != "step-fails"]
+        # Keras raises for a loss that does not fit, too, and its message says less
+        step_findings = [item for item in step_findings if item.code != "step-fails"]
     if result is not None:
-        tried += model_checks.check_training_flag(setup, result)
+        step_findings += model_checks.check_training_flag(setup, result)
         if not found:
-            tried += first_step.check_initial_loss(setup, batch, prediction)
-    return found + tried
+            step_findings += first_step.check_initial_loss(setup, batch, prediction)
+    return found + step_findings
 
 
-def _count(findings, word):
+def _predict(setup: Setup, x: Any, findings: list[Finding]) -> Prediction | None:
+    """Return the prediction for a batch; None if the model raises an error, which is added to a list of findings."""
+    try:
+        return predict(setup, x)
+    except Exception as error:  # a layer may raise anything
+        refused = determinism_checks.refused(setup, error)
+        findings.append(refused or finding("model-refuses-data", setup.model.name, message_of(error)))
+        return None
+
+
+def _first_batch(setup: Setup) -> tuple:
+    return next(iter(setup.feed.batches(0).take(1)))
+
+
+def _errors_first(findings: Iterable[Finding]) -> list[Finding]:
+    """Return each finding once, errors first."""
+    return sorted(dict.fromkeys(findings), key=lambda item: not item.is_error)
+
+
+def _count(findings: list[Finding], word: str) -> str:
     return f"{len(findings)} {word}{'' if len(findings) == 1 else 's'}"

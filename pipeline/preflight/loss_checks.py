@@ -67,7 +67,7 @@ CATEGORICAL = (DISTRIBUTION, MARGIN)
 OVERLAPS = (losses.Dice, losses.Tversky)  # of areas: not a likelihood, so that a softmax is as good as a sigmoid
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LossChecks:
     """The checks of the loss between one label and its output.
 
@@ -336,7 +336,9 @@ def check(setup: Setup, prediction: Prediction) -> Iterator[Finding]:
             found = "the data has no such label." if label is None else "the model has no output for it."
             yield finding("output-without-label", name, found, labels=", ".join(setup.spec.labels))
         elif loss is not None:
-            checks = LossChecks(setup, name, label, output, loss, setup.data.train.labels[name])
+            checks = LossChecks(
+                setup=setup, name=name, label=label, output=output, loss=loss, values=setup.data.train.labels[name]
+            )
             yield from checks.check_labels()
             yield from checks.check_loss()
     if setup.is_supervised:

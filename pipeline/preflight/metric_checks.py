@@ -59,7 +59,7 @@ OTHERS = (ONE_HOT, MULTI_LABEL, REAL, ONE_UNIT), "one number per unit"  # what K
 ANYTHING = (*LABEL_KINDS, ONE_UNIT), "any label"  # what custom metrics may take
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MetricChecks:
     """The checks of one metric of one label.
 
@@ -198,7 +198,7 @@ def check(setup: Setup, prediction: Prediction, batch: tuple) -> Iterator[Findin
     for name, label in setup.spec.labels.items():
         output = prediction.outputs.get(name)
         for index, metric in enumerate(setup.metrics[name] if output is not None else ()):
-            checks = MetricChecks(setup, name, label, output, metric, index)
+            checks = MetricChecks(setup=setup, name=name, label=label, output=output, metric=metric, index=index)
             found = [*checks.check_labels()] or [*checks.check_output()]
             yield from found
             if not any(item.is_error for item in found):

@@ -1,18 +1,21 @@
-"""The training config against the objective's metrics, the optimizer and the data's size."""
+"""Checks of the training config: against the logged values, the optimizer and the size of the data."""
+
+from collections.abc import Iterator
 
 import keras
 import numpy as np
 from keras.optimizers.schedules import LearningRateSchedule
 
 from pipeline.errors import nearest
-from pipeline.preflight.findings import finding
+from pipeline.preflight.findings import Finding, finding
+from pipeline.preflight.setup import Setup
 from pipeline.training.optimizer import Optimizer
 
 FEW_STEPS = 10
-PROBES = 64  # moments of the run at which the schedule is looked at
-EARLY = 0.9  # share of the run before which a schedule that has ended was too short
-EARLY_STEP = 0.5  # the same of one that falls in steps, whose last one is often a quarter of the run or more
-STILL = 1e-2  # change of the rate, as a share of it, that is none
+PROBES = 64  # steps of the run at which the schedule is evaluated
+EARLY = 0.9  # share of the run before which a schedule must not have ended
+EARLY_STEP = 0.5  # the same for a schedule of constant pieces, the last of which is often a quarter of the run or more
+STILL = 1e-2  # relative change of the learning rate below which it does not change
 
 # Learning rates between which models are trained with each optimizer: about a hundredth of Keras's default to fifty
 # times it, wider where practice is (SGD up to 1; Adadelta, whose own scale makes 1 usual; Lion, whose authors advise a
@@ -34,16 +37,16 @@ RANGES = {
 }
 
 
-def check(setup):
-    """Yield what is wrong between the training config and everything else."""
-    yield from _monitors(setup)
-    yield from _schedule(setup)
-    yield from _jit(setup)
-    yield from _precision(setup)
-    yield from _sizes(setup)
+def check(setup: Setup) -> Iterator[Finding]:
+    """Yield the findings on the training config."""
+    yield from _check_monitors(setup)
+    yield from _check_learning_rate(setup)
+    yield from _check_jit(setup)
+    yield from _check_precision(setup)
+    yield from _check_sizes(setup)
 
 
-def _monitors(setup):
+def _check_monitors(setup: Setup) -> Iterator[Finding]:
     training = setup.config.training
     known = list(setup.objective.log_names())
     if setup.data.validation is not None:
@@ -55,8 +58,8 @@ def _monitors(setup):
             found = f"no epoch logs {callback.monitor!r}. {nearest(callback.monitor, known)}"
             yield finding("monitor-unknown", f"{key}.monitor", found, callback=key, monitor=known[-1])
             continue
-        best = _direction(setup, callback.monitor)
-        if callback.mode == "auto" and not _keras_knows(setup, callback.monitor):
+        best = _better_direction(setup, callback.monitor)
+        if callback.mode == "auto" and not _keras_knows_direction(setup, callback.monitor):
             found = f"mode auto for {callback.monitor!r}, whose better direction Keras does not know."
             yield finding("monitor-direction", f"{key}.mode", found, callback=key, mode=best or "min")
         elif callback.mode != "auto" and best not in (None, callback.mode):
@@ -66,21 +69,19 @@ def _monitors(setup):
             found = f"patience of {callback.patience} in a run of {training.epochs} epochs."
             patience = training.epochs // 3 or "null"
             yield finding("patience-too-long", f"{key}.patience", found, callback=key, patience=patience)
-    if training.plateau.patience is not None and _has_schedule(setup):
-        found = "the optimizer's learning rate is a schedule."
-        yield finding("plateau-with-schedule", "training.plateau", found)
+    if training.plateau.patience is not None and _schedule(setup) is not None:
+        yield finding("plateau-with-schedule", "training.plateau", "the optimizer's learning rate is a schedule.")
 
 
-def _keras_knows(setup, monitor):
-    """Whether Keras's callbacks tell the better direction by themselves: they look for a metric of just this name,
-    so that of several labels they know none."""
+def _keras_knows_direction(setup: Setup, monitor: str) -> bool:
+    """Return whether Keras's callbacks know the better direction: that of a metric with exactly this name."""
     name = monitor.removeprefix("val_")
-    every = [metric for metrics in setup.metrics.values() for metric in metrics]
-    return name == "loss" or any(metric.name == name and better_direction(metric) for metric in every)
+    metrics = [metric for of_label in setup.metrics.values() for metric in of_label]
+    return name == "loss" or any(metric.name == name and hasattr(metric, "_direction") for metric in metrics)
 
 
-def _direction(setup, monitor):
-    """The better direction of what an epoch logs: min, max, or None where its metric does not say."""
+def _better_direction(setup: Setup, monitor: str) -> str | None:
+    """Return the better direction of a logged value: "min", "max", or None if it is not known."""
     name = monitor.removeprefix("val_")
     if name == "loss":
         return "min"
@@ -93,26 +94,26 @@ def _direction(setup, monitor):
     return setup.config.objective.better_direction(name)
 
 
-def _has_schedule(setup):
-    return learning_rate_schedule(_plain(setup)) is not None
-
-
-def _plain(setup):
-    """The optimizer, without the loss scaling around it."""
+def _optimizer(setup: Setup) -> keras.optimizers.Optimizer:
+    """Return the optimizer inside the scaling of the loss."""
     return getattr(setup.model.optimizer, "inner_optimizer", setup.model.optimizer)
 
 
-def _schedule(setup):
-    optimizer = _plain(setup)
-    total = setup.config.training.epochs * setup.feed.steps
-    schedule = learning_rate_schedule(optimizer)
-    if schedule is not None:
-        moments = np.unique(np.linspace(0, max(total - 1, 0), PROBES).astype(int))
-        rates = np.array([float(schedule(int(step))) for step in moments])
-        yield from _length(setup.config.optimizer, schedule, rates, moments, total)
-    else:
+def _schedule(setup: Setup) -> LearningRateSchedule | None:
+    rate = _optimizer(setup)._learning_rate
+    return rate if isinstance(rate, LearningRateSchedule) else None
+
+
+def _check_learning_rate(setup: Setup) -> Iterator[Finding]:
+    optimizer, schedule, options = _optimizer(setup), _schedule(setup), setup.config.optimizer
+    if schedule is None:
         rates = np.array([float(optimizer.learning_rate)])
-    key = setup.config.optimizer.rate_key
+    else:
+        total = setup.config.training.epochs * setup.feed.steps
+        steps = np.unique(np.linspace(0, max(total - 1, 0), PROBES).astype(int))
+        rates = np.array([float(schedule(int(step))) for step in steps])
+        yield from _check_schedule(options, schedule, rates=rates, steps=steps, total=total)
+    key = options.rate_key
     if not (rates.max() > 0 and rates.min() >= 0):  # NaN as well
         found = f"from {rates.min():g} to {rates.max():g}."
         yield finding("learning-rate-zero", key, found, option=key, learning_rate=0.001)
@@ -125,73 +126,77 @@ def _schedule(setup):
         yield finding("learning-rate-range", key, found, option=key, learning_rate=rate)
 
 
-def _length(optimizer, schedule, rates, moments, total):
-    """Whether a schedule that comes to an end does so when the run does, and one without an end moves at all.
+def _check_schedule(
+    options: Optimizer, schedule: LearningRateSchedule, *, rates: np.ndarray, steps: np.ndarray, total: int
+) -> Iterator[Finding]:
+    """Check that a schedule with an end ends with the run, and that one without an end changes the learning rate.
 
-    optimizer: the Optimizer options.
+    Args:
+        options: The options of the optimizer.
+        schedule: Its schedule.
+        rates: The learning rates at some steps.
+        steps: These steps.
+        total: The number of steps of the run.
     """
     decay = getattr(schedule, "after", schedule)  # without the warm-up before it
     far = 1e3 * total + 1e9
-    last, later = float(schedule(far)), float(schedule(2.6 * far))  # not twice: restarts that double would look ended
-    has_end = last == later and not hasattr(decay, "decay_rate")  # exponential decay comes near 0 and goes on
-    key, values = optimizer.rate_key, _end_with_run(optimizer, schedule, total)
+    last, later = float(schedule(far)), float(schedule(2.6 * far))  # at 2 * far, restarts that double look ended
+    has_end = last == later and not hasattr(decay, "decay_rate")  # exponential decay comes near 0 without an end
+    key, values = options.rate_key, _end_with_run(options, schedule, total)
     if np.allclose(rates, rates[0], rtol=STILL, atol=0):
         if not np.isclose(last, rates[0], rtol=STILL, atol=0):
-            found = f"the rate goes from {rates[0]:g} to {rates[-1]:g} in all of the run's {total:,} steps."
+            found = f"the learning rate goes from {rates[0]:g} to {rates[-1]:g} in the {total:,} steps of the run."
             yield finding("schedule-longer", key, found, **values)
         return
     if last != later:
         return
     span = max(abs(rates.max() - last), abs(float(schedule(0)) - last))
-    away = np.abs(rates - last) > 1e-3 * span
-    end = int(moments[away].max()) + 1 if away.any() else 0
+    changing = np.abs(rates - last) > 1e-3 * span
+    end = int(steps[changing].max()) + 1 if changing.any() else 0
     if callable(decay) and end / total < (EARLY_STEP if hasattr(decay, "boundaries") else EARLY):
         found = f"the schedule has ended by step {end:,} of {total:,}, at {last:g}."
         yield finding("schedule-shorter", key, found, **values)
     elif has_end and abs(rates[-1] - last) > 0.1 * span:
-        found = f"the run ends after {total:,} steps at {rates[-1]:g}; the schedule would come to {last:g}."
+        found = f"the run ends after {total:,} steps at {rates[-1]:g}; the schedule would end at {last:g}."
         yield finding("schedule-longer", key, found, **values)
 
 
-def _end_with_run(optimizer: Optimizer, schedule: LearningRateSchedule, total: int) -> dict[str, object]:
+def _end_with_run(options: Optimizer, schedule: LearningRateSchedule, total: int) -> dict[str, object]:
     """Return the values for a fix that makes a schedule end after so many steps."""
-    if not optimizer.schedule.is_constant:
-        key, warmup, decay_steps = optimizer.schedule.key, optimizer.schedule.warmup_steps, "null"
+    if not options.schedule.is_constant:
+        key, warmup, decay_steps, remaining = options.schedule.key, options.schedule.warmup_steps, "null", "null"
+    elif hasattr(schedule, "boundaries"):
+        return {"schedule": f"{options.rate_key}.config", "steps": f"{total:,}"}
     else:
-        key = f"{optimizer.rate_key}.config"
-        if hasattr(schedule, "boundaries"):
-            return {"schedule": key, "steps": f"{total:,}"}
-        has_warmup = getattr(schedule, "warmup_target", None) is not None
-        warmup = schedule.warmup_steps if has_warmup else 0
-        decay_steps = total - warmup
+        key = f"{options.rate_key}.config"
+        warmup = schedule.warmup_steps if getattr(schedule, "warmup_target", None) is not None else 0
+        decay_steps, remaining = total - warmup, total - total // 10
     if warmup < total:
         return {"schedule": key, "decay_steps": decay_steps}
-    return {"schedule": key, "warmup_steps": total // 10, "remaining_steps": total - total // 10}
+    return {"schedule": key, "warmup_steps": total // 10, "remaining_steps": remaining}
 
 
-def _jit(setup):
+def _check_jit(setup: Setup) -> Iterator[Finding]:
     if setup.config.training.jit == "always" and not setup.objective.jit:
-        found = f"training.jit=always with determinism={setup.config.determinism}, and Keras has dropped it."
+        found = f"training.jit=always with determinism={setup.config.determinism}: Keras does not use XLA."
         yield finding("jit-left-out", "training.jit", found)
 
 
-def _precision(setup):
+def _check_precision(setup: Setup) -> Iterator[Finding]:
     half = [layer.name for layer in setup.layers if layer.compute_dtype == "float16" and layer.trainable_variables]
     if half and not isinstance(setup.model.optimizer, keras.optimizers.LossScaleOptimizer):
         found = f"{', '.join(half[:3])} compute in float16, and the optimizer does not scale the loss."
         yield finding("float16-without-loss-scale", "training.precision", found)
 
 
-def _sizes(setup):
-    training, feed = setup.config.training, setup.feed
-    rows = len(setup.data.train)
+def _check_sizes(setup: Setup) -> Iterator[Finding]:
+    training, steps, rows = setup.config.training, setup.feed.steps, len(setup.data.train)
     if training.batch_size > rows:
-        found = f"{training.batch_size} rows a batch, of {rows:,} in all."
+        found = f"{training.batch_size} rows per batch, of {rows:,} rows."
         yield finding("batch-exceeds-data", "training.batch_size", found, batch_size=max(rows // 8, 1))
-    total = training.epochs * feed.steps
-    if total < FEW_STEPS:
-        found = f"{training.epochs} epochs of {feed.steps} steps."
-        yield finding("few-steps", "training.epochs", found, epochs=-(-10 * FEW_STEPS // feed.steps))
-    if not training.compiles_own_step and training.steps_per_execution > feed.steps:
-        found = f"{training.steps_per_execution}, and an epoch has {feed.steps} steps."
-        yield finding("steps-per-execution", "training.steps_per_execution", found, steps=feed.steps)
+    if training.epochs * steps < FEW_STEPS:
+        found = f"{training.epochs} epochs of {steps} steps."
+        yield finding("few-steps", "training.epochs", found, epochs=-(-10 * FEW_STEPS // steps))
+    if not training.compiles_own_step and training.steps_per_execution > steps:
+        found = f"{training.steps_per_execution}, and an epoch has {steps} steps."
+        yield finding("steps-per-execution", "training.steps_per_execution", found, steps=steps)

@@ -7,7 +7,7 @@ import pytest
 from keras import layers
 
 from pipeline.data import checks
-from pipeline.data.containers import Table
+from pipeline.data.containers import Sequences, Table
 from pipeline.errors import DataError
 from pipeline.preflight import data_checks
 from pipeline.preflight.inspection import inspect
@@ -52,6 +52,12 @@ WRONG = {
 def test_data_that_is_wrong_is_found_under_its_code(found, case):
     code, x = WRONG[case]
     assert code in found(head(), x=x)
+
+
+def test_token_ids_of_rows_of_different_lengths_are_not_constant(found):
+    tokens = Sequences.from_lengths(np.random.default_rng(0).integers(1, 9, 300).astype(np.int32), [5] * 60)
+    body = [layers.Embedding(9, 2, mask_zero=True), layers.GRU(3), *head()]
+    assert "constant-feature" not in found(body, features={"x": (Feature((None,), "int32"), tokens)})
 
 
 def test_sound_data_is_passed_without_a_word(found):
@@ -172,8 +178,8 @@ def test_the_same_data_is_looked_at_once(prepared, root, monkeypatch):
     setup = prepared(head(), x=x)
     first = data_checks.check(setup)
     assert [finding.code for finding in first] == ["constant-feature"]
-    data_checks.keep(setup, first)
-    path = data_checks._cache_path(setup)
+    data_checks.store(setup, first)
+    path = data_checks.cache_path(setup)
     assert json.loads(path.read_text())[0]["code"] == "constant-feature"
     path.write_text("[]")
     assert data_checks.check(prepared(head(), x=x)) == []  # what is kept under the fingerprint is what is told
@@ -184,8 +190,8 @@ def test_the_same_data_is_looked_at_once(prepared, root, monkeypatch):
 @pytest.mark.parametrize("content", ["", "{", "[1]", '[{"code": "of-another-version"}]'])
 def test_a_damaged_cache_is_looked_through(prepared, content):
     setup = prepared(head(), x=with_column(4.5))
-    data_checks.keep(setup, [])
-    path = data_checks._cache_path(setup)
+    data_checks.store(setup, [])
+    path = data_checks.cache_path(setup)
     path.write_text(content)
     assert [finding.code for finding in data_checks.check(setup)] == ["constant-feature"]
 
