@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from pipeline.keras_internals import called_function
+
 Frames = tuple  # of (operation that calls a function, graph of the function), the outermost first
 Range = tuple[float, float]  # (low, high)
 INFINITY = math.inf
@@ -266,8 +268,3 @@ def _functions(operation: tf.Operation) -> list[str]:
         except (ValueError, AttributeError):
             continue
     return names
-
-
-def _function_graph(graph: tf.Graph, name: str) -> tf.Graph | None:
-    function = graph._get_function(name)  # TensorFlow has no public way from a call to the function that it calls
-    return getattr(function, "graph", None)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from pipeline.keras_internals import gpu_memory
 from pipeline.preflight.findings import Finding, finding
 
 TIGHT = 0.8  # of the memory; the workspaces of the kernels are not part of the estimate

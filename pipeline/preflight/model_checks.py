@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import keras
 
-from pipeline.keras_internals import optimized_variables
 from pipeline.layers.architecture import digest
 from pipeline.preflight.findings import Finding, finding
 from pipeline.preflight.first_step import StepResult

@@ -11,6 +11,7 @@ import keras
 from pipeline.data.containers import Table
 from pipeline.data.input_pipeline import TrainingFeed
 from pipeline.data.splits import SplitDataset
+from pipeline.keras_internals import all_layers
 from pipeline.objectives.supervised import is_by_label
 from pipeline.preflight.overrides import shell_value
 from pipeline.spec import CLASS, DataSpec, Label
@@ -48,7 +49,7 @@ class Setup:
     @cached_property
     def layers(self) -> list[keras.layers.Layer]:
         """Every layer of the model, including those inside other layers."""
-        return list(self.model._flatten_layers())  # keras.Model.layers has only those of the first level
+        return all_layers(self.model)  # keras.Model.layers has only those of the first level
 
     @cached_property
     def losses(self) -> dict[str, keras.losses.Loss]:

@@ -6,16 +6,15 @@ from contextlib import contextmanager
 
 import numpy as np
 import tensorflow as tf
-from keras.src.backend.common import global_state
-from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
-from tensorflow.python.eager import context
+
+from pipeline.keras_internals import eager_seed_generator, forget_global_seed_generator, global_seed_generator
 
 
 @contextmanager
 def generators_restored() -> Iterator[None]:
     """Restore, at the end, the global random generators of Python, NumPy, TensorFlow and Keras."""
     python, numpy = random.getstate(), np.random.get_state()
-    eager = getattr(context.context(), "_rng", None)  # missing before a seed is set
+    eager = eager_seed_generator()
     eager_state = eager.getstate() if eager else None
     shared = global_seed_generator()
     shared_state = None if shared is None else shared.state.numpy()
@@ -23,7 +22,7 @@ def generators_restored() -> Iterator[None]:
         yield
     finally:
         if shared is None:  # its seed must come from the same random number as without preflight
-            global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, None)
+            forget_global_seed_generator()
         else:
             shared.state.assign(shared_state)
         if eager_state:

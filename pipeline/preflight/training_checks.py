@@ -7,6 +7,7 @@ import numpy as np
 from keras.optimizers.schedules import LearningRateSchedule
 
 from pipeline.errors import nearest
+from pipeline.keras_internals import better_direction, learning_rate_schedule
 from pipeline.preflight.findings import Finding, finding
 from pipeline.preflight.setup import Setup
 from pipeline.training.optimizer import Optimizer
@@ -69,7 +70,7 @@ def _check_monitors(setup: Setup) -> Iterator[Finding]:
             found = f"patience of {callback.patience} in a run of {training.epochs} epochs."
             patience = training.epochs // 3 or "null"
             yield finding("patience-too-long", f"{key}.patience", found, callback=key, patience=patience)
-    if training.plateau.patience is not None and _schedule(setup) is not None:
+    if training.plateau.patience is not None and learning_rate_schedule(_optimizer(setup)) is not None:
         yield finding("plateau-with-schedule", "training.plateau", "the optimizer's learning rate is a schedule.")
 
 
@@ -77,7 +78,7 @@ def _keras_knows_direction(setup: Setup, monitor: str) -> bool:
     """Return whether Keras's callbacks know the better direction: that of a metric with exactly this name."""
     name = monitor.removeprefix("val_")
     metrics = [metric for of_label in setup.metrics.values() for metric in of_label]
-    return name == "loss" or any(metric.name == name and hasattr(metric, "_direction") for metric in metrics)
+    return name == "loss" or any(metric.name == name and better_direction(metric) is not None for metric in metrics)
 
 
 def _better_direction(setup: Setup, monitor: str) -> str | None:
@@ -99,13 +100,8 @@ def _optimizer(setup: Setup) -> keras.optimizers.Optimizer:
     return getattr(setup.model.optimizer, "inner_optimizer", setup.model.optimizer)
 
 
-def _schedule(setup: Setup) -> LearningRateSchedule | None:
-    rate = _optimizer(setup)._learning_rate
-    return rate if isinstance(rate, LearningRateSchedule) else None
-
-
 def _check_learning_rate(setup: Setup) -> Iterator[Finding]:
-    optimizer, schedule, options = _optimizer(setup), _schedule(setup), setup.config.optimizer
+    optimizer, schedule, options = _optimizer(setup), learning_rate_schedule(_optimizer(setup)), setup.config.optimizer
     if schedule is None:
         rates = np.array([float(optimizer.learning_rate)])
     else:
