@@ -1,0 +1,13 @@
+"""Lazy imports: nothing is imported before it is used, and modules that import each other stay whole."""
+
+import subprocess
+import sys
+
+
+def test_keras_is_whole_if_tensorflow_is_used_first():
+    code = (
+        "import sys; from pipeline.lazy import keras, np, tf;"
+        "assert not {'keras', 'numpy', 'tensorflow'} & {*sys.modules}; tf.Tensor, keras.saving, np.ndarray"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert answer.returncode == 0, answer.stderr
