@@ -85,7 +85,7 @@ def test_tensorflow_that_does_not_load_is_wrong_and_the_driver_is_still_reported
     def fails():
         raise EnvironmentMismatch("TensorFlow does not load, status -4: Illegal instruction")
 
-    monkeypatch.setattr(gpus, "ask_tensorflow", fails)
+    monkeypatch.setattr(gpus, "probe_tensorflow", fails)
     found = {check.subject: check for check in doctor.check_tensorflow_and_gpus(Config())}
     assert found["tensorflow"].state == State.WRONG and "Illegal instruction" in found["tensorflow"].detail
     assert "driver" in found

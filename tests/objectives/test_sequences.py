@@ -80,7 +80,7 @@ def test_step_is_traced_at_most_once_per_bucket(vowels, model):
     assert len({batch[0].shape[1] for batch in epochs[0]}) == len(buckets) > 1
     training = steps.Steps(objective, epochs[0].element_spec, full_steps=0)
     for batches in epochs:
-        training.take(iter(batches), training_feed.steps)
+        training.train(iter(batches), training_feed.steps)
     assert 1 <= len(traces.shapes) <= len(buckets)
 
 
