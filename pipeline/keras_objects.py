@@ -203,10 +203,8 @@ def _class_name(value: Any, get: Callable[[str], Any], module: ModuleType) -> An
     """Return the value, the name of a function or an alias (mse, categorical_crossentropy) replaced by its class's."""
     if not isinstance(value, str):
         return value
-    if value in _classes(module):
-        return value
     try:
-        found = get(value)
+        found = get(value)  # for an initializer this draws a seed: leaving it out would move the bits of every model
     except Exception:  # of a class that needs arguments; its own name is looked up then
         return value
     name = found.__name__ if inspect.isfunction(found) else type(found).__name__
