@@ -117,7 +117,7 @@ def test_an_edited_lock_is_status_2_and_names_the_line(tmp_path, capsys):
 @pytest.mark.slow
 def test_seeds_trained_in_one_process_have_the_bits_of_a_process_each(tmp_path):
     words = ["experiment=golden_cnn", "registry.url=none", "training.tensorboard=false", "training.epochs=2"]
-    assert seeds.train(2, [*words, f"run.root={tmp_path}/together"]) == 0
+    assert seeds.train_seeds(2, [*words, f"run.root={tmp_path}/together"]) == 0
     lock = environment.lock_in_use()
     alone = ["pipeline", "train", *words, f"run.root={tmp_path}/alone", "run.name=seed-1", "seed=1"]
     subprocesses.run_module(sys.executable, lock, alone, tmp_path / "log")
