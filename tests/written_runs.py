@@ -1,4 +1,4 @@
-"""Journals as runs write them, made without training. Imports no TensorFlow, so that a process starts quickly."""
+"""Write the journals of runs without training. Imports no TensorFlow, so that a process starts quickly."""
 
 import os
 from pathlib import Path
@@ -10,12 +10,17 @@ PROJECT = Path(__file__).parents[1]
 
 
 def environment():
-    """Of a process that a test starts; the server's password is in it once there is one."""
+    """Return the environment of a child process, with the password of the PostgreSQL server if it is running."""
     return os.environ | {"PYTHONPATH": f"{PROJECT}{os.pathsep}{PROJECT / 'tests'}"}
 
 
-def beginning(folder, **changes):
-    """The content of a BEGIN line. changes: keys of it, or `units` of the model, `lock` digest, `drifted` packages."""
+def begin_content(folder, **changes):
+    """Return the content of a BEGIN line.
+
+    Args:
+        folder: The run folder.
+        changes: Keys of the line, or `units` of the model, `lock` digest, number of `drifted` packages.
+    """
     units, lock, drifted = changes.pop("units", 10), changes.pop("lock", "l" * 64), changes.pop("drifted", 0)
     return {
         **{"name": folder.name, "folder": str(folder.absolute()), "command": "train", "host": "here", "seed": 0},
@@ -37,20 +42,20 @@ def score(value, low=None, high=None):
 
 
 def write_run(root, name, epochs=3, accuracy=0.9, status="finished", **changes):
-    """Write the journal of a run that has ended. Returns its path."""
+    """Write the journal of a run that has ended, and return its path."""
     folder = Path(root) / name
     folder.mkdir(parents=True, exist_ok=True)
     journal = RunJournal(folder / FILE_NAME)
-    journal.add(Event.BEGIN, **beginning(folder, **changes))
+    journal.add(Event.BEGIN, **begin_content(folder, **changes))
     for epoch in range(1, epochs + 1):
         journal.add(Event.EPOCH, epoch=epoch, metrics={"loss": 1 / epoch, "accuracy": 1 - 1 / epoch})
-    judge(journal, accuracy)
+    add_evaluation(journal, accuracy)
     journal.add(Event.ARTIFACT, files=[{"path": "model.keras", "sha256": "a" * 64, "bytes": 7}])
     journal.add(Event.END, status=status, seconds=1.5, epochs=epochs, best_epoch=None, weights_digest="w" * 64)
     return journal.path
 
 
-def judge(journal, accuracy, split="test", **changes):
+def add_evaluation(journal, accuracy, split="test", **changes):
     journal.add(
         Event.EVALUATION,
         **{"split": split, "fingerprint": FINGERPRINT, "data": "digits", "rows": 20, "confidence": 0.95},

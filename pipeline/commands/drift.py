@@ -152,7 +152,7 @@ def over_runs(config):
     with store.open_registry(config.registry, config.run.root) as engine:
         ingestion.ingest_with_warnings(engine, config.run.root)
         with store.connect_read_only(engine) as connection:
-            found = queries.read_score_series(connection, data, wanted.metric, wanted.label)
+            found = queries.read_score_series(connection, data=data, metric=wanted.metric, label=wanted.label)
     found = [
         row
         for row in found

@@ -1,1 +1,1 @@
-"""What was trained, from what, and how well: a journal in every run's folder, and tables of SQL made from journals."""
+"""The registry of runs: a journal in every run folder, and the SQL tables that are filled from the journals."""

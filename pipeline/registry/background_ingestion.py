@@ -1,86 +1,95 @@
-"""Carries a run's journal into the registry behind the training's back, which waits for it nowhere but at its end."""
+"""Ingest the journal of a run in a background thread. Training waits for it only at the end of the run."""
 
 import logging
 import threading
+from typing import TYPE_CHECKING
+
+from pipeline.registry.journal import RunJournal
+from pipeline.registry.options import Registry
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 logger = logging.getLogger(__name__)
 
-RETRY_SECONDS = (1, 2, 5, 10, 30)  # between two attempts at a registry that is not there; the last one stays
+RETRY_SECONDS = (1, 2, 5, 10, 30)  # before the next attempt after 1, 2, ... failures in a row
 
 
 class BackgroundIngestion:
-    """A thread that takes a run's journal in whenever there is news, and at its start what other runs have left.
+    """A thread that ingests the journal of a run whenever it grows; first, the journals that other runs left.
 
-    config: a Registry. root: run.root. journal: the run's RunJournal, which this thread puts on disk too.
-    The registry may be slow, full or away: the run goes on, one line says so, and the journal is taken in by the next
-    run or by `registry ingest`.
+    The thread also flushes the journal to disk. The run continues if the registry is slow, full or unreachable: one
+    warning is logged, and the next run or `registry ingest` ingests the journal.
+
+    Args:
+        options: Which database, and how long `close` waits.
+        root: The folder of the runs, run.root.
+        journal: The journal of the run.
     """
 
-    def __init__(self, config, root, journal):
-        self.config = config
+    def __init__(self, options: Registry, root: str, journal: RunJournal) -> None:
+        self.options = options
         self.root = root
         self.journal = journal
-        self.news = threading.Event()
+        self.changed = threading.Event()
         self.closing = threading.Event()
-        self.problem = None
-        self.thread = threading.Thread(target=self._work, name="registry", daemon=True)
+        self.last_error: str | None = None
+        self.thread = threading.Thread(target=self._ingest_changes, name="registry", daemon=True)
         self.thread.start()
 
-    def notify(self):
-        """There is a new line. Returns at once."""
-        self.news.set()
+    def notify(self) -> None:
+        """Report that the journal has a new line. Returns immediately."""
+        self.changed.set()
 
-    def close(self):
-        """Wait for the last lines to be taken in, config.patience seconds at most, and say so if they are not."""
+    def close(self) -> None:
+        """Wait until the last lines are ingested, registry.patience seconds at most. Log a warning if they are not."""
         self.closing.set()
-        self.news.set()
-        self.thread.join(self.config.patience)
-        late = self.thread.is_alive() and f"not done within registry.patience={self.config.patience:g} seconds"
-        if late or self.problem:
-            logger.warning(
-                "registry: %s; left for the next run, or for `python -m pipeline registry ingest`", late or self.problem
-            )
+        self.changed.set()
+        self.thread.join(self.options.patience)
+        problem = self.last_error
+        if self.thread.is_alive():
+            problem = f"not done within registry.patience={self.options.patience:g} seconds"
+        if problem:
+            logger.warning("registry: %s; left for the next run, or for `python -m pipeline registry ingest`", problem)
 
-    def _work(self):
-        engine, failures = None, 0
+    def _ingest_changes(self) -> None:
+        engine = None
+        failures = 0
         while True:
-            self.news.wait()
-            self.news.clear()
-            last = self.closing.is_set()
+            self.changed.wait()
+            self.changed.clear()
+            closing = self.closing.is_set()
             try:
-                self.journal.sync()  # the journal comes before the registry
+                self.journal.sync()  # first: the registry must not hold lines that a power failure removes
+                # imported here, because the import of SQLAlchemy would delay the start of the run
+                from pipeline.registry import ingestion
+
                 if engine is None:
                     engine = self._open()
-                self._carry(engine)
-                failures, self.problem = 0, None
-            except Exception as error:  # whatever it is, the run goes on without
-                if self.problem is None and not last:
-                    logger.warning("registry: %s; the run continues, its journal is kept", one_line(error))
-                self.problem = one_line(error)
+                ingestion.ingest_journal(engine, self.journal.path)
+                failures, self.last_error = 0, None
+            except Exception as error:  # any kind: the run continues without the registry
+                if self.last_error is None and not closing:
+                    logger.warning("registry: %s; the run continues, its journal is kept", format_error(error))
+                self.last_error = format_error(error)
                 self.closing.wait(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
-                self.news.set()
+                self.changed.set()
                 failures += 1
-            if last:
+            if closing:
                 return
 
-    def _open(self):
-        # SQLAlchemy takes a while to import, and not of every run's own time
+    def _open(self) -> "sa.Engine":
         from pipeline.registry import ingestion, store
 
-        engine = store.create_engine(self.config, self.root)
+        engine = store.create_engine(self.options, self.root)
         store.require_revision(engine)
         _, problems = ingestion.ingest_all(engine, self.root)
         for problem in problems:
             logger.warning("registry: %s", problem)
         return engine
 
-    def _carry(self, engine):
-        from pipeline.registry import ingestion
 
-        ingestion.ingest_journal(engine, self.journal.path)
-
-
-def one_line(error):
-    """An error of the database without the statement it was found in."""
+def format_error(error: Exception) -> str:
+    """Return the message of an error on one line; that of the database without SQLAlchemy's copy of the statement."""
     text = str(getattr(error, "orig", None) or error)
     return " ".join(text.split()) or type(error).__name__

@@ -1,79 +1,50 @@
-"""Journals become rows, each line once.
+"""Ingest journals into the tables, each line exactly once.
 
-Everything that is written goes through one transaction that holds the run's row, reads how far its journal has been
-ingested, and moves that mark with the rows: whoever ingests a journal, and however often, no line counts twice.
+One transaction locks the row of the run, reads how many bytes of its journal have been ingested, inserts the rows of
+the new lines and updates that number. So no line counts twice, however often and by however many processes a journal
+is ingested.
 """
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pipeline.errors import RegistryError
 from pipeline.registry import journal, tables
-from pipeline.registry.journal import Event
+from pipeline.registry.journal import Event, StoredJournal
 from pipeline.registry.store import connect_read_only
 from pipeline.registry.tables import split_number
 
 INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-EMPTY = hashlib.sha256().hexdigest()
-# how far a run's journal has been taken in; holds the row, so that nobody else takes the same lines in
-TAKEN = (
+EMPTY_SHA256 = hashlib.sha256().hexdigest()
+# FOR UPDATE, so that no other process ingests the same lines at the same time
+LOCK_RUN = (
     sa.select(tables.run.c.id, tables.run.c.journal_bytes, tables.run.c.journal_sha256)
     .where(tables.run.c.uuid == sa.bindparam("run"))
     .with_for_update()
 )
+UPDATE_RUN = sa.update(tables.run).where(tables.run.c.id == sa.bindparam("updated_id"))
 
 
-def ingest_journal(engine, path):
-    """Ingest what is new in a journal, in one transaction. Returns how many lines that was.
+def ingest_all(engine: sa.Engine, root: str | Path) -> tuple[int, list[str]]:
+    """Ingest every journal under a root that has grown.
 
-    Raises RegistryError where the journal is damaged, or is not the one of which a part was taken in before.
+    Returns:
+        The number of lines ingested, and a message for each journal that was refused.
     """
-    with engine.begin() as connection:
-        return ingest_content(connection, path, *journal.read_journal(path))
-
-
-def ingest_content(connection, path, uuid, head, content):
-    """The part of `ingest_journal` inside the transaction. uuid, head, content: from journal.read_journal(path)."""
-    if uuid is None:
-        return 0
-    taken = connection.execute(TAKEN, {"run": uuid}).one_or_none()
-    if taken is None:
-        put(connection, tables.run, [{"uuid": uuid, "journal_bytes": 0, "journal_sha256": EMPTY}], keep=True)
-        taken = connection.execute(TAKEN, {"run": uuid}).one()
-    digest = hashlib.sha256(content[: taken.journal_bytes])
-    if digest.hexdigest() != taken.journal_sha256:
-        # another process may have taken in what was written after this one had read: nothing is new then
-        if taken.journal_bytes > len(content) and journal.has_prefix(path, taken.journal_bytes, taken.journal_sha256):
-            return 0
-        raise RegistryError(
-            f"{path}: expected the journal whose first {taken.journal_bytes:,} bytes were taken in; found another. "
-            "It was changed, or is a copy of a run that went on elsewhere."
-        )
-    new = list(journal.parse_lines(path, content, max(head, taken.journal_bytes)))
-    if new:
-        try:
-            apply(connection, taken.id, new)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise RegistryError(
-                f"{path}: expected lines as this program writes them; one lacks what it should hold ({error!r})."
-            ) from None
-        digest.update(content[taken.journal_bytes :])
-        change_run(connection, taken.id, journal_bytes=len(content), journal_sha256=digest.hexdigest())
-    return len(new)
-
-
-def ingest_all(engine, root):
-    """Ingest every journal under a root that has grown. Returns (lines ingested, problems as text)."""
     with connect_read_only(engine) as connection:
-        known = dict(connection.execute(sa.select(tables.run.c.uuid, tables.run.c.journal_bytes)).all())
-    count, problems = 0, []
+        ingested = dict(connection.execute(sa.select(tables.run.c.uuid, tables.run.c.journal_bytes)).all())
+    count = 0
+    problems = []
     for path in journal.find_journals(root):
         try:
-            if known.get(journal.read_run_id(path)) == path.stat().st_size:
+            if ingested.get(journal.read_run_id(path)) == path.stat().st_size:
                 continue
             count += ingest_journal(engine, path)
         except (RegistryError, OSError) as error:
@@ -81,150 +52,239 @@ def ingest_all(engine, root):
     return count, problems
 
 
-def find_open_journals(engine, root):
-    """The journals under a root of the runs that the tables call running."""
+def ingest_journal(engine: sa.Engine, path: str | Path) -> int:
+    """Ingest the new lines of a journal in one transaction.
+
+    Returns:
+        The number of lines.
+
+    Raises:
+        RegistryError: The journal is damaged, or is not the one that was ingested before.
+    """
+    with engine.begin() as connection:
+        stored = journal.read_journal(path)
+        return 0 if stored is None else ingest_new_lines(connection, stored)
+
+
+def ingest_new_lines(connection: sa.Connection, stored: StoredJournal) -> int:
+    """Ingest the new lines of a journal in the transaction of a connection, see `ingest_journal`."""
+    run = connection.execute(LOCK_RUN, {"run": stored.run_id}).one_or_none()
+    if run is None:
+        row = {"uuid": stored.run_id, "journal_bytes": 0, "journal_sha256": EMPTY_SHA256}
+        insert_if_missing(connection, tables.run, row)
+        run = connection.execute(LOCK_RUN, {"run": stored.run_id}).one()
+    digest = hashlib.sha256(stored.content[: run.journal_bytes])
+    if digest.hexdigest() != run.journal_sha256:
+        # another process may have ingested lines that were written after this process had read the journal
+        grown = run.journal_bytes > len(stored.content)
+        if grown and journal.has_prefix(stored.path, run.journal_bytes, run.journal_sha256):
+            return 0
+        raise RegistryError(
+            f"{stored.path}: expected the journal whose first {run.journal_bytes:,} bytes were ingested; found another "
+            "one. It was changed, or is the copy of a run that was resumed elsewhere."
+        )
+    lines = list(stored.parse_lines(run.journal_bytes))
+    if lines:
+        try:
+            insert_lines(connection, run.id, lines)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RegistryError(
+                f"{stored.path}: expected lines as this program writes them; found one with a wrong or missing entry "
+                f"({error!r})."
+            ) from None
+        digest.update(stored.content[run.journal_bytes :])
+        update_run(connection, run.id, journal_bytes=len(stored.content), journal_sha256=digest.hexdigest())
+    return len(lines)
+
+
+def find_open_journals(engine: sa.Engine, root: str | Path) -> list[Path]:
+    """Return the journals under a root whose runs have the status "running" in the tables."""
     with connect_read_only(engine) as connection:
-        known = set(connection.scalars(sa.select(tables.run.c.uuid).where(tables.run.c.status == "running")))
-    return [path for path in journal.find_journals(root) if journal.read_run_id(path) in known] if known else []
+        running = set(connection.scalars(sa.select(tables.run.c.uuid).where(tables.run.c.status == "running")))
+    return [path for path in journal.find_journals(root) if journal.read_run_id(path) in running] if running else []
 
 
-def apply(connection, run_id, lines):
-    """Turn journal lines into rows. lines: [(offset, line)] in order."""
+# ---- lines to rows --------------------------------------------------------------------------------------------------
+
+
+def insert_lines(connection: sa.Connection, run_id: int, lines: Iterable[tuple[int, dict[str, Any]]]) -> None:
+    """Insert the rows of journal lines.
+
+    Args:
+        connection: In a transaction.
+        run_id: The row of the run.
+        lines: (byte offset, line) in the order of the journal.
+    """
     epochs = {}
-    for place, line in lines:
+    for offset, line in lines:
         match line["event"]:
             case Event.BEGIN:
-                begin(connection, run_id, line)
+                start_run(connection, run_id, line)
             case Event.EPOCH:
-                for metric, value in line["metrics"].items():
-                    epochs[line["epoch"], metric] = row = {"run_id": run_id, "epoch": line["epoch"], "metric": metric}
-                    row["value"], row["not_finite"] = split_number(value)
+                for metric, number in line["metrics"].items():
+                    value, not_finite = split_number(number)
+                    row = {"run_id": run_id, "epoch": line["epoch"], "metric": metric}
+                    epochs[line["epoch"], metric] = row | {"value": value, "not_finite": not_finite}
             case Event.EVALUATION:
-                put(connection, tables.evaluation, evaluation_rows(run_id, line))
+                upsert(connection, tables.evaluation, evaluation_rows(run_id, line))
             case Event.ARTIFACT:
-                rows = [{"run_id": run_id, **file} for file in line["files"]]
-                put(connection, tables.artifact, rows)
+                upsert(connection, tables.artifact, artifact_rows(run_id, line))
             case Event.PREDICTIONS:
-                put(connection, tables.prediction_profile, profile_rows(run_id, line))
+                upsert(connection, tables.prediction_profile, profile_rows(run_id, line))
             case Event.DRIFT:
-                put(connection, tables.drift_result, drift_rows(run_id, place, line))
+                upsert(connection, tables.drift_result, drift_rows(run_id, offset, line))
             case Event.END:
-                known = ("status", "seconds", "epochs", "best_epoch", "weights_digest")
-                change_run(connection, run_id, ended=line["at"], **{key: line[key] for key in known if key in line})
+                keys = ("status", "seconds", "epochs", "best_epoch", "weights_digest")
+                update_run(connection, run_id, ended=line["at"], **{key: line[key] for key in keys if key in line})
         if line["event"] != Event.EPOCH:
-            row = {"run_id": run_id, "place": place, "at": line["at"], "kind": line["event"]}
-            put(connection, tables.event, [row | {"message": line.get("message") or line.get("status")}])
-    put(connection, tables.epoch_metric, list(epochs.values()))
+            row = {"run_id": run_id, "place": offset, "at": line["at"], "kind": line["event"]}
+            upsert(connection, tables.event, [row | {"message": line.get("message") or line.get("status")}])
+    upsert(connection, tables.epoch_metric, epochs.values())
 
 
-def begin(connection, run_id, line):
-    """The row of a run, and what it shares with others, stored once a digest."""
-    model, environment, data = line["architecture"], line["environment"], line["dataset"]
-    config = canonical(model["config"])
-    ids = {
-        "architecture_id": once(
-            connection,
-            tables.architecture,
-            {"config": config},
-            {"parameters": model["parameters"], "summary": model["summary"]},
-        ),
-        "environment_id": once(
-            connection,
-            tables.environment,
-            {**environment, "packages": canonical(environment["packages"])}
-            | {"hardware": canonical(environment["hardware"])},
-        ),
-        "dataset_id": once(
-            connection,
-            tables.dataset,
-            {"fingerprint": data["fingerprint"]} | {key: canonical(data[key]) for key in ("rows", "spec", "profile")},
-        ),
+def start_run(connection: sa.Connection, run_id: int, line: dict[str, Any]) -> None:
+    """Fill the row of a run from its BEGIN line, and insert the architecture, environment and dataset if missing.
+
+    The start of a resumed run stays that of its first process.
+    """
+    model_config = canonical_json(line["architecture"]["config"])
+    architecture = {
+        "digest": sha256_of_text(model_config),
+        "config": model_config,
+        "parameters": line["architecture"]["parameters"],
+        "summary": line["architecture"]["summary"],
     }
-    config = canonical(line["config"])
+    config = canonical_json(line["config"])
     started = connection.scalar(sa.select(tables.run.c.started).where(tables.run.c.id == run_id))
-    change_run(
+    keys = ("name", "command", "data", "model", "training", "seed", "git_commit", "host", "folder")
+    update_run(
         connection,
         run_id,
-        **{key: line[key] for key in ("name", "command", "data", "model", "training", "seed", "git_commit")},
-        **{key: line[key] for key in ("host", "folder")},
+        **{key: line[key] for key in keys},
         git_dirty=None if line["git_dirty"] is None else int(line["git_dirty"]),
         status="running",
         started=started or line["at"],
         ended=None,
         config=config,
-        config_digest=digest_of(config),
-        **ids,
+        config_digest=sha256_of_text(config),
+        architecture_id=insert_shared(connection, tables.architecture, architecture),
+        environment_id=insert_shared(connection, tables.environment, environment_row(line["environment"])),
+        dataset_id=insert_shared(connection, tables.dataset, dataset_row(line["dataset"])),
     )
 
 
-def once(connection, table, content, more=None):
-    """The id of the row with this content, which is stored where it is not there yet."""
-    row = content | {"digest": digest_of(next(iter(content.values())) if len(content) == 1 else canonical(content))}
-    put(connection, table, [row | (more or {})], keep=True)
-    return connection.scalar(sa.select(table.c.id).where(table.c.digest == row["digest"]))
+def environment_row(environment: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of an environment, whose digest covers all other columns."""
+    row = environment | {key: canonical_json(environment[key]) for key in ("packages", "hardware")}
+    return row | {"digest": sha256_of_text(canonical_json(row))}
 
 
-def evaluation_rows(run_id, line):
-    shared = {key: line[key] for key in ("fingerprint", "split", "confidence", "data")}
+def dataset_row(dataset: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of a dataset, whose digest covers all other columns."""
+    row = {
+        "fingerprint": dataset["fingerprint"],
+        "rows": canonical_json(dataset["rows"]),
+        "spec": canonical_json(dataset["spec"]),
+        "profile": None if dataset["profile"] is None else canonical_json(dataset["profile"]),
+    }
+    return row | {"digest": sha256_of_text(canonical_json(row))}
+
+
+def evaluation_rows(run_id: int, line: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of an EVALUATION line, one per score."""
+    shared = {key: line[key] for key in ("fingerprint", "split", "confidence", "data", "rows")}
     for label, scores in line["metrics"].items():
         for metric, score in scores.items():
             value, not_finite = split_number(score["value"])
-            low, high = (split_number(score[end])[0] for end in ("low", "high"))
-            yield shared | {
-                **{"run_id": run_id, "label": label, "metric": metric, "value": value, "not_finite": not_finite},
-                **{"low": low, "high": high, "rows": line["rows"], "evaluated": line["at"]},
+            yield {
+                **shared,
+                "run_id": run_id,
+                "label": label,
+                "metric": metric,
+                "value": value,
+                "not_finite": not_finite,
+                "low": split_number(score["low"])[0],
+                "high": split_number(score["high"])[0],
+                "evaluated": line["at"],
             }
 
 
-def profile_rows(run_id, line):
+def artifact_rows(run_id: int, line: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of an ARTIFACT line, one per file."""
+    for file in line["files"]:
+        yield {"run_id": run_id, **{key: file[key] for key in ("path", "sha256", "bytes")}}
+
+
+def profile_rows(run_id: int, line: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a PREDICTIONS line, one per label."""
+    shared = {key: line[key] for key in ("fingerprint", "split")}
     for label, profile in line["profiles"].items():
-        yield {
-            **{"run_id": run_id, "fingerprint": line["fingerprint"], "split": line["split"], "label": label},
-            **{"rows": profile["rows"], "profile": canonical(profile)},
-        }
+        content = {"rows": profile["rows"], "profile": canonical_json(profile)}
+        yield {**shared, "run_id": run_id, "label": label, **content}
 
 
-def drift_rows(run_id, place, line):
+def drift_rows(run_id: int, offset: int, line: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a DRIFT line, one per comparison."""
+    keys = ("kind", "subject", "method", "reference_rows", "rows", "verdict", "detail")
     for number, result in enumerate(line["results"]):
-        finite = {key: split_number(result[key])[0] for key in ("effect", "p_value", "threshold")}
-        kept = ("kind", "subject", "method", "reference_rows", "rows", "verdict", "detail")
         yield {
-            **{"run_id": run_id, "place": place, "number": number, "at": line["at"], "data": line["data"]},
-            **{key: result[key] for key in kept},
-            **finite,
+            "run_id": run_id,
+            "place": offset,
+            "number": number,
+            "at": line["at"],
+            "data": line["data"],
+            **{key: result[key] for key in keys},
+            **{key: split_number(result[key])[0] for key in ("effect", "p_value", "threshold")},
         }
 
 
-def put(connection, table, rows, keep=False):
-    """Insert rows; those whose key is there already replace what stands there, or `keep` it."""
+# ---- statements -----------------------------------------------------------------------------------------------------
+
+
+def update_run(connection: sa.Connection, run_id: int, **columns: Any) -> None:
+    """Change columns of the row of a run."""
+    connection.execute(UPDATE_RUN, columns | {"updated_id": run_id})
+
+
+def insert_shared(connection: sa.Connection, table: sa.Table, row: dict[str, Any]) -> int | None:
+    """Return the ID of the row with the digest of `row`, which is inserted if there is none."""
+    insert_if_missing(connection, table, row)
+    return connection.scalar(sa.select(table.c.id).where(table.c.digest == row["digest"]))
+
+
+def insert_if_missing(connection: sa.Connection, table: sa.Table, row: dict[str, Any]) -> None:
+    """Insert a row unless the table has one with the same key."""
+    statement = INSERT[connection.dialect.name](table).on_conflict_do_nothing(index_elements=key_columns(table))
+    connection.execute(statement, row)
+
+
+def upsert(connection: sa.Connection, table: sa.Table, rows: Iterable[dict[str, Any]]) -> None:
+    """Insert rows. A row with the same key is replaced."""
     rows = list(rows)
     if rows:
-        connection.execute(insertion(connection.dialect.name, table, tuple(rows[0]), keep), rows)
+        connection.execute(upsert_statement(connection.dialect.name, table, tuple(rows[0])), rows)
 
 
-@cache  # to build it takes longer than to run it
-def insertion(dialect, table, columns, keep):
-    """The statement of `put` for rows of these columns."""
+@cache  # building the statement takes longer than executing it
+def upsert_statement(dialect: str, table: sa.Table, columns: tuple[str, ...]) -> sa.Insert:
+    """Return the statement that inserts or replaces rows with these columns."""
     statement = INSERT[dialect](table)
-    unique = [item for item in table.constraints if isinstance(item, sa.UniqueConstraint)]
-    keys = [column.name for column in (unique[0].columns if unique else table.primary_key.columns)]
+    keys = key_columns(table)
     others = {name: statement.excluded[name] for name in columns if name not in keys}
-    if keep or not others:
-        return statement.on_conflict_do_nothing(index_elements=keys)
     return statement.on_conflict_do_update(index_elements=keys, set_=others)
 
 
-CHANGE = sa.update(tables.run).where(tables.run.c.id == sa.bindparam("changed"))
+def key_columns(table: sa.Table) -> list[str]:
+    """Return the columns that identify a row: those of the UNIQUE constraint, or else of the primary key."""
+    unique = [item for item in table.constraints if isinstance(item, sa.UniqueConstraint)]
+    return [column.name for column in (unique[0] if unique else table.primary_key).columns]
 
 
-def change_run(connection, run_id, **values):
-    connection.execute(CHANGE, values | {"changed": run_id})
+def canonical_json(value: Any) -> str:
+    """Return a value as JSON. Equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def canonical(value):
-    """JSON whose text is equal for equal values; None stays None."""
-    return None if value is None else json.dumps(value, sort_keys=True, separators=(",", ":"))
-
-
-def digest_of(text):
+def sha256_of_text(text: str) -> str:
+    """Return the sha256 of a text, in hexadecimal."""
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()

@@ -1,7 +1,7 @@
-"""The journal of one run: a line of JSON for everything that the registry will know of it, written before the registry.
+"""The journal of a run: one JSON line per event, written before the event is ingested into the registry.
 
-The first line holds the run's own id. A line that a kill or a full disk cut short is taken away by the next writer,
-and no reader looks at it.
+The first line, the header, holds the ID of the run. If a kill or a full disk cuts the last line short, readers ignore
+that line and the next writer removes it.
 """
 
 import fcntl
@@ -10,17 +10,22 @@ import json
 import math
 import os
 import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from pipeline.errors import RegistryError
 
 FILE_NAME = "registry.jsonl"
+BLOCK = 65_536  # bytes read at once when a file is searched backwards
+MAX_HEADER = 100  # bytes
 
 
 class Event(StrEnum):
-    """The kinds of lines; the "event" of a line."""
+    """The kinds of lines: the value of "event"."""
 
     BEGIN = "begin"
     EPOCH = "epoch"
@@ -32,71 +37,86 @@ class Event(StrEnum):
 
 
 class RunJournal:
-    """The journal at one path, to be added to by any number of processes.
+    """Appends lines to the journal at one path. Any number of processes may append to the same journal.
 
-    What cannot be written, on a full disk, is kept and written with the next line.
+    A line that cannot be written, because the disk is full, is kept in memory and written with the next one.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.unwritten = []
+        self.unwritten: list[bytes] = []
 
-    def add(self, event, **content):
-        """Put a line at the end, where a kill of the process cannot reach it. Raises OSError where that cannot be done;
-        the line is then tried again."""
+    def add(self, event: str, **content: Any) -> None:
+        """Append a line. It survives a kill of the process, but a power failure only after `sync`.
+
+        Args:
+            event: The kind of the line, an `Event`.
+            content: The other keys of the line. "at" replaces the current time.
+
+        Raises:
+            OSError: The line cannot be written. The next call tries it again.
+        """
         line = {"event": event, "at": datetime.now(UTC).isoformat(timespec="microseconds"), **content}
         self.unwritten.append(encode_line(line).encode() + b"\n")
         with self.path.open("a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            size = whole_size(file)
+            size = measure_complete_lines(file)
             file.truncate(size)
-            head = json.dumps({"run": uuid.uuid4().hex}).encode() + b"\n" if size == 0 else b""
-            file.write(head + b"".join(self.unwritten))
+            header = json.dumps({"run": uuid.uuid4().hex}).encode() + b"\n" if size == 0 else b""
+            file.write(header + b"".join(self.unwritten))
         self.unwritten.clear()
 
-    def sync(self):
-        """Put what was added on disk, where a power cut cannot reach it: a few milliseconds, not for a step's loop."""
+    def sync(self) -> None:
+        """Flush the journal to disk, so that it survives a power failure. Takes milliseconds: not for every step."""
         with self.path.open("rb") as file:
             os.fsync(file.fileno())
 
 
-def encode_line(value):
-    """JSON that every program reads: NaN and infinity, which JSON has no numbers for, are told as text."""
-    try:
-        return json.dumps(value, default=str, allow_nan=False)
-    except ValueError:
-        return json.dumps(finite_json(value), default=str)
+@dataclass(frozen=True, kw_only=True)
+class StoredJournal:
+    """The complete lines of a journal, as they were read from disk.
+
+    Attributes:
+        path: The file.
+        run_id: The ID in the header: 32 hexadecimal digits.
+        header_size: Bytes of the header.
+        content: All complete lines, the header included.
+    """
+
+    path: Path
+    run_id: str
+    header_size: int
+    content: bytes
+
+    def parse_lines(self, start: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (byte offset, line) of each line from byte `start` on, without the header.
+
+        Raises:
+            RegistryError: A line is not one that `RunJournal` writes.
+        """
+        offset = max(start, self.header_size)
+        for text in self.content[offset:].splitlines(keepends=True):
+            try:
+                line = json.loads(text)
+                if not isinstance(line["event"], str) or not isinstance(line["at"], str):
+                    raise TypeError
+            except (ValueError, KeyError, TypeError):
+                raise RegistryError(
+                    f"{self.path}, byte {offset}: expected a JSON object with event and at; found a damaged line. "
+                    "Restore the file from a backup, or move it away."
+                ) from None
+            yield offset, line
+            offset += len(text)
 
 
-def finite_json(value):
-    match value:
-        case dict():
-            return {key: finite_json(part) for key, part in value.items()}
-        case list() | tuple():
-            return [finite_json(part) for part in value]
-        case float() if not math.isfinite(value):
-            return str(value)
-    return value
+def read_journal(path: str | Path) -> StoredJournal | None:
+    """Read the complete lines of a journal.
 
+    Returns:
+        The lines, or None if not even the header is complete: another process has just created the file.
 
-def whole_size(file):
-    """Bytes up to the end of the last whole line of an open file."""
-    end = file.seek(0, os.SEEK_END)
-    while end:
-        start = max(0, end - 65_536)
-        file.seek(start)
-        cut = file.read(end - start).rfind(b"\n")
-        if cut >= 0:
-            return start + cut + 1
-        end = start
-    return 0
-
-
-def read_journal(path):
-    """(id of the run, bytes of the first line, bytes of all whole lines) of a journal; (None, 0, b"") where no line is
-    whole yet.
-
-    Raises RegistryError where there is none, or its first line is not ours.
+    Raises:
+        RegistryError: The file does not exist, or has no header.
     """
     try:
         content = Path(path).read_bytes()
@@ -104,43 +124,67 @@ def read_journal(path):
         raise RegistryError(f"{path}: expected the journal of a run; {error.strerror}.") from None
     content = content[: content.rfind(b"\n") + 1]
     if not content:
-        return None, 0, b""
-    first = content[: content.find(b"\n") + 1]
+        return None
+    header = content[: content.find(b"\n") + 1]
+    run_id = parse_header(header)
+    if run_id is None:
+        raise RegistryError(f"{path}: expected the journal of a run; found no run ID in its first line.")
+    return StoredJournal(path=Path(path), run_id=run_id, header_size=len(header), content=content)
+
+
+def read_run_id(path: Path) -> str | None:
+    """Read the run ID in the header of a journal; None if there is no valid header."""
+    with path.open("rb") as file:
+        return parse_header(file.readline(MAX_HEADER))
+
+
+def parse_header(line: bytes) -> str | None:
+    """Return the run ID in a header line; None if it is not a header."""
     try:
-        return uuid.UUID(json.loads(first)["run"]).hex, len(first), content
+        return uuid.UUID(json.loads(line)["run"]).hex
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise RegistryError(f"{path}: expected the journal of a run; its first line names none.") from None
+        return None
 
 
-def parse_lines(path, content, start):
-    """Yield (offset, line as a dict) of the whole lines from byte `start` on. Raises RegistryError for what is none."""
-    offset = start
-    for line in content[start:].splitlines(keepends=True):
-        try:
-            found = json.loads(line)
-            if not isinstance(found["event"], str) or not isinstance(found["at"], str):
-                raise TypeError
-        except (ValueError, KeyError, TypeError):
-            raise RegistryError(f"{path}, byte {offset}: expected a line of JSON; the journal is damaged.") from None
-        yield offset, found
-        offset += len(line)
-
-
-def has_prefix(path, size, sha256):
-    """Whether the first `size` bytes of a journal have this sha256."""
-    with Path(path).open("rb") as file:
+def has_prefix(path: Path, size: int, sha256: str) -> bool:
+    """Return whether the first `size` bytes of the file have this sha256."""
+    with path.open("rb") as file:
         return hashlib.sha256(file.read(size)).hexdigest() == sha256
 
 
-def read_run_id(path):
-    """The run's id in the first line of a journal; None where there is no such line."""
-    with Path(path).open("rb") as file:
-        try:
-            return uuid.UUID(json.loads(file.readline(100))["run"]).hex
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return None
-
-
-def find_journals(root):
-    """The journals of all runs under a root, by name."""
+def find_journals(root: str | Path) -> list[Path]:
+    """Return the journals of all runs under a root, sorted by the name of the run folder."""
     return sorted(Path(root).glob(f"*/{FILE_NAME}"))
+
+
+def encode_line(line: dict[str, Any]) -> str:
+    """Encode a line as standard JSON, which has no NaN and no infinity: they are written as strings."""
+    try:
+        return json.dumps(line, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(replace_nonfinite(line), default=str)
+
+
+def replace_nonfinite(value: Any) -> Any:
+    """Return a JSON value with each NaN and infinity in it replaced by a string."""
+    match value:
+        case dict():
+            return {key: replace_nonfinite(item) for key, item in value.items()}
+        case list() | tuple():
+            return [replace_nonfinite(item) for item in value]
+        case float() if not math.isfinite(value):
+            return str(value)
+    return value
+
+
+def measure_complete_lines(file: BinaryIO) -> int:
+    """Return the number of bytes up to the end of the last complete line of an open file."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - BLOCK)
+        file.seek(start)
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0

@@ -20,12 +20,17 @@ class Registry(Options):
     )
     password_file: str = option(
         "",
-        "file whose first line is the password of PostgreSQL; '' takes PGPASSWORD from the environment, or ~/.pgpass",
+        "file whose first line is the password of PostgreSQL; '' uses PGPASSWORD from the environment, or ~/.pgpass",
         path=READ,
     )
     patience: float = option(10.0, "seconds that the end of a run waits for a slow registry; 0: never", min=0)
 
     def check(self) -> None:
+        """Check the kind of database, and that the URL contains no password.
+
+        Raises:
+            ConfigError: It is another kind, or there is a password.
+        """
         scheme, _, rest = (self.url or "sqlite://").partition("://")
         if self.url != "none" and scheme not in ("sqlite", "postgresql"):
             raise ConfigError(
@@ -34,6 +39,6 @@ class Registry(Options):
             )
         if ":" in rest.rpartition("@")[0] or "password" in rest.partition("?")[2].lower():
             raise ConfigError(
-                "registry.url: expected no password in it, since config.yaml and the shell history keep it; found "
+                "registry.url: expected no password, since config.yaml and the shell history keep the URL; found "
                 "one. Set PGPASSWORD in the environment, or use a file: registry.password_file=FILE."
             )

@@ -1,4 +1,4 @@
-"""What the commands ask the registry: lists of runs, two runs side by side, a metric over successive runs."""
+"""Queries of the commands: the list of runs, the provenance of one run, and one score over successive runs."""
 
 import json
 from collections import defaultdict
@@ -28,25 +28,34 @@ RUN_COLUMNS = (
 )
 OUTCOME = ("status", "started", "seconds", "epochs", "best_epoch", "git_commit", "git_dirty", "host", "weights_digest")
 ENVIRONMENT = ("lock_name", "lock_digest", "drifted", "image_digest", "python", "platform", "driver")
-# a run's own scores: on the test split of the data it was trained with
-OWN = sa.and_(evaluation.c.split == "test", evaluation.c.fingerprint == dataset.c.fingerprint)
+JSON_COLUMNS = ("config", "model_config", "rows", "spec", "hardware", "packages")
+# with the scores on the test split of the data that the run was trained on
+RUN_WITH_TEST_SCORES = RUN_WITH_PROVENANCE.join(
+    evaluation,
+    sa.and_(
+        evaluation.c.run_id == run.c.id,
+        evaluation.c.split == "test",
+        evaluation.c.fingerprint == dataset.c.fingerprint,
+    ),
+)
 
 
-def list_runs(connection):
-    """Every run, oldest first, as a dict of RUN_COLUMNS and "scores": label -> metric -> value."""
+def list_runs(connection: sa.Connection) -> list[dict[str, Any]]:
+    """List all runs, oldest first, as dicts of RUN_COLUMNS and "scores": label -> metric -> value on the test split."""
     scores = defaultdict(lambda: defaultdict(dict))
-    judged = RUN_WITH_PROVENANCE.join(evaluation, sa.and_(evaluation.c.run_id == run.c.id, OWN))
     columns = evaluation.c.run_id, evaluation.c.label, evaluation.c.metric, evaluation.c.value
-    for run_id, label, metric, value in connection.execute(sa.select(*columns).select_from(judged)):
+    for run_id, label, metric, value in connection.execute(sa.select(*columns).select_from(RUN_WITH_TEST_SCORES)):
         scores[run_id][label][metric] = value
-    # without a name: the first line of its journal is there, what it is made of is not yet
     query = (
         sa.select(*RUN_COLUMNS)
         .select_from(RUN_WITH_PROVENANCE)
-        .where(run.c.name.is_not(None))
+        .where(run.c.name.is_not(None))  # else only the header of its journal has been ingested
         .order_by(run.c.started, run.c.id)
     )
-    return [dict(row) | {"scores": scores.get(row["id"], {})} for row in connection.execute(query).mappings()]
+    runs = fetch_dicts(connection, query)
+    for row in runs:
+        row["scores"] = scores[row["id"]]
+    return runs
 
 
 def read_provenance(connection: sa.Connection, name: str) -> dict[str, dict[str, Any]]:
@@ -70,42 +79,56 @@ def read_provenance(connection: sa.Connection, name: str) -> dict[str, dict[str,
         .where(run.c.name == name)
         .order_by(run.c.started.desc(), run.c.id)
     )
-    found = connection.execute(query).mappings().first()
-    if found is None:
+    row = connection.execute(query).mappings().first()
+    if row is None:
         known = connection.scalars(sa.select(run.c.name).where(run.c.name.is_not(None)).distinct()).all()
-        advice = nearest(name, known) if known else "It knows none."
-        raise RunError(f"{name}: expected a run that the registry knows; there is no such run. {advice}")
-    scores = connection.execute(sa.select(evaluation).where(evaluation.c.run_id == found["id"])).mappings()
-    stored = {
-        key: json.loads(found[key] or "{}")
-        for key in ("config", "model_config", "rows", "spec", "hardware", "packages")
-    }
+        advice = nearest(name, known) if known else "The registry is empty."
+        raise RunError(f"{name}: expected a run in the registry; found none of this name. {advice}")
+    scores = connection.execute(sa.select(evaluation).where(evaluation.c.run_id == row["id"])).mappings()
+    parsed = {key: json.loads(row[key] or "{}") for key in JSON_COLUMNS}
     return {
         "metrics": {
-            f"{row['label']} {row['metric']}, {row['split']} rows of {row['data']}": {
-                key: row[key] for key in ("value", "low", "high")
+            f"{score['label']} {score['metric']}, {score['split']} rows of {score['data']}": {
+                key: score[key] for key in ("value", "low", "high")
             }
-            for row in scores
+            for score in scores
         },
-        "config": stored["config"],
+        "config": parsed["config"],
         "architecture": {
-            "parameters": found["parameters"],
-            "digest": found["architecture"],
-            "model": stored["model_config"],
+            "parameters": row["parameters"],
+            "digest": row["architecture"],
+            "model": parsed["model_config"],
         },
-        "data": {"fingerprint": found["fingerprint"], "rows": stored["rows"], **stored["spec"]},
-        "environment": {key: found[key] for key in ENVIRONMENT} | stored["hardware"] | stored["packages"],
-        "run": {key: found[key] for key in OUTCOME},
+        "data": {"fingerprint": row["fingerprint"], "rows": parsed["rows"], **parsed["spec"]},
+        "environment": {key: row[key] for key in ENVIRONMENT} | parsed["hardware"] | parsed["packages"],
+        "run": {key: row[key] for key in OUTCOME},
     }
 
 
-def read_score_series(connection, data, metric, label):
-    """The finished runs trained on a choice of data, oldest first, with one score of each on its test split.
+def read_score_series(connection: sa.Connection, *, data: str, metric: str, label: str) -> list[dict[str, Any]]:
+    """Read one score on the test split of each run on a data source, oldest run first.
 
-    label: "" where a run has a single one. Returns dicts of RUN_COLUMNS and "value", only runs with a finite value.
+    Args:
+        connection: To the registry.
+        data: The choice of data.
+        metric: The name of the score.
+        label: The label of the score; "" for all labels.
+
+    Returns:
+        RUN_COLUMNS, "value" and "label" of each run whose value is finite.
     """
-    judged = RUN_WITH_PROVENANCE.join(evaluation, sa.and_(evaluation.c.run_id == run.c.id, OWN))
-    chosen = [run.c.data == data, evaluation.c.metric == metric, evaluation.c.value.is_not(None)]
-    chosen += [evaluation.c.label == label] if label else []
-    query = sa.select(*RUN_COLUMNS, evaluation.c.value, evaluation.c.label).select_from(judged).where(*chosen)
-    return [dict(row) for row in connection.execute(query.order_by(run.c.started, run.c.id)).mappings()]
+    conditions = [run.c.data == data, evaluation.c.metric == metric, evaluation.c.value.is_not(None)]
+    if label:
+        conditions.append(evaluation.c.label == label)
+    query = (
+        sa.select(*RUN_COLUMNS, evaluation.c.value, evaluation.c.label)
+        .select_from(RUN_WITH_TEST_SCORES)
+        .where(*conditions)
+        .order_by(run.c.started, run.c.id)
+    )
+    return fetch_dicts(connection, query)
+
+
+def fetch_dicts(connection: sa.Connection, query: sa.Select) -> list[dict[str, Any]]:
+    """Return the rows of a query as dicts."""
+    return [dict(row) for row in connection.execute(query).mappings()]

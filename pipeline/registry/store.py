@@ -1,7 +1,8 @@
-"""The registry's database: opened, and brought to this program's revision."""
+"""Connect to the database of the registry, and migrate it to the schema revision of this program."""
 
 import fcntl
 import sqlite3
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from urllib.parse import quote
@@ -11,141 +12,179 @@ from sqlalchemy import event as sqlalchemy_event
 
 from pipeline.errors import RegistryError
 from pipeline.registry import tables
+from pipeline.registry.options import Registry
 
-BUSY_SECONDS = 60  # that a writer of SQLite waits for the others; 64 at once were seen to need a few
-CONNECT_SECONDS = 5  # for a PostgreSQL server to answer
-STATEMENT_SECONDS = 60  # for one of its statements
-ADVISORY_LOCK = tables.APPLICATION_ID  # of PostgreSQL, held while revisions are applied
-UPGRADE = "python -m pipeline registry upgrade, with the same registry=... and registry.url=..."
+BUSY_SECONDS = 60  # that a SQLite writer waits for the others; with 64 writers some waited for several seconds
+CONNECT_SECONDS = 5  # limit for the answer of a PostgreSQL server
+STATEMENT_SECONDS = 60  # limit for one of its statements
+ADVISORY_LOCK = tables.APPLICATION_ID  # of PostgreSQL, held during a migration
+UPGRADE_COMMAND = "python -m pipeline registry upgrade, with the same registry=... and registry.url=..."
 
 
-def create_engine(config, root):
-    """The Engine of a config.Registry; nothing is opened yet. root: run.root.
+def create_engine(options: Registry, root: str | Path) -> sa.Engine:
+    """Create the engine of a registry, without connecting to the database.
 
-    Raises RegistryError where the URL or the password's file cannot be read.
+    Args:
+        options: Which database.
+        root: The folder of the runs, run.root, which holds the SQLite file by default.
+
+    Raises:
+        RegistryError: The URL or the password file cannot be read.
     """
-    if config.url is None or config.url.startswith("sqlite:"):
-        path = Path(root) / "registry.db" if config.url is None else Path(sa.make_url(config.url).database or "")
-        return of_file(path)
+    if options.url is None:
+        return create_sqlite_engine(Path(root) / "registry.db")
+    if options.url.startswith("sqlite:"):
+        return create_sqlite_engine(Path(sa.make_url(options.url).database or ""))
     try:
-        url = sa.make_url(config.url).set(drivername="postgresql+psycopg")
-    except (ValueError, sa.exc.ArgumentError):  # whose words may hold what was meant as a password
-        raise RegistryError("registry.url: expected postgresql://USER@HOST:PORT/DATABASE; it cannot be read.") from None
-    options = {
+        url = sa.make_url(options.url).set(drivername="postgresql+psycopg")
+    except (ValueError, sa.exc.ArgumentError):  # whose message may contain the password
+        raise RegistryError(
+            "registry.url: expected postgresql://USER@HOST:PORT/DATABASE; found a URL that cannot be parsed. It is not "
+            "printed, since it may contain a password."
+        ) from None
+    arguments = {
         "connect_timeout": CONNECT_SECONDS,
         "options": f"-c statement_timeout={STATEMENT_SECONDS}s",
         "tcp_user_timeout": 1000 * STATEMENT_SECONDS,
         "application_name": "pipeline",
     }
-    if config.password_file:
-        options["password"] = first_line(config.password_file)
-    return sa.create_engine(url, connect_args=options, pool_pre_ping=True, pool_size=1)
+    if options.password_file:
+        arguments["password"] = read_password(options.password_file)
+    return sa.create_engine(url, connect_args=arguments, pool_pre_ping=True, pool_size=1)
 
 
-@contextmanager
-def open_registry(config, root):
-    """The Engine of a registry at this program's revision, for a command: what the database objects to is told.
+def create_sqlite_engine(path: Path) -> sa.Engine:
+    """Create the engine of a SQLite file.
 
-    Raises RegistryError for that too, and where config.url is "none".
+    A transaction that writes takes the write lock when it begins, so that it waits there and cannot fail later.
     """
-    if config.url == "none":
-        raise RegistryError("registry.url: expected a database; found none, with which runs keep their journals only.")
-    with translate_errors(create_engine(config, root)) as engine:
-        require_revision(engine)
-        yield engine
-
-
-@contextmanager
-def translate_errors(engine):
-    """An Engine whose database's own errors become RegistryErrors; its connections are closed at the end."""
-    try:
-        yield engine
-    except sa.exc.DBAPIError as error:
-        reason = " ".join(str(error.orig).split())
-        raise RegistryError(f"{display_name(engine)}: expected a database that answers; {reason}.") from None
-    except OSError as error:  # the lock beside a file that cannot be written
-        raise RegistryError(f"{error.filename}: expected a place that can be written; {error.strerror}.") from None
-    finally:
-        engine.dispose()
-
-
-def first_line(path):
-    try:
-        return Path(path).read_text().partition("\n")[0]
-    except OSError as error:
-        raise RegistryError(
-            f"registry.password_file: expected a file with the password; {path}: {error.strerror}."
-        ) from None
-
-
-def of_file(path):
-    """The Engine of a SQLite file. Each transaction takes the writer's place at its start, so that none fails later."""
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}
     )
 
     @sqlalchemy_event.listens_for(engine, "connect")
-    def prepare(connection, _):
-        connection.isolation_level = None  # the driver opens no transaction of its own
+    def configure(connection: sqlite3.Connection, _: object) -> None:
+        connection.isolation_level = None  # the driver begins no transaction itself
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = NORMAL")  # the journals hold what a power cut takes
+        connection.execute("PRAGMA synchronous = NORMAL")  # after a power failure, the journals hold what is missing
 
     @sqlalchemy_event.listens_for(engine, "begin")
-    def begin(connection):
-        reading = connection.get_execution_options().get("reading")
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+    def begin(connection: sa.Connection) -> None:
+        read_only = connection.get_execution_options().get("read_only")
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
     return engine
 
 
-def connect_read_only(engine):
-    """A Connection for queries only, which holds up no writer."""
-    return engine.execution_options(reading=True).connect()
+def read_password(path: str) -> str:
+    """Read the first line of a password file.
+
+    Raises:
+        RegistryError: The file cannot be read.
+    """
+    try:
+        return Path(path).read_text().partition("\n")[0]
+    except OSError as error:
+        raise RegistryError(
+            f"registry.password_file: expected a file whose first line is the password; {path}: {error.strerror}."
+        ) from None
+
+
+@contextmanager
+def open_registry(options: Registry, root: str | Path) -> Iterator[sa.Engine]:
+    """Open the registry at the schema revision of this program.
+
+    Raises:
+        RegistryError: There is none (registry.url=none), it has another revision, or the database reports an error.
+    """
+    if options.url == "none":
+        raise RegistryError(
+            "registry.url: expected a database; found none, so that runs write journals only. Remove this option."
+        )
+    with translate_errors(create_engine(options, root)) as engine:
+        require_revision(engine)
+        yield engine
+
+
+@contextmanager
+def translate_errors(engine: sa.Engine) -> Iterator[sa.Engine]:
+    """Re-raise errors of a database as RegistryError, and close its connections at the end.
+
+    Raises:
+        RegistryError: The database reports an error, or the lock file beside a SQLite file cannot be written.
+    """
+    try:
+        yield engine
+    except sa.exc.DBAPIError as error:
+        reason = " ".join(str(error.orig).split())
+        raise RegistryError(f"{display_name(engine)}: expected a database that answers; {reason}.") from None
+    except OSError as error:
+        raise RegistryError(f"{error.filename}: expected a writable path; {error.strerror}.") from None
+    finally:
+        engine.dispose()
+
+
+def connect_read_only(engine: sa.Engine) -> sa.Connection:
+    """Connect for queries only. The connection does not block writers."""
+    return engine.execution_options(read_only=True).connect()
+
+
+def display_name(engine: sa.Engine) -> str:
+    """Return the file or URL of a database for messages, without a password."""
+    if engine.dialect.name == "sqlite":
+        return engine.url.database or ""
+    return engine.url.render_as_string(hide_password=True)
 
 
 # ---- revisions ------------------------------------------------------------------------------------------------------
 
 
-def require_revision(engine):
-    """Hold the database to this program's revision; a fresh SQLite file is made. Raises RegistryError otherwise."""
-    found = read_revision(engine)
-    if found is None and engine.dialect.name == "sqlite":
-        found = upgrade_schema(engine)
-    if found == tables.REVISION:
+def require_revision(engine: sa.Engine) -> None:
+    """Check that a database has the schema revision of this program. A SQLite file that does not exist is created.
+
+    Raises:
+        RegistryError: It has no tables, another revision, or the tables of another program.
+    """
+    revision = read_revision(engine)
+    if revision is None and engine.dialect.name == "sqlite":
+        revision = upgrade_schema(engine)
+    if revision == tables.REVISION:
         return
-    place = display_name(engine)
-    if found is None:
-        raise RegistryError(f"{place}: expected the tables of the registry; found none. Make them: {UPGRADE}")
-    if found > tables.REVISION:
-        raise RegistryError(
-            f"{place}: expected revision {tables.REVISION} of the tables; found {found}, of a newer version of this "
-            "program. Use that version."
-        )
-    raise RegistryError(
-        f"{place}: expected revision {tables.REVISION} of the tables; found {found}. Bring it up to date: {UPGRADE}"
-    )
+    name = display_name(engine)
+    if revision is None:
+        raise RegistryError(f"{name}: expected the tables of the registry; found none. Create them: {UPGRADE_COMMAND}")
+    expected = f"{name}: expected revision {tables.REVISION} of the tables; found {revision}"
+    if revision > tables.REVISION:
+        raise RegistryError(f"{expected}, of a newer version of this program. Use that version.")
+    raise RegistryError(f"{expected}. Upgrade them: {UPGRADE_COMMAND}")
 
 
-def read_revision(engine):
-    """The revision a database is at; None where it is empty.
+def read_revision(engine: sa.Engine) -> str | None:
+    """Read the schema revision of a database; None if it is empty. Nothing is written to it.
 
-    Raises RegistryError where it is another program's. Nothing is written, not even to a file's header.
+    Raises:
+        RegistryError: It cannot be read, or has the tables of another program.
     """
     if engine.dialect.name == "sqlite":
-        return read_file_revision(engine.url.database)
+        return read_sqlite_revision(Path(display_name(engine)))
     with engine.connect() as connection:
         names = set(sa.inspect(connection).get_table_names())
         if not names:
             return None
         if tables.VERSION_TABLE not in names:
-            raise foreign(display_name(engine), names)
+            raise foreign_database_error(display_name(engine), names)
         return connection.scalar(sa.text(f"SELECT version_num FROM {tables.VERSION_TABLE}"))
 
 
-def read_file_revision(path):
-    if not Path(path).exists() or Path(path).stat().st_size == 0:
+def read_sqlite_revision(path: Path) -> str | None:
+    """Read the schema revision of a SQLite file; None if the file is empty or does not exist.
+
+    Raises:
+        RegistryError: It cannot be read, or belongs to another program.
+    """
+    if not path.exists() or path.stat().st_size == 0:
         return None
-    address = f"file:{quote(str(Path(path).absolute()))}?mode=ro"
+    address = f"file:{quote(str(path.absolute()))}?mode=ro"  # another mode would write the file header
     try:
         with closing(sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS)) as connection:
             names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -153,60 +192,65 @@ def read_file_revision(path):
             if not names and application == 0:
                 return None
             if application != tables.APPLICATION_ID or tables.VERSION_TABLE not in names:
-                raise foreign(path, names)
-            (found,) = connection.execute(f"SELECT version_num FROM {tables.VERSION_TABLE}").fetchone()
-            return found
-    except sqlite3.OperationalError as error:  # it cannot be looked at now: locked, or not ours to read
+                raise foreign_database_error(str(path), names)
+            (revision,) = connection.execute(f"SELECT version_num FROM {tables.VERSION_TABLE}").fetchone()
+            return revision
+    except sqlite3.OperationalError as error:  # the file is locked, or this user may not read it
         raise RegistryError(f"{path}: expected a database that can be read; {error}.") from None
     except sqlite3.DatabaseError as error:
         raise RegistryError(
-            f"{path}: expected a SQLite database; {error}. It was left untouched. Name another: registry.url"
+            f"{path}: expected a SQLite database; {error}. It was not changed. Choose another file: registry.url"
         ) from None
 
 
-def foreign(place, names):
+def foreign_database_error(name: str, table_names: Iterable[str]) -> RegistryError:
+    """Return the error for a database with the tables of another program."""
     return RegistryError(
-        f"{place}: expected an empty database or a registry of runs; found another program's, with the tables "
-        f"{', '.join(sorted(names)[:5]) or '(none)'}. It was left untouched. Name another: registry.url"
+        f"{name}: expected an empty database or a registry of runs; found the database of another program, with the "
+        f"tables {', '.join(sorted(table_names)[:5]) or '(none)'}. It was not changed. Choose another: registry.url"
     )
 
 
-def upgrade_schema(engine, target="head"):
-    """Bring a database to a revision, one process at a time and in one transaction. Returns the revision.
+def upgrade_schema(engine: sa.Engine, target: str = "head") -> str | None:
+    """Migrate a database to a revision in one transaction. Processes that migrate the same database take turns.
 
-    Raises RegistryError where the database is another program's.
+    Args:
+        engine: Of the registry.
+        target: A revision, or "head" for the newest. A database that is newer stays as it is.
+
+    Returns:
+        The revision after the migration.
+
+    Raises:
+        RegistryError: The database belongs to another program.
     """
-    from alembic import command  # takes longer to import than a run has for it
+    from alembic import command  # its import takes too long for every run
     from alembic.config import Config
 
     settings = Config()
     settings.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    is_file = engine.dialect.name == "sqlite"
-    with locked_file(engine.url.database) if is_file else nullcontext():
-        known = read_revision(engine)
-        if is_file:
-            with closing(sqlite3.connect(engine.url.database, timeout=BUSY_SECONDS)) as connection:
-                connection.execute("PRAGMA journal_mode = WAL")  # stays with the file; not inside a transaction
+    sqlite_path = Path(display_name(engine)) if engine.dialect.name == "sqlite" else None
+    with lock_sqlite_file(sqlite_path) if sqlite_path else nullcontext():
+        revision = read_revision(engine)
+        if sqlite_path:
+            with closing(sqlite3.connect(sqlite_path, timeout=BUSY_SECONDS)) as connection:
+                # a property of the file, which cannot be set inside a transaction
+                connection.execute("PRAGMA journal_mode = WAL")
         with engine.begin() as connection:
-            if is_file:
+            if sqlite_path:
                 connection.exec_driver_sql(f"PRAGMA application_id = {tables.APPLICATION_ID}")
             else:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ADVISORY_LOCK)))
-            if known is None or known < tables.REVISION:
+            if revision is None or revision < tables.REVISION:
                 settings.attributes["connection"] = connection
                 command.upgrade(settings, target)
     return read_revision(engine)
 
 
 @contextmanager
-def locked_file(path):
-    """Hold the lock beside a SQLite file, whose folder is made where it is not there."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+def lock_sqlite_file(path: Path) -> Iterator[None]:
+    """Hold the lock file beside a SQLite file. Its folder is created if it does not exist."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with Path(f"{path}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def display_name(engine):
-    """The database as a message names it, without a password."""
-    return engine.url.database if engine.dialect.name == "sqlite" else engine.url.render_as_string(hide_password=True)

@@ -1,7 +1,7 @@
-"""The tables of the registry, in words that people query; docs/registry.md tells them by example.
+"""The tables of the registry. docs/registry.md documents them with example queries.
 
-Times are text, UTC in ISO 8601, so that they sort and cut alike in every database. A number that is NaN or infinite
-has no value: it stands in `not_finite`, so that averages and maxima stay what they are.
+Times are text, UTC in ISO 8601, so that they sort in the same order in every database. A number that is NaN or infinite
+is stored in the column `not_finite` instead of `value`, so that averages and maxima of `value` stay correct.
 """
 
 import math
@@ -9,6 +9,7 @@ import math
 from sqlalchemy import (
     BigInteger,
     Column,
+    Dialect,
     Double,
     ForeignKey,
     Index,
@@ -23,29 +24,40 @@ from sqlalchemy import (
 
 REVISION = "0002"  # the newest under migrations/versions
 VERSION_TABLE = "registry_revision"
-APPLICATION_ID = 0x52756E73  # "Runs", in the header of the SQLite file
+APPLICATION_ID = 0x52756E73  # "Runs" in ASCII, in the header of the SQLite file
 
 
-class Words(TypeDecorator):
-    """Text of any origin: what UTF-8 or PostgreSQL cannot hold is kept as a backslash and its code."""
+class StorableText(TypeDecorator[str]):
+    """Text in which each character that UTF-8 or PostgreSQL cannot store is replaced by a backslash and its code."""
 
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value, dialect):
-        return None if value is None else words(value)
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Escape a value before it is sent to the database."""
+        return None if value is None else value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
-def words(value):
-    return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+def split_number(value: float | str | None) -> tuple[float | None, str | None]:
+    """Return the columns (value, not_finite) of a number, of which one is None; both are None for None.
 
-
-def split_number(value):
-    """(value, not_finite) as two columns hold a number: one of them is None; both are for None."""
+    Args:
+        value: A number, or "nan", "inf" or "-inf", as a journal holds them.
+    """
     if value is None:
         return None, None
     value = float(value)
     return (value, None) if math.isfinite(value) else (None, str(value))
+
+
+def number_columns() -> tuple[Column[float], Column[str]]:
+    """Return the two columns of a number, see `split_number`."""
+    return Column("value", Double), Column("not_finite", StorableText)
+
+
+def run_id_column() -> Column[int]:
+    """Return the column that refers to the run of a row."""
+    return Column("run_id", Integer, ForeignKey("run.id"), nullable=False)
 
 
 metadata = MetaData(
@@ -57,156 +69,152 @@ metadata = MetaData(
     }
 )
 
-
-def table(name, *columns):
-    return Table(name, metadata, *columns)
-
-
-def number():
-    """The two columns of a number, see split_number."""
-    return Column("value", Double), Column("not_finite", Words)
-
-
-def of_run():
-    return Column("run_id", Integer, ForeignKey("run.id"), nullable=False)
-
-
-architecture = table(
+architecture = Table(
     "architecture",
+    metadata,
     Column("id", Integer, primary_key=True),
-    Column("digest", Words, nullable=False),  # sha256 of config
-    Column("config", Words, nullable=False),  # canonical JSON of the model in Keras's own form
+    Column("digest", StorableText, nullable=False),  # sha256 of `config`
+    Column("config", StorableText, nullable=False),  # canonical JSON of the model in Keras's serialised form
     Column("parameters", BigInteger),
-    Column("summary", Words),
+    Column("summary", StorableText),
     UniqueConstraint("digest"),
 )
-environment = table(
+environment = Table(
     "environment",
+    metadata,
     Column("id", Integer, primary_key=True),
-    Column("digest", Words, nullable=False),  # sha256 of all the columns below
-    Column("lock_name", Words),
-    Column("lock_digest", Words),
-    Column("drifted", Integer, nullable=False),  # packages installed otherwise than locked, and what changed amid a run
-    Column("packages", Words, nullable=False),  # JSON: name -> version installed
-    Column("image_digest", Words),
-    Column("python", Words),
-    Column("platform", Words),
-    Column("hardware", Words, nullable=False),  # JSON: processor, memory, devices, threads
-    Column("driver", Words),
+    Column("digest", StorableText, nullable=False),  # sha256 of all the columns below
+    Column("lock_name", StorableText),
+    Column("lock_digest", StorableText),
+    Column("drifted", Integer, nullable=False),  # packages that differ from the lock, plus changes during the run
+    Column("packages", StorableText, nullable=False),  # JSON: name -> installed version
+    Column("image_digest", StorableText),
+    Column("python", StorableText),
+    Column("platform", StorableText),
+    Column("hardware", StorableText, nullable=False),  # JSON: processor, memory, devices, threads
+    Column("driver", StorableText),
     UniqueConstraint("digest"),
 )
-dataset = table(
+dataset = Table(
     "dataset",
+    metadata,
     Column("id", Integer, primary_key=True),
-    Column("digest", Words, nullable=False),  # sha256 of all the columns below
-    Column("fingerprint", Words, nullable=False),  # sha256 of every row, however they are split
-    Column("rows", Words, nullable=False),  # JSON: split -> rows
-    Column("spec", Words, nullable=False),  # JSON
-    Column("profile", Words),  # JSON: of the training split, a histogram a column
+    Column("digest", StorableText, nullable=False),  # sha256 of all the columns below
+    Column("fingerprint", StorableText, nullable=False),  # sha256 over all rows, independent of the splits
+    Column("rows", StorableText, nullable=False),  # JSON: split -> number of rows
+    Column("spec", StorableText, nullable=False),  # JSON
+    Column("profile", StorableText),  # JSON: one histogram per column of the training split
     UniqueConstraint("digest"),
     Index(None, "fingerprint"),
 )
-run = table(
+run = Table(
     "run",
+    metadata,
     Column("id", Integer, primary_key=True),
-    Column("uuid", Words, nullable=False),
-    Column("name", Words),
-    Column("status", Words),  # running, finished, interrupted or failed
-    Column("command", Words),
-    Column("started", Words),
-    Column("ended", Words),
+    Column("uuid", StorableText, nullable=False),
+    Column("name", StorableText),
+    Column("status", StorableText),  # running, finished, interrupted or failed
+    Column("command", StorableText),
+    Column("started", StorableText),
+    Column("ended", StorableText),
     Column("seconds", Double),
-    Column("data", Words),  # the choices of the config
-    Column("model", Words),
-    Column("training", Words),
+    Column("data", StorableText),  # `data`, `model` and `training` are choices of the config
+    Column("model", StorableText),
+    Column("training", StorableText),
     Column("seed", Integer),
-    Column("git_commit", Words),
-    Column("git_dirty", Integer),  # 1 where files differed from the commit
-    Column("host", Words),
-    Column("folder", Words),
-    Column("config", Words),  # JSON: dotted key -> value
-    Column("config_digest", Words),
+    Column("git_commit", StorableText),
+    Column("git_dirty", Integer),  # 1 if files differed from the commit
+    Column("host", StorableText),
+    Column("folder", StorableText),
+    Column("config", StorableText),  # JSON: dotted key -> value
+    Column("config_digest", StorableText),
     Column("architecture_id", Integer, ForeignKey("architecture.id")),
     Column("environment_id", Integer, ForeignKey("environment.id")),
     Column("dataset_id", Integer, ForeignKey("dataset.id")),
     Column("epochs", Integer),
     Column("best_epoch", Integer),
-    Column("weights_digest", Words),
-    Column("journal_bytes", BigInteger, nullable=False),  # how far the journal has been taken in
-    Column("journal_sha256", Words, nullable=False),  # of so many of its bytes
+    Column("weights_digest", StorableText),
+    Column("journal_bytes", BigInteger, nullable=False),  # bytes of the journal that have been ingested
+    Column("journal_sha256", StorableText, nullable=False),  # of those bytes
     UniqueConstraint("uuid"),
     Index(None, "name"),
     Index(None, "started"),
 )
-epoch_metric = table(
+epoch_metric = Table(
     "epoch_metric",
-    of_run(),
+    metadata,
+    run_id_column(),
     Column("epoch", Integer, nullable=False),  # counted from 1
-    Column("metric", Words, nullable=False),
-    *number(),
+    Column("metric", StorableText, nullable=False),
+    *number_columns(),
     PrimaryKeyConstraint("run_id", "epoch", "metric"),
 )
-evaluation = table(
+evaluation = Table(
     "evaluation",
-    of_run(),
-    Column("fingerprint", Words, nullable=False),  # of the data it was judged on
-    Column("split", Words, nullable=False),
-    Column("label", Words, nullable=False),
-    Column("metric", Words, nullable=False),
-    *number(),
-    Column("low", Double),  # the confidence interval
+    metadata,
+    run_id_column(),
+    Column("fingerprint", StorableText, nullable=False),  # of the evaluated data
+    Column("split", StorableText, nullable=False),
+    Column("label", StorableText, nullable=False),
+    Column("metric", StorableText, nullable=False),
+    *number_columns(),
+    Column("low", Double),  # limits of the confidence interval
     Column("high", Double),
     Column("confidence", Double),
     Column("rows", BigInteger),
-    Column("data", Words),  # the choice of the config
-    Column("evaluated", Words),
+    Column("data", StorableText),  # choice of the config
+    Column("evaluated", StorableText),
     PrimaryKeyConstraint("run_id", "fingerprint", "split", "label", "metric"),
     Index(None, "metric"),
 )
-artifact = table(
+artifact = Table(
     "artifact",
-    of_run(),
-    Column("path", Words, nullable=False),  # from the run's folder
-    Column("sha256", Words, nullable=False),
+    metadata,
+    run_id_column(),
+    Column("path", StorableText, nullable=False),  # relative to the run folder
+    Column("sha256", StorableText, nullable=False),
     Column("bytes", BigInteger),
     PrimaryKeyConstraint("run_id", "path"),
 )
-event = table(
+event = Table(
     "event",
-    of_run(),
-    Column("place", BigInteger, nullable=False),  # byte of the journal where its line begins
-    Column("at", Words, nullable=False),
-    Column("kind", Words, nullable=False),
-    Column("message", Words),
+    metadata,
+    run_id_column(),
+    Column("place", BigInteger, nullable=False),  # byte offset of the line in the journal
+    Column("at", StorableText, nullable=False),
+    Column("kind", StorableText, nullable=False),
+    Column("message", StorableText),
     PrimaryKeyConstraint("run_id", "place"),
 )
-prediction_profile = table(
+prediction_profile = Table(
     "prediction_profile",
-    of_run(),
-    Column("fingerprint", Words, nullable=False),
-    Column("split", Words, nullable=False),
-    Column("label", Words, nullable=False),
+    metadata,
+    run_id_column(),
+    Column("fingerprint", StorableText, nullable=False),
+    Column("split", StorableText, nullable=False),
+    Column("label", StorableText, nullable=False),
     Column("rows", BigInteger),
-    Column("profile", Words, nullable=False),  # JSON
+    Column("profile", StorableText, nullable=False),  # JSON
     PrimaryKeyConstraint("run_id", "fingerprint", "split", "label"),
 )
-drift_result = table(
+drift_result = Table(
     "drift_result",
-    of_run(),
-    Column("place", BigInteger, nullable=False),  # byte of the journal where its check begins
-    Column("number", Integer, nullable=False),  # within its check
-    Column("at", Words, nullable=False),
-    Column("kind", Words, nullable=False),  # input, prediction, performance or series
-    Column("subject", Words, nullable=False),  # the column, label or metric
-    Column("method", Words, nullable=False),
-    Column("data", Words),  # fingerprint of the new data, or the series
+    metadata,
+    run_id_column(),
+    Column("place", BigInteger, nullable=False),  # byte offset in the journal of the line with the check
+    Column("number", Integer, nullable=False),  # index within the check
+    Column("at", StorableText, nullable=False),
+    Column("kind", StorableText, nullable=False),  # input, prediction, performance or series
+    Column("subject", StorableText, nullable=False),  # column, label or metric
+    Column("method", StorableText, nullable=False),
+    Column("data", StorableText),  # fingerprint of the new data, or the choice of data of a series
     Column("reference_rows", BigInteger),
     Column("rows", BigInteger),
     Column("effect", Double),
     Column("p_value", Double),  # corrected for the number of comparisons
     Column("threshold", Double),
-    Column("verdict", Words, nullable=False),  # none, drift or too few rows
-    Column("detail", Words),
+    Column("verdict", StorableText, nullable=False),  # none, drift or too few rows
+    Column("detail", StorableText),
     PrimaryKeyConstraint("run_id", "place", "number"),
     Index(None, "verdict"),
 )

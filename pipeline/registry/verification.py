@@ -1,82 +1,104 @@
-"""What the tables say of a run against its journal."""
+"""Compare the tables of the registry with the journals."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
 from pipeline.errors import RegistryError
 from pipeline.registry import journal, tables
-from pipeline.registry.ingestion import ingest_content
+from pipeline.registry.ingestion import ingest_new_lines
 from pipeline.registry.store import connect_read_only
 
+# tables whose rows several runs share, by the column of `run` that refers to them
 SHARED = {"architecture_id": tables.architecture, "environment_id": tables.environment, "dataset_id": tables.dataset}
-OWN = (tables.epoch_metric, tables.evaluation, tables.artifact, tables.event, tables.prediction_profile)
-OWN = (*OWN, tables.drift_result)
+# tables whose rows belong to one run
+OWNED = (
+    tables.epoch_metric,
+    tables.evaluation,
+    tables.artifact,
+    tables.event,
+    tables.prediction_profile,
+    tables.drift_result,
+)
 
 
-def read_run(connection, uuid):
-    """Everything that the tables say of one run, without the ids that another database would count otherwise.
+def verify_journals(engine: sa.Engine, root: str | Path) -> tuple[int, list[str]]:
+    """Compare every journal under a root with the tables.
 
-    Returns table name -> rows in a fixed order; {} where the run is not there.
+    The expected rows of a run are those that its journal gives in an empty database.
+
+    Returns:
+        The number of runs that agree, and a message for each that differs.
     """
-    found = connection.execute(sa.select(tables.run).where(tables.run.c.uuid == uuid)).mappings().first()
-    if found is None:
-        return {}
-    content = {"run": [tuple(value for key, value in found.items() if key != "id" and key not in SHARED)]}
-    for key, table in SHARED.items():
-        columns = [column for column in table.columns if column.name != "id"]
-        content[table.name] = [
-            tuple(row) for row in connection.execute(sa.select(*columns).where(table.c.id == found[key]))
-        ]
-    for table in OWN:
-        columns = [column for column in table.columns if column.name != "run_id"]
-        query = sa.select(*columns).where(table.c.run_id == found["id"]).order_by(*table.primary_key.columns)
-        content[table.name] = [tuple(row) for row in connection.execute(query)]
-    return content
-
-
-def verify_journals(engine, root):
-    """Compare every journal under a root with the tables. Returns (runs that agree, differences as text).
-
-    What a journal should have become is found out by ingesting it into an empty database.
-    """
-    agreeing, differences = 0, []
+    agreeing = 0
+    differences = []
     with create_in_memory().connect() as empty, connect_read_only(engine) as connection:
         for path in journal.find_journals(root):
             try:
-                uuid, head, content = journal.read_journal(path)
-                if uuid is None:
+                stored = journal.read_journal(path)
+                if stored is None:
                     continue
-                found = read_run(connection, uuid)
-                ingest_content(empty, path, uuid, head, content[: taken_bytes(connection, uuid) or None])
-                expected = read_run(empty, uuid)
+                actual = read_run(connection, stored.run_id)
+                ingested = read_ingested_bytes(connection, stored.run_id)
+                ingest_new_lines(empty, replace(stored, content=stored.content[:ingested]))
+                expected = read_run(empty, stored.run_id)
             except RegistryError as error:
                 differences.append(str(error))
                 continue
             finally:
                 empty.rollback()
                 connection.rollback()
-            if found == expected:
+            if actual == expected:
                 agreeing += 1
-            elif not found:
-                differences.append(f"{path}: has not been taken in")
+            elif not actual:
+                differences.append(f"{path}: has not been ingested")
             else:
-                other = [table for table in expected if found[table] != expected[table]]
-                differences.append(f"{path}: the tables {', '.join(other)} hold something else")
+                unequal = [table for table in expected if actual[table] != expected[table]]
+                differences.append(f"{path}: the tables {', '.join(unequal)} differ from it")
     return agreeing, differences
 
 
-def count_without_journal(engine, root):
-    """Runs in the tables whose journal is not under a root: another machine's, deleted since, or put in by hand."""
-    here = {journal.read_run_id(path) for path in journal.find_journals(root)}
+def count_without_journal(engine: sa.Engine, root: str | Path) -> int:
+    """Count the runs in the tables that have no journal under a root: it is on another machine, or was deleted."""
+    run_ids = {journal.read_run_id(path) for path in journal.find_journals(root)}
     with connect_read_only(engine) as connection:
-        return sum(uuid not in here for uuid in connection.scalars(sa.select(tables.run.c.uuid)))
+        return sum(uuid not in run_ids for uuid in connection.scalars(sa.select(tables.run.c.uuid)))
 
 
-def taken_bytes(connection, uuid):
-    return connection.scalar(sa.select(tables.run.c.journal_bytes).where(tables.run.c.uuid == uuid))
+def read_run(connection: sa.Connection, uuid: str) -> dict[str, list[tuple[Any, ...]]]:
+    """Read all rows of a run, without the row IDs, which differ between databases.
+
+    Returns:
+        The name of each table and its rows in a fixed order; {} if there is no such run.
+    """
+    run = connection.execute(sa.select(tables.run).where(tables.run.c.uuid == uuid)).mappings().first()
+    if run is None:
+        return {}
+    content = {"run": [tuple(value for key, value in run.items() if key != "id" and key not in SHARED)]}
+    for key, table in SHARED.items():
+        columns = [column for column in table.columns if column.name != "id"]
+        content[table.name] = fetch_rows(connection, sa.select(*columns).where(table.c.id == run[key]))
+    for table in OWNED:
+        columns = [column for column in table.columns if column.name != "run_id"]
+        query = sa.select(*columns).where(table.c.run_id == run["id"]).order_by(*table.primary_key.columns)
+        content[table.name] = fetch_rows(connection, query)
+    return content
 
 
-def create_in_memory():
-    """An Engine on an empty registry that lives as long as it."""
+def fetch_rows(connection: sa.Connection, query: sa.Select) -> list[tuple[Any, ...]]:
+    """Return the rows of a query as tuples."""
+    return [tuple(row) for row in connection.execute(query)]
+
+
+def read_ingested_bytes(connection: sa.Connection, uuid: str) -> int | None:
+    """Read how many bytes of the journal of a run have been ingested; None if none were."""
+    return connection.scalar(sa.select(tables.run.c.journal_bytes).where(tables.run.c.uuid == uuid)) or None
+
+
+def create_in_memory() -> sa.Engine:
+    """Create an empty registry in memory, which exists as long as the engine."""
     engine = sa.create_engine("sqlite://")
     tables.metadata.create_all(engine)
     return engine

@@ -1,4 +1,4 @@
-"""Registries to test on: a file, and a PostgreSQL server of the tests' own where Debian's is installed."""
+"""Registries for the tests: a SQLite file, and a PostgreSQL server if the package of Debian is installed."""
 
 import os
 import pwd
@@ -17,9 +17,7 @@ PASSWORD = "a passw0rd: ü'\\ %s"
 
 
 class Server:
-    """A PostgreSQL cluster on the loopback interface, run by a user without privileges."""
-
-    password = PASSWORD
+    """A PostgreSQL server on the loopback interface, run by a user without privileges."""
 
     def __init__(self, programs, folder, user):
         self.programs, self.folder, self.user, self.password = programs, folder, user, PASSWORD
@@ -36,13 +34,13 @@ class Server:
         self.call("initdb", "-D", folder / "data", *initial, "--no-sync")
 
     def call(self, program, *arguments):
-        by = ["runuser", "-u", self.user, "--"] if self.user else []
-        command = [*by, self.programs / program, *map(str, arguments)]
-        # to a file: the server would hold a pipe open
+        prefix = ["runuser", "-u", self.user, "--"] if self.user else []
+        command = [*prefix, self.programs / program, *map(str, arguments)]
+        # into a file: the server would keep a pipe open
         with (self.folder.parent / f"{self.folder.name}.log").open("w+") as log:
-            answer = subprocess.run(command, stdout=log, stderr=log, cwd="/", timeout=120)
+            completed = subprocess.run(command, stdout=log, stderr=log, cwd="/", timeout=120)
             log.seek(0)
-            assert answer.returncode == 0, log.read()
+            assert completed.returncode == 0, log.read()
 
     def start(self):
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder}"
@@ -56,7 +54,7 @@ class Server:
         return f"postgresql://pipeline@127.0.0.1:{self.port}/{database}"
 
     def new_database(self):
-        """The URL of a new, empty database."""
+        """Create an empty database and return its URL."""
         self.databases += 1
         name = f"registry_{self.databases}"
         engine = store.create_engine(Registry(url=self.url("postgres")), "")
@@ -68,18 +66,18 @@ class Server:
 
 @pytest.fixture(scope="session")
 def server():
-    """A running Server, whose password is in the environment."""
+    """A running Server. Its password is in the environment."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not programs:
-        pytest.skip("PostgreSQL's server is not installed (Debian: postgresql)")
+        pytest.skip("the PostgreSQL server is not installed (Debian: postgresql)")
     user = None
     if os.geteuid() == 0:
         user = "postgres"
         if shutil.which("runuser") is None or user not in {entry.pw_name for entry in pwd.getpwall()}:
-            pytest.skip("PostgreSQL's server refuses root, and there is no user postgres to run it as")
+            pytest.skip("the PostgreSQL server refuses to run as root, and there is no user postgres")
     before = os.environ.get("PGPASSWORD")
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # each database is some 7 MB in 300 files
-    with tempfile.TemporaryDirectory(dir=memory) as outside:  # pytest's own folders are closed to other users
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # a database is about 7 MB in 300 files
+    with tempfile.TemporaryDirectory(dir=memory) as outside:  # other users cannot read the folders of pytest
         Path(outside).chmod(0o755)
         folder = Path(outside) / "postgresql"
         folder.mkdir()
@@ -96,7 +94,7 @@ def server():
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def registry(request, tmp_path):
-    """The config of an empty registry of either kind."""
+    """The options of an empty registry, of each kind in turn."""
     if request.param == "sqlite":
         return Registry(url=f"sqlite:///{tmp_path}/registry.db")
     return Registry(url=request.getfixturevalue("server").new_database())
@@ -104,7 +102,7 @@ def registry(request, tmp_path):
 
 @pytest.fixture
 def engine(registry, tmp_path):
-    """An Engine on an empty registry with its tables."""
+    """The engine of a registry with empty tables."""
     engine = store.create_engine(registry, tmp_path)
     store.upgrade_schema(engine)
     yield engine
@@ -113,7 +111,7 @@ def engine(registry, tmp_path):
 
 @pytest.fixture
 def sqlite(tmp_path):
-    """An Engine on a SQLite registry under tmp_path/runs, where a run would have it."""
+    """The engine of a SQLite registry under tmp_path/runs, the default path for runs in that folder."""
     engine = store.create_engine(Registry(), tmp_path / "runs")
     store.upgrade_schema(engine)
     yield engine

@@ -1,4 +1,4 @@
-"""The journal: whole lines or none, whatever happens to the process or the disk."""
+"""The journal has complete lines only, also after a kill of the process or a failure of the disk."""
 
 import json
 import math
@@ -13,30 +13,29 @@ from pipeline.registry import journal
 
 
 def events(path):
-    _, head, content = journal.read_journal(path)
-    return [line["event"] for _, line in journal.parse_lines(path, content, head)]
+    return [line["event"] for _, line in journal.read_journal(path).parse_lines()]
 
 
-def test_the_first_line_names_the_run_and_stays(tmp_path):
+def test_run_id_stays_the_same_when_lines_are_added(tmp_path):
     path = tmp_path / journal.FILE_NAME
     journal.RunJournal(path).add("begin")
-    run = journal.read_journal(path)[0]
+    run_id = journal.read_journal(path).run_id
     journal.RunJournal(path).add("end")
-    assert journal.read_journal(path)[0] == run
+    assert journal.read_journal(path).run_id == run_id
     assert events(path) == ["begin", "end"]
 
 
-def test_numbers_that_are_not_finite_leave_a_journal_that_every_program_can_read(tmp_path):
-    def refuse(constant):
-        raise AssertionError(f"{constant} is no JSON")
+def test_journal_with_nonfinite_numbers_is_standard_json(tmp_path):
+    def reject(constant):
+        raise AssertionError(f"{constant} is not standard JSON")
 
     path = tmp_path / journal.FILE_NAME
     journal.RunJournal(path).add("epoch", metrics={"loss": math.nan, "accuracy": 0.5}, others=[{"a": -math.inf}])
-    _, line = [json.loads(line, parse_constant=refuse) for line in path.read_text().splitlines()]
+    _, line = [json.loads(line, parse_constant=reject) for line in path.read_text().splitlines()]
     assert (line["metrics"], line["others"]) == ({"loss": "nan", "accuracy": 0.5}, [{"a": "-inf"}])
 
 
-def test_a_line_cut_short_is_not_read_and_gone_with_the_next(tmp_path):
+def test_incomplete_last_line_is_ignored_and_removed_by_the_next_write(tmp_path):
     path = tmp_path / journal.FILE_NAME
     journal.RunJournal(path).add("begin")
     with path.open("ab") as file:
@@ -46,14 +45,14 @@ def test_a_line_cut_short_is_not_read_and_gone_with_the_next(tmp_path):
     assert events(path) == ["begin", "end"]
 
 
-def test_a_first_line_cut_short_is_written_again(tmp_path):
+def test_incomplete_header_is_replaced(tmp_path):
     path = tmp_path / journal.FILE_NAME
     path.write_bytes(b'{"run": "0123')
     journal.RunJournal(path).add("begin")
     assert events(path) == ["begin"]
 
 
-def test_lines_of_many_processes_stay_whole(tmp_path):
+def test_lines_of_parallel_processes_are_complete(tmp_path):
     path = tmp_path / journal.FILE_NAME
     code = (
         "import sys; from pipeline.registry.journal import RunJournal; journal = RunJournal(sys.argv[1])\n"
@@ -62,22 +61,21 @@ def test_lines_of_many_processes_stay_whole(tmp_path):
     command = [sys.executable, "-c", code, path]
     writers = [subprocess.Popen([*command, str(writer)], env=environment()) for writer in range(4)]
     assert [writer.wait() for writer in writers] == [0] * 4
-    _, head, content = journal.read_journal(path)
-    found = [(line["writer"], line["number"]) for _, line in journal.parse_lines(path, content, head)]
-    assert sorted(found) == sorted((str(writer), number) for writer in range(4) for number in range(25))
+    lines = [(line["writer"], line["number"]) for _, line in journal.read_journal(path).parse_lines()]
+    assert sorted(lines) == sorted((str(writer), number) for writer in range(4) for number in range(25))
 
 
-def test_a_line_that_could_not_be_written_comes_with_the_next(tmp_path):
-    path = tmp_path / "later" / journal.FILE_NAME
-    kept = journal.RunJournal(path)
+def test_line_that_failed_to_write_is_written_with_the_next(tmp_path):
+    path = tmp_path / "missing" / journal.FILE_NAME
+    run_journal = journal.RunJournal(path)
     with pytest.raises(OSError):
-        kept.add("begin")
+        run_journal.add("begin")
     path.parent.mkdir()
-    kept.add("end")
+    run_journal.add("end")
     assert events(path) == ["begin", "end"]
 
 
-def test_a_damaged_line_is_refused_naming_its_byte(tmp_path):
+def test_error_for_a_damaged_line_contains_its_offset(tmp_path):
     path = write_run(tmp_path, "a")
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines[:2], b"?" + lines[2][1:], *lines[3:]]))
@@ -86,21 +84,21 @@ def test_a_damaged_line_is_refused_naming_its_byte(tmp_path):
 
 
 @pytest.mark.parametrize("first", [b"\n", b"{}\n", b'{"run": 1}\n', b'{"run": "xyz"}\n', b"[]\n", b"\xff\n"])
-def test_a_file_that_is_no_journal_is_refused(tmp_path, first):
+def test_file_that_is_not_a_journal_is_refused(tmp_path, first):
     (tmp_path / journal.FILE_NAME).write_bytes(first)
     with pytest.raises(RegistryError, match="expected the journal"):
         journal.read_journal(tmp_path / journal.FILE_NAME)
 
 
-@pytest.mark.parametrize("begun", [b"", b'{"run": "0123'])
-def test_a_journal_without_a_whole_line_holds_nothing_yet(tmp_path, begun):
-    (tmp_path / journal.FILE_NAME).write_bytes(begun)
-    assert journal.read_journal(tmp_path / journal.FILE_NAME) == (None, 0, b"")
+@pytest.mark.parametrize("incomplete", [b"", b'{"run": "0123'])
+def test_journal_without_a_complete_line_is_read_as_none(tmp_path, incomplete):
+    (tmp_path / journal.FILE_NAME).write_bytes(incomplete)
+    assert journal.read_journal(tmp_path / journal.FILE_NAME) is None
 
 
-def test_words_that_are_no_utf8_come_back(tmp_path):
+def test_text_that_is_not_valid_utf8_is_read_back_unchanged(tmp_path):
     path = tmp_path / journal.FILE_NAME
     journal.RunJournal(path).add("begin", name="\udcff \0 'é日本🚀")
-    _, head, content = journal.read_journal(path)
-    assert next(journal.parse_lines(path, content, head))[1]["name"] == "\udcff \0 'é日本🚀"
-    assert json.loads(content.splitlines()[1])
+    stored = journal.read_journal(path)
+    assert next(stored.parse_lines())[1]["name"] == "\udcff \0 'é日本🚀"
+    assert json.loads(stored.content.splitlines()[1])

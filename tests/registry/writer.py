@@ -1,9 +1,9 @@
-"""One process that writes a run and has it carried into the registry, as training does: URL ROOT NAME EPOCHS."""
+"""Write the journal of a run and ingest it in the background, as training does. Arguments: URL ROOT NAME EPOCHS."""
 
 import sys
 from pathlib import Path
 
-from written_runs import beginning
+from written_runs import begin_content
 
 from pipeline.registry import store
 from pipeline.registry.background_ingestion import BackgroundIngestion
@@ -11,16 +11,15 @@ from pipeline.registry.journal import FILE_NAME, Event, RunJournal
 from pipeline.registry.options import Registry
 
 url, root, name, epochs = sys.argv[1:]
-config = Registry(url=None if url == "null" else url, patience=300)
+options = Registry(url=None if url == "null" else url, patience=300)
 folder = Path(root) / name
 folder.mkdir()
 journal = RunJournal(folder / FILE_NAME)
-if config.url:
-    store.upgrade_schema(
-        store.create_engine(config, root)
-    )  # a job makes no tables on a server; here all of them try at once
-ingestion = BackgroundIngestion(config, root, journal)
-journal.add(Event.BEGIN, **beginning(folder, command=name))
+if options.url:
+    # a run creates no tables on a server; here all processes do, at the same time
+    store.upgrade_schema(store.create_engine(options, root))
+ingestion = BackgroundIngestion(options, root, journal)
+journal.add(Event.BEGIN, **begin_content(folder, command=name))
 for epoch in range(1, int(epochs) + 1):
     journal.add(Event.EPOCH, epoch=epoch, metrics={"loss": float(epoch), name: 0.5})
     ingestion.notify()

@@ -1,1 +1,1 @@
-"""The registry's revisions, for Alembic; `python -m pipeline registry upgrade` applies them."""
+"""The schema revisions of the registry for Alembic; `python -m pipeline registry upgrade` applies them."""

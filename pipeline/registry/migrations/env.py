@@ -1,4 +1,4 @@
-"""What Alembic runs: the revisions, in the transaction and under the lock that store.upgrade_schema has opened."""
+"""Run by Alembic: apply the revisions in the transaction that `store.upgrade_schema` has begun."""
 
 from alembic import context
 
@@ -8,7 +8,7 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
     version_table=VERSION_TABLE,
-    render_as_batch=True,  # SQLite changes a column by copying its table
+    render_as_batch=True,  # SQLite cannot alter most columns: the table is copied
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -1,1 +1,1 @@
-"""One file a revision, in order. A revision that has been released is never edited."""
+"""One file per schema revision, in order. A released revision is never edited."""

@@ -1,4 +1,4 @@
-"""Runs: what they were made of, their epochs, scores, files and events."""
+"""Create the tables of runs: provenance, epochs, scores, files and events."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,7 +6,8 @@ from alembic import op
 revision, down_revision = "0001", None
 
 
-def upgrade():
+def upgrade() -> None:
+    """Create the tables."""
     op.create_table(
         "architecture",
         sa.Column("id", sa.Integer, nullable=False),

@@ -1,4 +1,4 @@
-"""Drift: what a model's predictions looked like, and what checks for drift found."""
+"""Create the tables of drift: histograms of predictions, and the results of drift checks."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,7 +6,8 @@ from alembic import op
 revision, down_revision = "0002", "0001"
 
 
-def upgrade():
+def upgrade() -> None:
+    """Create the tables."""
     op.create_table(
         "prediction_profile",
         sa.Column("run_id", sa.Integer, nullable=False),
