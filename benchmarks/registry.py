@@ -1,4 +1,4 @@
-"""What the registry costs: rows a second into SQLite, its share of an epoch of one second, a page of 10,000 runs."""
+"""Measure the registry: rows per second into SQLite, its CPU time per epoch, and a page of 10,000 runs."""
 
 import shutil
 import socket
@@ -7,9 +7,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from benchmarks.measuring import summed_up
 from pipeline.config import Config
@@ -23,134 +25,172 @@ from pipeline.runs.recorder import Recorder
 REPEATS = 5
 EPOCHS = 300
 METRICS = ("accuracy", "learning_rate", "loss", "val_accuracy", "val_loss")
-PAUSE = 0.05  # seconds of a made-up epoch; its cost is then held against one second
+EPOCH_SECONDS = 0.05  # length of a simulated epoch
+STARTUP_SECONDS = 2  # for imports and the connection, which are not part of an epoch
 RUNS = 10_000
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-FLAGS += " --disable-component-update --disable-sync --dump-dom"
+BROWSER_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--dump-dom",
+)
 
 
-def run(_):
-    rates = [into_sqlite() for _ in range(REPEATS)]
-    print(f"epochs a second, a transaction each         {summed_up([epochs for epochs, _ in rates], 0)}")
-    print(f"rows of epoch_metric a second               {summed_up([rows for _, rows in rates], 0)}")
-    with free_port() as closed, mute_server() as mute:
-        for name, url in (
+def run(_: str | None) -> None:
+    """Print the figures. The argument is the folder of MNIST, which this benchmark does not need."""
+    rates = [measure_ingestion() for _ in range(REPEATS)]
+    print(f"epochs per second, one transaction each     {summed_up([epochs for epochs, _ in rates], 0)}")
+    print(f"rows of epoch_metric per second             {summed_up([rows for _, rows in rates], 0)}")
+    with unused_port() as unused, silent_server() as silent:
+        for state, url in (
             ("up", None),
-            ("down", f"postgresql://nobody@127.0.0.1:{closed}/none"),
-            ("never answering", f"postgresql://nobody@127.0.0.1:{mute}/none"),
+            ("down", f"postgresql://nobody@127.0.0.1:{unused}/none"),
+            ("not answering", f"postgresql://nobody@127.0.0.1:{silent}/none"),
         ):
-            waits, shares = beside_training(url)
+            waits, cpu = measure_epochs(url)
             print(
-                f"database {name:<16} wait of an epoch   {1e3 * statistics.median(waits):.2f} ms, CPU of an epoch ",
-                end="",
+                f"database {state:<16} wait per epoch     {1e3 * statistics.median(waits):.2f} ms, "
+                f"CPU per epoch {1e3 * cpu:.2f} ms: {100 * cpu:.2f} % of an epoch of one second"
             )
-            print(f"{1e3 * shares:.2f} ms, so {100 * shares:.2f} % of one second")
-    made, opened = a_page()
-    print(f"page of {RUNS:,} runs: made in                {made:.2f} s, opened in {opened} s")
+    written, opened = measure_page()
+    print(f"page of {RUNS:,} runs: written in             {written:.2f} s, opened in {opened}")
 
 
-def begin(folder):
+def begin_content(folder: Path) -> dict[str, Any]:
+    """Return the content of a BEGIN line."""
     return {
-        **dict.fromkeys(("command", "host", "git_commit", "git_dirty"), "x"),
-        **{"name": folder.name, "folder": str(folder), "seed": 0, "data": "d", "model": "m", "training": "fit"},
-        **{"config": {}, "git_dirty": False, "architecture": {"config": {}, "parameters": 1, "summary": ""}},
+        "name": folder.name,
+        "folder": str(folder),
+        "command": "x",
+        "host": "x",
+        "git_commit": "x",
+        "git_dirty": False,
+        "seed": 0,
+        "data": "d",
+        "model": "m",
+        "training": "fit",
+        "config": {},
+        "architecture": {"config": {}, "parameters": 1, "summary": ""},
         "environment": {"lock_name": "l", "lock_digest": "d", "drifted": 0, "packages": {}, "hardware": {}},
         "dataset": {"fingerprint": "f", "rows": {}, "spec": {}, "profile": None},
     }
 
 
-def metrics(epoch):
-    return {name: epoch + place / 7 for place, name in enumerate(METRICS)}
+def epoch_metrics(epoch: int) -> dict[str, float]:
+    """Return the metrics of a simulated epoch."""
+    return {name: epoch + index / 7 for index, name in enumerate(METRICS)}
 
 
-def into_sqlite():
-    """(epochs, rows) a second: a line of the journal, on disk, and a transaction for each epoch."""
+def measure_ingestion() -> tuple[float, float]:
+    """Return (epochs, rows) per second: each epoch is a line on disk and a transaction of SQLite."""
     with tempfile.TemporaryDirectory() as root:
         engine = store.create_engine(Registry(), root)
         store.require_revision(engine)
-        kept = journal.RunJournal(Path(root) / "journal")
-        kept.add(Event.BEGIN, **begin(Path(root)))
-        ingestion.ingest_journal(engine, kept.path)
-        began = time.perf_counter()
+        run_journal = journal.RunJournal(Path(root) / "journal")
+        run_journal.add(Event.BEGIN, **begin_content(Path(root)))
+        ingestion.ingest_journal(engine, run_journal.path)
+        start = time.perf_counter()
         for epoch in range(1, EPOCHS + 1):
-            kept.add(Event.EPOCH, epoch=epoch, metrics=metrics(epoch))
-            ingestion.ingest_journal(engine, kept.path)
-        seconds = time.perf_counter() - began
+            run_journal.add(Event.EPOCH, epoch=epoch, metrics=epoch_metrics(epoch))
+            ingestion.ingest_journal(engine, run_journal.path)
+        seconds = time.perf_counter() - start
         engine.dispose()
     return EPOCHS / seconds, EPOCHS * len(METRICS) / seconds
 
 
-def beside_training(url):
-    """(seconds that each epoch waited, CPU seconds of the process an epoch) of made-up epochs that only wait."""
+def measure_epochs(url: str | None) -> tuple[list[float], float]:
+    """Record epochs that only sleep.
+
+    Returns:
+        The seconds that each epoch waited for the recorder, and the CPU seconds of the process per epoch.
+    """
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root) / "run"
         folder.mkdir()
-        record = Recorder(
-            Config(registry=Registry(url, patience=60 if url is None else 0.1), run=Run("run", root)), folder
-        )
-        record(Event.BEGIN, **begin(folder))
-        time.sleep(2)  # the imports and the connection are the run's, not an epoch's
-        waits, cpu = [], time.process_time()
+        options = Registry(url, patience=60 if url is None else 0.1)
+        recorder = Recorder(Config(registry=options, run=Run("run", root)), folder)
+        recorder(Event.BEGIN, **begin_content(folder))
+        time.sleep(STARTUP_SECONDS)
+        waits, cpu_start = [], time.process_time()
         for epoch in range(1, EPOCHS + 1):
-            began = time.perf_counter()
-            record(Event.EPOCH, epoch=epoch, metrics=metrics(epoch))
-            waits.append(time.perf_counter() - began)
-            time.sleep(PAUSE)
-        share = (time.process_time() - cpu) / EPOCHS
-        record.close()
-    return waits, share
+            start = time.perf_counter()
+            recorder.record_epoch(epoch, epoch_metrics(epoch))
+            waits.append(time.perf_counter() - start)
+            time.sleep(EPOCH_SECONDS)
+        cpu = (time.process_time() - cpu_start) / EPOCHS
+        recorder.close()
+    return waits, cpu
 
 
 @contextmanager
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield taken.getsockname()[1]
+def unused_port() -> Iterator[int]:
+    """Reserve a port of this machine on which no server listens."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
 
 
 @contextmanager
-def mute_server():
+def silent_server() -> Iterator[int]:
+    """Start a server that accepts connections and never answers, and give its port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
 
-def a_page():
-    """(seconds to make the page, what the browser took to open it; less what it takes for an empty one)."""
+def simulated_runs() -> list[dict[str, Any]]:
+    """Return rows as `queries.list_runs` does."""
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    known = dict.fromkeys(runs_page.COLUMNS) | {
+    shared = dict.fromkeys(runs_page.COLUMNS) | {
         "status": "finished",
         "data": "digits",
         "training": "fit",
         "host": "here",
     }
-    runs = [
-        known
-        | {
+    return [
+        {
+            **shared,
             "name": f"run-{n}",
             "model": ("mlp", "cnn")[n % 2],
             "started": (start + timedelta(minutes=10 * n)).isoformat(),
+            "lock": f"{n // 2_000:064x}",
+            "architecture": f"{n // 3_000:064x}",
+            "git_commit": f"{n // 50:040x}",
+            "scores": {"digit": dict.fromkeys(("accuracy", "macro_f1", "loss", "ece"), n % 97 / 97)},
         }
-        | {"lock": f"{n // 2_000:064x}", "architecture": f"{n // 3_000:064x}", "git_commit": f"{n // 50:040x}"}
-        | {"scores": {"digit": dict.fromkeys(("accuracy", "macro_f1", "loss", "ece"), n % 97 / 97)}}
         for n in range(RUNS)
     ]
-    with tempfile.TemporaryDirectory() as folder:
-        began = time.perf_counter()
-        runs_page.write_runs_page(Path(folder) / "page.html", runs, "now")
-        made = time.perf_counter() - began
+
+
+def measure_page() -> tuple[float, str]:
+    """Return the seconds that writing the page takes, and those of a browser to open it, as text."""
+    runs = simulated_runs()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        start = time.perf_counter()
+        runs_page.write_runs_page(folder / "page.html", runs, "now")
+        written = time.perf_counter() - start
         browser = next(filter(None, map(shutil.which, BROWSERS)), None)
         if browser is None:
-            return made, "(no Chromium here)"
-        (Path(folder) / "empty.html").write_text("<!doctype html><title>empty</title>")
-        took = {name: [opening(browser, folder, name) for _ in range(REPEATS)] for name in ("empty.html", "page.html")}
-    return made, f"{summed_up(took['page.html'])}, where an empty page takes {summed_up(took['empty.html'])}"
+            return written, "? s: Chromium is not installed"
+        (folder / "empty.html").write_text("<!doctype html><title>empty</title>")
+        seconds = {
+            name: [measure_browser(browser, folder / name) for _ in range(REPEATS)]
+            for name in ("empty.html", "page.html")
+        }
+    return written, f"{summed_up(seconds['page.html'])} s, an empty page in {summed_up(seconds['empty.html'])} s"
 
 
-def opening(browser, folder, name):
-    command = [browser, *FLAGS.split(), f"--user-data-dir={folder}/browser", f"file://{folder}/{name}"]
-    began = time.perf_counter()
-    answer = subprocess.run(command, capture_output=True, timeout=120)
-    if answer.returncode:
-        sys.exit(answer.stderr.decode())
-    return time.perf_counter() - began
+def measure_browser(browser: str, page: Path) -> float:
+    """Return the seconds that a browser takes to start and open a page. If it fails, exit with its error output."""
+    command = [browser, *BROWSER_FLAGS, f"--user-data-dir={page.parent}/browser", f"file://{page}"]
+    start = time.perf_counter()
+    completed = subprocess.run(command, capture_output=True, timeout=120)
+    if completed.returncode:
+        sys.exit(completed.stderr.decode())
+    return time.perf_counter() - start

@@ -278,8 +278,8 @@ def test_16_processes_create_the_default_sqlite_file_together(tmp_path):
 
 
 KILLED_WRITER = """
-import os, sys, time
-from pipeline.registry import ingestion, journal, store, verification
+import sys
+from pipeline.registry import ingestion, journal, store
 from pipeline.registry.journal import Event
 from pipeline.registry.options import Registry
 engine = store.create_engine(Registry(url=sys.argv[1]), "")
