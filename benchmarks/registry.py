@@ -47,7 +47,7 @@ def run(_: str | None) -> None:
     rates = [measure_ingestion() for _ in range(REPEATS)]
     print(f"epochs per second, one transaction each     {summed_up([epochs for epochs, _ in rates], 0)}")
     print(f"rows of epoch_metric per second             {summed_up([rows for _, rows in rates], 0)}")
-    with unused_port() as unused, silent_server() as silent:
+    with reserve_port() as unused, start_silent_server() as silent:
         for state, url in (
             ("up", None),
             ("down", f"postgresql://nobody@127.0.0.1:{unused}/none"),
@@ -62,7 +62,7 @@ def run(_: str | None) -> None:
     print(f"page of {RUNS:,} runs: written in             {written:.2f} s, opened in {opened}")
 
 
-def begin_content(folder: Path) -> dict[str, Any]:
+def build_begin_content(folder: Path) -> dict[str, Any]:
     """Return the content of a BEGIN line."""
     return {
         "name": folder.name,
@@ -82,7 +82,7 @@ def begin_content(folder: Path) -> dict[str, Any]:
     }
 
 
-def epoch_metrics(epoch: int) -> dict[str, float]:
+def simulate_metrics(epoch: int) -> dict[str, float]:
     """Return the metrics of a simulated epoch."""
     return {name: epoch + index / 7 for index, name in enumerate(METRICS)}
 
@@ -93,11 +93,11 @@ def measure_ingestion() -> tuple[float, float]:
         engine = store.create_engine(Registry(), root)
         store.require_revision(engine)
         run_journal = journal.RunJournal(Path(root) / "journal")
-        run_journal.add(Event.BEGIN, **begin_content(Path(root)))
+        run_journal.add(Event.BEGIN, **build_begin_content(Path(root)))
         ingestion.ingest_journal(engine, run_journal.path)
         start = time.perf_counter()
         for epoch in range(1, EPOCHS + 1):
-            run_journal.add(Event.EPOCH, epoch=epoch, metrics=epoch_metrics(epoch))
+            run_journal.add(Event.EPOCH, epoch=epoch, metrics=simulate_metrics(epoch))
             ingestion.ingest_journal(engine, run_journal.path)
         seconds = time.perf_counter() - start
         engine.dispose()
@@ -115,12 +115,12 @@ def measure_epochs(url: str | None) -> tuple[list[float], float]:
         folder.mkdir()
         options = Registry(url, patience=60 if url is None else 0.1)
         recorder = Recorder(Config(registry=options, run=Run("run", root)), folder)
-        recorder(Event.BEGIN, **begin_content(folder))
+        recorder(Event.BEGIN, **build_begin_content(folder))
         time.sleep(STARTUP_SECONDS)
         waits, cpu_start = [], time.process_time()
         for epoch in range(1, EPOCHS + 1):
             start = time.perf_counter()
-            recorder.record_epoch(epoch, epoch_metrics(epoch))
+            recorder.record_epoch(epoch, simulate_metrics(epoch))
             waits.append(time.perf_counter() - start)
             time.sleep(EPOCH_SECONDS)
         cpu = (time.process_time() - cpu_start) / EPOCHS
@@ -129,7 +129,7 @@ def measure_epochs(url: str | None) -> tuple[list[float], float]:
 
 
 @contextmanager
-def unused_port() -> Iterator[int]:
+def reserve_port() -> Iterator[int]:
     """Reserve a port of this machine on which no server listens."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
@@ -137,13 +137,13 @@ def unused_port() -> Iterator[int]:
 
 
 @contextmanager
-def silent_server() -> Iterator[int]:
+def start_silent_server() -> Iterator[int]:
     """Start a server that accepts connections and never answers, and give its port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
 
-def simulated_runs() -> list[dict[str, Any]]:
+def simulate_runs() -> list[dict[str, Any]]:
     """Return rows as `queries.list_runs` does."""
     start = datetime(2026, 1, 1, tzinfo=UTC)
     shared = dict.fromkeys(runs_page.COLUMNS) | {
@@ -169,7 +169,7 @@ def simulated_runs() -> list[dict[str, Any]]:
 
 def measure_page() -> tuple[float, str]:
     """Return the seconds that writing the page takes, and those of a browser to open it, as text."""
-    runs = simulated_runs()
+    runs = simulate_runs()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         start = time.perf_counter()

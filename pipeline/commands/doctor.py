@@ -251,7 +251,7 @@ def check_database(config: Config) -> Check:
         return Check("database", State.OK, "none: runs keep their journals")
     try:
         with store.translate_errors(store.create_engine(config.registry, config.run.root)) as engine:
-            revision, name = store.read_revision(engine), store.display_name(engine)
+            revision, name = store.read_revision(engine), store.describe_database(engine)
             if revision is None and engine.dialect.name == "sqlite":
                 return Check("database", State.OK, f"{name}: not there yet, the first run creates it")
             if revision != tables.REVISION:

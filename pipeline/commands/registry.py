@@ -48,7 +48,7 @@ def upgrade(options: Registry, root: str) -> None:
         before = store.read_revision(engine)
         after = store.upgrade_schema(engine)
         change = "unchanged" if before == after else f"was {before}" if before else "created"
-        print(f"{store.display_name(engine)}: revision {after}, {change}")
+        print(f"{store.describe_database(engine)}: revision {after}, {change}")
         store.require_revision(engine)
 
 
@@ -59,7 +59,7 @@ def ingest(engine: sa.Engine, root: str) -> None:
         RegistryError: One was refused; the others are ingested.
     """
     lines, problems = ingestion.ingest(engine, root)
-    print(f"{store.display_name(engine)}: {lines:,} new lines from the journals under {root}/")
+    print(f"{store.describe_database(engine)}: {lines:,} new lines from the journals under {root}/")
     if problems:
         raise RegistryError("\n".join(problems))
 
@@ -71,7 +71,7 @@ def verify(engine: sa.Engine, root: str) -> None:
         RegistryError: They differ.
     """
     agreeing, differences = verification.verify_journals(engine, root)
-    print(f"{store.display_name(engine)}: {agreeing:,} runs agree with their journals under {root}/")
+    print(f"{store.describe_database(engine)}: {agreeing:,} runs agree with their journals under {root}/")
     without_journal = verification.count_without_journal(engine, root)
     if without_journal:
         print(f"{without_journal:,} more in the tables have no journal there to compare with")
@@ -121,7 +121,7 @@ class Utf8Writer:
 
 def show(engine: sa.Engine) -> None:
     """Print the address of the registry, its schema revision and the number of rows of each table."""
-    print(f"{store.display_name(engine)}: revision {tables.REVISION}")
+    print(f"{store.describe_database(engine)}: revision {tables.REVISION}")
     with store.connect_read_only(engine) as connection:
         for table in tables.metadata.sorted_tables:
             print(f"  {table.name:<20}{connection.scalar(sa.select(sa.func.count()).select_from(table)):>12,}")

@@ -126,13 +126,13 @@ def insert_lines(connection: sa.Connection, run_id: int, lines: Iterable[tuple[i
                     row = {"run_id": run_id, "epoch": line["epoch"], "metric": metric}
                     epochs[line["epoch"], metric] = row | {"value": value, "not_finite": not_finite}
             case Event.EVALUATION:
-                upsert(connection, tables.evaluation, evaluation_rows(run_id, line))
+                upsert(connection, tables.evaluation, build_evaluation_rows(run_id, line))
             case Event.ARTIFACT:
-                upsert(connection, tables.artifact, artifact_rows(run_id, line))
+                upsert(connection, tables.artifact, build_artifact_rows(run_id, line))
             case Event.PREDICTIONS:
-                upsert(connection, tables.prediction_profile, profile_rows(run_id, line))
+                upsert(connection, tables.prediction_profile, build_profile_rows(run_id, line))
             case Event.DRIFT:
-                upsert(connection, tables.drift_result, drift_rows(run_id, offset, line))
+                upsert(connection, tables.drift_result, build_drift_rows(run_id, offset, line))
             case Event.END:
                 keys = ("status", "seconds", "epochs", "best_epoch", "weights_digest")
                 update_run(connection, run_id, ended=line["at"], **{key: line[key] for key in keys if key in line})
@@ -147,14 +147,14 @@ def start_run(connection: sa.Connection, run_id: int, line: dict[str, Any]) -> N
 
     The start of a resumed run stays that of its first process.
     """
-    model_config = canonical_json(line["architecture"]["config"])
+    model_config = encode_canonical_json(line["architecture"]["config"])
     architecture = {
-        "digest": sha256_of_text(model_config),
+        "digest": hash_text(model_config),
         "config": model_config,
         "parameters": line["architecture"]["parameters"],
         "summary": line["architecture"]["summary"],
     }
-    config = canonical_json(line["config"])
+    config = encode_canonical_json(line["config"])
     started = connection.scalar(sa.select(tables.run.c.started).where(tables.run.c.id == run_id))
     keys = ("name", "command", "data", "model", "training", "seed", "git_commit", "host", "folder")
     update_run(
@@ -166,31 +166,31 @@ def start_run(connection: sa.Connection, run_id: int, line: dict[str, Any]) -> N
         started=started or line["at"],
         ended=None,
         config=config,
-        config_digest=sha256_of_text(config),
+        config_digest=hash_text(config),
         architecture_id=insert_shared(connection, tables.architecture, architecture),
-        environment_id=insert_shared(connection, tables.environment, environment_row(line["environment"])),
-        dataset_id=insert_shared(connection, tables.dataset, dataset_row(line["dataset"])),
+        environment_id=insert_shared(connection, tables.environment, build_environment_row(line["environment"])),
+        dataset_id=insert_shared(connection, tables.dataset, build_dataset_row(line["dataset"])),
     )
 
 
-def environment_row(environment: dict[str, Any]) -> dict[str, Any]:
+def build_environment_row(environment: dict[str, Any]) -> dict[str, Any]:
     """Return the row of an environment, whose digest covers all other columns."""
-    row = environment | {key: canonical_json(environment[key]) for key in ("packages", "hardware")}
-    return row | {"digest": sha256_of_text(canonical_json(row))}
+    row = environment | {key: encode_canonical_json(environment[key]) for key in ("packages", "hardware")}
+    return row | {"digest": hash_text(encode_canonical_json(row))}
 
 
-def dataset_row(dataset: dict[str, Any]) -> dict[str, Any]:
+def build_dataset_row(dataset: dict[str, Any]) -> dict[str, Any]:
     """Return the row of a dataset, whose digest covers all other columns."""
     row = {
         "fingerprint": dataset["fingerprint"],
-        "rows": canonical_json(dataset["rows"]),
-        "spec": canonical_json(dataset["spec"]),
-        "profile": None if dataset["profile"] is None else canonical_json(dataset["profile"]),
+        "rows": encode_canonical_json(dataset["rows"]),
+        "spec": encode_canonical_json(dataset["spec"]),
+        "profile": None if dataset["profile"] is None else encode_canonical_json(dataset["profile"]),
     }
-    return row | {"digest": sha256_of_text(canonical_json(row))}
+    return row | {"digest": hash_text(encode_canonical_json(row))}
 
 
-def evaluation_rows(run_id: int, line: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def build_evaluation_rows(run_id: int, line: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the rows of an EVALUATION line, one per score."""
     shared = {key: line[key] for key in ("fingerprint", "split", "confidence", "data", "rows")}
     for label, scores in line["metrics"].items():
@@ -209,21 +209,21 @@ def evaluation_rows(run_id: int, line: dict[str, Any]) -> Iterator[dict[str, Any
             }
 
 
-def artifact_rows(run_id: int, line: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def build_artifact_rows(run_id: int, line: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the rows of an ARTIFACT line, one per file."""
     for file in line["files"]:
         yield {"run_id": run_id, **{key: file[key] for key in ("path", "sha256", "bytes")}}
 
 
-def profile_rows(run_id: int, line: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def build_profile_rows(run_id: int, line: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the rows of a PREDICTIONS line, one per label."""
     shared = {key: line[key] for key in ("fingerprint", "split")}
     for label, profile in line["profiles"].items():
-        content = {"rows": profile["rows"], "profile": canonical_json(profile)}
+        content = {"rows": profile["rows"], "profile": encode_canonical_json(profile)}
         yield {**shared, "run_id": run_id, "label": label, **content}
 
 
-def drift_rows(run_id: int, offset: int, line: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def build_drift_rows(run_id: int, offset: int, line: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the rows of a DRIFT line, one per comparison."""
     keys = ("kind", "subject", "method", "reference_rows", "rows", "verdict", "detail")
     for number, result in enumerate(line["results"]):
@@ -254,7 +254,7 @@ def insert_shared(connection: sa.Connection, table: sa.Table, row: dict[str, Any
 
 def insert_if_missing(connection: sa.Connection, table: sa.Table, row: dict[str, Any]) -> None:
     """Insert a row unless the table has one with the same key."""
-    statement = INSERT[connection.dialect.name](table).on_conflict_do_nothing(index_elements=key_columns(table))
+    statement = INSERT[connection.dialect.name](table).on_conflict_do_nothing(index_elements=find_key_columns(table))
     connection.execute(statement, row)
 
 
@@ -262,29 +262,29 @@ def upsert(connection: sa.Connection, table: sa.Table, rows: Iterable[dict[str, 
     """Insert rows. A row with the same key is replaced."""
     rows = list(rows)
     if rows:
-        connection.execute(upsert_statement(connection.dialect.name, table, tuple(rows[0])), rows)
+        connection.execute(build_upsert(connection.dialect.name, table, tuple(rows[0])), rows)
 
 
 @cache  # building the statement takes longer than executing it
-def upsert_statement(dialect: str, table: sa.Table, columns: tuple[str, ...]) -> sa.Insert:
+def build_upsert(dialect: str, table: sa.Table, columns: tuple[str, ...]) -> sa.Insert:
     """Return the statement that inserts or replaces rows with these columns."""
     statement = INSERT[dialect](table)
-    keys = key_columns(table)
+    keys = find_key_columns(table)
     others = {name: statement.excluded[name] for name in columns if name not in keys}
     return statement.on_conflict_do_update(index_elements=keys, set_=others)
 
 
-def key_columns(table: sa.Table) -> list[str]:
+def find_key_columns(table: sa.Table) -> list[str]:
     """Return the columns that identify a row: those of the UNIQUE constraint, or else of the primary key."""
     unique = [item for item in table.constraints if isinstance(item, sa.UniqueConstraint)]
     return [column.name for column in (unique[0] if unique else table.primary_key).columns]
 
 
-def canonical_json(value: Any) -> str:
+def encode_canonical_json(value: Any) -> str:
     """Return a value as JSON. Equal values give equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def sha256_of_text(text: str) -> str:
+def hash_text(text: str) -> str:
     """Return the sha256 of a text, in hexadecimal."""
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()

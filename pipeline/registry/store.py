@@ -117,7 +117,7 @@ def translate_errors(engine: sa.Engine) -> Iterator[sa.Engine]:
         yield engine
     except sa.exc.DBAPIError as error:
         reason = " ".join(str(error.orig).split())
-        raise RegistryError(f"{display_name(engine)}: expected a database that answers; {reason}.") from None
+        raise RegistryError(f"{describe_database(engine)}: expected a database that answers; {reason}.") from None
     except OSError as error:
         raise RegistryError(f"{error.filename}: expected a writable path; {error.strerror}.") from None
     finally:
@@ -129,7 +129,7 @@ def connect_read_only(engine: sa.Engine) -> sa.Connection:
     return engine.execution_options(read_only=True).connect()
 
 
-def display_name(engine: sa.Engine) -> str:
+def describe_database(engine: sa.Engine) -> str:
     """Return the file or URL of a database for messages, without a password."""
     if engine.dialect.name == "sqlite":
         return engine.url.database or ""
@@ -150,7 +150,7 @@ def require_revision(engine: sa.Engine) -> None:
         revision = upgrade_schema(engine)
     if revision == tables.REVISION:
         return
-    name = display_name(engine)
+    name = describe_database(engine)
     if revision is None:
         raise RegistryError(f"{name}: expected the tables of the registry; found none. Create them: {UPGRADE_COMMAND}")
     expected = f"{name}: expected revision {tables.REVISION} of the tables; found {revision}"
@@ -166,13 +166,13 @@ def read_revision(engine: sa.Engine) -> str | None:
         RegistryError: It cannot be read, or has the tables of another program.
     """
     if engine.dialect.name == "sqlite":
-        return read_sqlite_revision(Path(display_name(engine)))
+        return read_sqlite_revision(Path(describe_database(engine)))
     with engine.connect() as connection:
         names = set(sa.inspect(connection).get_table_names())
         if not names:
             return None
         if tables.VERSION_TABLE not in names:
-            raise foreign_database_error(display_name(engine), names)
+            raise create_foreign_database_error(describe_database(engine), names)
         return connection.scalar(sa.text(f"SELECT version_num FROM {tables.VERSION_TABLE}"))
 
 
@@ -192,7 +192,7 @@ def read_sqlite_revision(path: Path) -> str | None:
             if not names and application == 0:
                 return None
             if application != tables.APPLICATION_ID or tables.VERSION_TABLE not in names:
-                raise foreign_database_error(str(path), names)
+                raise create_foreign_database_error(str(path), names)
             (revision,) = connection.execute(f"SELECT version_num FROM {tables.VERSION_TABLE}").fetchone()
             return revision
     except sqlite3.OperationalError as error:  # the file is locked, or this user may not read it
@@ -203,7 +203,7 @@ def read_sqlite_revision(path: Path) -> str | None:
         ) from None
 
 
-def foreign_database_error(name: str, table_names: Iterable[str]) -> RegistryError:
+def create_foreign_database_error(name: str, table_names: Iterable[str]) -> RegistryError:
     """Return the error for a database with the tables of another program."""
     return RegistryError(
         f"{name}: expected an empty database or a registry of runs; found the database of another program, with the "
@@ -229,7 +229,7 @@ def upgrade_schema(engine: sa.Engine, target: str = "head") -> str | None:
 
     settings = Config()
     settings.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    sqlite_path = Path(display_name(engine)) if engine.dialect.name == "sqlite" else None
+    sqlite_path = Path(describe_database(engine)) if engine.dialect.name == "sqlite" else None
     with lock_sqlite_file(sqlite_path) if sqlite_path else nullcontext():
         revision = read_revision(engine)
         if sqlite_path:

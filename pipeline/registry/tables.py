@@ -50,12 +50,12 @@ def split_number(value: float | str | None) -> tuple[float | None, str | None]:
     return (value, None) if math.isfinite(value) else (None, str(value))
 
 
-def number_columns() -> tuple[Column[float], Column[str]]:
+def create_number_columns() -> tuple[Column[float], Column[str]]:
     """Return the two columns of a number, see `split_number`."""
     return Column("value", Double), Column("not_finite", StorableText)
 
 
-def run_id_column() -> Column[int]:
+def create_run_id_column() -> Column[int]:
     """Return the column that refers to the run of a row."""
     return Column("run_id", Integer, ForeignKey("run.id"), nullable=False)
 
@@ -143,21 +143,21 @@ run = Table(
 epoch_metric = Table(
     "epoch_metric",
     metadata,
-    run_id_column(),
+    create_run_id_column(),
     Column("epoch", Integer, nullable=False),  # counted from 1
     Column("metric", StorableText, nullable=False),
-    *number_columns(),
+    *create_number_columns(),
     PrimaryKeyConstraint("run_id", "epoch", "metric"),
 )
 evaluation = Table(
     "evaluation",
     metadata,
-    run_id_column(),
+    create_run_id_column(),
     Column("fingerprint", StorableText, nullable=False),  # of the evaluated data
     Column("split", StorableText, nullable=False),
     Column("label", StorableText, nullable=False),
     Column("metric", StorableText, nullable=False),
-    *number_columns(),
+    *create_number_columns(),
     Column("low", Double),  # limits of the confidence interval
     Column("high", Double),
     Column("confidence", Double),
@@ -170,7 +170,7 @@ evaluation = Table(
 artifact = Table(
     "artifact",
     metadata,
-    run_id_column(),
+    create_run_id_column(),
     Column("path", StorableText, nullable=False),  # relative to the run folder
     Column("sha256", StorableText, nullable=False),
     Column("bytes", BigInteger),
@@ -179,7 +179,7 @@ artifact = Table(
 event = Table(
     "event",
     metadata,
-    run_id_column(),
+    create_run_id_column(),
     Column("place", BigInteger, nullable=False),  # byte offset of the line in the journal
     Column("at", StorableText, nullable=False),
     Column("kind", StorableText, nullable=False),
@@ -189,7 +189,7 @@ event = Table(
 prediction_profile = Table(
     "prediction_profile",
     metadata,
-    run_id_column(),
+    create_run_id_column(),
     Column("fingerprint", StorableText, nullable=False),
     Column("split", StorableText, nullable=False),
     Column("label", StorableText, nullable=False),
@@ -200,7 +200,7 @@ prediction_profile = Table(
 drift_result = Table(
     "drift_result",
     metadata,
-    run_id_column(),
+    create_run_id_column(),
     Column("place", BigInteger, nullable=False),  # byte offset in the journal of the line with the check
     Column("number", Integer, nullable=False),  # index within the check
     Column("at", StorableText, nullable=False),

@@ -21,14 +21,14 @@ from pipeline.registry.options import Registry
 HERE = Path(__file__).parent
 
 
-def rows(engine, table, *columns):
+def read_rows(engine, table, *columns):
     selected = [table.c[name] for name in columns] or [table]
     with store.connect_read_only(engine) as connection:
         return [tuple(row) for row in connection.execute(sa.select(*selected).order_by(*table.primary_key.columns))]
 
 
-def count(engine, table):
-    return len(rows(engine, table))
+def count_rows(engine, table):
+    return len(read_rows(engine, table))
 
 
 # ---- lines to rows --------------------------------------------------------------------------------------------------
@@ -36,17 +36,17 @@ def count(engine, table):
 
 def test_journal_gives_the_rows_of_a_run(engine, tmp_path):
     ingestion.ingest_journal(engine, write_run(tmp_path, "a", epochs=2, accuracy=0.75))
-    assert rows(engine, tables.run, "name", "status", "model", "epochs", "git_dirty") == [
+    assert read_rows(engine, tables.run, "name", "status", "model", "epochs", "git_dirty") == [
         ("a", "finished", "mlp", 2, 0)
     ]
-    assert rows(engine, tables.epoch_metric, "epoch", "metric", "value") == [
+    assert read_rows(engine, tables.epoch_metric, "epoch", "metric", "value") == [
         *[(1, "accuracy", 0.0), (1, "loss", 1.0)],
         *[(2, "accuracy", 0.5), (2, "loss", 0.5)],
     ]
     columns = ("fingerprint", "split", "label", "metric", "value", "rows")
-    assert rows(engine, tables.evaluation, *columns) == [(FINGERPRINT, "test", "digit", "accuracy", 0.75, 20)]
-    assert rows(engine, tables.artifact, "path", "bytes") == [("model.keras", 7)]
-    assert rows(engine, tables.event, "kind", "message") == [
+    assert read_rows(engine, tables.evaluation, *columns) == [(FINGERPRINT, "test", "digit", "accuracy", 0.75, 20)]
+    assert read_rows(engine, tables.artifact, "path", "bytes") == [("model.keras", 7)]
+    assert read_rows(engine, tables.event, "kind", "message") == [
         *[("begin", None), ("evaluation", None), ("artifact", None), ("end", "finished")]
     ]
 
@@ -66,7 +66,7 @@ def test_other_run_with_a_journal_of_the_same_path_and_size_is_ingested(engine, 
     ingestion.ingest_all(engine, tmp_path)
     path.write_bytes(path.read_bytes().replace(journal.read_run_id(path).encode(), b"0" * 32))
     assert ingestion.ingest_all(engine, tmp_path) == (7, [])
-    assert rows(engine, tables.run, "name") == [("a",), ("a",)]
+    assert read_rows(engine, tables.run, "name") == [("a",), ("a",)]
 
 
 def test_only_new_lines_are_ingested(engine, tmp_path):
@@ -74,7 +74,7 @@ def test_only_new_lines_are_ingested(engine, tmp_path):
     ingestion.ingest_journal(engine, path)
     add_evaluation(journal.RunJournal(path), 0.5, split="validation")
     assert ingestion.ingest_journal(engine, path) == 1
-    assert count(engine, tables.evaluation) == 2
+    assert count_rows(engine, tables.evaluation) == 2
 
 
 def test_epoch_that_was_trained_again_replaces_the_first(engine, tmp_path):
@@ -82,23 +82,23 @@ def test_epoch_that_was_trained_again_replaces_the_first(engine, tmp_path):
     ingestion.ingest_journal(engine, path)
     journal.RunJournal(path).add(Event.EPOCH, epoch=1, metrics={"loss": 0.125, "accuracy": 1.0})
     ingestion.ingest_journal(engine, path)
-    assert rows(engine, tables.epoch_metric, "value") == [(1.0,), (0.125,)]
+    assert read_rows(engine, tables.epoch_metric, "value") == [(1.0,), (0.125,)]
 
 
 def test_shared_architecture_environment_and_dataset_are_stored_once(engine, tmp_path):
     for number in range(3):
         ingestion.ingest_journal(engine, write_run(tmp_path, f"run-{number}", units=20 if number == 2 else 10))
-    assert (count(engine, tables.run), count(engine, tables.architecture)) == (3, 2)
-    assert (count(engine, tables.environment), count(engine, tables.dataset)) == (1, 1)
+    assert (count_rows(engine, tables.run), count_rows(engine, tables.architecture)) == (3, 2)
+    assert (count_rows(engine, tables.environment), count_rows(engine, tables.dataset)) == (1, 1)
 
 
 def test_resumed_run_keeps_its_start_and_has_its_newest_environment(engine, tmp_path):
     path = write_run(tmp_path, "a", lock="1" * 64, status="interrupted")
     ingestion.ingest_journal(engine, path)
-    (started,) = rows(engine, tables.run, "started")
+    (started,) = read_rows(engine, tables.run, "started")
     journal.RunJournal(path).add(Event.BEGIN, **begin_content(path.parent, lock="2" * 64))
     ingestion.ingest_journal(engine, path)
-    assert rows(engine, tables.run, "started", "status", "ended") == [(*started, "running", None)]
+    assert read_rows(engine, tables.run, "started", "status", "ended") == [(*started, "running", None)]
     query = sa.select(tables.environment.c.lock_digest).join(tables.run)
     with store.connect_read_only(engine) as connection:
         assert connection.scalars(query).all() == ["2" * 64]
@@ -130,9 +130,9 @@ def test_sql_and_unicode_in_names_are_stored_as_text(engine, tmp_path):
         journal.RunJournal(path).add(Event.EPOCH, epoch=1, metrics=metrics)
         add_evaluation(journal.RunJournal(path), 0, metrics={text: {text: score(1.0)}})
         ingestion.ingest_journal(engine, path)
-    assert sorted(rows(engine, tables.run, "name", "command")) == sorted((text, text) for text in HOSTILE)
-    assert sorted(rows(engine, tables.evaluation, "label", "metric")) == sorted((text, text) for text in HOSTILE)
-    assert set(rows(engine, tables.epoch_metric, "metric", "value")) == set(metrics.items())
+    assert sorted(read_rows(engine, tables.run, "name", "command")) == sorted((text, text) for text in HOSTILE)
+    assert sorted(read_rows(engine, tables.evaluation, "label", "metric")) == sorted((text, text) for text in HOSTILE)
+    assert set(read_rows(engine, tables.epoch_metric, "metric", "value")) == set(metrics.items())
     assert verification.verify_journals(engine, tmp_path) == (len(HOSTILE), [])
 
 
@@ -141,7 +141,7 @@ def test_characters_that_a_database_cannot_store_are_escaped(engine, tmp_path):
     path.parent.mkdir()
     journal.RunJournal(path).add(Event.BEGIN, **begin_content(path.parent, command="a\0b\udcff"))
     ingestion.ingest_journal(engine, path)
-    assert rows(engine, tables.run, "command") == [("a\\x00b\\udcff",)]
+    assert read_rows(engine, tables.run, "command") == [("a\\x00b\\udcff",)]
     assert verification.verify_journals(engine, tmp_path) == (1, [])
 
 
@@ -151,12 +151,12 @@ def test_nonfinite_numbers_are_stored_separately_and_do_not_affect_averages(engi
     journal.RunJournal(path).add(Event.EPOCH, epoch=1, metrics=metrics)
     add_evaluation(journal.RunJournal(path), 0, metrics={"digit": {"r2": score(-math.inf, math.nan, math.inf)}})
     ingestion.ingest_journal(engine, path)
-    assert rows(engine, tables.epoch_metric, "metric", "value", "not_finite") == [
+    assert read_rows(engine, tables.epoch_metric, "metric", "value", "not_finite") == [
         *[("down", None, "-inf"), ("nan", None, "nan"), ("one", 1.0, None), ("up", None, "inf")]
     ]
     with store.connect_read_only(engine) as connection:
         assert connection.scalar(sa.select(sa.func.avg(tables.epoch_metric.c.value))) == 1.0
-    assert ("r2", None, "-inf", None) in rows(engine, tables.evaluation, "metric", "value", "not_finite", "low")
+    assert ("r2", None, "-inf", None) in read_rows(engine, tables.evaluation, "metric", "value", "not_finite", "low")
     assert verification.verify_journals(engine, tmp_path) == (1, [])
 
 
@@ -168,7 +168,7 @@ def test_doubles_are_read_back_exactly(engine, tmp_path):
         Event.EPOCH, epoch=1, metrics={f"{index:04d}": value for index, value in enumerate(values)}
     )
     ingestion.ingest_journal(engine, path)
-    assert [value for (value,) in rows(engine, tables.epoch_metric, "value")] == values
+    assert [value for (value,) in read_rows(engine, tables.epoch_metric, "value")] == values
 
 
 # ---- changed and damaged journals -----------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ def test_copied_run_that_was_resumed_elsewhere_is_refused(engine, tmp_path):
     ingestion.ingest_journal(engine, path)
     with pytest.raises(RegistryError, match="copy of a run"):
         ingestion.ingest_journal(engine, tmp_path / "copy" / journal.FILE_NAME)
-    assert rows(engine, tables.evaluation, "split", "value") == [("test", 0.9), ("validation", 0.1)]
+    assert read_rows(engine, tables.evaluation, "split", "value") == [("test", 0.9), ("validation", 0.1)]
 
 
 def test_changed_journal_is_refused(engine, tmp_path):
@@ -199,7 +199,7 @@ def test_damaged_journal_does_not_block_others(engine, tmp_path):
     damaged.write_bytes(damaged.read_bytes()[:-10] + b"}}}}}}}}}\n")
     lines, problems = ingestion.ingest_all(engine, tmp_path)
     assert lines == 7 and len(problems) == 1 and str(damaged) in problems[0]
-    assert rows(engine, tables.run, "name") == [("b",)]
+    assert read_rows(engine, tables.run, "name") == [("b",)]
     assert intact.exists()
 
 
@@ -208,7 +208,7 @@ def test_empty_journal_of_a_starting_process_is_skipped(engine, tmp_path):
     (tmp_path / "a" / journal.FILE_NAME).touch()
     assert ingestion.ingest_all(engine, tmp_path) == (0, [])
     assert verification.verify_journals(engine, tmp_path) == (0, [])
-    assert count(engine, tables.run) == 0
+    assert count_rows(engine, tables.run) == 0
 
 
 def test_verify_reports_a_row_that_was_changed_manually(engine, tmp_path):
@@ -255,8 +255,8 @@ def assert_complete(engine, root, writers, epochs):
         counts = [tuple(row) for row in connection.execute(query)]
     names = [f"run-{number}" for number in range(writers)]
     assert sorted(counts) == sorted((name, name, "finished", 2 * epochs) for name in names)
-    assert count(engine, tables.epoch_metric) == 2 * epochs * writers
-    assert (count(engine, tables.architecture), count(engine, tables.dataset)) == (1, 1)
+    assert count_rows(engine, tables.epoch_metric) == 2 * epochs * writers
+    assert (count_rows(engine, tables.architecture), count_rows(engine, tables.dataset)) == (1, 1)
     assert verification.verify_journals(engine, root) == (writers, [])
 
 
@@ -311,7 +311,7 @@ def test_writer_killed_50_times_loses_and_duplicates_no_line(registry, engine, t
     ingestion.ingest_journal(engine, path)
     lines = journal.read_journal(path).parse_lines()
     written = {line["epoch"] for _, line in lines if line["event"] == Event.EPOCH}
-    assert count(engine, tables.epoch_metric) == 40 * len(written) > 0
+    assert count_rows(engine, tables.epoch_metric) == 40 * len(written) > 0
     assert verification.verify_journals(engine, tmp_path) == (1, [])
 
 

@@ -12,7 +12,7 @@ from pipeline.errors import RegistryError
 from pipeline.registry import journal
 
 
-def events(path):
+def read_events(path):
     return [line["event"] for _, line in journal.read_journal(path).parse_lines()]
 
 
@@ -22,7 +22,7 @@ def test_run_id_stays_the_same_when_lines_are_added(tmp_path):
     run_id = journal.read_journal(path).run_id
     journal.RunJournal(path).add("end")
     assert journal.read_journal(path).run_id == run_id
-    assert events(path) == ["begin", "end"]
+    assert read_events(path) == ["begin", "end"]
 
 
 def test_journal_with_nonfinite_numbers_is_standard_json(tmp_path):
@@ -40,16 +40,16 @@ def test_incomplete_last_line_is_ignored_and_removed_by_the_next_write(tmp_path)
     journal.RunJournal(path).add("begin")
     with path.open("ab") as file:
         file.write(b'{"event": "epo')
-    assert events(path) == ["begin"]
+    assert read_events(path) == ["begin"]
     journal.RunJournal(path).add("end")
-    assert events(path) == ["begin", "end"]
+    assert read_events(path) == ["begin", "end"]
 
 
 def test_incomplete_header_is_replaced(tmp_path):
     path = tmp_path / journal.FILE_NAME
     path.write_bytes(b'{"run": "0123')
     journal.RunJournal(path).add("begin")
-    assert events(path) == ["begin"]
+    assert read_events(path) == ["begin"]
 
 
 def test_lines_of_parallel_processes_are_complete(tmp_path):
@@ -72,7 +72,7 @@ def test_line_that_failed_to_write_is_written_with_the_next(tmp_path):
         run_journal.add("begin")
     path.parent.mkdir()
     run_journal.add("end")
-    assert events(path) == ["begin", "end"]
+    assert read_events(path) == ["begin", "end"]
 
 
 def test_error_for_a_damaged_line_contains_its_offset(tmp_path):
@@ -80,7 +80,7 @@ def test_error_for_a_damaged_line_contains_its_offset(tmp_path):
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines[:2], b"?" + lines[2][1:], *lines[3:]]))
     with pytest.raises(RegistryError, match=f"byte {len(lines[0] + lines[1])}"):
-        events(path)
+        read_events(path)
 
 
 @pytest.mark.parametrize("first", [b"\n", b"{}\n", b'{"run": 1}\n', b'{"run": "xyz"}\n', b"[]\n", b"\xff\n"])

@@ -129,7 +129,7 @@ def test_password_is_read_from_a_file(server, tmp_path, monkeypatch):
     engine = store.create_engine(Registry(url=server.url("postgres"), password_file=str(tmp_path / "password")), "")
     with engine.connect() as connection:
         assert connection.scalar(sa.text("SELECT 1")) == 1
-    assert server.password not in repr(engine) + store.display_name(engine)
+    assert server.password not in repr(engine) + store.describe_database(engine)
 
 
 def test_error_for_a_wrong_password_does_not_contain_it(server, tmp_path):
