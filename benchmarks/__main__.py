@@ -1,4 +1,4 @@
-"""Run benchmarks: python -m benchmarks [NAME...] [data.path=FOLDER_OF_MNIST]"""
+"""Run benchmarks: `python -m benchmarks [NAME...] [data.path=FOLDER_OF_MNIST]`."""
 
 import importlib
 import os
@@ -9,7 +9,7 @@ BENCHMARKS = (*DEFAULT, "memory", "registry", "drift", "accuracy", "image")
 
 
 def main(arguments: list[str]) -> int:
-    """Run the named benchmarks, or the default ones. Returns the exit status."""
+    """Run the named benchmarks, or the default ones. Return the exit status."""
     folder = None
     names: list[str] = []
     for argument in arguments:

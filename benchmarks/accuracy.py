@@ -1,4 +1,4 @@
-"""Test accuracy of the presets: the mean of three seeds, and each.
+"""Measure the test accuracy of the presets: the mean of three seeds, and each.
 
 python -m benchmarks.accuracy digits japanese_vowels_gru mnist_convnet data.path=FOLDER
 """
@@ -21,12 +21,17 @@ SEEDS = (0, 1, 2)
 
 
 def run(folder: str | None, names: Iterable[str] = tuple(PRESETS)) -> None:
-    """Train the presets with each seed and print their scores. folder: of the idx files of MNIST."""
+    """Train presets with each seed and print their scores.
+
+    Args:
+        folder: The idx files of MNIST. Without it, `mnist_convnet` is skipped.
+        names: Keys of PRESETS.
+    """
     for name in names:
         overrides = PRESETS[name]
         if name == "mnist_convnet":
             if folder is None:
-                print(f"{name}: skipped: no data.path=FOLDER of MNIST was given")
+                print(f"{name}: skipped, because data.path=FOLDER of MNIST was not given")
                 continue
             overrides = [*overrides, f"data.path={folder}"]
         scores = [accuracy(*overrides, f"seed={seed}") for seed in SEEDS]
@@ -35,7 +40,7 @@ def run(folder: str | None, names: Iterable[str] = tuple(PRESETS)) -> None:
 
 
 def accuracy(*overrides: str) -> float:
-    """Return the test accuracy of one run."""
+    """Return the test accuracy of one run with these overrides."""
     with tempfile.TemporaryDirectory() as root:
         measure([*PIPELINE, "train", f"run.root={root}", "run.name=measured", *overrides])
         (label,) = json.loads(Path(root, "measured", "result.json").read_text())["metrics"].values()

@@ -1,4 +1,4 @@
-"""The cost of checkpoints, of strict determinism, and of resuming a run.
+"""Measure the cost of checkpoints, of strict determinism, and of resuming a run.
 
 Checkpoints: the time of copying the variables and writing the file, as a share of an epoch of MNIST. Strict
 determinism: its CPU seconds per epoch against relaxed, in two trainings that take turns epoch by epoch, since the mode
@@ -27,7 +27,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def run(folder: str | None) -> None:
-    """Run the benchmark. folder: of MNIST's files, or None."""
+    """Run the benchmark. folder: The files of MNIST; None uses random images."""
     with mnist.files(folder) as path:
         measure_checkpoints(path)
     compare_determinism()
@@ -56,9 +56,16 @@ def compare_determinism() -> None:
 
 
 class PausedTraining:
-    """A training in a process of its own that is paused between the epochs asked for. Its first epoch is over."""
+    """A training in its own process, which is paused except during `train_epoch`."""
 
     def __init__(self, root: str, name: str, overrides: Sequence[str]) -> None:
+        """Start the training and wait until its first epoch is over.
+
+        Args:
+            root: The folder of the runs.
+            name: Of the run.
+            overrides: Of the config.
+        """
         self.process = subprocess.Popen(
             [*PIPELINE, "train", f"run.root={root}", f"run.name={name}", "registry.url=none", *overrides],
             stdout=subprocess.PIPE,
@@ -69,9 +76,10 @@ class PausedTraining:
             self.train_epoch()
 
     def train_epoch(self) -> float:
-        """Train until the next epoch starts. Return the CPU seconds."""
+        """Train until the next epoch starts. Return the CPU seconds of the process."""
         self.process.send_signal(signal.SIGCONT)
         before = self.cpu_seconds()
+        assert self.process.stdout is not None
         while not self.process.stdout.readline().startswith("Epoch "):
             if self.process.poll() is not None:
                 raise SystemExit(f"{self.process.args}: exit status {self.process.returncode}")

@@ -1,4 +1,4 @@
-"""`experiment=mnist_convnet` against plain Keras (keras_convnet.py): same model, data, epochs and threads.
+"""Compare `experiment=mnist_convnet` with plain Keras (keras_convnet.py): same model, data, epochs and threads.
 
 CPU seconds are those of the whole processes. Epochs are timed after the first. Both sides validate; only the pipeline
 writes checkpoints, a journal and TensorBoard logs.
@@ -20,7 +20,7 @@ PLAIN = Path(__file__).with_name("keras_convnet.py")
 
 
 def run(folder: str | None) -> None:
-    """Run the benchmark. folder: of MNIST's files, or None."""
+    """Run the benchmark. folder: The files of MNIST; None uses random images."""
     with mnist.files(folder) as path:
         pairs = [(pipeline(path), plain(path)) for _ in range(PAIRS)]
     ours, theirs = zip(*pairs, strict=True)
@@ -33,7 +33,7 @@ def run(folder: str | None) -> None:
 
 
 def pipeline(path: str) -> tuple[float, float]:
-    """Return (CPU seconds, seconds per epoch) of one run of the preset."""
+    """Run the preset once. Return CPU seconds and seconds per epoch. path: The files of MNIST."""
     with tempfile.TemporaryDirectory() as root:
         overrides = [f"data.path={path}", f"training.epochs={EPOCHS}", f"run.root={root}"]
         cpu, lines = measure([*PIPELINE, "train", "experiment=mnist_convnet", *overrides])
@@ -41,12 +41,12 @@ def pipeline(path: str) -> tuple[float, float]:
 
 
 def plain(path: str) -> tuple[float, float]:
-    """Return (CPU seconds, seconds per epoch) of one run of the plain script."""
+    """Run the plain script once. Return CPU seconds and seconds per epoch. path: The files of MNIST."""
     cpu, lines = measure([sys.executable, PLAIN, path, str(EPOCHS)])
     return cpu, epoch_seconds(lines)
 
 
 def epoch_seconds(lines: Sequence[tuple[float, str]]) -> float:
-    """Return the median time from one "Epoch 2/12" to the next, without the first epoch."""
+    """Return the median duration of an epoch after the first. lines: As `measure` returns them."""
     starts = [moment for moment, line in lines if line.startswith("Epoch ")]
     return statistics.median(end - start for start, end in pairwise(starts[1:]))

@@ -1,162 +1,228 @@
-"""Drift: what a look at a million rows costs beside NumPy's histograms, and which shifts of MNIST are seen."""
+"""Measure drift detection: its time beside NumPy's histograms, and which shifts of MNIST it detects.
 
-import re
+The shifts are of the kinds of Rabanser, Günnemann and Lipton, "Failing Loudly" (2019).
+"""
+
 import subprocess
 import sys
 import time
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
+import keras
 import numpy as np
 from scipy.ndimage import rotate
 from scipy.stats import binom
 
 from benchmarks import mnist
-from benchmarks.measuring import ratios, summed_up
+from benchmarks.measuring import memory_field, ratios, summed_up
 from pipeline.data import splits
+from pipeline.data.containers import Split, Table
 from pipeline.data.options import SplitOptions
 from pipeline.data.sources.idx import Idx
 from pipeline.evaluation import data_columns, drift_detection, prediction_profiles, profiles
-from pipeline.evaluation.drift_detection import DriftKind, DriftVerdict
+from pipeline.evaluation.drift_detection import DriftKind, DriftResult, DriftVerdict
 from pipeline.evaluation.options import Drift
+from pipeline.evaluation.prediction_profiles import PredictionProfile
+from pipeline.evaluation.profiles import Block, NumberColumn, Profile
+from pipeline.spec import DataSpec, Label
 
 ROWS, COLUMNS, BLOCK = 1_000_000, 50, 65_536
 REPEATS = 3
-FALSE_ALARMS = 500  # draws of rows that nobody changed
-KEPT = 8_000  # held-out rows whose predictions new ones are compared with
-NEW_ROWS, TRIALS = (1_000, 10_000), (20, 5)  # and draws of so many rows for each shift
+FALSE_ALARMS = 500  # draws of unchanged rows
+REFERENCE_ROWS = 8_000  # held-out rows whose predictions are compared with those of new rows
+NEW_ROWS, TRIALS = (1_000, 10_000), (20, 5)  # and the number of draws of so many rows for each shift
 SHARES = (0.1, 0.5, 1.0)
+PREDICTED_AT_ONCE, COUNTED_AT_ONCE = 4_096, 8_192  # rows
+
+type Shift = Callable[[np.random.Generator, np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""Takes a generator, images (rows, height, width, 1), labels (rows,) and the indices of the rows to change.
+
+Returns the images and labels after the shift.
+"""
 
 
-def run(folder):
-    of_a_million_rows()
-    print(f"memory of it, most                          {memory()} MiB; a block holds {BLOCK * COLUMNS * 8 >> 20}")
+def run(folder: str | None) -> None:
+    """Run the benchmark. folder: The files of MNIST; None uses random images."""
+    compare_with_histograms()
+    block = BLOCK * COLUMNS * 8 >> 20
+    print(f"additional memory, at most                  {streaming_memory()} MiB; a block has {block}")
     with mnist.files(folder) as path:
-        detections(str(path))
+        measure_detection(path)
 
 
 # ---- a million rows -------------------------------------------------------------------------------------------------
 
 
-def blocks(seed):
-    """The same made-up rows for a seed, a block at a time."""
-    rng = np.random.default_rng(seed)
+def blocks(seed: int) -> Iterator[np.ndarray]:
+    """Yield random rows, block by block: (rows, COLUMNS) float64. The same for the same seed."""
+    generator = np.random.default_rng(seed)
     for start in range(0, ROWS, BLOCK):
-        yield rng.normal(size=(min(BLOCK, ROWS - start), COLUMNS))
+        yield generator.normal(size=(min(BLOCK, ROWS - start), COLUMNS))
 
 
-def named(block):
-    return {f"column {place}": values for place, values in enumerate(block.T)}
+def named(block: np.ndarray) -> Block:
+    """Return the columns of a block by name."""
+    return {f"column {index}": values for index, values in enumerate(block.T)}
 
 
-def of_a_million_rows():
-    held = list(blocks(1))  # so that making them up is in neither time
+def compare_with_profile(reference: Profile, new_blocks: Iterator[np.ndarray]) -> None:
+    """Count rows in the bins of a profile and compare them with it."""
+    new = profiles.count_rows(reference.columns, map(named, new_blocks))
+    drift_detection.with_verdicts(drift_detection.compare_data(reference, new, Drift()), Drift().rate)
+
+
+def compare_with_histograms() -> None:
+    """Print the CPU time of a comparison, and its ratio to that of NumPy's histograms of the same rows and bins."""
+    new_blocks = list(blocks(1))  # before the measurement: generating them is part of neither time
     reference = profiles.build_profile(named(block) for block in blocks(0))
-    edges = [np.array([-np.inf, *column.edges, np.inf]) for column in reference.columns.values()]
-    ours, numpys = [], []
+    columns = [column for column in reference.columns.values() if isinstance(column, NumberColumn)]
+    edges = [np.array([-np.inf, *column.edges, np.inf]) for column in columns]
+    comparisons, histograms = [], []
     for _ in range(REPEATS):
-        began = time.process_time()
-        new = profiles.count_rows(reference.columns, map(named, held))
-        drift_detection.with_verdicts(drift_detection.compare_data(reference, new, Drift()), Drift().rate)
-        ours.append(time.process_time() - began)
-        began = time.process_time()
-        for block in held:
-            for place in range(COLUMNS):
-                np.histogram(block[:, place], edges[place])
-        numpys.append(time.process_time() - began)
-    print(f"{ROWS:,} rows x {COLUMNS} columns, counted and compared  {summed_up(ours)} CPU s")
-    print(f"of NumPy's histograms alone                 {summed_up(ratios(ours, numpys))} x")
+        start = time.process_time()
+        compare_with_profile(reference, iter(new_blocks))
+        comparisons.append(time.process_time() - start)
+        start = time.process_time()
+        for block in new_blocks:
+            for index in range(COLUMNS):
+                np.histogram(block[:, index], edges[index])
+        histograms.append(time.process_time() - start)
+    print(f"{ROWS:,} rows x {COLUMNS} columns, counted and compared  {summed_up(comparisons)} CPU s")
+    print(f"the same / NumPy's histograms alone         {summed_up(ratios(comparisons, histograms))}")
 
 
-STREAMED = """
-from benchmarks import drift as bench
-from pipeline.evaluation import drift_detection, profiles
-from pipeline.evaluation.options import Drift
-imported = bench.most_memory()
-reference = profiles.build_profile(map(bench.named, bench.blocks(0)))
-new = profiles.count_rows(reference.columns, map(bench.named, bench.blocks(1)))
-drift_detection.with_verdicts(drift_detection.compare_data(reference, new, Drift()), Drift().rate)
-print(bench.most_memory() - imported >> 10)
-"""
+def streaming_memory() -> str:
+    """Return the MiB that a process needs beyond its imports if rows are streamed, measured in a new process."""
+    command = [sys.executable, "-c", "from benchmarks.drift import print_streaming_memory as p; p()"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def memory():
-    """MiB that a process takes beyond its imports, where the rows stream."""
-    return subprocess.run([sys.executable, "-c", STREAMED], capture_output=True, text=True, check=True).stdout.strip()
+def print_streaming_memory() -> None:
+    """Build a profile and compare rows with it, both streamed. Print the growth of the peak memory in MiB."""
+    before = memory_field("self", "VmHWM")  # getrusage would include the memory of the parent process
+    compare_with_profile(profiles.build_profile(map(named, blocks(0))), blocks(1))
+    print(memory_field("self", "VmHWM") - before >> 10)
 
 
-def most_memory():
-    """KiB that this process has held at most; getrusage would count its parent's too."""
-    return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])
+# ---- shifts ---------------------------------------------------------------------------------------------------------
 
 
-# ---- shifts of the kinds of Rabanser et al. 2019, "Failing Loudly" --------------------------------------------------
-
-
-def unchanged(rng, images, labels, hit):
+def leave_unchanged(
+    generator: np.random.Generator, images: np.ndarray, labels: np.ndarray, changed_rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Change nothing, to count false alarms."""
     return images, labels
 
 
-def noise(rng, images, labels, hit):
-    changed = images.astype(np.float32)
-    changed[hit] += rng.normal(0, 25, changed[hit].shape)  # a tenth of the range
-    return np.clip(changed, 0, 255).astype(images.dtype), labels
+def add_noise(
+    generator: np.random.Generator, images: np.ndarray, labels: np.ndarray, changed_rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Add Gaussian noise with a standard deviation of a tenth of the range of the pixels."""
+    noisy = images.astype(np.float32)
+    noisy[changed_rows] += generator.normal(0, 25, noisy[changed_rows].shape)
+    return np.clip(noisy, 0, 255).astype(images.dtype), labels
 
 
-def rotation(rng, images, labels, hit):
-    changed = images.copy()
-    for row in hit:
-        turned = rotate(images[row, ..., 0], rng.uniform(-10, 10), reshape=False, order=1)
-        changed[row, ..., 0] = np.clip(turned, 0, 255)
-    return changed, labels
+def rotate_images(
+    generator: np.random.Generator, images: np.ndarray, labels: np.ndarray, changed_rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rotate each image by up to 10 degrees."""
+    rotated = images.copy()
+    for row in changed_rows:
+        image = rotate(images[row, ..., 0], generator.uniform(-10, 10), reshape=False, order=1)
+        rotated[row, ..., 0] = np.clip(image, 0, 255)
+    return rotated, labels
 
 
-def shift_aside(rng, images, labels, hit):
-    changed = images.copy()
-    changed[hit] = np.roll(images[hit], 2, axis=2)
-    return changed, labels
+def move_images(
+    generator: np.random.Generator, images: np.ndarray, labels: np.ndarray, changed_rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Move images by two pixels to the right."""
+    moved = images.copy()
+    moved[changed_rows] = np.roll(images[changed_rows], 2, axis=2)
+    return moved, labels
 
 
-def knocked_out(rng, images, labels, hit):
+def remove_class_0(
+    generator: np.random.Generator, images: np.ndarray, labels: np.ndarray, changed_rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Remove the rows of class 0."""
     keep = np.ones(len(labels), bool)
-    keep[hit[labels[hit] == 0]] = False
+    keep[changed_rows[labels[changed_rows] == 0]] = False
     return images[keep], labels[keep]
 
 
-SHIFTS = {
-    "gaussian noise, a tenth of the range": noise,
-    "rotations of up to 10 degrees": rotation,
-    "moved by two pixels": shift_aside,
-    "class 0 knocked out": knocked_out,
+SHIFTS: dict[str, Shift] = {
+    "Gaussian noise, a tenth of the range": add_noise,
+    "rotations of up to 10 degrees": rotate_images,
+    "moved by two pixels": move_images,
+    "class 0 removed": remove_class_0,
 }
 
 
-def detections(path):
-    """Print how often each shift is called drift, by all columns, by those of the images alone, and by the model's."""
-    # held-out training rows: those of MNIST's test split are other writers', which is seen now and then
-    data = splits.load(Idx(path=path, split=SplitOptions(validation=0.4)))
-    images, labels = images_of(data.validation), labels_of(data.validation)
-    label, model = next(iter(data.spec.labels.values())), trained(images_of(data.train), labels_of(data.train))
-    judged, rest = slice(0, KEPT), slice(KEPT, None)
-    reference = profiles.build_profile(columns(data.spec, images_of(data.train), labels_of(data.train)))
-    said = prediction_profiles.profile_predictions(label, labels[judged], predicted(model, images[judged]))
+# ---- detection ------------------------------------------------------------------------------------------------------
 
-    def seen(shift, rows, share, trial):
-        """The kinds of columns in which drift is found."""
-        rng = np.random.default_rng(trial)
-        drawn = rng.choice(len(labels[rest]), rows, replace=False)
-        hit = rng.permutation(rows)[: int(share * rows)]
-        changed = shift(rng, images[rest][drawn], labels[rest][drawn], hit)
-        new = profiles.count_rows(reference.columns, columns(data.spec, *changed))
-        says = prediction_profiles.profile_predictions(
-            label, changed[1], predicted(model, changed[0]), said.profile.columns
+
+@dataclass(frozen=True, kw_only=True)
+class Detector:
+    """Draws rows, applies a shift and detects drift, against a profile of the training rows.
+
+    spec: Of the data. images, labels: The rows to draw from.
+    model: Its predictions are compared too.
+    training_profile: The histograms of the training rows.
+    prediction_profile: The histograms of the predictions on held-out rows.
+    """
+
+    spec: DataSpec
+    images: np.ndarray
+    labels: np.ndarray
+    model: keras.Model
+    training_profile: Profile
+    prediction_profile: PredictionProfile
+
+    @property
+    def label(self) -> Label:
+        """The only label of the data."""
+        return next(iter(self.spec.labels.values()))
+
+    def sources_with_drift(self, shift: Shift, *, rows: int, share: float, trial: int) -> set[str]:
+        """Return in which of "image", "label" and "model" drift is detected.
+
+        Args:
+            shift: The change of the rows.
+            rows: The number of rows to draw.
+            share: The share of these rows that is changed.
+            trial: The seed of the draw.
+        """
+        generator = np.random.default_rng(trial)
+        drawn = generator.choice(len(self.labels), rows, replace=False)
+        changed_rows = generator.permutation(rows)[: int(share * rows)]
+        images, labels = shift(generator, self.images[drawn], self.labels[drawn], changed_rows)
+        new = profiles.count_rows(self.training_profile.columns, column_blocks(self.spec, images, labels))
+        new_predictions = prediction_profiles.profile_predictions(
+            self.label, labels, predict(self.model, images), self.prediction_profile.profile.columns
         )
-        of_model = drift_detection.compare_predictions({"digit": said}, {"digit": says}, Drift())
+        predictions = drift_detection.compare_predictions(
+            {"digit": self.prediction_profile}, {"digit": new_predictions}, Drift()
+        )
         results = drift_detection.with_verdicts(
-            [*drift_detection.compare_data(reference, new, Drift()), of_model], Drift().rate
+            [*drift_detection.compare_data(self.training_profile, new, Drift()), predictions], Drift().rate
         )
-        return {kind_of(result) for result in results if result.verdict == DriftVerdict.DRIFT}
+        return {source_of(result) for result in results if result.verdict == DriftVerdict.DRIFT}
 
-    alarms = sum(bool(seen(unchanged, NEW_ROWS[0], 0, trial)) for trial in range(FALSE_ALARMS))
+
+def measure_detection(path: str) -> None:
+    """Print how often each shift is detected: in any column, in those of the images, and in those of the model.
+
+    Args:
+        path: The files of MNIST.
+    """
+    detector = make_detector(path)
+    alarms = sum(
+        bool(detector.sources_with_drift(leave_unchanged, rows=NEW_ROWS[0], share=0, trial=trial))
+        for trial in range(FALSE_ALARMS)
+    )
     print(f"false alarms in {FALSE_ALARMS} draws of {NEW_ROWS[0]:,} rows: {alarms}")
     print("| shift | new rows | " + " | ".join(f"{share:.0%} of the rows" for share in SHARES) + " |")
     print("|---|---|" + "---|" * len(SHARES))
@@ -164,18 +230,51 @@ def detections(path):
         for rows, trials in zip(NEW_ROWS, TRIALS, strict=True):
             cells = []
             for share in SHARES:
-                found = [seen(shift, rows, share, trial) for trial in range(trials)]
-                found = [(bool(kinds), "image" in kinds, "model" in kinds) for kinds in found]
-                cells.append(" / ".join(f"{sum(sort) / trials:.0%}" for sort in zip(*found, strict=True)))
+                detected = [
+                    detector.sources_with_drift(shift, rows=rows, share=share, trial=trial) for trial in range(trials)
+                ]
+                hits = [(bool(sources), "image" in sources, "model" in sources) for sources in detected]
+                cells.append(" / ".join(f"{sum(column) / trials:.0%}" for column in zip(*hits, strict=True)))
             print(f"| {name} | {rows:,} | " + " | ".join(cells) + " |", flush=True)
-    limits = ", ".join(f"{told_which(rows):.0%} of {rows:,} rows" for rows in NEW_ROWS)
-    print(f"a tenth of a class of a tenth gone, seen by a binomial test that is told which class: {limits}")
+    powers = ", ".join(f"{binomial_power(rows):.0%} of draws of {rows:,} rows" for rows in NEW_ROWS)
+    print(f"a tenth of a class of a tenth removed, detected by a binomial test of this class alone: {powers}")
 
 
-def trained(images, labels):
-    """A small network: its probabilities are what a shift is looked for in, and need no more than a fair classifier."""
-    import keras
+def make_detector(path: str) -> Detector:
+    """Train the model and build both profiles. path: The files of MNIST.
 
+    New rows are held-out training rows: MNIST's test split has other writers, which is sometimes detected as drift.
+    """
+    data = splits.load(Idx(path=path, split=SplitOptions(validation=0.4)))
+    images, labels = arrays_of(data.train)
+    model = train_classifier(images, labels)
+    training_profile = profiles.build_profile(column_blocks(data.spec, images, labels))
+    images, labels = arrays_of(data.validation)
+    reference, rest = slice(0, REFERENCE_ROWS), slice(REFERENCE_ROWS, None)
+    (label,) = data.spec.labels.values()
+    prediction_profile = prediction_profiles.profile_predictions(
+        label, labels[reference], predict(model, images[reference])
+    )
+    return Detector(
+        spec=data.spec,
+        images=images[rest],
+        labels=labels[rest],
+        model=model,
+        training_profile=training_profile,
+        prediction_profile=prediction_profile,
+    )
+
+
+def arrays_of(split: Split | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the images and the labels of a split of MNIST."""
+    assert isinstance(split, Table)
+    (images,), (labels,) = split.features.values(), split.labels.values()
+    assert isinstance(images, np.ndarray)
+    return images, labels
+
+
+def train_classifier(images: np.ndarray, labels: np.ndarray) -> keras.Model:
+    """Train a small dense network. Its probabilities need not be more than fairly accurate to show a shift."""
     keras.utils.set_random_seed(0)
     layers = [keras.layers.Flatten(), keras.layers.Rescaling(1 / 255), keras.layers.Dense(128, "relu")]
     model = keras.Sequential([*layers, keras.layers.Dense(10, "softmax")])
@@ -184,33 +283,35 @@ def trained(images, labels):
     return model
 
 
-def predicted(model, images):
-    return np.concatenate([model.predict_on_batch(images[at : at + 4_096]) for at in range(0, len(images), 4_096)])
+def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Return the probabilities of the classes: (rows, 10)."""
+    starts = range(0, len(images), PREDICTED_AT_ONCE)
+    return np.concatenate([model.predict_on_batch(images[start : start + PREDICTED_AT_ONCE]) for start in starts])
 
 
-def kind_of(result):
+def source_of(result: DriftResult) -> str:
+    """Return "model" for a column of predictions, "label" for one of the labels, "image" for one of the images."""
     if result.kind == DriftKind.PREDICTION:
         return "model"
     return "label" if result.subject.startswith(data_columns.LABEL_PREFIX) else "image"
 
 
-def told_which(rows, share=0.1, lost=0.1):
-    """How often a two-sided binomial test at the rate sees that a class of this share has lost some of its rows."""
-    less = share * (1 - lost) / (1 - share * lost)
+def binomial_power(rows: int, share: float = 0.1, lost: float = 0.1) -> float:
+    """Return how often a two-sided binomial test of one class detects, at the configured rate, that rows are missing.
+
+    Args:
+        rows: Of a draw.
+        share: Of the class in the reference.
+        lost: The share of its rows that are missing.
+    """
+    remaining = share * (1 - lost) / (1 - share * lost)
     low, high = binom.ppf([Drift().rate / 2, 1 - Drift().rate / 2], rows, share)
-    return binom.cdf(low - 1, rows, less) + binom.sf(high, rows, less)
+    return float(binom.cdf(low - 1, rows, remaining) + binom.sf(high, rows, remaining))
 
 
-def columns(spec, images, labels):
-    for start in range(0, len(labels), 8_192):
-        part = slice(start, start + 8_192)
-        features = {next(iter(spec.features)): images[part]}
-        yield data_columns.data_columns(spec, features, {next(iter(spec.labels)): labels[part]})
-
-
-def images_of(part):
-    return next(iter(part.features.values()))
-
-
-def labels_of(part):
-    return next(iter(part.labels.values()))
+def column_blocks(spec: DataSpec, images: np.ndarray, labels: np.ndarray) -> Iterator[Block]:
+    """Yield the columns of a profile, block by block."""
+    (feature,), (label,) = spec.features, spec.labels
+    for start in range(0, len(labels), COUNTED_AT_ONCE):
+        block = slice(start, start + COUNTED_AT_ONCE)
+        yield data_columns.data_columns(spec, {feature: images[block]}, {label: labels[block]})

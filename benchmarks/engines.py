@@ -1,4 +1,4 @@
-"""The tape engine against fit and against a hand-written loop, with and without XLA, and the cost of gradient records.
+"""Compare the tape engine with fit and with a hand-written loop, with and without XLA; measure gradient records.
 
 First the best steps_per_execution of fit is searched, then both sides run with it in turn. The time of an epoch is that
 from its first callback to its last; the first epoch, which traces and warms up, is left out.
@@ -21,8 +21,10 @@ from benchmarks.measuring import ratios, summed_up
 from pipeline.cli import compose as composition
 from pipeline.config import Config
 from pipeline.data import splits
+from pipeline.data.containers import Split, Table
 from pipeline.data.input_pipeline import TrainingFeed
 from pipeline.experiment import build
+from pipeline.models.mlp import Mlp
 from pipeline.runtime import determinism
 from pipeline.runtime.signals import StopRequest
 from pipeline.training import checkpoints, tape
@@ -43,9 +45,10 @@ Pace = tuple[float, float]  # steps per second, steps per CPU second
 class Problem:
     """A data set and a model to train.
 
-    title: For the output.
+    title: Of the printed lines.
     overrides: Of the config.
-    rows: Number of rows of the training split to use; None for all.
+    rows: The number of training rows to use; None for all.
+    data: The splits that the config selects.
     """
 
     title: str
@@ -59,18 +62,21 @@ class Problem:
         object.__setattr__(self, "data", splits.load(config.data))
 
     @property
-    def split(self) -> Any:
+    def split(self) -> Split:
         """The rows to train on."""
-        return self.data.train if self.rows is None else self.data.train.select(np.arange(self.rows))
+        if self.rows is None:
+            return self.data.train
+        assert isinstance(self.data.train, Table)
+        return self.data.train.select(np.arange(self.rows))
 
     def compiled(self, config: Config) -> tuple[Objective, TrainingFeed]:
-        """Return the compiled objective of a config, and its batches, as `train` makes them."""
+        """Return the compiled objective of a config and its batches, as the command `train` creates them."""
         keras.backend.clear_session()
         experiment = build(config, replace(self.data, train=self.split))
         return experiment.objective, experiment.feed
 
     def pace(self, *overrides: str) -> Pace:
-        """Return the pace of one training, from the median of its epochs after the first."""
+        """Train once. Return the pace, from the median of the epochs after the first."""
         config = composition.compose([*self.overrides, *overrides])
         objective, feed = self.compiled(config)
         stopwatch = Stopwatch()
@@ -99,7 +105,7 @@ class Problem:
         return feed.steps / wall, feed.steps / cpu
 
     def epochs(self, count: int, *overrides: str) -> Iterator[None]:
-        """Train `count` epochs with the tape engine, and yield after each."""
+        """Train so many epochs with the tape engine, and yield after each."""
         config = composition.compose([*self.overrides, "training=tape", f"training.epochs={count}", *overrides])
         training = TapeEpochs(*self.compiled(config), epochs=count)
         for epoch in range(count):
@@ -111,13 +117,20 @@ class TapeEpochs:
     """The epochs of the tape engine, trained one by one, without callbacks or checkpoints."""
 
     def __init__(self, objective: Objective, feed: TrainingFeed, epochs: int) -> None:
+        """Create the compiled step and the batches of all epochs.
+
+        Args:
+            objective: Compiled.
+            feed: The batches.
+            epochs: The number of epochs.
+        """
         self.feed = feed
         self.steps = Steps(objective, feed.batches(0).element_spec, feed.full_steps)
         self.callbacks = keras.callbacks.CallbackList([], model=objective.model)
         self.batches = iter(feed.stream(0, 0, epochs))
 
     def train(self, epoch: int, recorder: GradientRecorder | None = None) -> None:
-        """Train one epoch, the next in turn, and read its metrics."""
+        """Train the next epoch and read its metrics."""
         self.steps.reset_metrics()
         tape.train_epoch(
             self.steps,
@@ -135,18 +148,21 @@ class Stopwatch(keras.callbacks.Callback):
     """Measures each epoch: (seconds, CPU seconds)."""
 
     def __init__(self) -> None:
+        """Start without measurements."""
         super().__init__()
         self.epochs: list[tuple[float, float]] = []
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Start the measurement of an epoch."""
         self.start = time.perf_counter(), time.process_time()
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Add the measurement of an epoch."""
         self.epochs.append((time.perf_counter() - self.start[0], time.process_time() - self.start[1]))
 
 
 def run(folder: str | None) -> None:
-    """Run the benchmark. folder: of MNIST's files, or None."""
+    """Run the benchmark. folder: The files of MNIST; None uses random images."""
     digits = Problem("digits MLP", ("training.epochs=30",))
     vowels = Problem("Japanese Vowels GRU", ("experiment=japanese_vowels_gru", "training.epochs=5"))
     with mnist.files(folder) as path:
@@ -179,15 +195,16 @@ def compare_with_fit(problem: Problem) -> int:
 def compare_with_plain_loop(problem: Problem, stride: int) -> None:
     """Print the ratio of tape to a hand-written loop on the digits MLP."""
     config = composition.compose([*problem.overrides])
-    images, digits = problem.split.features["image"], problem.split.labels["digit"]
+    assert isinstance(config.model, Mlp)
+    images, digits = arrays_of(problem.split)
 
     normalization = keras.layers.Normalization(axis=None)
     normalization.adapt(images)
     dense = [keras.layers.Dense(units, "relu") for units in config.model.hidden]
     layers = [normalization, keras.layers.Flatten(), *dense, keras.layers.Dense(10, "softmax")]
-    theirs = plain_loop.classifier(images, digits, layers, config.training.batch_size, stride)
-    ours = (f"training.steps_per_execution={stride}",)
-    in_turn(f"{problem.title}, {stride} steps per call", problem, ours, theirs, epochs=60)
+    loop = plain_loop.classifier(images, digits, layers, batch_size=config.training.batch_size, steps_per_call=stride)
+    overrides = (f"training.steps_per_execution={stride}",)
+    compare_with_loop(f"{problem.title}, {stride} steps per call", problem, loop, overrides=overrides, epochs=60)
 
 
 def compare_xla_with_fit(problem: Problem, stride: int) -> None:
@@ -212,8 +229,8 @@ def compare_xla_options(problem: Problem) -> None:
 def measure_gradient_records(problem: Problem, rounds: int) -> None:
     """Print the cost of recording the gradients of every 50th step.
 
-    Epochs with one record, with one record and histograms, and with none take turns, so that a drift of the machine's
-    speed cancels out.
+    Epochs with one record, with one record and histograms, and with none take turns, so that a change of the
+    machine's speed cancels out.
     """
     config = composition.compose([*problem.overrides, "training=tape"])
     objective, feed = problem.compiled(config)
@@ -240,6 +257,14 @@ def measure_gradient_records(problem: Problem, rounds: int) -> None:
         )
 
 
+def arrays_of(split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """Return the only feature and the only label of a split."""
+    assert isinstance(split, Table)
+    (feature,), (label,) = split.features.values(), split.labels.values()
+    assert isinstance(feature, np.ndarray)
+    return feature, label
+
+
 def compare(title: str, sides: Mapping[str, Callable[[], Pace]], pairs: int = PAIRS) -> None:
     """Print the ratio of the first side's pace to the second's, by wall time and by CPU time."""
     measured = [[side() for side in sides.values()] for _ in range(pairs)]
@@ -253,18 +278,20 @@ def compare(title: str, sides: Mapping[str, Callable[[], Pace]], pairs: int = PA
         )
 
 
-def in_turn(title: str, problem: Problem, overrides: tuple[str, ...], by_hand: Iterator[None], epochs: int) -> None:
+def compare_with_loop(
+    title: str, problem: Problem, by_hand: Iterator[None], *, epochs: int, overrides: tuple[str, ...] = ()
+) -> None:
     """Print the ratio of the tape's pace to that of a hand-written loop, by wall time and by CPU time.
 
     The two take turns of `epochs` epochs each: long enough that batches prefetched at the end of a turn do not count,
-    short enough that a drift of the machine's speed cancels out.
+    short enough that a change of the machine's speed cancels out.
 
     Args:
-        title: For the output.
-        problem: What the tape engine trains.
-        overrides: Of its config.
+        title: Of the printed lines.
+        problem: The problem that the tape engine trains.
         by_hand: An iterator that trains one epoch per item.
         epochs: The number of epochs of a turn.
+        overrides: Of the tape engine's config.
     """
     sides = problem.epochs(1 + TURNS * epochs, *overrides), by_hand
     for side in sides:

@@ -1,11 +1,12 @@
-"""The image: its build compared with a bare download of the locked wheels, its size, its start, the check of the lock.
+"""Measure the image: build, size and start, and the check of the lock.
+
+The build is compared with a bare download of the locked wheels.
 
 Needs an engine and the network, and takes half an hour. BASE_IMAGE and BUILD_NETWORK are passed on to the build.
 """
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,7 @@ from pipeline.runtime import environment
 PROJECT = environment.PROJECT
 NAME = "pipeline:measured"
 BUILDS, STARTS, CHECKS = 2, 5, 20
-HEAVIEST = 8
+LARGEST = 8  # packages to print
 SIZES = """
 import collections, importlib.metadata, json, os
 sizes = collections.Counter()
@@ -32,37 +33,41 @@ print(json.dumps(sizes.most_common(%d)))
 """
 
 
-def run(_: str | None) -> None:
-    engine = answer("scripts/runtime", "engine")
-    fetched, built = [], []
+def run(folder: str | None) -> None:
+    """Run the benchmark. It does not use the folder."""
+    engine = ask("scripts/runtime", "engine")
+    downloads, builds = [], []
     try:
         for _ in range(BUILDS):
-            fetched.append(seconds(download_and_unpack))
-            built.append(seconds(lambda: build(engine)))
-        print(f"download and unpack the locked wheels       {summed_up(fetched, 0)} s")
-        print(f"build from scratch                          {summed_up(built, 0)} s")
-        print(f"build / download and unpack                 {summed_up(ratios(built, fetched))}")
-        size = int(answer(engine, "image", "inspect", "--format", "{{.Size}}", NAME))
+            downloads.append(seconds(download_and_unpack))
+            builds.append(seconds(lambda: build(engine)))
+        print(f"download and unpack the locked wheels       {summed_up(downloads, 0)} s")
+        print(f"build from scratch                          {summed_up(builds, 0)} s")
+        print(f"build / download and unpack                 {summed_up(ratios(builds, downloads))}")
+        size = int(ask(engine, "image", "inspect", "--format", "{{.Size}}", NAME))
         print(f"size                                        {size / 1e9:.2f} GB")
-        for name, bytes_ in heaviest(engine):
-            print(f"  {name:<42}{bytes_ / 1e9:.2f} GB")
-        start(engine)
+        for package, package_size in largest_packages(engine):
+            print(f"  {package:<42}{package_size / 1e9:.2f} GB")
+        compare_starts(engine)
     finally:
         subprocess.run([engine, "rmi", NAME], capture_output=True, check=False)
-    lock()
+    measure_lock_check()
 
 
 def seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
+    """Return the seconds that a function takes."""
+    start = time.perf_counter()
     work()
-    return time.perf_counter() - began
+    return time.perf_counter() - start
 
 
-def answer(*command: str) -> str:
+def ask(*command: str) -> str:
+    """Return what a command prints."""
     return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def build(engine: str) -> None:
+    """Build the image from scratch under a temporary name."""
     options = ["--no-cache", "--build-arg", "PIP_NO_CACHE_DIR=1"]
     subprocess.run(["scripts/image", "build", engine, NAME, *options], cwd=PROJECT, check=True, capture_output=True)
 
@@ -79,21 +84,20 @@ def download_and_unpack() -> None:
                 archive.extractall(Path(folder) / "unpacked")
 
 
-def heaviest(engine: str) -> list[tuple[str, int]]:
-    """Return [(package, bytes)] of the image, the largest first."""
-    code = SIZES % HEAVIEST
-    printed = answer(engine, "run", "--rm", "--network", "none", "--entrypoint", "python", NAME, "-c", code)
+def largest_packages(engine: str) -> list[tuple[str, int]]:
+    """Return the largest packages of the image and their sizes in bytes, the largest first."""
+    code = SIZES % LARGEST
+    printed = ask(engine, "run", "--rm", "--network", "none", "--entrypoint", "python", NAME, "-c", code)
     return json.loads(printed)
 
 
-def start(engine: str) -> None:
-    """Print how much later training starts in the image than outside it: until `train` prints its first line."""
+def compare_starts(engine: str) -> None:
+    """Print the time until `make train` prints its first line, in the image and outside it."""
     inside, outside = [], []
-    make = shutil.which("make")
     runs = PROJECT / "runs"
     runs.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=runs) as root:
-        arguments = [make, "train", f"run.root={root}", "training.epochs=1", "device=cpu"]
+        arguments = ["make", "train", f"run.root={root}", "training.epochs=1", "device=cpu"]
         for _ in range(STARTS):
             outside.append(first_line([*arguments, "RUNTIME=local"]))
             inside.append(first_line([*arguments, f"RUNTIME={engine}", f"IMAGE={NAME}"]))
@@ -106,22 +110,24 @@ def start(engine: str) -> None:
 def first_line(command: list[str]) -> float:
     """Return the seconds until a command prints its first line; the command runs to its end."""
     environ = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKEOVERRIDES")}
-    began = time.perf_counter()
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, cwd=PROJECT, env=environ, **pipes) as process:
+    start = time.perf_counter()
+    with subprocess.Popen(
+        command, cwd=PROJECT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdout is not None
         process.stdout.readline()
-        found = time.perf_counter() - began
+        first = time.perf_counter() - start
         process.stdout.read()
     if process.returncode:
         sys.exit(f"{' '.join(command)}: exit status {process.returncode}")
-    return found
+    return first
 
 
-def lock() -> None:
+def measure_lock_check() -> None:
     """Print the seconds of the check of the lock at the start of every run, each measured in its own process."""
     code = (
         "import time; from pipeline.runtime import environment as e; b = time.perf_counter(); "
         "e.require_lock(False); print(time.perf_counter() - b)"
     )
-    found = [float(answer(PIPELINE[0], "-c", code)) for _ in range(CHECKS)]
-    print(f"check of the installed packages             {summed_up(found, 3)} s")
+    taken = [float(ask(PIPELINE[0], "-c", code)) for _ in range(CHECKS)]
+    print(f"check of the installed packages             {summed_up(taken, 3)} s")

@@ -19,6 +19,10 @@ def measure(
 ) -> tuple[float, list[tuple[float, str]]]:
     """Run a command to its end. If it fails, exit with its error output.
 
+    Args:
+        command: Program and arguments.
+        environment: Its environment variables.
+
     Returns:
         CPU seconds of the process and its children, and the lines that it printed: [(time in seconds, line)].
     """
@@ -27,6 +31,7 @@ def measure(
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=stderr, text=True, env={**environment, "PYTHONUNBUFFERED": "1"}
         ) as process:
+            assert process.stdout is not None
             lines = [(time.perf_counter(), line.strip()) for line in process.stdout]
         if process.returncode:
             stderr.seek(0)
@@ -44,3 +49,16 @@ def summed_up(values: Sequence[float], digits: int = 2) -> str:
     """Return the median and, in brackets, the minimum and the maximum."""
     low, middle, high = (f"{value:.{digits}f}" for value in (min(values), statistics.median(values), max(values)))
     return f"{middle} [{low}, {high}]"
+
+
+def memory_field(pid: int | str, name: str) -> int:
+    """Return a field of /proc/PID/status in KiB.
+
+    Args:
+        pid: A process ID, or "self".
+        name: "VmRSS" for the resident memory, "VmHWM" for its maximum so far.
+    """
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1])
+    raise ProcessLookupError(f"/proc/{pid}/status: expected {name}; found none, because the process has ended")

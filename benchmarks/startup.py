@@ -1,4 +1,4 @@
-"""Costs before and beside training: the help page, and a rerun of the default training.
+"""Measure costs before and beside training: the help page, and a rerun of the default training.
 
 A rerun with one epoch, minus a bare import of TensorFlow and Keras, is an upper bound of the cost of a run besides that
 import and training: it still contains one epoch and the tracing of its step.
@@ -15,7 +15,8 @@ REPEATS = 5
 IMPORT = [sys.executable, "-c", "import tensorflow, keras; keras.Sequential"]
 
 
-def run(_: str | None) -> None:
+def run(folder: str | None) -> None:
+    """Run the benchmark. It does not use the folder."""
     helps = [measure([*PIPELINE, "--help"])[0] for _ in range(REPEATS)]
     print(f"--help                                      {summed_up(helps)} CPU s")
     imports, reruns, whole = [], [], []

@@ -299,6 +299,7 @@ def call(*command: str, failed: str, **variables: str) -> list[str]:
     lines = []
     with process:
         try:
+            assert process.stdout is not None
             for line in process.stdout:
                 print(line, end="", flush=True)
                 lines.append(line.rstrip("\n"))

@@ -14,8 +14,9 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 PROJECT = Path(__file__).parents[1]
 DIFFERENT = 4  # exit status
@@ -81,6 +82,7 @@ def exported(builder: str, name: str) -> Iterator[IO[bytes]]:
         if builder == "buildah":
             command = ["tar", "-C", ask(builder, "mount", container), "-c", "."]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
             yield process.stdout
         if process.returncode:
             raise subprocess.CalledProcessError(process.returncode, command)
@@ -102,7 +104,10 @@ def listed(stream: IO[bytes]) -> dict[str, Entry]:
             if member.islnk():
                 tree[path] = tree[member.linkname.removeprefix("./")]
                 continue
-            content = hashlib.file_digest(archive.extractfile(member), "sha256").hexdigest() if member.isreg() else ""
+            content = ""
+            if member.isreg():
+                file = cast(BufferedReader, archive.extractfile(member))  # the type of the object that it returns
+                content = hashlib.file_digest(file, "sha256").hexdigest()
             kind = KINDS.get(member.type, "other")
             tree[path] = (kind, oct(member.mode), member.uid, member.gid, member.linkname, content)
     return tree
