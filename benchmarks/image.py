@@ -35,7 +35,7 @@ print(json.dumps(sizes.most_common(%d)))
 
 def run(folder: str | None) -> None:
     """Run the benchmark. It does not use the folder."""
-    engine = ask("scripts/runtime", "engine")
+    engine = output_of("scripts/runtime", "engine")
     downloads, builds = [], []
     try:
         for _ in range(BUILDS):
@@ -44,7 +44,7 @@ def run(folder: str | None) -> None:
         print(f"download and unpack the locked wheels       {summed_up(downloads, 0)} s")
         print(f"build from scratch                          {summed_up(builds, 0)} s")
         print(f"build / download and unpack                 {summed_up(ratios(builds, downloads))}")
-        size = int(ask(engine, "image", "inspect", "--format", "{{.Size}}", NAME))
+        size = int(output_of(engine, "image", "inspect", "--format", "{{.Size}}", NAME))
         print(f"size                                        {size / 1e9:.2f} GB")
         for package, package_size in largest_packages(engine):
             print(f"  {package:<42}{package_size / 1e9:.2f} GB")
@@ -61,7 +61,7 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def ask(*command: str) -> str:
+def output_of(*command: str) -> str:
     """Return what a command prints."""
     return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout.strip()
 
@@ -87,7 +87,7 @@ def download_and_unpack() -> None:
 def largest_packages(engine: str) -> list[tuple[str, int]]:
     """Return the largest packages of the image and their sizes in bytes, the largest first."""
     code = SIZES % LARGEST
-    printed = ask(engine, "run", "--rm", "--network", "none", "--entrypoint", "python", NAME, "-c", code)
+    printed = output_of(engine, "run", "--rm", "--network", "none", "--entrypoint", "python", NAME, "-c", code)
     return json.loads(printed)
 
 
@@ -129,5 +129,5 @@ def measure_lock_check() -> None:
         "import time; from pipeline.runtime import environment as e; b = time.perf_counter(); "
         "e.require_lock(False); print(time.perf_counter() - b)"
     )
-    taken = [float(ask(PIPELINE[0], "-c", code)) for _ in range(CHECKS)]
+    taken = [float(output_of(PIPELINE[0], "-c", code)) for _ in range(CHECKS)]
     print(f"check of the installed packages             {summed_up(taken, 3)} s")

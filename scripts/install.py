@@ -1,7 +1,7 @@
 """Install exactly what locks name, checked by hash, into an environment: PYTHON scripts/install.py LOCK...
 
 PYTHON is the interpreter of that environment, and its pip settings (pip.conf, PIP_*) decide which index is used.
-uv installs, at the version in requirements-install.txt. If it cannot be had, pip does, and a message says so.
+uv installs, at the version in requirements-install.txt. If uv is not available, pip installs, and a message is printed.
   INSTALLER       pip: install with pip
   UV_LINK_MODE    how uv takes files from its cache: copy unless set
 """
@@ -55,7 +55,7 @@ def main(locks: list[str]) -> int:
 
 def pip() -> tuple[list[str], dict[str, str]]:
     """Return pip's command without the lock, and its environment variables."""
-    # A third of the modules is ever imported, and compiled then; compiling all takes a minute or more.
+    # Python compiles a module at its first import. Compiling all takes a minute or more; a third is ever imported.
     options = [*EXACT, "--no-compile", "--no-binary", SOURCE_ONLY, "--no-build-isolation"]
     return [*PIP, "install", *options], dict(os.environ)
 

@@ -29,7 +29,7 @@ RELEASES = PROJECT / "releases"
 LOCKS = ("requirements-cpu", "requirements", "requirements-dev", "requirements-install")
 WHOLE_SUITE = "-m 'not release'"
 SHOWN = 5  # lines of a long list in an error
-GRACE = 10  # seconds for an interrupted command to end by itself
+GRACE = 10  # seconds until an interrupted command is killed
 # A container without any access. scripts/run adds what a training needs of the machine.
 STRICT = ("--rm", "--network", "none", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 
@@ -60,34 +60,36 @@ def main(arguments: list[str]) -> int:
 def release(version: str) -> None:
     """Check, build, test, train, record and tag, in this order. Each step needs the one before it."""
     revision = commit_to_release(version)
-    engine = ask("scripts/runtime", "engine")
+    engine = output_of("scripts/runtime", "engine")
     require_solved_locks()
     tests = os.environ.get("TESTS") or WHOLE_SUITE
     with ExitStack() as stack:
-        image = stack.enter_context(candidate(engine, version))
+        image = stack.enter_context(candidate_image(engine, version))
         tester = stack.enter_context(tests_image(engine, version, image))
         record = {
             "version": version,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "revision": revision,
-            "image": described(engine, image),
-            "base": base(engine),
+            "image": describe_image(engine, image),
+            "base": describe_base(engine),
             "lock": {"name": "requirements.txt", "sha256": sha256((PROJECT / "requirements.txt").read_bytes())},
             "tests": {
                 "selection": tests,
-                "in_the_image": tested_inside(engine, tester, tests),
-                "of_the_image": tested_outside(image),
+                "in_the_image": run_tests_inside(engine, tester, tests),
+                "of_the_image": run_tests_outside(image),
             },
-            "golden": golden(engine, image),
+            "golden": train_golden_runs(engine, image),
         }
-        bill = ask(engine, "run", *STRICT, "--entrypoint", "cat", tester, "/opt/sbom.json").encode() + b"\n"
+        bill = output_of(engine, "run", *STRICT, "--entrypoint", "cat", tester, "/opt/sbom.json").encode() + b"\n"
         record["sbom"] = {"name": f"{version}.cdx.json", "sha256": sha256(bill)}
-        if ask("scripts/revision") != revision:
+        if output_of("scripts/revision") != revision:
             raise ReleaseError(
-                f"expected the tree to stay at {revision} until the end; found it at {ask('scripts/revision')}."
+                f"expected the tree to stay at {revision} until the end; found it at {output_of('scripts/revision')}."
             )
         publish(engine=engine, image=image, version=version, record=record, bill=bill)
-    print(f"released {version}: {image_name(version)}, {tag(version)}, releases/{version}.json. Commit releases/ now.")
+    print(
+        f"released {version}: {image_name(version)}, {git_tag(version)}, releases/{version}.json. Commit releases/ now."
+    )
 
 
 # ---- checks before the build ----------------------------------------------------------------------------------------
@@ -97,26 +99,27 @@ def commit_to_release(version: str) -> str:
     """Return the commit of the tree. Raises ReleaseError if it, or the version, cannot become a release."""
     if not re.fullmatch(r"\d+\.\d+\.\d+([.-]?(a|b|rc|dev)\d+)?", version):
         raise ReleaseError(f"VERSION: expected three numbers such as 1.4.0, or 1.4.0-rc1; found {version!r}.")
-    if version != ask("scripts/project", "version"):
+    expected = output_of("scripts/project", "version")
+    if version != expected:
         raise ReleaseError(
-            f"VERSION: expected {ask('scripts/project', 'version')}, the version in pyproject.toml; found {version}. "
+            f"VERSION: expected {expected}, the version in pyproject.toml; found {version}. "
             "Change it there and commit, or release that version."
         )
-    revision = ask("scripts/revision")
+    revision = output_of("scripts/revision")
     if revision == "unknown":
         raise ReleaseError("expected a git repository with a commit to release; found none here.")
     if revision.endswith("-dirty"):
-        changed = ask("git", "status", "--porcelain").splitlines()
+        changed = output_of("git", "status", "--porcelain").splitlines()
         raise ReleaseError(
-            f"expected no uncommitted changes; found these files changed or new:\n{shortened(changed)}\nCommit them."
+            f"expected no uncommitted changes; found these files changed or new:\n{format_lines(changed)}\nCommit them."
         )
-    if ask("git", "tag", "--list", tag(version)):
+    if output_of("git", "tag", "--list", git_tag(version)):
         raise ReleaseError(
-            f"VERSION: expected a version without a tag; found the tag {tag(version)}. Choose another version."
+            f"VERSION: expected a version without a tag; found the tag {git_tag(version)}. Choose another version."
         )
     if found := sorted(RELEASES.glob(f"{version}.*json")):
         raise ReleaseError(
-            f"{found[0]}: expected no record of {version}, which has no tag {tag(version)}; found one. Remove it."
+            f"{found[0]}: expected no record of {version}, which has no tag {git_tag(version)}; found one. Remove it."
         )
     return revision
 
@@ -127,14 +130,14 @@ def require_solved_locks() -> None:
         for name in LOCKS:
             for end in ("in", "txt"):
                 shutil.copy(PROJECT / f"{name}.{end}", folder)
-        call("scripts/lock", folder, *LOCKS, failed="the .in files could not be solved; the message is above.")
+        run_and_print("scripts/lock", folder, *LOCKS, failed="the .in files could not be solved; the message is above.")
         for name in LOCKS:
             lock = PROJECT / f"{name}.txt"
             solved = (Path(folder) / lock.name).read_text()
             changes = difflib.unified_diff(lock.read_text().splitlines(), solved.splitlines(), n=0, lineterm="")
             if lines := [line for line in changes if not line.startswith(("---", "+++", "@@"))]:
                 raise ReleaseError(
-                    f"{lock.name}: expected the lock of {name}.in; solved again, it differs:\n{shortened(lines)}\n"
+                    f"{lock.name}: expected the lock of {name}.in; solved again, it differs:\n{format_lines(lines)}\n"
                     "Run `make lock`, review the changes and commit them."
                 )
 
@@ -143,14 +146,16 @@ def require_solved_locks() -> None:
 
 
 @contextmanager
-def candidate(engine: str, version: str) -> Iterator[str]:
+def candidate_image(engine: str, version: str) -> Iterator[str]:
     """Build the image from scratch under a temporary name, and yield the name."""
     name = image_name(f"{version}-candidate")
     options = ["--no-cache", "--build-arg", "PIP_NO_CACHE_DIR=1"]
-    if "@sha256:" in ask("scripts/image", "base"):
+    if "@sha256:" in output_of("scripts/image", "base"):
         options.append("--pull")  # safe, because a digest names the same image everywhere
     with removed(engine, "rmi", name):
-        call("scripts/image", "build", engine, name, *options, failed="the image could not be built.", VERSION=version)
+        run_and_print(
+            "scripts/image", "build", engine, name, *options, failed="the image could not be built.", VERSION=version
+        )
         yield name
 
 
@@ -159,14 +164,14 @@ def tests_image(engine: str, version: str, image: str) -> Iterator[str]:
     """Build a temporary image for the tests on `image`, from a clone of the commit, and yield its name."""
     name = image_name(f"{version}-tests")
     with tempfile.TemporaryDirectory() as context, removed(engine, "rmi", name):
-        ask("git", "clone", "--quiet", ".", f"{context}/tree")
+        output_of("git", "clone", "--quiet", ".", f"{context}/tree")
         options = ["--file", "docker/tests.Dockerfile", "--tag", name, "--build-arg", f"IMAGE={image}"]
         if network := os.environ.get("BUILD_NETWORK"):
             options += ["--network", network]
         for secret, variable in (("pip_conf", "PIP_CONF"), ("ca_bundle", "CA_BUNDLE")):
             if path := os.environ.get(variable):
                 options += ["--secret", f"id={secret},src={path}"]
-        call(
+        run_and_print(
             engine,
             "build",
             *options,
@@ -186,53 +191,53 @@ def removed(engine: str, *arguments: str) -> Iterator[None]:
         subprocess.run([engine, *arguments], cwd=PROJECT, capture_output=True, check=False)
 
 
-def described(engine: str, image: str) -> dict[str, Any]:
+def describe_image(engine: str, image: str) -> dict[str, Any]:
     """Return the digest of an image, its size in bytes and the engine."""
-    identity, size = ask(engine, "image", "inspect", "--format", "{{.Id}} {{.Size}}", image).split()
+    identity, size = output_of(engine, "image", "inspect", "--format", "{{.Id}} {{.Size}}", image).split()
     return {"digest": f"sha256:{identity.removeprefix('sha256:')}", "bytes": int(size), "engine": engine}
 
 
-def base(engine: str) -> dict[str, str]:
+def describe_base(engine: str) -> dict[str, str]:
     """Return name and digest of the base image: the digest in its name, else the engine's."""
-    name, _, digest = ask("scripts/image", "base").partition("@")
+    name, _, digest = output_of("scripts/image", "base").partition("@")
     if not digest:
-        digest = described(engine, name)["digest"]
+        digest = describe_image(engine, name)["digest"]
     return {"name": name, "digest": digest}
 
 
 # ---- checks ---------------------------------------------------------------------------------------------------------
 
 
-def tested_inside(engine: str, tester: str, tests: str) -> str:
+def run_tests_inside(engine: str, tester: str, tests: str) -> str:
     """Run pytest in the image, without network and privileges. Returns its last line."""
     memory = ("--shm-size", "2g")  # holds the databases of the registry's tests
-    with container(engine, tester) as run:
-        return summary([*run, *memory, tester, *shlex.split(tests)], "a test failed in the image.")
+    with named_container(engine, tester) as run:
+        return run_pytest([*run, *memory, tester, *shlex.split(tests)], "a test failed in the image.")
 
 
-def tested_outside(image: str) -> str:
+def run_tests_outside(image: str) -> str:
     """Run the tests of the image as a whole. Returns the last line of pytest."""
     command = [sys.executable, "-m", "pytest", "tests/test_image.py", "-m", "slow", "-rs"]
-    return summary(command, "a test of the image failed.", TESTED_IMAGE=image)
+    return run_pytest(command, "a test of the image failed.", TESTED_IMAGE=image)
 
 
-def summary(command: list[str], failed: str, **variables: str) -> str:
+def run_pytest(command: list[str], failed: str, **variables: str) -> str:
     """Run pytest and return its last line. `failed` is the error if it fails."""
-    lines = call(*command, failed=failed, **variables)
+    lines = run_and_print(*command, failed=failed, **variables)
     return next(line.strip("= ") for line in reversed(lines) if line.strip())
 
 
-def golden(engine: str, image: str) -> dict[str, Any]:
+def train_golden_runs(engine: str, image: str) -> dict[str, Any]:
     """Train the golden runs in the image. Returns the JSON of `golden --json`; raises ReleaseError if one differs."""
     folders = ("--read-only", "--tmpfs", "/tmp", "--tmpfs", "/app/runs")
-    with container(engine, image) as run:
+    with named_container(engine, image) as run:
         command = [*run, *folders, image, "golden", "--json"]
-        lines = call(*command, failed="the golden runs differ from the recorded results.")
+        lines = run_and_print(*command, failed="the golden runs differ from the recorded results.")
     return json.loads("\n".join(lines))
 
 
 @contextmanager
-def container(engine: str, image: str) -> Iterator[list[str]]:
+def named_container(engine: str, image: str) -> Iterator[list[str]]:
     """Yield a command that starts a named container. It is removed at the end: it can outlive the engine's client."""
     name = image.replace(":", "-")
     with removed(engine, "rm", "--force", name):
@@ -254,19 +259,19 @@ def publish(*, engine: str, image: str, version: str, record: dict[str, Any], bi
             half.write_bytes(text)
             half.replace(RELEASES / name)
         undo.callback(subprocess.run, [engine, "rmi", image_name(version)], capture_output=True, check=False)
-        ask(engine, "tag", image, image_name(version))
-        ask("git", "tag", "--annotate", "--message", image_name(version), tag(version), record["revision"])
+        output_of(engine, "tag", image, image_name(version))
+        output_of("git", "tag", "--annotate", "--message", image_name(version), git_tag(version), record["revision"])
         undo.pop_all()
 
 
-def tag(version: str) -> str:
+def git_tag(version: str) -> str:
     """Return the git tag of a version."""
     return f"v{version}"
 
 
 def image_name(version: str) -> str:
     """Return the name of the image of a version."""
-    return f"{ask('scripts/project', 'name')}:{version}"
+    return f"{output_of('scripts/project', 'name')}:{version}"
 
 
 def sha256(content: bytes) -> str:
@@ -274,13 +279,13 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def shortened(lines: list[str]) -> str:
+def format_lines(lines: list[str]) -> str:
     """Return the first lines, indented, and how many follow."""
     more = [f"  and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
     return "\n".join([f"  {line}" for line in lines[:SHOWN]] + more)
 
 
-def call(*command: str, failed: str, **variables: str) -> list[str]:
+def run_and_print(*command: str, failed: str, **variables: str) -> list[str]:
     """Run a command and show its output. Returns the lines of its stdout; raises ReleaseError if it fails.
 
     If this process is interrupted, the command and its children get SIGINT, at which an engine's client cancels its
@@ -315,7 +320,7 @@ def call(*command: str, failed: str, **variables: str) -> list[str]:
     return lines
 
 
-def ask(*command: str) -> str:
+def output_of(*command: str) -> str:
     """Return what a command prints. Raises ReleaseError with its message if it fails."""
     try:
         done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)

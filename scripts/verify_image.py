@@ -21,7 +21,7 @@ from typing import IO, cast
 PROJECT = Path(__file__).parents[1]
 DIFFERENT = 4  # exit status
 # The engine writes these for each container; they are not in the image.
-OF_THE_CONTAINER = ("dev", "etc/hostname", "etc/hosts", "etc/mtab", "etc/resolv.conf", "proc", "sys", ".dockerenv")
+NOT_IN_THE_IMAGE = ("dev", "etc/hostname", "etc/hosts", "etc/mtab", "etc/resolv.conf", "proc", "sys", ".dockerenv")
 KINDS = {tarfile.REGTYPE: "file", tarfile.DIRTYPE: "folder", tarfile.SYMTYPE: "link", tarfile.LNKTYPE: "file"}
 Entry = tuple[str, str, int, int, str, str]  # kind, mode, user, group, target of a link, sha256 of the content
 
@@ -29,8 +29,8 @@ Entry = tuple[str, str, int, int, str, str]  # kind, mode, user, group, target o
 def main() -> int:
     """Build, compare and print the result. Returns the exit status."""
     try:
-        builder = os.environ.get("BUILDER") or ask("scripts/runtime", "engine")
-        trees, digests = zip(*(built(builder, number) for number in (1, 2)), strict=True)
+        builder = os.environ.get("BUILDER") or output_of("scripts/runtime", "engine")
+        trees, digests = zip(*(build(builder, number) for number in (1, 2)), strict=True)
     except subprocess.CalledProcessError as error:
         message = (error.stderr or "").strip().removeprefix("error: ") or "its message is above."
         print(f"error: `{shlex.join(error.cmd)}` ended with status {error.returncode}; {message}", file=sys.stderr)
@@ -40,47 +40,47 @@ def main() -> int:
         path = different[0]
         print(f"{len(different)} of {len(trees[0]):,} files differ. The first one:\n  {path}")
         for number, tree in enumerate(trees, 1):
-            print(f"  build {number}: {shown(tree.get(path))}")
+            print(f"  build {number}: {format_entry(tree.get(path))}")
         return DIFFERENT
-    print(f"tree     {digest(trees[0])}, the same {len(trees[0]):,} files in both builds")
+    print(f"tree     {tree_digest(trees[0])}, the same {len(trees[0]):,} files in both builds")
     same = f"{digests[0]} of both" if digests[0] == digests[1] else f"digests differ ({builder} stores the build time)"
     print(f"image    {same}")
     return 0
 
 
-def built(builder: str, number: int) -> tuple[dict[str, Entry], str]:
+def build(builder: str, number: int) -> tuple[dict[str, Entry], str]:
     """Build the image from scratch and remove it again, because it takes 7 GB. Returns its files and its digest."""
-    name = f"{ask('scripts/project', 'name')}:rebuilt"
+    name = f"{output_of('scripts/project', 'name')}:rebuilt"
     print(f"build {number} of 2 ...", file=sys.stderr)
     options = ["--no-cache", "--build-arg", "PIP_NO_CACHE_DIR=1"]
     if builder in ("podman", "buildah"):
-        options += ["--timestamp", ask("git", "log", "-1", "--format=%ct")]
+        options += ["--timestamp", output_of("git", "log", "-1", "--format=%ct")]
     if builder == "buildah":
         options += ["--isolation", "chroot"]
     try:
         subprocess.run(["scripts/image", "build", builder, name, *options], cwd=PROJECT, check=True)
-        with exported(builder, name) as stream:
-            tree = listed(stream)
-        return tree, identity(builder, name)
+        with export(builder, name) as stream:
+            tree = list_entries(stream)
+        return tree, image_digest(builder, name)
     finally:
         subprocess.run([builder, "rmi", name], capture_output=True, check=False)
 
 
-def identity(builder: str, name: str) -> str:
+def image_digest(builder: str, name: str) -> str:
     """Return the digest of an image."""
     if builder == "buildah":
-        return ask(builder, "images", "--format", "{{.Digest}}", name)
-    return ask(builder, "image", "inspect", "--format", "{{.Id}}", name)
+        return output_of(builder, "images", "--format", "{{.Digest}}", name)
+    return output_of(builder, "image", "inspect", "--format", "{{.Id}}", name)
 
 
 @contextmanager
-def exported(builder: str, name: str) -> Iterator[IO[bytes]]:
+def export(builder: str, name: str) -> Iterator[IO[bytes]]:
     """Yield the whole file system of an image as a tar stream."""
-    container = ask(builder, *(["from"] if builder == "buildah" else ["create"]), name)
+    container = output_of(builder, *(["from"] if builder == "buildah" else ["create"]), name)
     try:
         command = [builder, "export", container]
         if builder == "buildah":
-            command = ["tar", "-C", ask(builder, "mount", container), "-c", "."]
+            command = ["tar", "-C", output_of(builder, "mount", container), "-c", "."]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             yield process.stdout
@@ -90,7 +90,7 @@ def exported(builder: str, name: str) -> Iterator[IO[bytes]]:
         subprocess.run([builder, "rm", container], capture_output=True, check=False)
 
 
-def listed(stream: IO[bytes]) -> dict[str, Entry]:
+def list_entries(stream: IO[bytes]) -> dict[str, Entry]:
     """Return the entry of every path in a tar stream.
 
     A hard link has the entry of its target: the order of the two names depends on the file system.
@@ -99,7 +99,7 @@ def listed(stream: IO[bytes]) -> dict[str, Entry]:
     with tarfile.open(fileobj=stream, mode="r|") as archive:
         for member in archive:
             path = member.name.removeprefix("./")
-            if path in OF_THE_CONTAINER or path.startswith(("dev/", "proc/", "sys/")):
+            if path in NOT_IN_THE_IMAGE or path.startswith(("dev/", "proc/", "sys/")):
                 continue
             if member.islnk():
                 tree[path] = tree[member.linkname.removeprefix("./")]
@@ -113,12 +113,12 @@ def listed(stream: IO[bytes]) -> dict[str, Entry]:
     return tree
 
 
-def digest(tree: dict[str, Entry]) -> str:
+def tree_digest(tree: dict[str, Entry]) -> str:
     """Return the sha256 of a whole tree."""
     return "sha256:" + hashlib.sha256(repr(sorted(tree.items())).encode()).hexdigest()
 
 
-def shown(entry: Entry | None) -> str:
+def format_entry(entry: Entry | None) -> str:
     """Return an entry as text."""
     if entry is None:
         return "missing"
@@ -126,7 +126,7 @@ def shown(entry: Entry | None) -> str:
     return f"{kind}, mode {mode}, owner {user}:{group}" + (f", to {target}" if target else "") + f", sha256 {content}"
 
 
-def ask(*command: str) -> str:
+def output_of(*command: str) -> str:
     """Return what a command prints."""
     return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout.strip()
 

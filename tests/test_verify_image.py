@@ -42,8 +42,8 @@ FOLDER, FILE = ("a", None, 0o755, 1), ("a/b", b"content", 0o644, 1)
 
 def test_order_times_and_a_leading_dot_are_ignored(verify):
     later = stream(("./a/b", b"content", 0o644, 99), ("./a", None, 0o755, 99))
-    one, other = verify.listed(stream(FOLDER, FILE)), verify.listed(later)
-    assert one == other and verify.digest(one) == verify.digest(other)
+    one, other = verify.list_entries(stream(FOLDER, FILE)), verify.list_entries(later)
+    assert one == other and verify.tree_digest(one) == verify.tree_digest(other)
 
 
 @pytest.mark.parametrize(
@@ -58,17 +58,17 @@ def test_order_times_and_a_leading_dot_are_ignored(verify):
     ],
 )
 def test_another_name_kind_mode_or_content_is_a_difference(verify, other):
-    one, other = verify.listed(stream(FOLDER, FILE)), verify.listed(stream(*other))
-    assert one != other and verify.digest(one) != verify.digest(other)
+    one, other = verify.list_entries(stream(FOLDER, FILE)), verify.list_entries(stream(*other))
+    assert one != other and verify.tree_digest(one) != verify.tree_digest(other)
 
 
 def test_a_hard_link_counts_as_its_target(verify):
-    linked = verify.listed(stream(FOLDER, FILE, ("a/c", ("a/b",), 0o644, 1)))
-    copied = verify.listed(stream(FOLDER, FILE, ("a/c", b"content", 0o644, 1)))
+    linked = verify.list_entries(stream(FOLDER, FILE, ("a/c", ("a/b",), 0o644, 1)))
+    copied = verify.list_entries(stream(FOLDER, FILE, ("a/c", b"content", 0o644, 1)))
     assert linked == copied
 
 
 def test_files_that_an_engine_writes_into_each_container_are_ignored(verify):
-    assert verify.listed(stream(FOLDER, ("etc/hostname", b"1f", 0o644, 1), ("dev/null", b"", 0o666, 1))) == (
-        verify.listed(stream(FOLDER))
+    assert verify.list_entries(stream(FOLDER, ("etc/hostname", b"1f", 0o644, 1), ("dev/null", b"", 0o666, 1))) == (
+        verify.list_entries(stream(FOLDER))
     )
