@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -38,32 +39,54 @@ def definitions(kind: str) -> dict[str, Any]:
     }
 
 
-def classes(base: type) -> dict[str, type]:
-    """Return the classes derived from a base class that any file under custom/ defines, by name.
+def classes(*bases: type) -> dict[str, type]:
+    """Return the classes derived from one of the base classes that any file under custom/ defines, by name.
 
     Raises:
-        ConfigError: A file cannot be imported.
+        ConfigError: A file cannot be imported, or two files define a class of one name: a saved model names its classes
+            without their files.
     """
-    found = {}
+    found: dict[str, type] = {}
     for path in sorted(CUSTOM.rglob("*.py")):
         module = import_custom(path)
         for name, item in vars(module).items():
-            if inspect.isclass(item) and issubclass(item, base) and item.__module__ == module.__name__:
-                found[name] = item
+            if not inspect.isclass(item) or not issubclass(item, bases) or item.__module__ != module.__name__:
+                continue
+            if name in found and found[name] is not item:
+                raise ConfigError(
+                    f"{location_of(item)}: expected a name of its own; found {name} in {location_of(found[name])} too. "
+                    "Rename one of them: a saved model names its classes without their files."
+                )
+            found[name] = item
     return found
 
 
 def import_custom(path: Path) -> ModuleType:
-    """Import a file under custom/.
+    """Import a file under custom/, which needs no __init__.py.
 
     Raises:
         ConfigError: It cannot be imported. The message names the file, the line and the reason.
     """
     name = ".".join(path.relative_to(PROJECT).with_suffix("").parts)
     try:
-        return importlib.import_module(name)
+        module = importlib.import_module(name)
     except Exception as error:  # the user's file may raise anything
         raise ConfigError(f"{location(path, error)}: cannot be imported. {type(error).__name__}: {error}") from error
+    if module.__file__ is None or not path.samefile(module.__file__):
+        raise ConfigError(
+            f"{path}: expected to import it as {name}; found {module.__file__} under that name. Remove the other one "
+            "from the Python path."
+        )
+    return module
+
+
+def location_of(item: Callable[..., Any]) -> str:
+    """Return "FILE, line N" of a function or class; the name of its module if its source is not available."""
+    item = inspect.unwrap(item)
+    try:
+        return f"{inspect.getsourcefile(item)}, line {inspect.getsourcelines(item)[1]}"
+    except (OSError, TypeError):
+        return str(item.__module__)
 
 
 def location(path: Path, error: Exception) -> str:

@@ -69,7 +69,7 @@ def build(config: Config, data: SplitDataset) -> Experiment:
         check_tokens(config, spec, rows)
     weights = config.objective.class_weights(spec, data.train.labels)
     feed = TrainingFeed(data.train, spec, config.data, config.training.batch_size, config.seed, weights)
-    total_steps = config.training.epochs * feed.steps
+    total_steps = config.training.total_steps(feed.steps)
     objective = config.objective.build(config, data, model, total_steps)
     objective = config.regularization.wrap(objective, config.seed)
     objective.compile(config.optimizer.build(total_steps), config.training)

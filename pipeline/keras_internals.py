@@ -5,9 +5,11 @@ private name of theirs.
 """
 
 from random import Random
+from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.backend import get_keras_mask
 from keras.src.backend.common import global_state
 from keras.src.models.functional import Functional
 from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
@@ -43,9 +45,9 @@ def learning_rate_schedule(
     return rate if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else None
 
 
-def optimized_variables(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
-    """Return the variables that an optimizer was built for."""
-    return list(optimizer._trainable_variables)
+def mask_of(outputs: Any) -> tf.Tensor | None:
+    """Return the mask that a layer attached to its outputs, (batch,) or (batch, steps); None if there is none."""
+    return get_keras_mask(outputs)
 
 
 def global_seed_generator() -> keras.random.SeedGenerator | None:

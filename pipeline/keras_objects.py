@@ -11,9 +11,10 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from pipeline.custom_code import definitions
+from pipeline import custom_code
 from pipeline.errors import ConfigError, nearest
 from pipeline.lazy import keras
+from pipeline.overrides import shell_value
 
 if TYPE_CHECKING:
     from keras.initializers import Initializer
@@ -21,8 +22,131 @@ if TYPE_CHECKING:
     from keras.metrics import Metric
     from keras.optimizers import Optimizer
 
-CODE = ("Lambda", "TFSMLayer", "JaxLayer", "FlaxLayer", "TorchModuleWrapper")  # layers that run code from a config
+# what cannot be built from a config, which holds no code -> where the code is written instead
+CODE = {
+    **dict.fromkeys(
+        ("Lambda", "TFSMLayer", "JaxLayer", "FlaxLayer", "TorchModuleWrapper"), "Write a model in custom/models."
+    ),
+    "MeanMetricWrapper": "Write the function in custom/metrics.py, and give its name.",
+}
 LAYER_ARGUMENTS = ("name", "dtype", "trainable", "activity_regularizer", "autocast")  # taken by every layer's **kwargs
+# arguments of which Keras needs one, although each has a default
+ONE_OF = {
+    "InputLayer": ("shape", "batch_shape", "input_tensor"),
+    "CategoryEncoding": ("num_tokens",),
+    "Discretization": ("num_bins", "bin_boundaries"),
+}
+# names that Keras's compile replaces by a loss or metric, beside those that keras.losses.get and keras.metrics.get know
+COMPILED_NAMES = ("accuracy", "acc", "crossentropy", "ce")
+DENSE = {"class_name": "Dense", "config": {"units": 32}}
+GRU_CELL = {"class_name": "GRUCell", "config": {"units": 32}}
+# argument, or "class.argument" -> an example value for messages
+EXAMPLES: dict[str, Any] = {
+    "activation": "relu",
+    "axes": 1,
+    "boundaries": [1000, 2000],
+    "cell": GRU_CELL,
+    "cells": [GRU_CELL, GRU_CELL],
+    "decay_rate": 0.9,
+    "decay_steps": 1000,
+    "dims": [2, 1],
+    "equation": "ab,bc->ac",
+    "factor": 0.1,
+    "filters": 32,
+    "first_decay_steps": 1000,
+    "head_dim": 32,
+    "height": 24,
+    "height_factor": 0.1,
+    "initial_learning_rate": 0.01,
+    "inner_optimizer": {"class_name": "Adam"},
+    "input_dim": 1000,
+    "kernel_size": 3,
+    "key_dim": 32,
+    "layer": DENSE,
+    "Bidirectional.layer": {"class_name": "GRU", "config": {"units": 32}},
+    "RandomPosterization.factor": 4,
+    "layers": [{"class_name": "Rescaling", "config": {"scale": 0.1}}],
+    "max_number": 10,
+    "n": 10,
+    "num_bins": 10,
+    "num_classes": 10,
+    "num_heads": 4,
+    "num_key_value_heads": 2,
+    "num_query_heads": 4,
+    "num_tokens": 10,
+    "optimizer_map": {"class_name": "OptimizerMap", "config": {"default_optimizer": {"class_name": "Adam"}}},
+    "output_dim": 32,
+    "output_shape": 32,
+    "output_size": 4,
+    "pool_size": 2,
+    "precision": 0.5,
+    "rate": 0.5,
+    "recall": 0.5,
+    "scale": 0.1,
+    "sensitivity": 0.5,
+    "shape": [8],
+    "specificity": 0.5,
+    "stddev": 0.1,
+    "target_class_ids": [0],
+    "target_shape": [-1],
+    "units": 32,
+    "values": [0.01, 0.001, 0.0001],
+    "width": 24,
+    "width_factor": 0.1,
+}
+
+
+class MissingArgument(ConfigError):
+    """An object cannot be built without arguments that the config leaves out.
+
+    reason: The object and its arguments.
+    completed: The value of the config with an example of each.
+    """
+
+    def __init__(self, key: str, reason: str, completed: Any) -> None:
+        super().__init__(f"{key}: {reason}. Example: {shell_value(completed)}")
+        self.reason = reason
+        self.completed = completed
+
+
+def check(key: str, value: Any, build: Callable[[str, Any], object]) -> None:
+    """Build the objects of an option, to check them.
+
+    Args:
+        key: The option that holds the value, for messages.
+        value: An object in Keras's form, a list of them, or None.
+        build: One of the functions below.
+
+    Raises:
+        ConfigError: Keras has no such object, or it cannot be built. If arguments are missing, the message has the
+            whole option with an example of each, as it is typed on the command line.
+    """
+    entries = value if isinstance(value, list) else [value]
+    for index, entry in enumerate(entries):
+        if entry is None:
+            continue
+        try:
+            build(key, entry)
+        except MissingArgument as error:
+            completed = [*entries[:index], error.completed, *entries[index + 1 :]]
+            example = shell_value(completed if isinstance(value, list) else error.completed)
+            raise ConfigError(f"{key}: {error.reason}. Example: {key}={example}") from None
+
+
+def custom_classes() -> dict[str, type]:
+    """Return the classes under custom/ that a saved model may name, by name.
+
+    Raises:
+        ConfigError: A file cannot be imported, or two files define a class of one name.
+    """
+    return custom_code.classes(
+        keras.Layer,
+        keras.losses.Loss,
+        keras.metrics.Metric,
+        keras.initializers.Initializer,
+        keras.regularizers.Regularizer,
+        keras.constraints.Constraint,
+    )
 
 
 def layer(key: str, value: Any) -> keras.Layer:
@@ -53,7 +177,8 @@ def loss(key: str, value: Any) -> Loss:
         from pipeline.function_objects import FunctionLoss
 
         return FunctionLoss(function)
-    return _build(key, _class_name(value, keras.losses.get, keras.losses), keras.losses, keras.losses.Loss, custom)
+    value = _class_name(value, keras.losses.get, keras.losses)
+    return _build(key, value, keras.losses, keras.losses.Loss, custom=custom, file="custom/losses.py")
 
 
 def metric(key: str, value: Any) -> Metric:
@@ -67,9 +192,16 @@ def metric(key: str, value: Any) -> Metric:
 
         return FunctionMetric(function)
     value = _class_name(value, keras.metrics.get, keras.metrics)
-    spelled = {"class_name": value} if isinstance(value, str) else value
-    named = {"name": _snake_case(spelled["class_name"]), **spelled.get("config", {})}
-    return _build(key, {**spelled, "config": named}, keras.metrics, keras.metrics.Metric, custom)
+    name = _snake_case(value if isinstance(value, str) else value["class_name"])
+    return _build(
+        key,
+        value,
+        keras.metrics,
+        keras.metrics.Metric,
+        custom=custom,
+        file="custom/metrics.py",
+        defaults={"name": name},
+    )
 
 
 def initializer(key: str, value: Any) -> Initializer:
@@ -91,32 +223,95 @@ def _custom(kind: str, module: ModuleType, base: type) -> dict[str, Any]:
     """Return the user's own losses or metrics by name.
 
     Raises:
-        ConfigError: One has the name of one of Keras's, or is a class of another kind.
+        ConfigError: One has a name that Keras takes for one of its own, or is a class of another kind.
     """
-    found = definitions(kind)
+    found = custom_code.definitions(kind)
     for name, item in found.items():
-        if hasattr(module, name):
-            raise ConfigError(f"custom/{kind}.py: {name} is a name of {_public(module)}. Rename it.")
+        if name in COMPILED_NAMES or hasattr(module, name) or _is_known(module, name):
+            raise ConfigError(f"{custom_code.location_of(item)}: {name} is a name of {_public(module)}. Rename it.")
         if inspect.isclass(item) and not issubclass(item, base):
             raise ConfigError(
-                f"custom/{kind}.py: expected functions and classes derived from {_public(module)}.{base.__name__}; "
-                f"found the class {name}. Begin its name with an underscore if it is only used inside the file."
+                f"{custom_code.location_of(item)}: expected functions and classes derived from "
+                f"{_public(module)}.{base.__name__}; found the class {name}. Begin its name with an underscore if it "
+                "is only used inside the file."
             )
     return found
+
+
+def _is_known(module: ModuleType, name: str) -> bool:
+    """Return whether keras.losses or keras.metrics has an object of this name, which may be an alias such as mse."""
+    try:
+        return module.get(name) is not None
+    except TypeError:  # of a class that needs arguments
+        return True
+    except ValueError:
+        return False
 
 
 def _named(value: Any, custom: dict[str, Any]) -> Any:
     return custom.get(value) if isinstance(value, str) else None
 
 
-def _build(key: str, value: Any, module: ModuleType, base: type, custom: dict[str, Any] | None = None) -> Any:
+def _build(
+    key: str,
+    value: Any,
+    module: ModuleType,
+    base: type,
+    *,
+    custom: dict[str, Any] | None = None,
+    file: str = "",
+    defaults: dict[str, Any] | None = None,
+) -> Any:
+    """Return a new object.
+
+    Args:
+        key: The option that holds the value.
+        value: A name, or a dict of class_name and config.
+        module: The module of Keras that has such objects.
+        base: Their base class.
+        custom: The user's own ones by name.
+        file: The file that holds those.
+        defaults: Arguments that the value need not give.
+    """
     spelled = {"class_name": value} if isinstance(value, str) else value
     known = _classes(module, base) | (custom or {})
     if spelled["class_name"] not in known:
+        own = f" {_own_names(file, custom or {})}" if file else ""
         raise ConfigError(
-            f"{key}: {_public(module)} has no {spelled['class_name']!r}. {nearest(spelled['class_name'], known)}"
+            f"{key}: {_public(module)}{f' and {file} have' if file else ' has'} no {spelled['class_name']!r}. "
+            f"{nearest(spelled['class_name'], known)}{own}"
         )
-    return _construct(key, spelled, [known])
+    try:
+        return _construct(key, {**spelled, "config": (defaults or {}) | spelled.get("config", {})}, [known])
+    except _Missing as error:
+        raise MissingArgument(key, str(error), _completed(spelled, [known])) from None
+
+
+def _own_names(file: str, custom: dict[str, Any]) -> str:
+    """Return a sentence on what the user's own file defines."""
+    if custom:
+        return f"{file} defines {', '.join(sorted(custom))}."
+    return f"{file} defines none." if (custom_code.PROJECT / file).is_file() else f"There is no {file}."
+
+
+class _Missing(Exception):
+    """An object lacks arguments; the message names them."""
+
+
+def _completed(value: Any, known: list[dict[str, Any]]) -> Any:
+    """Return a value with an example of every argument that an object in it lacks. Arguments as for `_construct`."""
+    match value:
+        case {"class_name": name}:
+            owner = next((classes[name] for classes in known if name in classes), None)
+            given = {item: _completed(entry, _nested()) for item, entry in value.get("config", {}).items()}
+            missing = [] if owner is None else _missing(owner, given)
+            examples = {item: EXAMPLES.get(f"{name}.{item}", EXAMPLES.get(item, "VALUE")) for item in missing}
+            return {"class_name": name, "config": given | examples} if given or examples else {"class_name": name}
+        case dict():
+            return {name: _completed(entry, known) for name, entry in value.items()}
+        case list() | tuple():
+            return [_completed(entry, known) for entry in value]
+    return value
 
 
 def _construct(key: str, value: Any, known: list[dict[str, Any]]) -> Any:
@@ -136,7 +331,8 @@ def _construct(key: str, value: Any, known: list[dict[str, Any]]) -> Any:
                     f"{nearest(str(name), {each for classes in known for each in classes})}"
                 )
             if name in CODE:
-                raise ConfigError(f"{key}: {name} runs code that a config cannot hold. Write a model in custom/models.")
+                arguments = ", ".join(_missing(owner, {}))
+                raise ConfigError(f"{key}: {name} needs {arguments}: code, which a config cannot hold. {CODE[name]}")
             return _call(key, name, owner, value.get("config", {}))
         case dict():
             return {name: _construct(key, entry, known) for name, entry in value.items()}
@@ -149,28 +345,32 @@ def _call(key: str, name: str, owner: Callable[..., Any], arguments: dict[str, A
     """Return a new object of a class.
 
     Raises:
-        ConfigError: An argument is unknown, missing or refused.
+        ConfigError: An argument is unknown or refused.
+        _Missing: An argument is missing.
     """
     _check_arguments(key, owner, arguments)
-    if missing := [item for item in _required(owner) if item not in arguments]:
-        given = "".join(f"{item}: {entry}, " for item, entry in arguments.items())
-        example = f"{{class_name: {name}, config: {{{given}{', '.join(f'{item}: ...' for item in missing)}}}}}"
-        raise ConfigError(f"{key}: {name} needs {', '.join(missing)}. Give it as {example}")
+    if missing := _missing(owner, arguments):
+        raise _Missing(f"{name} needs {', '.join(missing)}")
     try:
         return owner(**{item: _construct(key, entry, _nested()) for item, entry in arguments.items()})
+    except (_Missing, ConfigError):  # of an object in the arguments
+        raise
     except Exception as error:  # constructors of Keras raise TypeError, ValueError, AttributeError and others
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ConfigError(f"{key}: keras refuses {name} with {arguments}: {reason}") from None
 
 
-def _required(owner: Callable[..., Any]) -> list[str]:
-    """Return the names of the arguments that a class cannot be built without."""
-    return [
+def _missing(owner: Callable[..., Any], arguments: dict[str, Any]) -> list[str]:
+    """Return the names of the arguments that a class cannot be built without and that are not given."""
+    alternatives = ONE_OF.get(owner.__name__, ())
+    needed = list(alternatives[:1]) if not set(alternatives) & set(arguments) else []
+    needed += [
         name
         for name, parameter in inspect.signature(owner).parameters.items()
         if parameter.default is parameter.empty
         and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     ]
+    return [name for name in needed if name not in arguments]
 
 
 def _nested() -> list[dict[str, Any]]:
@@ -205,8 +405,10 @@ def _class_name(value: Any, get: Callable[[str], Any], module: ModuleType) -> An
         return value
     try:
         found = get(value)  # for an initializer this draws a seed: leaving it out would move the bits of every model
-    except Exception:  # of a class that needs arguments; its own name is looked up then
-        return value
+    except Exception:  # of a class that needs arguments, or a function that `get` does not know
+        found = getattr(module, value, None)
+        if not inspect.isfunction(found):
+            return value
     name = found.__name__ if inspect.isfunction(found) else type(found).__name__
     return next((known for known in _classes(module) if known.lower() == name.replace("_", "").lower()), value)
 

@@ -9,7 +9,7 @@ import pkgutil
 from functools import cache
 from types import ModuleType
 
-from pipeline.custom_code import CUSTOM, import_custom
+from pipeline.custom_code import CUSTOM, import_custom, location_of
 from pipeline.data.source import DataSource
 from pipeline.errors import ConfigError
 from pipeline.models.model import ModelOptions
@@ -44,12 +44,16 @@ def members(group: str) -> dict[str, type[Options]]:
             (found[name],) = classes
     for path in sorted((CUSTOM / folder).glob("[!_]*.py")):
         if path.stem in found:
-            raise ConfigError(f"{path}: expected a name of its own; {group}={path.stem} exists. Rename the file.")
+            raise ConfigError(
+                f"{path}: expected a name of its own; found {group}={path.stem} in {location_of(found[path.stem])} "
+                "too. Rename the file."
+            )
         classes = defined(import_custom(path), base)
         if len(classes) != 1:
+            listed = "".join(f", {item.__name__} in line {location_of(item).rpartition(' ')[2]}" for item in classes)
             raise ConfigError(
                 f"{path}: expected one class that derives from {base.__name__} ({base.__module__}); "
-                f"found {len(classes)}."
+                f"found {len(classes)}{listed}."
             )
         (found[path.stem],) = classes
     return found

@@ -1,15 +1,17 @@
 """What every test shares: one deterministic TensorFlow, and Keras as a new process finds it."""
 
+import importlib
 import os
 import subprocess
 import sys
+import textwrap
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import pytest
 
-from pipeline import logs
+from pipeline import custom_code, logs, members
 from pipeline.data import splits
 from pipeline.data.sources.digits import Digits
 from pipeline.data.sources.japanese_vowels import JapaneseVowels
@@ -63,3 +65,31 @@ def digits():
 @pytest.fixture(scope="session")
 def vowels():
     return splits.load(JapaneseVowels())
+
+
+@pytest.fixture
+def custom_file(tmp_path, monkeypatch):
+    """A function that writes a file of the user's own code, given its path under custom/ and its text."""
+    folder = tmp_path / "custom"
+    monkeypatch.setattr(custom_code, "PROJECT", tmp_path)
+    for module in (custom_code, members):
+        monkeypatch.setattr(module, "CUSTOM", folder)
+    monkeypatch.syspath_prepend(tmp_path)
+    forget_custom_code()
+
+    def write(path, text):
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(textwrap.dedent(text))
+        importlib.invalidate_caches()
+        return file
+
+    yield write
+    forget_custom_code()
+
+
+def forget_custom_code():
+    """Make the next use of custom/ import it again."""
+    members.members.cache_clear()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "custom"]:
+        del sys.modules[name]

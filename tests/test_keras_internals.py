@@ -70,11 +70,10 @@ def test_learning_rate_of_an_optimizer_is_a_schedule_or_not():
     assert keras_internals.learning_rate_schedule(keras.optimizers.SGD(0.1)) is None
 
 
-def test_trainable_variables_of_an_optimizer_are_those_it_was_built_for():
-    variable = keras.Variable([1.0])
-    optimizer = keras.optimizers.SGD(0.1)
-    optimizer.build([variable])
-    assert keras_internals.optimized_variables(optimizer) == [variable]
+def test_mask_of_outputs_is_the_one_that_a_layer_attached():
+    outputs = layers.Masking()(keras.ops.convert_to_tensor([[[1.0], [0.0]]]))
+    assert keras.ops.convert_to_numpy(keras_internals.mask_of(outputs)).tolist() == [[True, False]]
+    assert keras_internals.mask_of(keras.ops.ones((1, 2, 1))) is None
 
 
 def test_global_seed_generator_is_made_at_first_use_and_again_after_it_is_forgotten():

@@ -76,11 +76,9 @@ class SupervisedOptions(ObjectiveOptions):
         from pipeline import keras_objects
 
         for key, loss in by_key("objective.loss", self.loss).items():
-            if loss is not None:
-                keras_objects.loss(key, loss)
+            keras_objects.check(key, loss, keras_objects.loss)
         for key, metrics in by_key("objective.metrics", self.metrics).items():
-            for metric in metrics or []:
-                keras_objects.metric(key, metric)
+            keras_objects.check(key, metrics, keras_objects.metric)
 
     @property
     @override

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -19,24 +20,23 @@ def check(config: Config) -> None:
 
     Raises:
         ConfigError: Keras has no such object or argument. The message names the key and the nearest name that exists.
+            Or two files under custom/ define a class of one name.
     """
     for key, value, item in walk(config):
         if item.metadata["keras"]:
-            build = BUILDERS[item.metadata["keras"]]
-            for entry in value if isinstance(value, list) else [value]:
-                if entry is not None:
-                    build(key, entry)
+            keras_objects.check(key, value, BUILDERS[item.metadata["keras"]])
     config.optimizer.build(total_steps=1)
     config.objective.check_names()
+    keras_objects.custom_classes()
     keras.backend.clear_session(free_memory=False)  # names that Keras counts begin anew for the real objects
 
 
 def _build_optimizer(key: str, value: Any) -> None:
-    arguments = {"class_name": value} if isinstance(value, str) else value
-    Optimizer(**arguments).build(total_steps=1, key=key)
+    spelled = {"class_name": value} if isinstance(value, str) else value
+    Optimizer(spelled["class_name"], spelled.get("config", {})).build(total_steps=1, key=key)
 
 
-BUILDERS = {
+BUILDERS: dict[str, Callable[[str, Any], object]] = {
     "activation": keras_objects.activation,
     "initializer": keras_objects.initializer,
     "layer": keras_objects.layer,

@@ -13,7 +13,7 @@ from pipeline.data.input_pipeline import TrainingFeed
 from pipeline.data.splits import SplitDataset
 from pipeline.keras_internals import all_layers
 from pipeline.objectives.supervised import is_by_label
-from pipeline.preflight.overrides import shell_value
+from pipeline.overrides import shell_value
 from pipeline.spec import CLASS, DataSpec, Label
 from pipeline.training.objective import Objective
 

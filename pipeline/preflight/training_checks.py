@@ -105,7 +105,7 @@ def _check_learning_rate(setup: Setup) -> Iterator[Finding]:
     if schedule is None:
         rates = np.array([float(optimizer.learning_rate)])
     else:
-        total = setup.config.training.epochs * setup.feed.steps
+        total = setup.config.training.total_steps(setup.feed.steps)
         steps = np.unique(np.linspace(0, max(total - 1, 0), PROBES).astype(int))
         rates = np.array([float(schedule(int(step))) for step in steps])
         yield from _check_schedule(options, schedule, rates=rates, steps=steps, total=total)
@@ -190,7 +190,7 @@ def _check_sizes(setup: Setup) -> Iterator[Finding]:
     if training.batch_size > rows:
         found = f"{training.batch_size} rows per batch, of {rows:,} rows."
         yield finding("batch-exceeds-data", "training.batch_size", found, batch_size=max(rows // 8, 1))
-    if training.epochs * steps < FEW_STEPS:
+    if training.total_steps(steps) < FEW_STEPS:
         found = f"{training.epochs} epochs of {steps} steps."
         yield finding("few-steps", "training.epochs", found, epochs=-(-10 * FEW_STEPS // steps))
     if not training.compiles_own_step and training.steps_per_execution > steps:

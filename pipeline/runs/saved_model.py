@@ -5,7 +5,7 @@ from pathlib import Path
 
 import keras
 
-from pipeline import custom_code
+from pipeline import keras_objects
 from pipeline.errors import RunError
 from pipeline.files import atomic_write, sha256
 
@@ -49,4 +49,4 @@ def load(path: Path) -> keras.Model:
         raise RunError(f"{path}: expected a saved model and its sha256; {error}.") from None
     if found != expected:
         raise RunError(f"{path}: expected sha256 {expected}; found {found}. The file is damaged or was changed.")
-    return keras.saving.load_model(path, custom_objects=custom_code.classes(keras.Layer), compile=False)
+    return keras.saving.load_model(path, custom_objects=keras_objects.custom_classes(), compile=False)

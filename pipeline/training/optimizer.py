@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from pipeline.errors import ConfigError
 from pipeline.lazy import keras
 from pipeline.options import Options, check_keras_form, option, section
+from pipeline.overrides import shell_value
 
 # typed option -> the argument of Keras's optimizers
 ARGUMENTS = {"learning_rate": "learning_rate", "clip_norm": "global_clipnorm", "weight_decay": "weight_decay"}
@@ -163,7 +164,27 @@ class Optimizer(Options):
         elif _lacks_decay_steps(rate):
             steps = {"decay_steps": _decay_steps(rate, total_steps)}
             arguments["learning_rate"] = {**rate, "config": steps | rate.get("config", {})}
-        return keras_objects.optimizer(key, {"class_name": self.class_name, "config": arguments})
+        try:
+            return keras_objects.optimizer(key, {"class_name": self.class_name, "config": arguments})
+        except keras_objects.MissingArgument as error:
+            raise ConfigError(f"{key}: {error.reason}. Example: {self._example(error.completed)}") from None
+
+    def _example(self, completed: dict[str, Any]) -> str:
+        """Return what completes the options, as it is typed on the command line.
+
+        Args:
+            completed: The optimizer with an example of each argument that is missing.
+        """
+        config, rate = completed["config"], self._given_rate
+        if isinstance(rate, dict):  # a schedule: the end of its decay, which is filled in, need not be typed
+            completed_rate = config["learning_rate"]
+            if _lacks_decay_steps(rate):
+                del completed_rate["config"]["decay_steps"]
+            if completed_rate != rate:
+                return f"{self.rate_key}={shell_value(completed_rate)}"
+        typed = {argument for name, argument in ARGUMENTS.items() if getattr(self, name) is not None}
+        config = {name: value for name, value in config.items() if name not in typed}
+        return f"{self.place('config')}={shell_value(config)}"
 
 
 def _is_number(value: Any) -> bool:

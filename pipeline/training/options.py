@@ -95,6 +95,10 @@ class TrainingOptions(Options):
     )
     tensorboard: bool = option(True, "write logs for `make tensorboard`", changes_result=False)
 
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Return the number of steps of the whole run."""
+        return self.epochs * steps_per_epoch
+
     @property
     def compiles_own_step(self) -> bool:
         """Whether the engine compiles the training step itself, rather than Keras."""

@@ -139,7 +139,7 @@ def prepared(root):
         built = (objective or Supervised)(config.objective, spec, model)
         weights = config.objective.class_weights(spec, data.train.labels)
         feed = TrainingFeed(data.train, spec, config.data, config.training.batch_size, 0, weights)
-        built.compile(config.optimizer.build(config.training.epochs * feed.steps), config.training)
+        built.compile(config.optimizer.build(config.training.total_steps(feed.steps)), config.training)
         if change:
             change(model)
         return Setup(config, data, built, feed)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from keras import layers
 
 from pipeline.spec import class_label
@@ -95,12 +95,12 @@ def test_the_fix_of_a_finding_removes_it(found, case):
     code, options = WRONG[case]
     fixed = []
     for alternative in found(head(), **options)[code].fix.split(", or "):
-        arguments = re.findall(r"([\w.]+)=([^\s,]+)", alternative)
+        arguments = re.findall(r"[\w.]+=[^\s,]+", alternative)
         new = dict(options)
         if isinstance(new.get("optimizer"), tuple):
             new["optimizer"] = Optimizer(*new["optimizer"])
-        for key, text in arguments:
-            new = changed(new, key.removeprefix("training.").split("."), yaml.safe_load(text))
+        for override in OverridesParser.create().parse_overrides(arguments):
+            new = changed(new, override.key_or_group.removeprefix("training.").split("."), override.value())
         if arguments and "determinism" not in new:  # the process has op determinism
             fixed.append(alternative)
             assert code not in found(head(), **new), alternative
