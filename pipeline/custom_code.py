@@ -81,12 +81,16 @@ def import_custom(path: Path) -> ModuleType:
 
 
 def location_of(item: Callable[..., Any]) -> str:
-    """Return "FILE, line N" of a function or class; the name of its module if its source is not available."""
+    """Return "FILE, line N" of a function or class, the file relative to the project.
+
+    If the source is not available, return the name of the module.
+    """
     item = inspect.unwrap(item)
     try:
-        return f"{inspect.getsourcefile(item)}, line {inspect.getsourcelines(item)[1]}"
+        path, line = Path(inspect.getfile(item)), inspect.getsourcelines(item)[1]
     except (OSError, TypeError):
         return str(item.__module__)
+    return f"{path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path}, line {line}"
 
 
 def location(path: Path, error: Exception) -> str:

@@ -88,7 +88,7 @@ class FunctionMetric(keras.metrics.Mean):
         """Add the rows of a batch."""
         mask = mask_of(y_pred)
         if mask is None:
-            super().update_state(_reduced(_values(self.function, y_true, y_pred), 1), sample_weight)
+            super().update_state(self.values_of_rows(y_true, y_pred), sample_weight)
             return
         rank = len(mask.shape)
         values = _reduced(_with_rank(_values(self.function, y_true, y_pred), rank), rank)
@@ -96,6 +96,10 @@ class FunctionMetric(keras.metrics.Mean):
         if sample_weight is not None:
             weights = weights * ops.cast(_with_rank(sample_weight, rank), self.dtype)
         super().update_state(ops.broadcast_to(values, ops.shape(weights)), weights)
+
+    def values_of_rows(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the value of each row: (batch,)."""
+        return _reduced(_values(self.function, y_true, y_pred), 1)
 
     @override
     def get_config(self) -> dict[str, Any]:

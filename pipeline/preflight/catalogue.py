@@ -283,6 +283,17 @@ METRICS = {
         "set objective.metrics=$metrics",
     ),
     "metric-fails": error("Keras raises an error for the metric on a real batch.", "set objective.metrics=$metrics"),
+    "metric-broadcast": error(
+        "The function returns a number for each pair of rows, and its mean depends on which rows are in a batch.",
+        "reshape y_true to the shape of y_pred in the function, or the reverse",
+        "set objective.metrics=$metrics",
+    ),
+    "metric-is-a-variable": error(
+        "A result that is the variable itself changes with it: the logs of training would hold the value of the "
+        "validation that follows.",
+        "return a copy in the result of the metric, such as self.total + 0",
+        "set objective.metrics=$metrics",
+    ),
     "imbalance-accuracy": warning(
         "One class is far more frequent than another, so that a model that always predicts it has a high accuracy. "
         "Accuracy does not show whether the rare class is learned.",

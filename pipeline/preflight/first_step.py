@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline.errors import message_of
+from pipeline.errors import PipelineError, message_of
 from pipeline.preflight import determinism_checks, memory, state
 from pipeline.preflight.findings import Finding, finding
 from pipeline.preflight.forward_pass import Prediction
@@ -230,6 +230,8 @@ def _failure(setup: Setup, batch: tuple, reached: list[str], error: Exception) -
 
 def _line_of(error: Exception) -> str:
     """Return the line outside of libraries that raised an error, as " In FILE, line N: LINE."; "" if there is none."""
+    if isinstance(error, PipelineError):  # its message names the place
+        return ""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
     if not frames or frames[-1].filename == __file__:
         return ""

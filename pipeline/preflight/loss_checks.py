@@ -1,6 +1,6 @@
 """Checks of a loss: against the labels, the shape of the output and the last activation."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -198,27 +198,13 @@ class LossChecks:
             yield self.finding("broadcast", found, units=label.width)
 
     def _check_pairs_of_rows(self) -> Iterator[Finding]:
-        """Check that a custom loss compares each row only with itself: look at its tensors at a prime batch size."""
-
-        def spec(shape: tuple[int, ...], dtype: Any) -> tf.TensorSpec:
-            return tf.TensorSpec((PRIME, *shape), dtype)
-
-        labels, outputs = spec(self.label.shape, self.label.dtype), spec(self.output.shape, tf.float32)
-        try:
-            graph = tf.function(self.loss.call, autograph=False).get_concrete_function(labels, outputs).graph
-        except Exception:  # a custom loss may raise anything; the first training step reports it
-            return
-        for operation in graph.get_operations():
-            for tensor in operation.outputs:
-                if tensor.shape.rank is not None and tensor.shape.as_list().count(PRIME) > 1:
-                    found = (
-                        f"{operation.type} in {self.loss_name} compares every row with every other: labels of shape "
-                    )
-                    found += (
-                        f"{_shape_of_rows(self.label.shape)}, outputs of shape {_shape_of_rows(self.output.shape)}."
-                    )
-                    yield self.finding("broadcast", found, shape=_shape_of_rows(self.output.shape))
-                    return
+        """Check that a custom loss compares each row only with itself."""
+        operation = pairs_of_rows(self.loss.call, self.label, self.output)
+        if operation is not None:
+            labels, outputs = _shape_of_rows(self.label.shape), _shape_of_rows(self.output.shape)
+            found = f"{operation} in {self.loss_name} compares every row with every other: labels of shape {labels}, "
+            found += f"outputs of shape {outputs}."
+            yield self.finding("broadcast", found, shape=outputs)
 
     def _check_activation(self) -> Iterator[Finding]:
         """Check the last activation against what the loss takes."""
@@ -348,6 +334,24 @@ def check(setup: Setup, prediction: Prediction) -> Iterator[Finding]:
 def class_counts(values: np.ndarray, classes: int) -> np.ndarray:
     """Return the number of rows of each class, (classes,)."""
     return np.bincount(values.astype(int).reshape(-1), minlength=classes)
+
+
+def pairs_of_rows(function: Callable[[Any, Any], Any], label: Label, output: Output) -> str | None:
+    """Return the first operation of a function (y_true, y_pred) that compares rows with each other, or None.
+
+    Its tensors are inspected at a prime batch size, which no other axis has.
+    """
+    labels = tf.TensorSpec((PRIME, *label.shape), label.dtype)
+    outputs = tf.TensorSpec((PRIME, *output.shape), tf.float32)
+    try:
+        graph = tf.function(function, autograph=False).get_concrete_function(labels, outputs).graph
+    except Exception:  # a custom function may raise anything; the first update reports it
+        return None
+    for operation in graph.get_operations():
+        for tensor in operation.outputs:
+            if tensor.shape.rank is not None and tensor.shape.as_list().count(PRIME) > 1:
+                return str(operation.type)
+    return None
 
 
 def _shape_of_rows(shape: tuple[int, ...]) -> str:

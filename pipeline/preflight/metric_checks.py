@@ -9,10 +9,11 @@ import numpy as np
 from keras import metrics
 
 from pipeline.errors import message_of
+from pipeline.function_objects import FunctionMetric
 from pipeline.objectives.supervised import of_label
 from pipeline.preflight.findings import Finding, finding
 from pipeline.preflight.forward_pass import Output, Prediction
-from pipeline.preflight.loss_checks import class_counts
+from pipeline.preflight.loss_checks import class_counts, pairs_of_rows
 from pipeline.preflight.setup import Setup, is_binary
 from pipeline.spec import CLASS, LABEL_KINDS, MULTI_LABEL, ONE_HOT, REAL, Label
 
@@ -141,6 +142,14 @@ class MetricChecks:
             found = f"k is {self.config['k']}, of {output.width} classes."
             yield self.finding("top-k-of-all", found, k=max(output.width // 3, 1))
 
+    def check_pairs_of_rows(self) -> Iterator[Finding]:
+        """Check that a metric of a function compares each row only with itself."""
+        if isinstance(self.metric, FunctionMetric):
+            operation = pairs_of_rows(self.metric.values_of_rows, self.label, self.output)
+            if operation is not None:
+                found = f"{operation} in {self.metric.name} compares every row with every other."
+                yield self.finding("metric-broadcast", found)
+
     def check_values(self) -> Iterator[Finding]:
         """Check that the metric depends on the predictions, for the labels of the training split."""
         values, output = self.setup.data.train.labels[self.name], self.output
@@ -165,7 +174,9 @@ class MetricChecks:
             return
         if isinstance(result, dict):
             return
-        if np.ndim(result):
+        if isinstance(result, keras.Variable):
+            yield self.finding("metric-is-a-variable", f"its result is the variable {result.name!r} itself.")
+        elif np.ndim(result):
             found = f"its result has the shape {tuple(np.shape(result))}."
             averaged = {"average": "macro"} if isinstance(self.metric, metrics.FBetaScore) else {}
             yield self.finding("metric-of-several-numbers", found, **averaged)
@@ -202,6 +213,7 @@ def check(setup: Setup, prediction: Prediction, batch: tuple) -> Iterator[Findin
             found = [*checks.check_labels()] or [*checks.check_output()]
             yield from found
             if not any(item.is_error for item in found):
+                yield from checks.check_pairs_of_rows()
                 yield from checks.check_values()
                 yield from checks.try_update(targets[name])
     yield from _check_imbalance(setup)

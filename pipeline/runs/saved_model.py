@@ -10,6 +10,7 @@ from pipeline.errors import RunError
 from pipeline.files import atomic_write, sha256
 
 # imported because they register the classes that a saved model may name
+from pipeline.function_objects import FunctionLoss, FunctionMetric  # noqa: F401
 from pipeline.layers import generative_adversarial_network, transformer_encoder  # noqa: F401
 
 

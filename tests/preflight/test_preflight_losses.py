@@ -453,6 +453,19 @@ def test_a_loss_of_ones_own_that_compares_every_row_with_every_other_is_found(fo
     assert {*errors(findings)} == ({code} if code else set())
 
 
+@pytest.mark.parametrize("reduced", [True, False])
+def test_custom_loss_that_reduces_the_rows_is_found_with_its_file_and_line(found, custom_file, reduced):
+    values = "(y_true - y_pred) ** 2"
+    returned = f"ops.mean({values})" if reduced else values
+    custom_file("losses.py", f"from keras import ops\n\n\ndef error(y_true, y_pred):\n    return {returned}\n")
+    findings = errors(found([layers.Dense(1)], "real", 1, loss="error"))
+    assert [*findings] == (["step-fails"] if reduced else [])
+    if reduced:
+        message = " ".join(str(findings["step-fails"]).split())
+        assert "custom/losses.py, line 4: expected error to return one value per row" in message
+        assert "function_objects" not in message
+
+
 def test_every_finding_is_in_the_catalogue_with_a_reason_and_a_remedy():
     for code, entry in CATALOGUE.items():
         assert entry.severity in (ERROR, "warning") and entry.explanation.endswith(".") and entry.general_fix(), code

@@ -126,3 +126,51 @@ def test_plain_accuracy_is_not_to_be_watched_where_a_class_is_rare(found, monito
     findings = found([layers.Dense(2, "softmax")], width=2, values=RARE, rows=240, metrics=["accuracy"],
                      class_weight=weights, early_stopping=EarlyStopping(2, monitor))  # fmt: skip
     assert ("imbalance-accuracy" in findings) is is_told
+
+
+OWN = """
+    import keras
+    from keras import ops
+
+
+    def pairs(y_true, y_pred):
+        return ops.mean(ops.abs(y_true[:, 0] - y_pred), axis=-1)
+
+
+    def total(y_true, y_pred):
+        return ops.mean(ops.abs(y_true - y_pred))
+
+
+    def distance(y_true, y_pred):
+        return ops.abs(y_true - y_pred)
+
+
+    class Last(keras.metrics.Metric):
+        def __init__(self, **arguments):
+            super().__init__(**arguments)
+            self.last = self.add_variable((), "zeros", name="last")
+
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            self.last.assign(ops.max(y_pred))
+
+        def result(self):
+            return self.last
+"""
+
+
+@pytest.mark.parametrize(
+    ("metric", "code", "message"),
+    [
+        ("pairs", "metric-broadcast", "compares every row with every other"),
+        ("total", "metric-fails", r"custom/metrics\.py, line 10: expected total to return one value per row"),
+        ("Last", "metric-is-a-variable", "its result is the variable 'last' itself"),
+        ("distance", None, None),
+    ],
+)
+def test_custom_metric_that_gives_wrong_numbers_is_found(found, custom_file, metric, code, message):
+    custom_file("metrics.py", OWN)
+    findings = found([layers.Dense(1)], "real", 1, metrics=[metric])
+    errors = {code: str(finding) for code, finding in findings.items() if finding.is_error}
+    assert [*errors] == ([code] if code else [])
+    if code:
+        assert re.search(message, " ".join(errors[code].split()))
