@@ -83,8 +83,10 @@ class FunctionMetric(keras.metrics.Mean):
         super().__init__(**{"name": function.__name__, **arguments})
         self.function = function
 
-    @override
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    @override  # of Mean, which takes values instead; so does keras.metrics.MeanMetricWrapper
+    def update_state(  # pyrefly: ignore[bad-override]
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> None:
         """Add the rows of a batch."""
         mask = mask_of(y_pred)
         if mask is None:

@@ -273,7 +273,7 @@ def _build(
         file: The file that holds those.
         defaults: Arguments that the value need not give.
     """
-    spelled = {"class_name": value} if isinstance(value, str) else value
+    spelled: dict[str, Any] = {"class_name": value} if isinstance(value, str) else value
     known = _classes(module, base) | (custom or {})
     if spelled["class_name"] not in known:
         own = f" {_own_names(file, custom or {})}" if file else ""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, override
+from typing import TYPE_CHECKING, Any, ClassVar, cast, override
 
 from pipeline.errors import ConfigError, DataError
 from pipeline.lazy import keras, np, tf
@@ -219,7 +219,7 @@ class Maml(Objective):
         with tf.GradientTape() as tape:
             tape.watch(weights)
             loss = self.measured(weights, x, y)["loss"]
-        grads = tape.gradient(loss, weights)
+        grads = cast("list[tf.Tensor]", tape.gradient(loss, weights))  # never sparse: the weights are tensors
         if self.options.first_order:
             grads = [tf.stop_gradient(grad) for grad in grads]
         return [weight - self.options.inner_rate * grad for weight, grad in zip(weights, grads, strict=True)]

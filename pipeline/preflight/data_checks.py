@@ -21,7 +21,7 @@ from pipeline.files import atomic_write
 from pipeline.preflight import catalogue
 from pipeline.preflight.findings import Finding, finding
 from pipeline.preflight.setup import Setup
-from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, DataSpec, Feature
+from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, DataSpec
 
 COPIES = 0.01  # share of the rows of a split that are also in training, up to which they are only a warning
 BEYOND_CHANCE = 5  # times the share of training rows that repeat within training
@@ -69,10 +69,10 @@ def _check(setup: Setup) -> Iterator[Finding]:
         if name != "train":  # the data itself is refused if the training split lacks a class
             yield from _check_classes(setup.spec, name, split)
     train = setup.data.train
-    for name, feature in setup.spec.features.items():
-        if isinstance(train, Table) and not isinstance(train.features[name], Images):
-            yield from _check_constant(name, train)
-            yield from _check_leaks(setup.spec, name, feature, train)
+    for name, column in train.features.items() if isinstance(train, Table) else ():
+        if not isinstance(column, Images):
+            yield from _check_constant(name, column)
+            yield from _check_leaks(setup.spec, name, column, train.labels)
     yield from _check_copies(setup)
 
 
@@ -91,9 +91,9 @@ def _check_classes(spec: DataSpec, split_name: str, split: Split) -> Iterator[Fi
             yield finding("class-missing", f"{name}, {split_name}", found)
 
 
-def _check_constant(name: str, train: Table) -> Iterator[Finding]:
+def _check_constant(name: str, column: np.ndarray | Sequences) -> Iterator[Finding]:
     """Check for columns of one value. Steps and pixels count as rows."""
-    values = _values(train, name)
+    values = _values(column)
     columns = values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
     constant = np.ones(columns.shape[1], bool)
     for _, block in blocks(columns):
@@ -105,12 +105,14 @@ def _check_constant(name: str, train: Table) -> Iterator[Finding]:
     yield finding("constant-feature", name, found)
 
 
-def _check_leaks(spec: DataSpec, name: str, feature: Feature, train: Table) -> Iterator[Finding]:
+def _check_leaks(
+    spec: DataSpec, name: str, column: np.ndarray | Sequences, row_labels: dict[str, np.ndarray]
+) -> Iterator[Finding]:
     """Check for columns that give a label away. Each pixel is a column, and each number of a step."""
-    column, values = train.features[name], _values(train, name)
+    feature, values = spec.features[name], _values(column)
     columns = values.reshape(len(values), -1)
-    targets = [*_targets(spec, train.labels, columns)]
-    if len(train) < FEWEST or columns.shape[1] * len(targets) > MOST_COLUMNS:
+    targets = [*_targets(spec, row_labels, columns)]
+    if len(column) < FEWEST or columns.shape[1] * len(targets) > MOST_COLUMNS:
         return
     for target, relation, labels in targets:
         labels = np.repeat(labels, column.lengths if isinstance(column, Sequences) else 1)
@@ -123,9 +125,8 @@ def _check_leaks(spec: DataSpec, name: str, feature: Feature, train: Table) -> I
                 yield finding("label-leak", place, f"{how} {target}.")
 
 
-def _values(table: Table, name: str) -> np.ndarray:
+def _values(column: np.ndarray | Sequences) -> np.ndarray:
     """Return the values of a feature, rows first; of sequences, steps first."""
-    column = table.features[name]
     return column.values if isinstance(column, Sequences) else column
 
 

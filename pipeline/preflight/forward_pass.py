@@ -4,7 +4,7 @@ import itertools
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -73,6 +73,15 @@ class Output:
     def is_probability(self) -> bool:
         """Whether every value is a probability."""
         return self.sums_to_one or self.stays_in_unit
+
+
+class Traced(Protocol):
+    """A traced function of a batch."""
+
+    graph: tf.Graph
+
+    def __call__(self, x: Any, /) -> Any:
+        """Return the value for a batch."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +173,7 @@ def _summary(tensor: tf.Tensor) -> tf.Tensor:
 
 
 def _with_all_weights(
-    setup: Setup, function: Callable, x: Any, outputs: dict[str, np.ndarray], readings: dict[str, graph.Reading]
+    setup: Setup, function: Traced, x: Any, outputs: dict[str, np.ndarray], readings: dict[str, graph.Reading]
 ) -> tuple[set[str], set[str]]:
     """Return the names of the outputs that are the same for all rows, and of those between 0 and 1.
 
@@ -204,9 +213,7 @@ def _in_unit(values: np.ndarray) -> bool:
     return bool(np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1)
 
 
-def _largest_padding_shifts(
-    setup: Setup, function: Callable, x: Any, outputs: dict[str, np.ndarray]
-) -> dict[str, float]:
+def _largest_padding_shifts(setup: Setup, function: Traced, x: Any, outputs: dict[str, np.ndarray]) -> dict[str, float]:
     """Return how far each output changes with the padding, with the initial weights or others.
 
     Biases start at 0: only other biases change the padding before a mask is computed from it. The caller restores the
@@ -219,7 +226,7 @@ def _largest_padding_shifts(
     return {name: max(shift, later[name]) for name, shift in shifts.items()}
 
 
-def _padding_shifts(setup: Setup, function: Callable, x: Any, outputs: dict[str, np.ndarray]) -> dict[str, float]:
+def _padding_shifts(setup: Setup, function: Traced, x: Any, outputs: dict[str, np.ndarray]) -> dict[str, float]:
     """Return how far each output changes when padding is added to all rows, or removed from the shortest row."""
     features = setup.by_feature(x)
     variable = {name for name in features if setup.spec.features[name].variable_length}

@@ -218,7 +218,8 @@ def _range(tensor: tf.Tensor, frames: Frames, depth: int) -> Range:
             parts = [of(index) for index in range(len(operation.inputs) - (operation.type == "ConcatV2"))]
             return min(low for low, _ in parts), max(high for _, high in parts)
         case "AddV2" | "Add":
-            return tuple(a + b for a, b in zip(of(0), of(1)))
+            (low, high), (other_low, other_high) = of(0), of(1)
+            return low + other_low, high + other_high
         case "Sub":
             (low, high), (other_low, other_high) = of(0), of(1)
             return low - other_high, high - other_low
@@ -238,9 +239,11 @@ def _range(tensor: tf.Tensor, frames: Frames, depth: int) -> Range:
             (low, high), (other_low, other_high) = of(1), of(2)
             return min(low, other_low), max(high, other_high)
         case "Maximum":
-            return tuple(max(a, b) for a, b in zip(of(0), of(1)))
+            (low, high), (other_low, other_high) = of(0), of(1)
+            return max(low, other_low), max(high, other_high)
         case "Minimum":
-            return tuple(min(a, b) for a, b in zip(of(0), of(1)))
+            (low, high), (other_low, other_high) = of(0), of(1)
+            return min(low, other_low), min(high, other_high)
         case "ClipByValue":
             (low, high), (least, _), (_, most) = of(0), of(1), of(2)
             return max(low, least), min(high, most)

@@ -137,23 +137,24 @@ class LossChecks:
 
     def check_loss(self) -> Iterator[Finding]:
         """Yield the findings on the loss."""
-        if self.demand is None:
+        demand = self.demand
+        if demand is None:
             yield from self._check_shape()
             yield from self._check_pairs_of_rows()
-        elif self.demand.output == SEQUENCE:
+        elif demand.output == SEQUENCE:
             if not (self.label.kind == CLASS and len(self.label.shape) == 1 and len(self.output.shape) == 2):
                 found = f"{self.loss_name} with {self.label.kind} labels."
                 yield self.finding("loss-needs-sequences", found, **self.with_loss(None))
         else:
-            mismatch = [*self._check_kind()] or [*self._check_shape()]
+            mismatch = [*self._check_kind(demand)] or [*self._check_shape()]
             yield from mismatch
             if not mismatch:
-                yield from self._check_activation()
-                yield from self._check_values()
+                yield from self._check_activation(demand.output)
+                yield from self._check_values(demand.output)
 
-    def _check_kind(self) -> Iterator[Finding]:
+    def _check_kind(self, demand: Demand) -> Iterator[Finding]:
         """Check that the loss is for labels of this kind."""
-        label, output, demand = self.label, self.output, self.demand
+        label, output = self.label, self.output
         found = f"{self.loss_name} with {label.kind} labels of width {label.width} and {output.width} output units."
         if demand.output in CATEGORICAL and output.width == 1 and label.kind != REAL:
             values = {"units": label.width} if label.width > 1 else {}
@@ -206,9 +207,9 @@ class LossChecks:
             found += f"outputs of shape {outputs}."
             yield self.finding("broadcast", found, shape=outputs)
 
-    def _check_activation(self) -> Iterator[Finding]:
+    def _check_activation(self, demand: str) -> Iterator[Finding]:
         """Check the last activation against what the loss takes."""
-        label, output, reading, demand = self.label, self.output, self.output.reading, self.demand.output
+        label, output, reading = self.label, self.output, self.output.reading
         found = f"{self.over_activation}."
         if reading.operation in ("Softmax", "LogSoftmax") and output.shape[-1:] == (1,):
             activation = "linear" if label.kind == REAL else "sigmoid"
@@ -282,9 +283,9 @@ class LossChecks:
             code = "binary-loss-over-softmax" if self.output.is_distribution else "one-hot-with-sigmoid"
             yield self.finding(code, found, **cross_entropy)
 
-    def _check_values(self) -> Iterator[Finding]:
-        """Check the values of the labels against the loss and the range of the output."""
-        label, values, demand = self.label, self.values, self.demand.output
+    def _check_values(self, demand: str) -> Iterator[Finding]:
+        """Check the values of the labels against the loss, by what it takes, and the range of the output."""
+        label, values = self.label, self.values
         if values.dtype.kind not in "fiub":
             return
         found = f"{self.loss_name} with {self.value_range}."
@@ -317,7 +318,7 @@ class LossChecks:
 def check(setup: Setup, prediction: Prediction) -> Iterator[Finding]:
     """Yield the findings on losses and outputs, which are those of a batch, and on all training labels."""
     for name in dict.fromkeys([*setup.spec.labels, *prediction.outputs, *setup.losses]):
-        label, output, loss = (of.get(name) for of in (setup.spec.labels, prediction.outputs, setup.losses))
+        label, output, loss = setup.spec.labels.get(name), prediction.outputs.get(name), setup.losses.get(name)
         if label is None or output is None:
             found = "the data has no such label." if label is None else "the model has no output for it."
             yield finding("output-without-label", name, found, labels=", ".join(setup.spec.labels))
@@ -327,8 +328,8 @@ def check(setup: Setup, prediction: Prediction) -> Iterator[Finding]:
             )
             yield from checks.check_labels()
             yield from checks.check_loss()
-    if setup.is_supervised:
-        yield from _check_class_weights(setup)
+    if setup.supervised is not None:
+        yield from _check_class_weights(setup, setup.supervised.class_weight)
 
 
 def class_counts(values: np.ndarray, classes: int) -> np.ndarray:
@@ -358,8 +359,13 @@ def _shape_of_rows(shape: tuple[int, ...]) -> str:
     return f"({', '.join(['rows', *map(str, shape)])}{'' if shape else ','})"
 
 
-def _check_class_weights(setup: Setup) -> Iterator[Finding]:
-    given = setup.config.objective.class_weight
+def _check_class_weights(setup: Setup, given: Any) -> Iterator[Finding]:
+    """Check that no class that has rows has the weight 0.
+
+    Args:
+        setup: The set-up.
+        given: objective.class_weight.
+    """
     for name, label in setup.spec.labels.items():
         if label.kind != CLASS or not isinstance(given, list):
             continue

@@ -91,16 +91,19 @@ class MetricChecks:
             replacement: The metric to use instead, in Keras's form; by default that for the kind of the label.
             **arguments: Other arguments for the same metric, instead of a replacement.
         """
+        place = f"{self.name}, {type(self.metric).__name__}"
+        if self.setup.supervised is None:  # its metrics are no options
+            return finding(code, place, found)
         usual = "mean_absolute_error" if self.label.kind == REAL else "accuracy"
-        given = of_label(self.setup.config.objective.metrics, self.name) or [usual]
+        given = of_label(self.setup.supervised.metrics, self.name) or [usual]
         entry = given[self.index]
         if arguments:
             form = entry if isinstance(entry, dict) else {"class_name": type(self.metric).__name__}
             replacement = form | {"config": form.get("config", {}) | arguments}
         replaced = [*given[: self.index], replacement or usual, *given[self.index + 1 :]]
-        once = [entry for place, entry in enumerate(replaced) if entry not in replaced[:place]]
+        once = [entry for index, entry in enumerate(replaced) if entry not in replaced[:index]]
         value = self.setup.with_label("metrics", self.name, once)
-        return finding(code, f"{self.name}, {type(self.metric).__name__}", found, metrics=value)
+        return finding(code, place, found, metrics=value)
 
     def check_labels(self) -> Iterator[Finding]:
         """Check that the metric takes such labels."""
@@ -208,7 +211,9 @@ def check(setup: Setup, prediction: Prediction, batch: tuple) -> Iterator[Findin
     targets = setup.by_label(y)
     for name, label in setup.spec.labels.items():
         output = prediction.outputs.get(name)
-        for index, metric in enumerate(setup.metrics[name] if output is not None else ()):
+        if output is None:
+            continue
+        for index, metric in enumerate(setup.metrics[name]):
             checks = MetricChecks(setup=setup, name=name, label=label, output=output, metric=metric, index=index)
             found = [*checks.check_labels()] or [*checks.check_output()]
             yield from found
@@ -231,9 +236,11 @@ def _demand(metric: keras.metrics.Metric) -> tuple[tuple[str, ...], str]:
 
 def _check_imbalance(setup: Setup) -> Iterator[Finding]:
     """Check that no callback monitors plain accuracy if a class is rare."""
+    if setup.supervised is None or setup.supervised.class_weight is not None:
+        return
     callbacks = [callback for callback in setup.callbacks.items() if callback[1].patience is not None]
     for name, label in setup.spec.labels.items():
-        if label.kind != CLASS or label.width < 2 or setup.config.objective.class_weight is not None:
+        if label.kind != CLASS or label.width < 2:
             continue
         counts = class_counts(setup.data.train.labels[name], label.width)
         if counts.max() <= RATIO * counts.min():

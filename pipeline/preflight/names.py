@@ -32,7 +32,7 @@ def check(config: Config) -> None:
 
 
 def _build_optimizer(key: str, value: Any) -> None:
-    spelled = {"class_name": value} if isinstance(value, str) else value
+    spelled: dict[str, Any] = {"class_name": value} if isinstance(value, str) else value
     Optimizer(spelled["class_name"], spelled.get("config", {})).build(total_steps=1, key=key)
 
 

@@ -1,7 +1,7 @@
 """Options of preflight."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, override
 
 from pipeline.errors import ConfigError, nearest
 from pipeline.options import Options, option
@@ -16,6 +16,7 @@ class Preflight(Options):
 
     ignore: list[str] = option([], "codes of findings that are intended; the record of the run names them")
 
+    @override
     def check(self) -> None:
         for code in self.ignore:
             if code not in CATALOGUE:

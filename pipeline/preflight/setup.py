@@ -12,7 +12,7 @@ from pipeline.data.containers import Table
 from pipeline.data.input_pipeline import TrainingFeed
 from pipeline.data.splits import SplitDataset
 from pipeline.keras_internals import all_layers
-from pipeline.objectives.supervised import is_by_label
+from pipeline.objectives.supervised import SupervisedOptions, is_by_label
 from pipeline.overrides import shell_value
 from pipeline.spec import CLASS, DataSpec, Label
 from pipeline.training.objective import Objective
@@ -40,6 +40,12 @@ class Setup:
     def model(self) -> keras.Model:
         """The model that is trained."""
         return self.objective.model
+
+    @property
+    def supervised(self) -> SupervisedOptions | None:
+        """The options of losses, metrics and class weights; None if the objective has none."""
+        options = self.config.objective
+        return options if isinstance(options, SupervisedOptions) else None
 
     @property
     def is_supervised(self) -> bool:

@@ -56,9 +56,10 @@ def check_channels(setup: Setup) -> Iterator[Finding]:
     """Yield the image features whose channels are in another axis than the convolutions expect."""
     convolutions = [layer for layer in setup.layers if len(getattr(layer, "kernel_size", None) or ()) == 2]
     for name, feature in setup.spec.features.items():
-        if len(feature.shape) != 3 or None in feature.shape:
+        sizes = [size for size in feature.shape if size is not None]
+        if len(feature.shape) != 3 or len(sizes) != 3:
             continue
-        first, middle, last = feature.shape
+        first, middle, last = sizes
         if middle <= 4 or (first in CHANNELS) == (last in CHANNELS):
             continue
         order = "channels_first" if first in CHANNELS else "channels_last"
@@ -122,9 +123,9 @@ def check_batches(setup: Setup) -> Iterator[Finding]:
 def last_batch_sizes(setup: Setup, batch_size: int | None = None) -> list[int]:
     """Return the rows of the last batch of an epoch, or of the last batch of each length bucket."""
     split, batch_size = setup.data.train, batch_size or setup.config.training.batch_size
-    boundaries = bucket_boundaries(split, setup.config.data)
-    counts = np.bincount(np.searchsorted(boundaries, split.lengths)) if boundaries else [len(split)]
-    return [int(count) % batch_size or batch_size for count in counts if count]
+    lengths, boundaries = split.lengths, bucket_boundaries(split, setup.config.data)
+    counts = [len(split)] if lengths is None else np.bincount(np.searchsorted(boundaries, lengths)).tolist()
+    return [count % batch_size or batch_size for count in counts if count]
 
 
 def _batch_size_without_one(setup: Setup) -> int:

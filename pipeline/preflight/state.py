@@ -25,7 +25,7 @@ def generators_restored() -> Iterator[None]:
             forget_global_seed_generator()
         else:
             shared.state.assign(shared_state)
-        if eager_state:
+        if eager is not None and eager_state is not None:
             eager.setstate(eager_state)
         np.random.set_state(numpy)
         random.setstate(python)

@@ -165,7 +165,7 @@ def _end_with_run(options: Optimizer, schedule: LearningRateSchedule, total: int
         return {"schedule": f"{options.rate_key}.config", "steps": f"{total:,}"}
     else:
         key = f"{options.rate_key}.config"
-        warmup = schedule.warmup_steps if getattr(schedule, "warmup_target", None) is not None else 0
+        warmup = getattr(schedule, "warmup_steps", 0) if getattr(schedule, "warmup_target", None) is not None else 0
         decay_steps, remaining = total - warmup, total - total // 10
     if warmup < total:
         return {"schedule": key, "decay_steps": decay_steps}

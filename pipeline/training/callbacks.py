@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, override
 
 import keras
 
@@ -12,6 +12,7 @@ from pipeline.training.options import TrainingOptions
 class EpochTensorBoard(keras.callbacks.TensorBoard):
     """TensorBoard without the summaries of each step: with one write per epoch they are dropped, but take time."""
 
+    @override
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         super().on_train_batch_end(batch)
 

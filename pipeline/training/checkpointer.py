@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, override
 
 import keras
 import numpy as np
@@ -68,6 +68,7 @@ class Checkpointer(keras.callbacks.Callback):
         self.state = state
         self.start_time = start_time
 
+    @override
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.step = self.first_step = self.state.step
         self.best = self.state.best
@@ -77,11 +78,13 @@ class Checkpointer(keras.callbacks.Callback):
         if self.state.arrays:
             checkpoints.restore(self.state, self.objective, self.callbacks)
 
+    @override
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.epoch = epoch
         if self.first_step:  # inside an epoch: its metrics continue, and the engine has just reset them
             checkpoints.restore(self.state, self.objective, self.callbacks)
 
+    @override
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         self.step = min(self.first_step + batch + 1, self.steps_per_epoch)
         if self.step == self.steps_per_epoch:
@@ -91,21 +94,24 @@ class Checkpointer(keras.callbacks.Callback):
         if self._is_due(self.epoch, self.step):
             self._save(self.epoch, self.step)
 
+    @override
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self.stop.received:
             self._stop()
         self.training_metrics = checkpoints.metric_values(self.objective)
 
+    @override
     def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if self.stop.received:
             self._stop()
 
+    @override
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         started_inside = self.first_step > 0
         self.first_step = self.step = 0
         self.training_metrics = None
         done = epoch + 1
-        finished = bool(self.model.stop_training)
+        finished = bool(self.objective.model.stop_training)
         is_last = finished or done == self.epochs
         due = self._is_due(done, 0) or (self.options.epochs is not None and done % self.options.epochs == 0)
         if due or is_last or self.stop.received:

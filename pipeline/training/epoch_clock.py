@@ -1,6 +1,6 @@
 """The number of the epoch, for the data of the `fit` engine."""
 
-from typing import Any
+from typing import Any, override
 
 import keras
 import tensorflow as tf
@@ -12,7 +12,8 @@ class EpochClock(keras.callbacks.Callback):
     def __init__(self) -> None:
         super().__init__()
         with tf.device("CPU"):  # in main memory, beside the data that reads it
-            self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+            self.epoch = tf.Variable(tf.constant(0, tf.int64), trainable=False)
 
+    @override
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.epoch.assign(epoch)

@@ -5,7 +5,7 @@ import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, override
 
 import keras
 
@@ -33,9 +33,11 @@ class EpochHistory(keras.callbacks.Callback):
         self.record = record
         self.rows: list[dict[str, float]] = []
 
+    @override
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         metrics = {name: float(value) for name, value in (logs or {}).items()}
-        metrics.setdefault("learning_rate", float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)))
+        optimizer = cast("keras.Model", self.model).optimizer  # Keras sets the model before the first epoch
+        metrics.setdefault("learning_rate", float(keras.ops.convert_to_numpy(optimizer.learning_rate)))
         self.rows = [*self.rows, {"epoch": epoch + 1, **metrics}]
         logger.debug("epoch %d: %s", epoch + 1, ", ".join(f"{name} {value:.6g}" for name, value in metrics.items()))
         self.record(epoch + 1, metrics)

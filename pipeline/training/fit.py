@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, override
 
 from pipeline.lazy import keras, tf
 from pipeline.training.options import TrainingOptions, end_epoch
@@ -22,9 +22,11 @@ class Fit(TrainingOptions):
     """Keras's own compiled loop: compile + model.fit."""
 
     @property
+    @override
     def compiles_own_step(self) -> bool:
         return False
 
+    @override
     def compiles_with_xla(self, model: keras.Model) -> bool:
         return self.jit == "always"  # auto leaves fit alone, which drops XLA under strict determinism
 
@@ -73,9 +75,10 @@ def create_metric_variables(objective: Objective, element_spec: Any) -> None:
         objective: Its model is compiled.
         element_spec: The tf.TypeSpec structure of one batch.
     """
+    (update,) = objective.updates()
 
     def measure(batch: Any) -> None:
-        objective.measure(batch, *objective.losses(batch))
+        objective.measure(batch, *update.losses(batch))
 
     tf.function(measure, autograph=False).get_concrete_function(element_spec)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, override
 
 from pipeline.errors import ConfigError
 from pipeline.lazy import keras
@@ -34,6 +34,7 @@ class Schedule(Options):
     )
     decay_steps: int | None = option(None, "steps of the decay; null: all steps of the run after the warm-up", min=1)
 
+    @override
     def check(self) -> None:
         if self.name == "constant" and (self.final_share or self.decay_steps is not None):
             given = "final_share" if self.final_share else "decay_steps"
@@ -103,6 +104,7 @@ class Optimizer(Options):
     )
     schedule: Schedule = section(Schedule, "how the learning rate changes over the run")
 
+    @override
     def check(self) -> None:
         for name, argument in ARGUMENTS.items():
             value = getattr(self, name)

@@ -79,7 +79,7 @@ class Steps:
         return {name: float(value) for name, value in self._read_metrics().items()}
 
 
-def _several(step: Callable) -> Callable:
+def _several(step: Callable) -> tf.types.experimental.PolymorphicFunction:
     strategy = tf.distribute.get_strategy()
 
     @tf.function
@@ -139,7 +139,7 @@ def make_step(objective: Objective) -> Callable[[Any], tf.Tensor]:
     # traced as it is written, in preflight too and as Keras's own is: rewriting all that it calls takes a second of CPU
     @tf.autograph.experimental.do_not_convert
     def step(batch: Any) -> tf.Tensor:
-        finite, all_losses = [], {}
+        finite, all_losses, observed = [], {}, None
         for update in updates:
             losses, observed, grads = compute_gradients(update, batch, tf.GradientTape())
             apply_gradients(update, grads)
@@ -157,7 +157,7 @@ def make_recorded_step(objective: Objective) -> Callable[[Any], tuple[tf.Tensor,
 
     @tf.autograph.experimental.do_not_convert
     def step(batch: Any) -> tuple[tf.Tensor, dict[str, GradientStatistics]]:
-        finite, all_losses, statistics = [], {}, {}
+        finite, all_losses, statistics, observed = [], {}, {}, None
         for update in updates:
             tape = tf.GradientTape(persistent=True)
             losses, observed, grads = compute_gradients(update, batch, tape)

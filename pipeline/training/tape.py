@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, override
 
 from pipeline.errors import ConfigError
 from pipeline.lazy import keras, tf
@@ -49,9 +49,11 @@ class Tape(TrainingOptions):
     gradients: GradientLog = section(GradientLog, "statistics of gradients", changes_result=False)
 
     @property
+    @override
     def compiles_own_step(self) -> bool:
         return True
 
+    @override
     def compiles_with_xla(self, model: keras.Model) -> bool:
         from pipeline.training import xla
 

@@ -1,6 +1,6 @@
 """The warm-up of the learning rate, before a schedule or a constant rate."""
 
-from typing import Any
+from typing import Any, override
 
 import keras
 from keras import ops
@@ -22,10 +22,12 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         self.after = after
         self.steps = steps
 
+    @override
     def __call__(self, step: Any) -> Any:
         step = ops.cast(step, "float32")
         rate = self.after(ops.maximum(step - self.steps, 0.0)) if callable(self.after) else self.after
         return rate * ops.minimum((step + 1.0) / self.steps, 1.0)
 
+    @override
     def get_config(self) -> dict[str, Any]:
         return {"after": self.after, "steps": self.steps}
