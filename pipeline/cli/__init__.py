@@ -1,0 +1,1 @@
+"""The command line: arguments, config, help, and what a launcher needs."""

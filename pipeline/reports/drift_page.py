@@ -1,38 +1,62 @@
-"""drift.html: what was compared and found, with pictures, on one page that opens anywhere, offline."""
+"""drift.html: the comparisons of a drift check with plots, on one page that opens offline."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-import jinja2
+import numpy as np
 
-from pipeline.evaluation.drift_detection import DriftVerdict
-from pipeline.evaluation.profiles import OTHER, NumberColumn
-from pipeline.files import atomic_write
+from pipeline.evaluation.drift_detection import DriftResult, DriftVerdict
+from pipeline.evaluation.profiles import OTHER, Column, NumberColumn, Profile
 from pipeline.reports.formatting import format_number
+from pipeline.reports.html_page import write_html_page
 
 TEMPLATE = Path(__file__).with_name("drift_page.html.j2")
-PICTURES = 12  # histograms of a profile that the page shows
+MAX_HISTOGRAMS = 12  # of a profile
+MAX_BARS = 30  # of a histogram of categories
 WIDTH, HEIGHT = 320, 130  # of a histogram, pixels
-MOST_BARS = 30
+SUMMARIES = {
+    DriftVerdict.DRIFT: "Drift detected",
+    DriftVerdict.TOO_FEW_ROWS: "Too few rows to decide",
+    DriftVerdict.NONE: "No drift detected",
+}
+
+Bar = tuple[str, float, float]
+"""The name of a bin, its share of the reference rows, and its share of the new rows."""
 
 
-@dataclass(frozen=True)
-class Histogram:
-    """bars: (name, share of the reference, share of the new rows)."""
+@dataclass(frozen=True, kw_only=True)
+class HistogramPlot:
+    """Two histograms of one column.
+
+    Attributes:
+        title: Name of the column.
+        verdict: Of its most significant comparison.
+        bars: The bins.
+    """
 
     title: str
-    verdict: str
-    bars: tuple[tuple[str, float, float], ...]
+    verdict: DriftVerdict
+    bars: tuple[Bar, ...]
 
     @property
-    def highest(self):
-        return max((max(one, other) for _, one, other in self.bars), default=0) or 1
+    def highest(self) -> float:
+        """The largest share of a bin; 1 if there are no bins."""
+        return max((max(reference, new) for _, reference, new in self.bars), default=0) or 1
 
 
-@dataclass(frozen=True)
-class Line:
-    """points: (x, y) from 0 to 1. marks: (x, text). low, high: what y of 0 and 1 stand for."""
+@dataclass(frozen=True, kw_only=True)
+class SeriesPlot:
+    """A series of scores.
+
+    Attributes:
+        title: Of the plot.
+        points: (x, y) from 0 to 1.
+        marks: (x, text) of each change point.
+        low: The score at y = 0.
+        high: The score at y = 1.
+    """
 
     title: str
     points: tuple[tuple[float, float], ...]
@@ -41,8 +65,50 @@ class Line:
     high: float
 
 
-def most_significant_first(results):
-    """Drift first, then by p-value, then by how far the effect is beyond its threshold."""
+def write_drift_page(
+    path: Path,
+    title: str,
+    results: Sequence[DriftResult],
+    *,
+    histograms: Sequence[HistogramPlot] = (),
+    series: Sequence[SeriesPlot] = (),
+) -> None:
+    """Write the page.
+
+    Args:
+        path: The page.
+        title: Its title.
+        results: All comparisons, with their verdicts.
+        histograms: Plots of columns.
+        series: Plots of scores over runs.
+    """
+    verdict = overall_verdict(results)
+    write_html_page(
+        path,
+        TEMPLATE,
+        filters={"number": format_number},
+        values={
+            "title": title,
+            "results": most_significant_first(results),
+            "histograms": histograms,
+            "series": series,
+            "verdict": verdict,
+            "summary": SUMMARIES[verdict],
+            "width": WIDTH,
+            "height": HEIGHT,
+        },
+    )
+
+
+def overall_verdict(results: Iterable[DriftResult]) -> DriftVerdict:
+    """Return DRIFT if there is any, else TOO_FEW_ROWS if a comparison has too few or there is none, else NONE."""
+    verdicts = {result.verdict for result in results} or {DriftVerdict.TOO_FEW_ROWS}
+    order = (DriftVerdict.DRIFT, DriftVerdict.TOO_FEW_ROWS, DriftVerdict.NONE)
+    return next(verdict for verdict in order if verdict in verdicts)
+
+
+def most_significant_first(results: Iterable[DriftResult]) -> list[DriftResult]:
+    """Sort comparisons: drift first, then by p-value, then by the ratio of effect and threshold."""
     return sorted(
         results,
         key=lambda result: (
@@ -53,27 +119,41 @@ def most_significant_first(results):
     )
 
 
-def histograms(results, reference, new):
-    """The histograms of the columns that tell most. reference, new: Profiles counted in the same bins."""
-    found = []
+# ---- plots ----------------------------------------------------------------------------------------------------------
+
+
+def histogram_plots(results: Iterable[DriftResult], reference: Profile, new: Profile) -> list[HistogramPlot]:
+    """Return histograms of the columns with the most significant comparisons.
+
+    Args:
+        results: The comparisons.
+        reference: The earlier rows.
+        new: The new rows, counted in the same bins.
+    """
+    plots: dict[str, HistogramPlot] = {}
     for result in most_significant_first(results):
-        column = result.subject if result.subject in reference.columns else result.subject.partition(": ")[2]
-        if column in reference.columns and column not in {picture.title for picture in found}:
-            found.append(Histogram(column, result.verdict, bars(reference.columns[column], new.columns[column])))
-    return found[:PICTURES]
+        name = result.subject if result.subject in reference.columns else result.subject.partition(": ")[2]
+        if name in reference.columns and name not in plots:
+            bars = histogram_bars(reference.columns[name], new.columns[name])
+            plots[name] = HistogramPlot(title=name, verdict=result.verdict, bars=bars)
+    return list(plots.values())[:MAX_HISTOGRAMS]
 
 
-def bars(one, other):
-    names = [*bin_names(one), "missing"]
-    shares = [
-        [rows / max(1, sum(column.counts) + column.missing) for rows in (*column.counts, column.missing)]
-        for column in (one, other)
-    ]
-    found = [bar for bar in zip(names, *shares, strict=True) if bar[1] or bar[2]]
-    return tuple(found if isinstance(one, NumberColumn) else sorted(found, key=lambda bar: -bar[1])[:MOST_BARS])
+def histogram_bars(reference: Column, new: Column) -> tuple[Bar, ...]:
+    """Return the bins that hold rows, those of categories in decreasing order of the reference."""
+    names = [*bin_names(reference), "missing"]
+    bars = [bar for bar in zip(names, bin_shares(reference), bin_shares(new), strict=True) if bar[1] or bar[2]]
+    return tuple(bars if isinstance(reference, NumberColumn) else sorted(bars, key=lambda bar: -bar[1])[:MAX_BARS])
 
 
-def bin_names(column):
+def bin_shares(column: Column) -> list[float]:
+    """Return the share of the rows in each bin, and last the share of missing values."""
+    counts = (*column.counts, column.missing)
+    return [rows / max(1, sum(counts)) for rows in counts]
+
+
+def bin_names(column: Column) -> list[str]:
+    """Return the names of the bins of a column."""
     if not isinstance(column, NumberColumn):
         return [*column.values, OTHER]
     edges = [format_number(edge) for edge in column.edges]
@@ -81,35 +161,20 @@ def bin_names(column):
     return [f"below {edges[0]}", *between, f"{edges[-1]} or more"] if edges else ["all"]
 
 
-def line(title, values, marks):
-    """A series with the places where its level changed. marks: (place, text)."""
-    low, high = float(min(values)), float(max(values))
-    span, last = high - low or 1.0, max(1, len(values) - 1)
-    points = tuple((place / last, (float(value) - low) / span) for place, value in enumerate(values))
-    return Line(title, points, tuple((place / last, text) for place, text in marks), low, high)
+def series_plot(title: str, scores: np.ndarray, marks: Iterable[tuple[int, str]]) -> SeriesPlot:
+    """Return the plot of a series.
 
-
-def write_drift_page(path, title, results, pictures):
-    """Write the page, whole or not at all. pictures: Histograms and Lines."""
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters["number"] = format_number
-    text = environment.from_string(TEMPLATE.read_text()).render(
+    Args:
+        title: Of the plot.
+        scores: (runs,) float64.
+        marks: Index of each change point, and a text.
+    """
+    low, high = float(scores.min()), float(scores.max())
+    span, last = high - low or 1.0, max(1, len(scores) - 1)
+    return SeriesPlot(
         title=title,
-        results=most_significant_first(results),
-        histograms=[picture for picture in pictures if isinstance(picture, Histogram)],
-        lines=[picture for picture in pictures if isinstance(picture, Line)],
-        verdict=verdict(results),
-        width=WIDTH,
-        height=HEIGHT,
-    )
-    with atomic_write(path) as file:
-        file.write(text.encode("utf-8", "replace"))
-
-
-def verdict(results):
-    verdicts = {result.verdict for result in results}
-    return next(
-        (known for known in (DriftVerdict.DRIFT, DriftVerdict.TOO_FEW_ROWS) if known in verdicts), DriftVerdict.NONE
+        points=tuple((index / last, (float(score) - low) / span) for index, score in enumerate(scores)),
+        marks=tuple((index / last, text) for index, text in marks),
+        low=low,
+        high=high,
     )

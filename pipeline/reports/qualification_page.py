@@ -1,78 +1,93 @@
-"""The page of `qualify`: what two environments trained, with a plot, in one file that opens anywhere, offline."""
+"""The page of `qualify`: the comparison of two environments with a plot, in one file that opens offline."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import jinja2
-
-from pipeline.evaluation import equivalence
-from pipeline.evaluation.equivalence import EquivalenceVerdict
-from pipeline.files import atomic_write
+from pipeline.evaluation.equivalence import MAX_SEEDS, EnvironmentComparison, EquivalenceVerdict
 from pipeline.reports.formatting import format_number, format_percent, format_points
+from pipeline.reports.html_page import write_html_page
 
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
-LEFT, RIGHT, ROW = 190, 980, 54  # of the plot, pixels: where the axis begins and ends, and a data set's height
-TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)  # points between two ticks, the first that leaves at most ten
+LEFT, RIGHT = 190, 980  # ends of the axis of the plot, pixels
+ROW_HEIGHT = 54  # of a data set in the plot, pixels
+MAX_TICKS = 10  # of the axis, without that at 0
+TICK_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)  # possible distances, percentage points
 
 
-@dataclass(frozen=True)
-class Plot:
-    """Differences of scores, a row a data set. reach: largest difference shown, in the scores' unit."""
+@dataclass(frozen=True, kw_only=True)
+class DifferencePlot:
+    """The axis of a plot with one row per data set.
 
-    comparisons: list
+    Attributes:
+        margin: Smallest difference that matters, in the unit of the scores.
+        limit: Largest difference on the axis, in the unit of the scores.
+    """
+
     margin: float
-    reach: float
+    limit: float
 
-    def x(self, difference):
-        """Where a difference lies, in pixels; what is beyond the axis lies at its end."""
-        share = (min(max(difference, -self.reach), self.reach) / self.reach + 1) / 2
+    def x(self, difference: float) -> float:
+        """Return the position of a difference in pixels; the end of the axis if it lies beyond."""
+        share = (min(max(difference, -self.limit), self.limit) / self.limit + 1) / 2
         return round(LEFT + (RIGHT - LEFT) * share, 1)
 
     @property
-    def ticks(self):
-        step = next((step for step in TICKS if 200 * self.reach / step <= 10), TICKS[-1]) / 100
-        most = math.floor(self.reach / step)
-        return [count * step for count in range(-most, most + 1)]
+    def ticks(self) -> list[float]:
+        """The positions of the ticks, in the unit of the scores."""
+        points = 100 * self.limit
+        step = next((step for step in TICK_STEPS if 2 * points / step <= MAX_TICKS), TICK_STEPS[-1]) / 100
+        last = math.floor(self.limit / step)
+        return [count * step for count in range(-last, last + 1)]
 
 
-def plot(comparisons, margin):
-    """The Plot that shows every seed's difference and every interval that is not endless."""
-    shown = [margin * 2]
-    for found in comparisons:
-        shown += [abs(value) for value in (found.low, found.high) if math.isfinite(value)]
-        shown += [abs(after - before) for before, after in seeds(found)]
-    return Plot(comparisons, margin, 1.05 * max(shown))
+def difference_plot(comparisons: Sequence[EnvironmentComparison], margin: float) -> DifferencePlot:
+    """Return a plot whose axis holds the margin, the difference of every seed and every finite interval."""
+    differences = [margin * 2]
+    for comparison in comparisons:
+        differences += [abs(end) for end in (comparison.low, comparison.high) if math.isfinite(end)]
+        differences += [abs(candidate - baseline) for baseline, candidate in seed_scores(comparison)]
+    return DifferencePlot(margin=margin, limit=1.05 * max(differences))
 
 
-def seeds(comparison):
-    """(baseline, candidate) of each seed."""
+def seed_scores(comparison: EnvironmentComparison) -> list[tuple[float, float]]:
+    """Return the scores of the baseline and the candidate for each seed."""
     return list(zip(comparison.pairs.baseline, comparison.pairs.candidate, strict=True))
 
 
-def seeds_needed_note(comparison):
-    """How many seeds would tell, where these do not, as the end of a line."""
+def seeds_needed_note(comparison: EnvironmentComparison) -> str:
+    """Return " (about N)", the number of seeds that would show equivalence; "" unless there are too few seeds."""
     if comparison.verdict != EquivalenceVerdict.TOO_FEW_SEEDS or len(comparison.pairs.identical) < 2:
         return ""
-    return f" (about {comparison.needed})" if comparison.needed else f" (more than {equivalence.MAX_SEEDS:,})"
+    return f" (about {comparison.needed})" if comparison.needed else f" (more than {MAX_SEEDS:,})"
 
 
-def write_qualification_page(path, found, comparisons):
-    """Write the page, whole or not at all. found: what result.json holds."""
-    page = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    page.filters |= {
-        "points": format_points,
-        "level": format_percent,
-        "number": format_number,
-        "seeds": seeds,
-        "wanting": seeds_needed_note,
-    }
-    text = page.from_string(TEMPLATE.read_text()).render(
-        **found | {"comparisons": comparisons},
-        plot=plot(comparisons, found["settings"]["margin"]),
-        left=LEFT,
-        right=RIGHT,
-        row=ROW,
+def write_qualification_page(
+    path: Path, record: Mapping[str, Any], comparisons: Sequence[EnvironmentComparison]
+) -> None:
+    """Write the page.
+
+    Args:
+        path: The page.
+        record: The content of the qualification's result.json.
+        comparisons: The comparisons in it.
+    """
+    write_html_page(
+        path,
+        TEMPLATE,
+        filters={
+            "points": format_points,
+            "level": format_percent,
+            "number": format_number,
+            "seed_scores": seed_scores,
+            "seeds_needed_note": seeds_needed_note,
+        },
+        values={
+            **record,
+            "comparisons": comparisons,
+            "plot": difference_plot(comparisons, record["settings"]["margin"]),
+            "row_height": ROW_HEIGHT,
+        },
     )
-    with atomic_write(path) as file:
-        file.write(text.encode("utf-8", "replace"))

@@ -18,7 +18,7 @@ TITLES = {
     "environment": "environment",
     "run": "run",
 }
-# keys of serialized Keras objects that are no settings
+# keys of serialized Keras objects that are not settings
 BOOKKEEPING = ("module", "registered_name", "build_config", "compile_config", "inbound_nodes")
 WIRING = ("name", "layers", "input_layers", "output_layers")  # the same, in the config of a layer or model
 SIZES = ("units", "filters", "kernel_size", "pool_size", "rate", "num_heads", "key_dim", "input_dim", "output_dim")
@@ -63,7 +63,7 @@ def comparison_table(names: tuple[str, str], one: Provenance, other: Provenance)
     return "\n".join([*align_columns(rows), *([f"the same: {', '.join(same)}"] if same else [])])
 
 
-# ---- rows: (name, text of the one, text of the other) ---------------------------------------------------------------
+# ---- rows: (name, text of one run, text of the other) ---------------------------------------------------------------
 
 Row = tuple[str, str, str]
 
@@ -94,16 +94,17 @@ def _layer_pairs(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> Iter
             if kind != "equal":
                 yield _layer(a), _layer(b)
             elif changed := _differing(_settings(a), _settings(b)):
-                yield tuple(
-                    _short(f"{a['class_name']} " + ", ".join(f"{key}={pair[side]}" for key, pair in changed.items()))
-                    for side in (0, 1)
-                )
+                one_side, other_side = ({key: pair[side] for key, pair in changed.items()} for side in (0, 1))
+                yield _layer_text(a, one_side), _layer_text(b, other_side)
 
 
 def _layer(layer: dict[str, Any] | None) -> str:
     if layer is None:
         return MISSING
-    settings = {key: layer["config"][key] for key in SIZES if key in layer["config"]}
+    return _layer_text(layer, {key: layer["config"][key] for key in SIZES if key in layer["config"]})
+
+
+def _layer_text(layer: dict[str, Any], settings: dict[str, Any]) -> str:
     return _short(f"{layer['class_name']} " + ", ".join(f"{key}={value}" for key, value in settings.items()))
 
 

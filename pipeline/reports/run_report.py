@@ -1,4 +1,4 @@
-"""The report of a run: plots as PNG files, and one HTML page that holds them and opens anywhere, offline."""
+"""The report of a run: plots as PNG files, and one HTML page with all of them that opens offline."""
 
 import base64
 import io
@@ -6,21 +6,26 @@ import math
 import re
 import warnings
 import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
-import jinja2
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
-from pipeline.evaluation.metrics import LabelEvaluation, ScoresOnly
+from pipeline.evaluation.bootstrap import Score
+from pipeline.evaluation.calibration import Calibration
+from pipeline.evaluation.metrics import ClassScores, LabelEvaluation, ScoresOnly
 from pipeline.files import atomic_write
 from pipeline.reports.figures import ImageGrid
 from pipeline.reports.formatting import format_number, format_percent
+from pipeline.reports.html_page import write_html_page
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, DataSpec
 
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
@@ -39,21 +44,23 @@ TITLES = {
     "rmse": "RMSE",
     "top_3_accuracy": "top-3 accuracy",
 }
-NO_CURVE = {"epoch", "seconds"}
+NOT_PLOTTED = {"epoch", "seconds"}  # entries of the history
 
-MOST_HEADLINES = 4  # of scores that have no usual order
-MOST_COUNTED = 20  # classes of a confusion matrix that still has room for numbers
-MOST_NAMED = 60  # classes of one that still has room for names
-MOST_MISTAKES = 10  # lines of the table of mistakes
-MOST_POINTS = 5_000  # of a scatter plot; more are binned
-MOST_OUTPUTS = 4  # of a real label that get plots
+MAX_HEADLINES = 4  # of scores without an entry in HEADLINES
+MAX_NUMBERED = 20  # classes of a confusion matrix, or bins of a reliability diagram, with numbers in it
+MAX_NAMED = 60  # classes of a confusion matrix with names beside it
+MAX_MISTAKES = 10  # rows of the table of mistakes
+MAX_POINTS = 5_000  # of a scatter plot; more are binned
+MAX_OUTPUTS = 4  # of a real label that are plotted
+MAX_NAME = 18  # characters of a name in a plot
+LOG_RATIO = 30  # of the largest and smallest value of a curve; beyond it, the axis is logarithmic
 
 MINUS, DASH = "\u2212", "\u2013"
 RESIDUAL = f"predicted {MINUS} actual"
 
 BLUE, ORANGE, GREY = "#2f6bc7", "#e0792b", "#8a8a8a"
 STYLE = {
-    "text.parse_math": False,  # a class may be called $x$
+    "text.parse_math": False,  # a class may have the name $x$
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
@@ -73,16 +80,29 @@ STYLE = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunReport:
-    """Everything the page tells.
+    """The content of a report.
 
-    status: "finished" or what else the run has come to. seconds: of the whole run. rows: split -> number of rows.
-    config: YAML text. environment: nested dict. summary: of the model, as text. parameters: how many it has.
-    history: per epoch a dict of epoch, loss, val_loss, metrics and so on; what is no number is left out.
-    best_epoch: as counted in history, whose weights were kept; None where they are the last epoch's.
-    notes: what a reader must know before trusting the scores. files: what it is -> path from the report's folder.
-    gradients: lines of gradients.jsonl.
+    Attributes:
+        title: Of the page.
+        command: The command line of the run.
+        status: Of the run, such as "finished".
+        seconds: Wall time of the run.
+        weights_digest: sha256 of the weights; "" if there are none.
+        spec: Of the data.
+        fingerprint: sha256 of the data.
+        rows: Number of rows of each split.
+        config: YAML text.
+        environment: The environment record, nested.
+        summary: Of the model, as text.
+        parameters: Number of weights of the model.
+        history: The logs of each epoch; only its numbers are plotted.
+        best_epoch: Epoch in the history whose weights were kept; None if it is the last one.
+        evaluations: The scores.
+        notes: Reasons for not trusting the scores.
+        files: Description of a file -> its path relative to the report.
+        gradients: The lines of gradients.jsonl.
     """
 
     title: str
@@ -92,22 +112,29 @@ class RunReport:
     weights_digest: str
     spec: DataSpec
     fingerprint: str
-    rows: dict[str, int]
+    rows: Mapping[str, int]
     config: str
-    environment: dict
+    environment: Mapping[str, Any]
     summary: str
     parameters: int
-    history: list[dict]
+    history: Sequence[Mapping[str, Any]]
     best_epoch: int | None
-    evaluations: list[LabelEvaluation | ScoresOnly]
-    notes: list[str]
-    files: dict[str, str]
-    gradients: list[dict] = field(default_factory=list)
+    evaluations: Sequence[LabelEvaluation | ScoresOnly]
+    notes: Sequence[str]
+    files: Mapping[str, str]
+    gradients: Sequence[Mapping[str, Any]] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plot:
-    """A picture. file: its name under plots/. alt: what it shows, for who can't see it. width: pixels it is read at."""
+    """A plot as PNG.
+
+    Attributes:
+        file: Its name in the folder plots/.
+        alt: Its content, for screen readers.
+        width: Of the plot on the page, pixels.
+        png: The content of the file.
+    """
 
     file: str
     alt: str
@@ -115,63 +142,92 @@ class Plot:
     png: bytes
 
     @property
-    def uri(self):
+    def uri(self) -> str:
+        """The plot as a data URI."""
         return "data:image/png;base64," + base64.b64encode(self.png).decode()
 
 
 def write_run_report(folder: Path, report: RunReport) -> Path:
-    """Write plots/*.png and report.html under `folder`, the same bytes for the same report; returns the page's path."""
+    """Write plots/*.png and report.html, the same bytes for the same report.
+
+    Returns:
+        The path of the page.
+    """
     with matplotlib.rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # the page's tables show what the plots' font can't
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the tables show characters that the plots' font lacks
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
         curves = list(learning_curves(report.history, report.best_epoch))
-        gradient_plots = list(gradient_curves(report.gradients))
-        plots = [list(plots_of(evaluation)) for evaluation in report.evaluations]
+        gradients = list(gradient_curves(report.gradients))
+        by_label = [list(evaluation_plots(evaluation)) for evaluation in report.evaluations]
 
-    labels = list(zip(report.evaluations, plots, strict=True))
-    page = page_template().render(report=report, curves=curves, gradients=gradient_plots, labels=labels)
-
-    folder = Path(folder)
     (folder / "plots").mkdir(parents=True, exist_ok=True)
-    for plot in [*curves, *gradient_plots, *(plot for of_label in plots for plot in of_label)]:
+    for plot in [*curves, *gradients, *(plot for plots in by_label for plot in plots)]:
         with atomic_write(folder / "plots" / plot.file) as file:
             file.write(plot.png)
-    with atomic_write(folder / "report.html") as file:
-        file.write(page.encode("utf-8", errors="replace"))
-    return folder / "report.html"
+    labels = list(zip(report.evaluations, by_label, strict=True))
+    path = folder / "report.html"
+    write_page(path, report, curves=curves, gradients=gradients, labels=labels)
+    return path
 
 
 # ---- the page -------------------------------------------------------------------------------------------------------
 
 
-def page_template():
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+def write_page(
+    path: Path,
+    report: RunReport,
+    *,
+    curves: Sequence[Plot],
+    gradients: Sequence[Plot],
+    labels: Sequence[tuple[LabelEvaluation | ScoresOnly, Sequence[Plot]]],
+) -> None:
+    """Write report.html.
+
+    Args:
+        path: The page.
+        report: Its content.
+        curves: The learning curves.
+        gradients: The curves of gradient statistics.
+        labels: The evaluations, each with its plots.
+    """
+    write_html_page(
+        path,
+        TEMPLATE,
+        filters={
+            "number": format_signed,
+            "level": format_percent,
+            "title": format_title,
+            "duration": format_duration,
+            "href": quote,  # also quotes a colon, so that no path can contain a URL scheme
+        },
+        values={
+            "report": report,
+            "curves": curves,
+            "gradients": gradients,
+            "labels": labels,
+            "is_label": lambda evaluation: isinstance(evaluation, LabelEvaluation),
+            "headline_scores": headline_scores,
+            "frequent_mistakes": frequent_mistakes,
+            "weakest_classes": weakest_classes,
+            "max_outputs": MAX_OUTPUTS,
+            "max_numbered": MAX_NUMBERED,
+        },
     )
-    environment.filters |= {
-        "number": typeset,
-        "level": format_percent,
-        "title": title,
-        "duration": duration,
-        "href": quote,  # a colon is quoted too, so that no path can name a scheme
-    }
-    environment.tests["of_label"] = lambda evaluation: isinstance(evaluation, LabelEvaluation)
-    environment.globals |= {"headline": headline, "mistakes": mistakes, "weakest": weakest}
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
 
 
-def typeset(value):
-    """A score with a true minus sign, or a dash for none."""
+def format_signed(value: float) -> str:
+    """Format a score with a true minus sign, or as a dash if it is not finite."""
     return format_number(value).replace("-", MINUS) if math.isfinite(value) else DASH
 
 
-def title(name):
-    """A score's name as people read it."""
+def format_title(name: str) -> str:
+    """Return the name of a score for readers: "macro_f1" -> "macro F1"."""
     return TITLES.get(name, name.replace("_", " "))
 
 
-def duration(seconds):
+def format_duration(seconds: float) -> str:
+    """Format a duration: "12.3 s", "1 min 05 s" or "2 h 07 min"."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -179,182 +235,229 @@ def duration(seconds):
     return f"{minutes} min {rest:02} s" if minutes else f"{seconds:.1f} s"
 
 
-def headline(evaluation):
-    """The few scores that say most, best known first: (name, Score) each."""
+def headline_scores(evaluation: LabelEvaluation | ScoresOnly) -> list[tuple[str, Score]]:
+    """Return the names and values of the most important scores, in decreasing importance."""
     if isinstance(evaluation, ScoresOnly):
-        return list(evaluation.scores.items())[:MOST_HEADLINES]
+        return list(evaluation.scores.items())[:MAX_HEADLINES]
     return [(name, evaluation.scores[name]) for name in HEADLINES[evaluation.label.kind] if name in evaluation.scores]
 
 
-def mistakes(evaluation):
-    """The most frequent confusions: (true class, predicted class, count, share of the true class's rows) each."""
+def frequent_mistakes(evaluation: LabelEvaluation) -> list[tuple[str, str, int, float]]:
+    """Return the most frequent confusions: true class, predicted class, rows, share of the rows of the true class."""
+    if evaluation.confusion is None:
+        return []
     counts = evaluation.confusion.copy()
-    of_class = counts.sum(axis=1)
+    class_rows = counts.sum(axis=1)
     np.fill_diagonal(counts, 0)
     names = evaluation.label.classes
-    worst = np.argsort(-counts, axis=None, kind="stable")[:MOST_MISTAKES]
+    most_frequent = np.argsort(-counts, axis=None, kind="stable")[:MAX_MISTAKES]
     return [
-        (names[true], names[predicted], int(counts[true, predicted]), counts[true, predicted] / of_class[true])
-        for true, predicted in zip(*np.unravel_index(worst, counts.shape), strict=True)
+        (names[true], names[predicted], int(counts[true, predicted]), counts[true, predicted] / class_rows[true])
+        for true, predicted in zip(*np.unravel_index(most_frequent, counts.shape), strict=True)
         if counts[true, predicted]
     ]
 
 
-def weakest(per_class):
-    """The three classes of lowest F1, those that have one."""
+def weakest_classes(per_class: Sequence[ClassScores]) -> list[ClassScores]:
+    """Return the three classes of lowest F1, without those that have none."""
     return sorted((scores for scores in per_class if not math.isnan(scores.f1)), key=lambda scores: scores.f1)[:3]
 
 
 # ---- plots ----------------------------------------------------------------------------------------------------------
 
 
-def learning_curves(history, best_epoch):
-    """Yield a plot of each quantity in the history, training against validation; one that never moves has none."""
+def learning_curves(history: Sequence[Mapping[str, Any]], best_epoch: int | None) -> Iterator[Plot]:
+    """Yield one plot per quantity of the history, training and validation; a constant learning rate has none.
+
+    Args:
+        history: The logs of each epoch.
+        best_epoch: The epoch to mark.
+    """
     numeric = [{key: value for key, value in epoch.items() if is_number(value)} for epoch in history]
-    names = dict.fromkeys(key.removeprefix("val_") for epoch in numeric for key in epoch if key not in NO_CURVE)
-    names = sorted(names, key=lambda name: name == "learning_rate")  # last, all others as they come
+    names = dict.fromkeys(key.removeprefix("val_") for epoch in numeric for key in epoch if key not in NOT_PLOTTED)
     epochs = [epoch.get("epoch", position) for position, epoch in enumerate(numeric, start=1)]
-    for name in names:
+    for name in sorted(names, key=lambda name: name == "learning_rate"):  # the others stay in their order
         training, validation = ([epoch.get(key, np.nan) for epoch in numeric] for key in (name, f"val_{name}"))
         if name == "learning_rate" and len(set(training)) < 2:
             continue
-        yield learning_curve(f"{slug(name)}-curve.png", name, epochs, training, validation, best_epoch)
+        yield learning_curve(name, epochs=epochs, training=training, validation=validation, best_epoch=best_epoch)
 
 
-def learning_curve(file, name, epochs, training, validation, best_epoch):
-    figure, axes = canvas(4.6, 3.0)
+def learning_curve(
+    name: str,
+    *,
+    epochs: Sequence[int],
+    training: Sequence[float],
+    validation: Sequence[float],
+    best_epoch: int | None,
+) -> Plot:
+    """Plot one quantity by epoch.
+
+    Args:
+        name: Of the quantity.
+        epochs: Numbers of the epochs.
+        training: The value of each epoch; NaN if there is none.
+        validation: The same on the validation split.
+        best_epoch: The epoch to mark.
+    """
+    figure, axes = create_figure(4.6, 3.0)
     marker = "o" if len(epochs) < 2 else ""
-    for values, what, colour in ((training, "training", BLUE), (validation, "validation", ORANGE)):
+    for values, split, colour in ((training, "training", BLUE), (validation, "validation", ORANGE)):
         if np.isfinite(values).any():
-            axes.plot(epochs, values, marker=marker, color=colour, label="" if name == "learning_rate" else what)
+            axes.plot(epochs, values, marker=marker, color=colour, label="" if name == "learning_rate" else split)
     if best_epoch is not None:
         axes.axvline(best_epoch, color=GREY, linestyle=":", linewidth=1.2, label=f"best epoch, {best_epoch}")
-    seen = np.array([*training, *validation], dtype=float)
-    seen = seen[np.isfinite(seen)]
-    if seen.size and seen.min() > 0 and seen.max() / seen.min() > 30:
-        logarithmic(axes)
-    axes.set_title(one_line(title(name)))
+    finite = np.array([*training, *validation], dtype=float)
+    finite = finite[np.isfinite(finite)]
+    if finite.size and finite.min() > 0 and finite.max() / finite.min() > LOG_RATIO:
+        use_log_scale(axes)
+    axes.set_title(short_name(format_title(name)))
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(FixedLocator(epochs) if len(epochs) < 8 else MaxNLocator(integer=True, nbins=8))
     axes.grid(axis="y")
     if np.isfinite(validation).any() or best_epoch is not None:
         axes.legend(fontsize=8)
-    return rendered(figure, file, f"{title(name)} by epoch, training and validation")
+    return to_plot(figure, f"{file_name(name)}-curve.png", f"{format_title(name)} by epoch, training and validation")
 
 
-def gradient_curves(looks):
-    """Yield plots over the steps whose gradients were looked at. looks: as lines of gradients.jsonl."""
-    if len(looks) < 2:
+def gradient_curves(records: Sequence[Mapping[str, Any]]) -> Iterator[Plot]:
+    """Yield plots of the gradient statistics by step; none if there are fewer than two records.
+
+    Args:
+        records: The lines of gradients.jsonl.
+    """
+    if len(records) < 2:
         return
-    steps = [look["step"] for look in looks]
-    for update in looks[-1]["updates"]:
-        of_update = [look["updates"][update] for look in looks]
-        layers, pairs = of_update[-1]["layers"], of_update[-1]["conflicts"]
-        norms = {name: [look["layers"][name][0] for look in of_update] for name in layers}
-        ratios = {name: [look["layers"][name][1] for look in of_update] for name in layers}
-        whole = {"all layers": [look["norm"] for look in of_update]}
-        cosines = {pair.replace("|", " and "): [look["conflicts"][pair] for look in of_update] for pair in pairs}
-        yield gradient_curve(f"{slug(update)}-norms.png", f"{update}: norm of the gradient", steps, whole | norms)
-        yield gradient_curve(f"{slug(update)}-moves.png", f"{update}: move of the weights / weights", steps, ratios)
-        if cosines:
-            title = f"{update}: cosine between gradients of losses"
-            yield gradient_curve(f"{slug(update)}-conflicts.png", title, steps, cosines)
+    steps = [record["step"] for record in records]
+    for update in records[-1]["updates"]:
+        statistics = [record["updates"][update] for record in records]
+        layers, pairs = statistics[-1]["layers"], statistics[-1]["conflicts"]
+        total = {"all layers": [values["norm"] for values in statistics]}
+        norms = {name: [values["layers"][name][0] for values in statistics] for name in layers}
+        ratios = {name: [values["layers"][name][1] for values in statistics] for name in layers}
+        cosines = {pair.replace("|", " and "): [values["conflicts"][pair] for values in statistics] for pair in pairs}
+        for suffix, quantity, lines in (
+            ("norms", "norm of the gradient", total | norms),
+            ("updates", "norm of the update / norm of the weights", ratios),
+            ("conflicts", "cosine between gradients of losses", cosines),
+        ):
+            if lines:
+                file = f"{file_name(update)}-{suffix}.png"
+                yield gradient_curve(file, f"{update}: {quantity}", steps=steps, lines=lines)
 
 
-def gradient_curve(file, title, steps, lines):
-    """Lines over steps; as many as there are colours are named, the others share a grey."""
-    figure, axes = canvas(4.2, 2.9)
-    colours = matplotlib.colormaps["tab10"].colors
+def gradient_curve(file: str, title: str, *, steps: Sequence[int], lines: Mapping[str, Sequence[float]]) -> Plot:
+    """Plot lines by step. The first lines have a colour and a name each; the others are grey.
+
+    Args:
+        file: Name of the plot's file.
+        title: Of the plot.
+        steps: Numbers of the steps.
+        lines: Name -> the value of each step.
+    """
+    figure, axes = create_figure(4.2, 2.9)
+    colours = matplotlib.colormaps["tab10"](range(10))
     for position, (name, values) in enumerate(lines.items()):
         named = position < len(colours)
         colour = colours[position] if named else GREY
-        axes.plot(steps, values, color=colour, label=one_line(name) if named else None, linewidth=1.1)
+        axes.plot(steps, values, color=colour, label=short_name(name) if named else None, linewidth=1.1)
     if min(min(values) for values in lines.values()) > 0:
-        logarithmic(axes)
+        use_log_scale(axes)
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.set_title(title)
     axes.set_xlabel("step")
     axes.grid(axis="y")
     axes.legend(fontsize=6, ncols=2)
-    return rendered(figure, file, f"{title}, over {len(steps)} steps")
+    return to_plot(figure, file, f"{title}, over {len(steps)} steps")
 
 
-def plots_of(evaluation):
+def evaluation_plots(evaluation: LabelEvaluation | ScoresOnly) -> Iterator[Plot]:
     """Yield the plots of one evaluation."""
     if isinstance(evaluation, LabelEvaluation):
         yield from label_plots(evaluation)
         return
     for position, figure in enumerate(evaluation.figures):
-        file = f"{slug(evaluation.name)}-{position}.png"
         match figure:
             case ImageGrid():
-                yield image_grid(file, figure)
+                yield image_grid(f"{file_name(evaluation.name)}-{position}.png", figure)
 
 
-def image_grid(file, grid):
+def image_grid(file: str, grid: ImageGrid) -> Plot:
+    """Plot a grid of images."""
     images = grid.images[..., np.newaxis] if grid.images.ndim == 4 else grid.images
     rows, columns, height, width, channels = images.shape
     sheet = images.astype(np.float64).swapaxes(1, 2).reshape(rows * height, columns * width, channels)
     darkest, brightest = sheet.min(), sheet.max()
     sheet = (sheet - darkest) / max(brightest - darkest, 1e-12)
     size = min(max(3.1, 0.46 * columns), 7.0)
-    figure, axes = canvas(size, 0.4 + size * rows * height / (columns * width))
+    figure, axes = create_figure(size, 0.4 + size * rows * height / (columns * width))
     axes.imshow(sheet if channels == 3 else sheet[..., 0], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.spines[:].set_visible(False)
-    axes.set_xticks((np.arange(columns) + 0.5) * width - 0.5, [one_line(name) for name in grid.columns])
+    axes.set_xticks((np.arange(columns) + 0.5) * width - 0.5, [short_name(name) for name in grid.columns])
     axes.tick_params(length=0)
     axes.set_yticks([])
     axes.set_title(grid.title)
-    return rendered(figure, file, f"{grid.title}; columns are {', '.join(grid.columns)}")
+    return to_plot(figure, file, f"{grid.title}; columns are {', '.join(grid.columns)}")
 
 
-def label_plots(evaluation):
+def label_plots(evaluation: LabelEvaluation) -> Iterator[Plot]:
     """Yield the plots of one label."""
-    name = slug(evaluation.name)
+    name = file_name(evaluation.name)
     if evaluation.confusion is not None:
-        yield confusion_matrix(f"{name}-confusion.png", evaluation)
+        yield confusion_matrix(f"{name}-confusion.png", evaluation.name, evaluation.label.classes, evaluation.confusion)
     if evaluation.calibration is not None:
-        yield reliability_diagram(f"{name}-reliability.png", evaluation)
+        yield reliability_diagram(f"{name}-reliability.png", evaluation.name, evaluation.calibration)
     if evaluation.residuals is not None:
         width = evaluation.label.width
-        for output in range(min(width, MOST_OUTPUTS)):
+        for output in range(min(width, MAX_OUTPUTS)):
             predictions, targets = evaluation.residuals.predictions[:, output], evaluation.residuals.targets[:, output]
-            end, which = ("", "") if width == 1 else (f"-{output}", f", output {output}")
-            yield predicted_against_actual(f"{name}{end}-predicted.png", which, predictions, targets)
-            yield residuals_against_predicted(f"{name}{end}-residuals.png", which, predictions, targets)
-            yield residual_histogram(f"{name}{end}-histogram.png", which, predictions, targets)
+            stem, suffix = (name, "") if width == 1 else (f"{name}-{output}", f", output {output}")
+            yield from residual_plots(stem, suffix, predictions=predictions, targets=targets)
 
 
-def confusion_matrix(file, evaluation):
-    counts = evaluation.confusion
-    classes = len(counts)
+def confusion_matrix(file: str, label: str, classes: Sequence[str], counts: np.ndarray) -> Plot:
+    """Plot a confusion matrix.
+
+    Args:
+        file: Name of the plot's file.
+        label: Name of the label.
+        classes: Names of the classes.
+        counts: (classes, classes) int64, true classes by predicted classes.
+    """
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    colours = matplotlib.colormaps["Oranges"](0.8 * np.sqrt(share))  # the root, so that a single mistake shows
-    diagonal = np.arange(classes)
+    colours = matplotlib.colormaps["Oranges"](0.8 * np.sqrt(share))  # the root makes a single mistake visible
+    diagonal = np.arange(len(classes))
     colours[diagonal, diagonal] = matplotlib.colormaps["Blues"](0.85 * share[diagonal, diagonal])
     colours[counts == 0] = 1
 
-    size = min(max(4.2, 1.4 + 0.34 * classes), 7.0)
-    figure, axes = canvas(size, size)
+    size = min(max(4.2, 1.4 + 0.34 * len(classes)), 7.0)
+    figure, axes = create_figure(size, size)
     axes.imshow(colours, interpolation="nearest")
     axes.spines[:].set_visible(True)
     axes.set(xlabel="predicted", ylabel="true", title="confusion matrix")
-    if classes <= MOST_NAMED:
-        names = [one_line(name) for name in evaluation.label.classes]
-        small = {"fontsize": 9 if classes <= MOST_COUNTED else 6}
-        axes.set_xticks(diagonal, names, rotation=90 if max(map(len, names)) > 3 else 0, **small)
-        axes.set_yticks(diagonal, names, **small)
+    if len(classes) <= MAX_NAMED:
+        names = [short_name(name) for name in classes]
+        font_size = 9 if len(classes) <= MAX_NUMBERED else 6
+        axes.set_xticks(diagonal, names, rotation=90 if max(map(len, names)) > 3 else 0, fontsize=font_size)
+        axes.set_yticks(diagonal, names, fontsize=font_size)
         axes.tick_params(length=0)
-    if classes <= MOST_COUNTED:
+    if len(classes) <= MAX_NUMBERED:
         for true, predicted in np.argwhere(counts):
             dark = true == predicted and share[true, predicted] > 0.5
-            text = {"color": "white" if dark else "#222222", "fontsize": 8, "ha": "center", "va": "center"}
-            axes.text(predicted, true, f"{counts[true, predicted]}", **text)
-    return rendered(figure, file, f"Confusion matrix of {evaluation.name}: true classes by predicted classes")
+            colour = "white" if dark else "#222222"
+            text = f"{counts[true, predicted]}"
+            axes.text(predicted, true, text, color=colour, fontsize=8, ha="center", va="center")
+    return to_plot(figure, file, f"Confusion matrix of {label}: true classes by predicted classes")
 
 
-def reliability_diagram(file, evaluation):
-    calibration = evaluation.calibration
+def reliability_diagram(file: str, label: str, calibration: Calibration) -> Plot:
+    """Plot the accuracy and the number of rows by confidence.
+
+    Args:
+        file: Name of the plot's file.
+        label: Name of the label.
+        calibration: Its calibration.
+    """
     figure = Figure(figsize=(4.6, 4.6), layout="constrained")
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     left, right = calibration.edges[:-1], calibration.edges[1:]
@@ -366,80 +469,86 @@ def reliability_diagram(file, evaluation):
     axes.set_title("reliability", pad=22)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0, handlelength=1.3, fontsize=8)
     below.bar(left, calibration.count, right - left, color=GREY, **bars)
-    logarithmic(below)
+    use_log_scale(below)
     below.set(ylim=(0.5, 8 * calibration.count.max()), ylabel="rows", xlabel="confidence")
-    if len(left) <= MOST_COUNTED:
+    if len(left) <= MAX_NUMBERED:
         for middle, count in zip((left + right) / 2, calibration.count, strict=True):
             if count:
                 below.text(middle, 1.25 * count, f"{count:,}", fontsize=7, ha="center", va="bottom")
-    return rendered(figure, file, f"Reliability diagram of {evaluation.name}: accuracy by confidence")
+    return to_plot(figure, file, f"Reliability diagram of {label}: accuracy by confidence")
 
 
-def predicted_against_actual(file, which, predictions, targets):
-    figure, axes = canvas(3.1, 2.9)
-    cloud(axes, targets, predictions)
+def residual_plots(stem: str, suffix: str, *, predictions: np.ndarray, targets: np.ndarray) -> Iterator[Plot]:
+    """Yield the plots of one output of a real label.
+
+    Args:
+        stem: Start of the names of the files.
+        suffix: Of the titles: ", output 1", or "" if the label has one output.
+        predictions: (rows,) float64.
+        targets: (rows,) float64.
+    """
+    figure, axes = create_figure(3.1, 2.9)
+    plot_points(axes, targets, predictions)
     ends = [min(targets.min(), predictions.min()), max(targets.max(), predictions.max())]
     axes.plot(ends, ends, color=GREY, linestyle="--", linewidth=1)
-    axes.set(xlabel="actual", ylabel="predicted", title=f"predicted against actual{which}")
-    return rendered(figure, file, f"Predicted against actual values{which}")
+    axes.set(xlabel="actual", ylabel="predicted", title=f"predicted against actual{suffix}")
+    yield to_plot(figure, f"{stem}-predicted.png", f"Predicted against actual values{suffix}")
 
-
-def residuals_against_predicted(file, which, predictions, targets):
-    figure, axes = canvas(3.1, 2.9)
-    cloud(axes, predictions, predictions - targets)
+    figure, axes = create_figure(3.1, 2.9)
+    plot_points(axes, predictions, predictions - targets)
     axes.axhline(0, color=GREY, linestyle="--", linewidth=1)
-    axes.set(xlabel="predicted", ylabel=RESIDUAL, title=f"residuals against predicted{which}")
-    return rendered(figure, file, f"Residuals against predicted values{which}")
+    axes.set(xlabel="predicted", ylabel=RESIDUAL, title=f"residuals against predicted{suffix}")
+    yield to_plot(figure, f"{stem}-residuals.png", f"Residuals against predicted values{suffix}")
 
-
-def residual_histogram(file, which, predictions, targets):
-    figure, axes = canvas(3.1, 2.9)
+    figure, axes = create_figure(3.1, 2.9)
     axes.hist(predictions - targets, bins=min(50, max(5, round(2 * len(targets) ** (1 / 3)))), color=BLUE)
     axes.axvline(0, color=GREY, linestyle="--", linewidth=1)
-    axes.set(xlabel=RESIDUAL, ylabel="rows", title=f"residuals{which}")
-    return rendered(figure, file, f"Histogram of residuals{which}")
+    axes.set(xlabel=RESIDUAL, ylabel="rows", title=f"residuals{suffix}")
+    yield to_plot(figure, f"{stem}-histogram.png", f"Histogram of residuals{suffix}")
 
 
-def cloud(axes, x, y):
-    """Points, or their density where they would cover each other."""
-    if len(x) <= MOST_POINTS:
+def plot_points(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    """Plot points, or their density if there are too many. x, y: (rows,) float64."""
+    if len(x) <= MAX_POINTS:
         axes.scatter(x, y, s=10, color=BLUE, alpha=0.5, linewidths=0)
     else:
         axes.hexbin(x, y, gridsize=50, bins="log", mincnt=1, cmap="Blues", linewidths=0.1)
     axes.grid()
 
 
-def logarithmic(axes):
-    """Make the y axis logarithmic, its ticks plain numbers: powers need the markup that is off for the names' sake."""
+def use_log_scale(axes: Axes) -> None:
+    """Make the y axis logarithmic with plain numbers: powers of ten need math text, which STYLE turns off."""
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def canvas(width, height):
-    """A figure with one axes; width and height in inches, of 96 pixels on the page."""
+def create_figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """Return a figure with one pair of axes. The size is in inches of 96 pixels on the page."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
 
 
-def rendered(figure, file, alt):
+def to_plot(figure: Figure, file: str, alt: str) -> Plot:
+    """Return a figure as PNG. file: Its name. alt: Its content, for screen readers."""
     content = io.BytesIO()
-    # without the software's name and version, so that the bytes repeat
+    # without the name and version of the software, so that the bytes repeat
     FigureCanvasAgg(figure).print_png(content, metadata={"Software": None})
-    return Plot(file, alt, round(96 * figure.get_figwidth()), content.getvalue())
+    return Plot(file=file, alt=alt, width=round(96 * figure.get_figwidth()), png=content.getvalue())
 
 
-def is_number(value):
+def is_number(value: object) -> bool:
+    """Return whether a value is a number and no bool."""
     return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
-def one_line(name, most=18):
-    """A name short enough for a plot, without what its font engine refuses."""
+def short_name(name: str) -> str:
+    """Return a name on one line, shortened for a plot, without characters that the font engine refuses."""
     name = " ".join(name.encode("utf-8", errors="replace").decode().split())
-    return name if len(name) <= most else name[: most - 1] + "…"
+    return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"
 
 
-def slug(name):
-    """A name as part of a file's name, another one for every name."""
+def file_name(name: str) -> str:
+    """Return a name that is safe in a file name; different names stay different."""
     plain = re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:40]
     return plain if plain == name else f"{plain}-{zlib.crc32(name.encode(errors='replace')):08x}"

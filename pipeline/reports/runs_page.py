@@ -1,51 +1,57 @@
-"""registry.html: every run on one page that opens anywhere, offline."""
+"""registry.html: every run on one page that opens offline."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import jinja2
-
-from pipeline.files import atomic_write
+from pipeline.reports.html_page import write_html_page
 
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
-COLUMNS = ("name", "status", "started", "data", "model", "training", "seed", "epochs", "seconds", "parameters")
-COLUMNS = (*COLUMNS, "git_commit", "lock", "architecture", "host", "drifted")
-BEFORE_SCORES = 5  # columns; the rest comes after the scores
+COLUMNS_BEFORE_SCORES = ("name", "status", "started", "data", "model")
+COLUMNS_AFTER_SCORES = ("training", "seed", "epochs", "seconds", "parameters", "git_commit", "lock", "architecture",
+                        "host", "drifted")  # fmt: skip
+COLUMNS = COLUMNS_BEFORE_SCORES + COLUMNS_AFTER_SCORES
 
 
-def write_runs_page(path, runs, made):
-    """Write the page. runs: rows of queries.list_runs. made: when, as text. The file is there whole or not at all."""
-    metrics = sorted({(label, metric) for row in runs for label, scores in row["scores"].items() for metric in scores})
-    known = {key: told_once([row[key] for row in runs]) for key in COLUMNS}
+def write_runs_page(path: Path, runs: Sequence[dict[str, Any]], time: str) -> None:
+    """Write the page.
+
+    Args:
+        path: The page.
+        runs: The runs, as `registry.queries.list_runs` returns them.
+        time: When the page is written, as text.
+    """
+    metrics = sorted({(label, metric) for run in runs for label, scores in run["scores"].items() for metric in scores})
     scores = {
-        f"{label} {metric}": [short(row["scores"].get(label, {}).get(metric)) for row in runs]
+        f"{label} {metric}": [round_score(run["scores"].get(label, {}).get(metric)) for run in runs]
         for label, metric in metrics
     }
-    names = [*COLUMNS[:BEFORE_SCORES], *scores, *COLUMNS[BEFORE_SCORES:]]
-    content = {"names": names, "metrics": list(scores), "values": [(known | scores)[name] for name in names]}
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    text = environment.from_string(TEMPLATE.read_text()).render(made=made, count=len(runs), content=embedded(content))
-    with atomic_write(path) as file:
-        file.write(text.encode("utf-8", "replace"))
+    columns = {name: index_values([run[name] for run in runs]) for name in COLUMNS} | scores
+    names = [*COLUMNS_BEFORE_SCORES, *scores, *COLUMNS_AFTER_SCORES]
+    content = {"names": names, "metrics": list(scores), "values": [columns[name] for name in names]}
+    values = {"time": time, "count": len(runs), "content": script_json(content)}
+    write_html_page(path, TEMPLATE, filters={}, values=values)
 
 
-def short(value):
-    """A score in six digits, one more than the page shows."""
+def round_score(value: float | None) -> float | None:
+    """Round a score to six digits, one more than the page shows."""
     return None if value is None else float(f"{value:.6g}")
 
 
-def told_once(values):
-    """A column as its distinct values and each row's place among them, where they are few: digests are long."""
-    distinct = {value: place for place, value in enumerate(dict.fromkeys(values))}
+def index_values(values: list[Any]) -> list[Any] | dict[str, list[Any]]:
+    """Return a column as its distinct values and the index of each row's value, if few of its values are distinct.
+
+    A column of digests takes a fraction of the space this way.
+    """
+    distinct = {value: index for index, value in enumerate(dict.fromkeys(values))}
     if 2 * len(distinct) > len(values):
         return values
-    return {"distinct": list(distinct), "places": [distinct[value] for value in values]}
+    return {"distinct": list(distinct), "indices": [distinct[value] for value in values]}
 
 
-def embedded(content):
-    """JSON that can stand inside a script element, whatever words are in it."""
+def script_json(content: Any) -> str:
+    """Return JSON that is safe inside a script element, whatever text is in it."""
     text = json.dumps(content, separators=(",", ":"))
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")

@@ -1,0 +1,1 @@
+"""The folder of a run: its state, provenance, model and record."""

@@ -1,4 +1,4 @@
-"""The report as a browser would take it: what it holds, that it fetches and runs nothing, and that its bytes repeat."""
+"""The report of a run: its content, that it loads and runs nothing, and that its bytes repeat."""
 
 import base64
 import dataclasses
@@ -14,11 +14,11 @@ import pytest
 
 from pipeline.evaluation.metrics import evaluate_label
 from pipeline.evaluation.options import Evaluation
-from pipeline.reports.run_report import RunReport, duration, mistakes, slug, write_run_report
+from pipeline.reports.run_report import RunReport, file_name, format_duration, frequent_mistakes, write_run_report
 from pipeline.spec import MULTI_LABEL, DataSpec, Feature, class_label, real_label, row_label
 
 CONFIG = Evaluation(resamples=100)
-NASTY = "<script>alert('x')</script>"
+HOSTILE = "<script>alert('x')</script>"
 
 
 def evaluate(name, label, targets, outputs, losses, options, seed):
@@ -43,7 +43,7 @@ class Page(HTMLParser):
         return [attributes[name] for _, attributes in self.tags if name in attributes]
 
     @property
-    def pictures(self):
+    def images(self):
         return [base64.b64decode(uri.partition("base64,")[2]) for uri in self.attributes("src")]
 
 
@@ -119,21 +119,21 @@ def digits_page(digits_folder):
     return Page(digits_folder / "report.html")
 
 
-# ---- what it holds --------------------------------------------------------------------------------------------------
+# ---- content --------------------------------------------------------------------------------------------------------
 
 
-def test_the_page_tells_every_score_with_its_interval(digits, digits_page):
+def test_page_shows_every_score_with_its_interval(digits, digits_page):
     for score in digits.scores.values():
         assert f"{score.value:.4f}" in digits_page.text
         assert f"[{score.low:.4f}, {score.high:.4f}]" in digits_page.text
 
 
-def test_the_page_tells_the_calibration_error_and_what_chance_allows(digits, digits_page):
+def test_page_shows_the_calibration_error_and_that_of_a_calibrated_model(digits, digits_page):
     assert f"{digits.calibration.ece:.4f}" in digits_page.text
     assert f"{digits.calibration.ece_by_chance:.4f}" in digits_page.text
 
 
-def test_the_page_tells_how_the_run_came_about(digits_page):
+def test_page_shows_the_provenance_of_the_run(digits_page):
     for fact in (
         *("digits-mlp-1", "finished", "python -m pipeline train data=digits", "12.3 s", "0123456789abcdef" * 4),
         *(
@@ -151,92 +151,92 @@ def test_the_page_tells_how_the_run_came_about(digits_page):
         assert fact in digits_page.text, fact
 
 
-def test_its_parts_come_in_the_order_they_are_asked_for(digits_page):
+def test_page_has_its_sections_in_order(digits_page):
     sections = [attributes["id"] for tag, attributes in digits_page.tags if tag == "section"]
     assert sections == ["scores", "learning", "label-1", "data", "model", "environment", "config"]
 
 
-def test_every_link_within_the_page_has_its_target(digits_page):
+def test_links_within_the_page_have_targets(digits_page):
     anchors = [link[1:] for link in digits_page.attributes("href") if link.startswith("#")]
     assert set(anchors) <= set(digits_page.attributes("id"))
     assert len(anchors) == 7
 
 
-def test_the_pictures_in_the_page_are_the_files_under_plots(digits_folder, digits_page):
+def test_images_in_the_page_are_the_files_under_plots(digits_folder, digits_page):
     on_disk = {path.read_bytes() for path in (digits_folder / "plots").iterdir()}
-    assert set(digits_page.pictures) == on_disk
+    assert set(digits_page.images) == on_disk
     names = sorted(path.name for path in (digits_folder / "plots").iterdir())
     assert names == ["accuracy-curve.png", "digit-confusion.png", "digit-reliability.png", "loss-curve.png"]
 
 
-def test_every_picture_says_what_it_shows(digits_page):
+def test_every_image_has_a_text_alternative(digits_page):
     assert all(attributes["alt"] for tag, attributes in digits_page.tags if tag == "img")
 
 
-def test_notes_stand_on_the_page(tmp_path):
+def test_page_shows_notes(tmp_path):
     assert "environment drifted" in Page(write_run_report(tmp_path, report(notes=["environment drifted: numpy"]))).text
 
 
-def test_packages_off_the_lock_stand_on_the_page_by_name_and_versions(tmp_path):
+def test_page_names_packages_that_differ_from_the_lock(tmp_path):
     drift = [{"package": package, "locked": "2.0", "installed": "1.9"} for package in ("numpy", "h5py")]
     found = Page(write_run_report(tmp_path, report(environment={"lock": {"drift": drift}}))).text
     assert found.count("installed1.9") == 2 and "packagenumpy" in found and "packageh5py" in found
 
 
-def test_the_most_frequent_mistakes_are_the_largest_cells_off_the_diagonal(digits):
+def test_frequent_mistakes_are_the_largest_cells_off_the_diagonal(digits):
     counts = digits.confusion - np.diag(np.diag(digits.confusion))
-    true, predicted, count, share = mistakes(digits)[0]
+    true, predicted, count, share = frequent_mistakes(digits)[0]
     assert count == counts.max() == counts[int(true), int(predicted)]
     assert share == count / digits.confusion[int(true)].sum()
 
 
-# ---- that it is safe and stands alone -------------------------------------------------------------------------------
+# --- security ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def nasty_page(tmp_path_factory):
+def hostile_page(tmp_path_factory):
     evaluation = class_evaluation(
-        [NASTY, '"><img src=x onerror=alert(1)>', "$x_{$", "a\nb", "日本", "\udcff", "&amp;"], name=NASTY
+        [HOSTILE, '"><img src=x onerror=alert(1)>', "$x_{$", "a\nb", "日本", "\udcff", "&amp;"], name=HOSTILE
     )
-    nasty = report(
+    hostile = report(
         [evaluation],
-        title=NASTY,
-        command=f"make train data.path='{NASTY}'",
-        status=NASTY,
-        fingerprint=NASTY,
-        config=f"path: {NASTY}",
-        environment={NASTY: NASTY, "nested": {NASTY: [NASTY]}},
-        summary=NASTY,
-        notes=[NASTY],
-        history=[{"epoch": 1, NASTY: 1.0}],
-        files={NASTY: "javascript:alert(1)", "elsewhere": "https://example.org/x", "odd": 'a" onclick="b'},
-        rows={NASTY: 1},
+        title=HOSTILE,
+        command=f"make train data.path='{HOSTILE}'",
+        status=HOSTILE,
+        fingerprint=HOSTILE,
+        config=f"path: {HOSTILE}",
+        environment={HOSTILE: HOSTILE, "nested": {HOSTILE: [HOSTILE]}},
+        summary=HOSTILE,
+        notes=[HOSTILE],
+        history=[{"epoch": 1, HOSTILE: 1.0}],
+        files={HOSTILE: "javascript:alert(1)", "elsewhere": "https://example.org/x", "odd": 'a" onclick="b'},
+        rows={HOSTILE: 1},
     )  # fmt: skip
-    return Page(write_run_report(tmp_path_factory.mktemp("nasty"), nasty))
+    return Page(write_run_report(tmp_path_factory.mktemp("hostile"), hostile))
 
 
-def test_markup_in_names_paths_and_config_is_shown_as_text(nasty_page):
-    assert not [tag for tag, _ in nasty_page.tags if tag == "script"]
-    assert nasty_page.text.count(NASTY) > 10
+def test_markup_in_names_paths_and_config_is_shown_as_text(hostile_page):
+    assert not [tag for tag, _ in hostile_page.tags if tag == "script"]
+    assert hostile_page.text.count(HOSTILE) > 10
 
 
-def test_no_attribute_of_the_page_can_run_anything(nasty_page):
-    assert not [name for _, attributes in nasty_page.tags for name in attributes if name.startswith("on")]
+def test_no_attribute_of_the_page_runs_a_script(hostile_page):
+    assert not [name for _, attributes in hostile_page.tags for name in attributes if name.startswith("on")]
 
 
-def test_the_page_refers_to_nothing_but_itself_and_its_own_folder(nasty_page, digits_page):
-    for page in (nasty_page, digits_page):
+def test_page_refers_only_to_itself_and_its_folder(hostile_page, digits_page):
+    for page in (hostile_page, digits_page):
         assert all(uri.startswith("data:image/png;base64,") for uri in page.attributes("src"))
         assert not [link for link in page.attributes("href") if ":" in link or link.startswith("/")]
         assert not [tag for tag, _ in page.tags if tag in ("link", "iframe", "object", "base")]
 
 
-def test_the_page_forbids_itself_scripts_and_the_network(digits_page):
+def test_page_forbids_scripts_and_network_access(digits_page):
     policies = [attributes["content"] for _, attributes in digits_page.tags if "http-equiv" in attributes]
     assert policies == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
 
 
-def test_the_page_adapts_to_dark_screens_phones_and_paper(digits_folder):
+def test_page_adapts_to_dark_screens_phones_and_paper(digits_folder):
     page = (digits_folder / "report.html").read_text()
     for rule in ("prefers-color-scheme: dark", "max-width: 36rem", "@media print", 'name="viewport"'):
         assert rule in page
@@ -245,59 +245,58 @@ def test_the_page_adapts_to_dark_screens_phones_and_paper(digits_folder):
 # ---- every kind of run ----------------------------------------------------------------------------------------------
 
 
-def pictures(tmp_path, one):
+def plot_files(tmp_path, one):
     write_run_report(tmp_path, one)
     return {path.name: path.read_bytes() for path in (tmp_path / "plots").iterdir()}
 
 
-def test_a_run_without_evaluations_or_history_still_has_a_page(tmp_path):
+def test_run_without_evaluations_or_history_has_a_page(tmp_path):
     empty = report(history=[], best_epoch=None, weights_digest="", summary="", environment={}, files={}, rows={})
     page = Page(write_run_report(tmp_path, empty))
     assert "has not been evaluated" in page.text
-    assert page.pictures == []
+    assert page.images == []
 
 
 @pytest.mark.parametrize("epochs, validation", [(1, True), (1, False), (40, False)])
 def test_short_runs_and_runs_without_validation_have_their_curves(tmp_path, epochs, validation):
-    drawn = pictures(tmp_path, report(history=history(epochs, validation), best_epoch=None))
-    assert set(drawn) == {"loss-curve.png", "accuracy-curve.png"}
+    plots = plot_files(tmp_path, report(history=history(epochs, validation), best_epoch=None))
+    assert set(plots) == {"loss-curve.png", "accuracy-curve.png"}
 
 
-def test_the_best_epoch_is_marked_in_the_curves(tmp_path):
-    marked = pictures(tmp_path / "marked", report(best_epoch=3))
-    assert marked["loss-curve.png"] != pictures(tmp_path / "plain", report(best_epoch=None))["loss-curve.png"]
+def test_curves_mark_the_best_epoch(tmp_path):
+    marked = plot_files(tmp_path / "marked", report(best_epoch=3))
+    assert marked["loss-curve.png"] != plot_files(tmp_path / "plain", report(best_epoch=None))["loss-curve.png"]
 
 
-def test_validation_shows_in_the_curves(tmp_path):
-    with_it = pictures(tmp_path / "with", report(history=history(5)))
-    assert (
-        with_it["loss-curve.png"] != pictures(tmp_path / "without", report(history=history(5, False)))["loss-curve.png"]
-    )
+def test_curves_show_the_validation_split(tmp_path):
+    curves = plot_files(tmp_path / "with", report(history=history(5)))
+    without = plot_files(tmp_path / "without", report(history=history(5, False)))
+    assert curves["loss-curve.png"] != without["loss-curve.png"]
 
 
-def test_a_learning_rate_has_a_curve_only_if_it_moves(tmp_path):
+def test_learning_rate_has_a_curve_only_if_it_changes(tmp_path):
     moving = [{"epoch": epoch, "loss": 1.0, "learning_rate": 0.1**epoch} for epoch in range(1, 5)]
-    assert set(pictures(tmp_path, report(history=moving))) == {"loss-curve.png", "learning_rate-curve.png"}
+    assert set(plot_files(tmp_path, report(history=moving))) == {"loss-curve.png", "learning_rate-curve.png"}
 
 
-def test_a_history_with_gaps_infinities_and_text_is_drawn(tmp_path):
+def test_history_with_gaps_infinities_and_text_is_plotted(tmp_path):
     gaps = [
         {"epoch": 1, "loss": np.inf, "note": "x"},
         {"epoch": 2, "loss": np.float32(1.0), "late": 1},
         {"epoch": 3, "loss": np.nan},
     ]
-    assert set(pictures(tmp_path, report(history=gaps))) == {"loss-curve.png", "late-curve.png"}
+    assert set(plot_files(tmp_path, report(history=gaps))) == {"loss-curve.png", "late-curve.png"}
 
 
 @pytest.mark.parametrize("count", [2, 21, 61, 200])
-def test_any_number_of_classes_has_a_matrix_of_readable_size(tmp_path, count):
+def test_confusion_matrix_of_any_number_of_classes_has_a_readable_size(tmp_path, count):
     evaluation = class_evaluation([f"class number {index} with a long name" for index in range(count)], rows=2 * count)
-    drawn = pictures(tmp_path, report([evaluation], history=[]))
-    height, width, _ = matplotlib.image.imread(io.BytesIO(drawn["digit-confusion.png"])).shape
+    plots = plot_files(tmp_path, report([evaluation], history=[]))
+    height, width, _ = matplotlib.image.imread(io.BytesIO(plots["digit-confusion.png"])).shape
     assert 600 < width == height < 1300
 
 
-def test_a_long_table_of_classes_is_folded_and_a_short_one_is_open(tmp_path, digits_page):
+def test_table_of_classes_is_folded_only_if_it_is_long(tmp_path, digits_page):
     def tables(page):
         return [attributes for tag, attributes in page.tags if tag == "details"]
 
@@ -307,12 +306,12 @@ def test_a_long_table_of_classes_is_folded_and_a_short_one_is_open(tmp_path, dig
     assert len([tag for tag, _ in many.tags if tag == "tr"]) > 30
 
 
-def test_a_perfect_model_has_no_table_of_mistakes(tmp_path):
+def test_perfect_model_has_no_table_of_mistakes(tmp_path):
     perfect = class_evaluation(["a", "b"], separation=100.0)
     assert "mistakes</summary>" not in write_run_report(tmp_path, report([perfect])).read_text()
 
 
-def test_several_labels_each_have_their_plots_and_section(tmp_path):
+def test_each_label_has_its_plots_and_its_section(tmp_path):
     labels = [class_evaluation(["yes", "no"], name="answer"), real_evaluation(1), multi_label_evaluation()]
     page = Page(write_run_report(tmp_path, report(labels, history=[])))
     assert [link for link in page.attributes("href") if "label" in link] == ["#label-1", "#label-2", "#label-3"]
@@ -322,48 +321,48 @@ def test_several_labels_each_have_their_plots_and_section(tmp_path):
     ]
 
 
-def test_labels_with_names_alike_do_not_share_files(tmp_path):
+def test_labels_with_similar_names_do_not_share_files(tmp_path):
     labels = [class_evaluation(["x", "y"], name=name) for name in ("a b", "a/b", "a_b")]
-    assert len(pictures(tmp_path, report(labels, history=[]))) == 6
-    assert slug("../../etc/passwd").isprintable() and "/" not in slug("../../etc/passwd")
+    assert len(plot_files(tmp_path, report(labels, history=[]))) == 6
+    assert file_name("../../etc/passwd").isprintable() and "/" not in file_name("../../etc/passwd")
 
 
-def test_plots_of_a_wide_real_label_stop_at_four_outputs_and_say_so(tmp_path):
+def test_plots_of_a_wide_real_label_stop_at_four_outputs_with_a_note(tmp_path):
     page = Page(write_run_report(tmp_path, report([real_evaluation(6)], history=[])))
-    assert len(page.pictures) == 12
+    assert len(page.images) == 12
     assert "first 4 of 6 outputs" in page.text
 
 
 @pytest.mark.parametrize("rows", [1, 2, 6_000])
-def test_few_rows_many_rows_and_constant_predictions_are_drawn(tmp_path, rows):
+def test_few_rows_many_rows_and_constant_predictions_are_plotted(tmp_path, rows):
     constant = evaluate("y", real_label(), np.ones(rows), np.full(rows, 2.0), {"loss": np.ones(rows)}, CONFIG, 0)
     page = Page(write_run_report(tmp_path, report([constant, class_evaluation(["a", "b"], rows)], history=[])))
-    assert len(page.pictures) == 5
+    assert len(page.images) == 5
     assert "nan" not in page.text
 
 
-# ---- that it repeats ------------------------------------------------------------------------------------------------
+# ---- repeatability --------------------------------------------------------------------------------------------------
 
 
-def test_the_same_report_gives_the_same_bytes_whatever_the_users_plot_settings(digits, digits_folder, tmp_path):
+def test_report_has_the_same_bytes_under_other_plot_settings(digits, digits_folder, tmp_path):
     with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "red", "figure.dpi": 50}):
         write_run_report(tmp_path, report([digits]))
     for path in (digits_folder / "report.html", *(digits_folder / "plots").iterdir()):
         assert path.read_bytes() == (tmp_path / path.relative_to(digits_folder)).read_bytes(), path.name
 
 
-def test_writing_leaves_the_users_plot_settings_alone(tmp_path):
+def test_writing_a_report_keeps_the_users_plot_settings(tmp_path):
     with matplotlib.rc_context({"font.size": 20}):
         write_run_report(tmp_path, report())
         assert matplotlib.rcParams["font.size"] == 20
         assert matplotlib.rcParams["text.parse_math"]
 
 
-def test_pictures_name_no_software_and_no_time(digits_page):
-    assert not [picture for picture in digits_page.pictures if re.search(rb"tEXt|iTXt|zTXt|tIME", picture)]
+def test_images_contain_no_software_name_and_no_time(digits_page):
+    assert not [image for image in digits_page.images if re.search(rb"tEXt|iTXt|zTXt|tIME", image)]
 
 
-def test_the_reports_imports_open_no_window_and_no_tensorflow():
+def test_import_of_reports_loads_no_window_toolkit_and_no_tensorflow():
     program = "import sys, pipeline.reports.run_report; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert not {"matplotlib.pyplot", "tensorflow", "keras", "tkinter"} & set(loaded)
@@ -372,5 +371,5 @@ def test_the_reports_imports_open_no_window_and_no_tensorflow():
 @pytest.mark.parametrize(
     "seconds, text", [(0.04, "0.0 s"), (59.9, "1 min 00 s"), (61, "1 min 01 s"), (7380, "2 h 03 min")]
 )
-def test_durations_read_as_people_write_them(seconds, text):
-    assert duration(seconds) == text
+def test_duration_is_formatted_in_hours_minutes_or_seconds(seconds, text):
+    assert format_duration(seconds) == text
