@@ -115,7 +115,7 @@ def measure_epochs(url: str | None) -> tuple[list[float], float]:
         folder.mkdir()
         options = Registry(url, patience=60 if url is None else 0.1)
         recorder = Recorder(Config(registry=options, run=Run("run", root)), folder)
-        recorder(Event.BEGIN, **build_begin_content(folder))
+        recorder.add(Event.BEGIN, **build_begin_content(folder))
         time.sleep(STARTUP_SECONDS)
         waits, cpu_start = [], time.process_time()
         for epoch in range(1, EPOCHS + 1):

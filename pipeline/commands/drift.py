@@ -1,230 +1,327 @@
-"""`drift`: whether other data, and what a model says of it, look like those of training; or a score over runs."""
+"""`drift`: compare data and predictions with those of a run's training, or detect change points of a score."""
 
 import json
 import logging
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pipeline import stored_config
 from pipeline.commands import Invocation
 from pipeline.config import Config
+from pipeline.data.containers import Split
 from pipeline.data.input_pipeline import ordered_batches
 from pipeline.errors import ConfigError, DataError, ExitStatus, RunError, nearest
 from pipeline.evaluation import change_points, data_columns, drift_detection, prediction_profiles, profiles
 from pipeline.evaluation.drift_detection import DriftKind, DriftResult, DriftVerdict
-from pipeline.files import atomic_write
+from pipeline.evaluation.options import Drift
+from pipeline.objectives.options import ObjectiveOptions
 from pipeline.registry import journal, queries, store
-from pipeline.registry.journal import Event
 from pipeline.reports import drift_page, predictions_csv
 from pipeline.reports.formatting import align_columns, format_number
 from pipeline.runs import folder as run_folder
 from pipeline.runs import ingestion, recorder, saved_model
 from pipeline.runtime import determinism, devices, environment
-from pipeline.spec import spec_from_dict
+from pipeline.spec import DataSpec, spec_from_dict
 from pipeline.training import label_scores
 from pipeline.training.model_inputs import check_tokens, load_rows
 
 logger = logging.getLogger(__name__)
 
-SHOWN = 20  # lines of the table; the page and the registry hold them all
-NEAR = 2  # runs between a change of level and a change of what it is made of that count as together
-MADE_OF = {"lock": "lock", "architecture": "architecture", "fingerprint": "data", "git_commit": "code"}
+STATUS = {
+    DriftVerdict.NONE: ExitStatus.DONE,
+    DriftVerdict.DRIFT: ExitStatus.DIFFERENCE,
+    DriftVerdict.TOO_FEW_ROWS: ExitStatus.UNDECIDED,
+}
+MAX_LINES = 20  # of the table; the page and the registry hold all comparisons
+MAX_DISTANCE = 2  # runs between a change point and a change of the provenance that is reported with it
+PROVENANCE = {"lock": "lock", "architecture": "architecture", "fingerprint": "data", "git_commit": "code"}
 
 
 def run(config: Config, invocation: Invocation) -> ExitStatus:
-    """Look for drift, print a table and write drift.html. Returns DONE, DIFFERENCE for drift, or UNDECIDED."""
-    results, page = over_runs(config) if invocation.action == ("series",) else of_data(config)
+    """Detect drift, print a table and write drift.html.
+
+    Returns:
+        DIFFERENCE for drift, UNDECIDED if there are too few rows or runs, else DONE.
+
+    Raises:
+        PipelineError: Config, data, environment or run is wrong.
+    """
+    results, page = check_series(config) if invocation.action == ("series",) else check_data(config)
     if invocation.as_json:
         print(json.dumps([asdict(result) for result in results], indent=1))
     else:
         print(f"{table(results)}\n\npage     {page}")
-    return status(results)
+    return STATUS[drift_page.overall_verdict(results)]
 
 
-def status(results):
-    """Return the exit status of drift results."""
-    verdicts = {result.verdict for result in results}
-    if DriftVerdict.DRIFT in verdicts:
-        return ExitStatus.DIFFERENCE
-    return ExitStatus.UNDECIDED if DriftVerdict.TOO_FEW_ROWS in verdicts or not results else ExitStatus.DONE
-
-
-def table(results):
-    """Totals by kind, and the results that say most, a line each."""
+def table(results: Sequence[DriftResult]) -> str:
+    """Return the number of verdicts of each kind, and one line for each of the most significant comparisons."""
     lines = []
     for kind in dict.fromkeys(result.kind for result in results):
         verdicts = [result.verdict for result in results if result.kind == kind]
         counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))
         lines.append(f"{kind}: {len(verdicts)} comparisons: {counts}")
-    rows = [("kind", "subject", "method", "effect", "threshold", "p", "verdict", "")]
-    for result in drift_page.most_significant_first(results)[:SHOWN]:
-        figures = (format_number(result.effect), format_number(result.threshold), format_number(result.p_value))
-        rows.append((result.kind, result.subject, result.method, *figures, result.verdict, result.detail))
+    rows = [("kind", "subject", "method", "effect", "threshold", "p-value", "verdict", "detail")]
+    for result in drift_page.most_significant_first(results)[:MAX_LINES]:
+        effect, threshold, p_value = map(format_number, (result.effect, result.threshold, result.p_value))
+        rows.append(
+            (result.kind, result.subject, result.method, effect, threshold, p_value, result.verdict, result.detail)
+        )
     return "\n".join([*lines, *align_columns(rows)])
 
 
-# ---- one run and other data -----------------------------------------------------------------------------------------
+# ---- data and predictions -------------------------------------------------------------------------------------------
 
 
-def of_data(config):
-    """(results, path of the page) of a run's data, predictions and, against another run, scores."""
+def check_data(config: Config) -> tuple[list[DriftResult], Path]:
+    """Compare rows, and the predictions for them, with those of a run's training; compare scores with another run.
+
+    Returns:
+        The comparisons, and the path of the page.
+
+    Raises:
+        ConfigError: The run predicts no labels.
+        DataError: The data has another form than the data of the training.
+        RunError: A run does not exist or is damaged.
+    """
     if not config.objective.predicts_labels:
         raise ConfigError(
             f"drift: expected a run that predicts labels; found objective={config.objective.choice}. Use "
             "`python -m pipeline evaluate` to score it."
         )
     environment.require_lock(config.environment.allow_drift)
+    assert config.run.name is not None
     folder = run_folder.find(config.run.root, config.run.name)
     spec = spec_from_dict(run_folder.read(folder, "spec.json"))
     reference = profiles.profile_from_json(run_folder.read(folder, "profile.json"))
-    said = run_folder.read(folder, predictions_csv.PROFILE_FILE)
-    said = {name: prediction_profiles.prediction_profile_from_json(found) for name, found in said.items()}
+    reference_predictions = {
+        name: prediction_profiles.prediction_profile_from_json(content)
+        for name, content in run_folder.read(folder, predictions_csv.PROFILE_FILE).items()
+    }
     devices.select(config.device, config.hardware)
     determinism.prepare(config.determinism, config.seed, config.hardware.threads)
-    part, fingerprint = load_rows(config, spec, config.drift.split)
+    rows, fingerprint = load_rows(config, spec, config.drift.split)
 
-    new = profiles.count_rows(reference.columns, data_columns.column_blocks(spec, part))
-    groups = drift_detection.compare_data(reference, new, config.drift)
-
-    def predicted(of_run, config):
-        model = saved_model.load(of_run / "model.keras")
-        batches = ordered_batches(part, spec, config.data, config.training.batch_size)
-        outputs = label_scores.predict(model, spec, batches)
-        return label_scores.probabilities_of(spec, config.objective.label_losses(spec), outputs, len(part))
-
-    outputs = predicted(folder, config)
-    says = {
+    new = profiles.count_rows(reference.columns, data_columns.column_blocks(spec, rows))
+    outputs = predict(config, folder, spec, rows, objective=config.objective)
+    predictions = {
         name: prediction_profiles.profile_predictions(
-            label, part.labels[name], outputs[name], said[name].profile.columns
+            label, rows.labels[name], outputs[name], reference_predictions[name].profile.columns
         )
         for name, label in spec.labels.items()
     }
-    groups = [*groups, drift_detection.compare_predictions(said, says, config.drift)]
+    groups = [
+        *drift_detection.compare_data(reference, new, config.drift),
+        drift_detection.compare_predictions(reference_predictions, predictions, config.drift),
+    ]
     results = drift_detection.with_verdicts(groups, config.drift.rate)
     if config.drift.against:
-        other = run_folder.find(config.run.root, config.drift.against)
-        if spec_from_dict(run_folder.read(other, "spec.json")) != spec:
-            raise DataError(f"{other}: expected a run on data of the same form as {folder}; found another.")
-        stored = stored_config.read(other / "config.yaml")
-        check_tokens(stored, spec, part)
-        judged = predicted(other, replace(config, objective=stored.objective))  # its loss says what its outputs are
-        for name, label in spec.labels.items():
-            results += drift_detection.compare_scores(
-                name,
-                label,
-                targets=part.labels[name],
-                reference=judged[name],
-                new=outputs[name],
-                evaluation=config.evaluation,
-                options=config.drift,
-                seed=config.seed,
-            )
+        results += compare_with_run(config, folder, spec, rows, outputs=outputs)
 
+    histograms = drift_page.histogram_plots(results, reference, new)
+    for name in spec.labels:
+        histograms += drift_page.histogram_plots(
+            results, reference_predictions[name].profile, predictions[name].profile
+        )
     target = folder / "drift" / f"{config.drift.split}-{fingerprint[:12]}"
     target.mkdir(parents=True, exist_ok=True)
-    pictures = drift_page.histograms(results, reference, new)
-    for name in spec.labels:
-        pictures += drift_page.histograms(results, said[name].profile, says[name].profile)
-    title = f"{folder.name} and {len(part):,} rows of {config.data.choice}"
-    page = write(target, title, results, pictures)
-    with recorder.of_stored_run(config, folder) as tell:
-        tell(Event.DRIFT, data=fingerprint, results=[asdict(result) for result in results])
+    page = target / "drift.html"
+    title = f"{folder.name} and {len(rows):,} rows of {config.data.choice}"
+    drift_page.write_drift_page(page, title, results, histograms=histograms)
+    run_folder.write(target, "drift.json", [asdict(result) for result in results])
+    with recorder.of_stored_run(config, folder) as record:
+        record.record_drift(fingerprint, results)
     return results, page
 
 
-def write(folder, title, results, pictures):
-    """Write drift.html and drift.json. Returns the page's path."""
-    drift_page.write_drift_page(folder / "drift.html", title, results, pictures)
-    with atomic_write(folder / "drift.json") as file:
-        file.write(json.dumps([asdict(result) for result in results], indent=1).encode() + b"\n")
-    return folder / "drift.html"
+def predict(
+    config: Config, folder: Path, spec: DataSpec, rows: Split, *, objective: ObjectiveOptions
+) -> dict[str, np.ndarray]:
+    """Predict rows with the model of a run.
+
+    Args:
+        config: Of the command, for the batches.
+        folder: The run folder.
+        spec: Of the data.
+        rows: The rows.
+        objective: Of the run; its losses define what the outputs are, such as logits.
+
+    Returns:
+        (rows, width) float64 by label: probabilities, or the numbers of a real label.
+    """
+    model = saved_model.load(folder / "model.keras")
+    batches = ordered_batches(rows, spec, config.data, config.training.batch_size)
+    outputs = label_scores.predict(model, spec, batches)
+    return label_scores.probabilities_of(spec, objective.label_losses(spec), outputs, len(rows))
+
+
+def compare_with_run(
+    config: Config, folder: Path, spec: DataSpec, rows: Split, *, outputs: dict[str, np.ndarray]
+) -> list[DriftResult]:
+    """Compare the scores of a run with those of the run drift.against, on the same rows.
+
+    Args:
+        config: Of the command.
+        folder: The folder of the run.
+        spec: Of the data.
+        rows: The rows.
+        outputs: The predictions of the run, as returned by `predict`.
+
+    Raises:
+        RunError: There is no other run of that name.
+        DataError: The other run was trained on data of another form.
+    """
+    other = run_folder.find(config.run.root, config.drift.against)
+    if spec_from_dict(run_folder.read(other, "spec.json")) != spec:
+        raise DataError(f"{other}: expected a run on data of the same form as {folder}; found another.")
+    stored = stored_config.read(other / "config.yaml")
+    check_tokens(stored, spec, rows)
+    reference = predict(config, other, spec, rows, objective=stored.objective)
+    return [
+        result
+        for name, label in spec.labels.items()
+        for result in drift_detection.compare_scores(
+            name,
+            label,
+            targets=rows.labels[name],
+            reference=reference[name],
+            new=outputs[name],
+            evaluation=config.evaluation,
+            options=config.drift,
+            seed=config.seed,
+        )
+    ]
 
 
 # ---- a score over runs ----------------------------------------------------------------------------------------------
 
+RunRow = dict[str, Any]
+"""A run with its score, as `registry.queries.read_score_series` returns it."""
 
-def over_runs(config):
-    """(results, path of the page) of one score of successive runs on one choice of data."""
-    data, wanted = config.data.choice, config.drift
+
+def check_series(config: Config) -> tuple[list[DriftResult], Path]:
+    """Detect change points of one score over the runs on one data source.
+
+    Returns:
+        The comparisons, and the path of the page.
+
+    Raises:
+        RunError: No run has the score.
+        ConfigError: Several labels have it, and drift.label names none.
+        RegistryError: The registry does not answer.
+    """
+    data, options, root = config.data.choice, config.drift, Path(config.run.root)
+    runs = read_series(config)
+    scores = np.array([run["value"] for run in runs])
+    changes = detect_changes(scores, options)
+    results = [series_result(method, index, runs=runs, scores=scores, options=options) for method, index in changes]
+    marks = [(index, f"{method}: {provenance_changes(runs, index)}") for method, index in changes if index]
+    title = f"{options.metric} of {len(runs):,} runs on {data}"
+    page = root / "drift.html"
+    drift_page.write_drift_page(page, title, results, series=[drift_page.series_plot(title, scores, marks)])
+    newest = root / runs[-1]["name"]
+    if (newest / journal.FILE_NAME).exists():
+        with recorder.of_stored_run(config, newest) as record:
+            record.record_drift(data, results)
+    else:
+        logger.warning("registry: %s does not exist here, so the results are not recorded", newest)
+    return results, page
+
+
+def read_series(config: Config) -> list[RunRow]:
+    """Read the runs that have the score and match the filters, oldest first.
+
+    Raises:
+        RunError: There are none.
+        ConfigError: Several labels have the score, and drift.label names none.
+        RegistryError: The registry does not answer.
+    """
+    data, options = config.data.choice, config.drift
     with store.open_registry(config.registry, config.run.root) as engine:
         ingestion.ingest_with_warnings(engine, config.run.root)
         with store.connect_read_only(engine) as connection:
-            found = queries.read_score_series(connection, data=data, metric=wanted.metric, label=wanted.label)
-    found = [
-        row
-        for row in found
-        if fnmatchcase(row["name"], config.runs.name or "*") and config.runs.model in ("", row["model"])
+            scored = queries.read_score_series(connection, data=data, metric=options.metric, label=options.label)
+    runs = [
+        run
+        for run in scored
+        if fnmatchcase(run["name"], config.runs.name or "*") and config.runs.model in ("", run["model"])
     ]
-    if not found:
+    if not runs:
         raise RunError(
-            f"drift.metric={wanted.metric}: expected runs on data={data} that have this score; the registry knows none."
+            f"drift.metric={options.metric}: expected runs on data={data} that have this score; the registry has none."
         )
-    labels = sorted({row["label"] for row in found})
+    labels = sorted({run["label"] for run in runs})
     if len(labels) > 1:
-        raise ConfigError(f"drift.label: expected the label whose {wanted.metric} is meant. {nearest('', labels)}")
-    values = np.array([row["value"] for row in found])
-    changes = detected(values, wanted)
-    results = [level(method, found, values, place, wanted) for method, place in changes]
-    root = Path(config.run.root)
-    title = f"{wanted.metric} of {len(found):,} runs on {data}"
-    marks = [
-        (place, f"{method}: {together(found, place) or 'nothing else changed'}") for method, place in changes if place
-    ]
-    drift_page.write_drift_page(root / "drift.html", title, results, [drift_page.line(title, values, marks)])
-    record(config, found, data, results)
-    return results, root / "drift.html"
+        raise ConfigError(
+            f"drift.label: expected the label of {options.metric}, which several labels have; found none. "
+            f"{nearest('', labels)}"
+        )
+    return runs
 
 
-def detected(values, wanted):
-    """[(method, place where a new level begins)]; the place is None where a method finds no change."""
-    if len(values) < wanted.rows:
+def detect_changes(scores: np.ndarray, options: Drift) -> list[tuple[str, int | None]]:
+    """Return the name of each detector and the index at which a new level begins; None if it detects no change.
+
+    Args:
+        scores: (runs,) float64, oldest first.
+        options: Thresholds.
+    """
+    if len(scores) < options.rows:
         return [("ADWIN", None), ("Page-Hinkley", None)]
-    unit = change_points.noise_level(values)
-    scaled = (values - values[0]) / (unit or 1.0)
-    found = {
-        "ADWIN": change_points.adwin(scaled, wanted.delta),
-        "Page-Hinkley": change_points.page_hinkley(scaled, wanted.threshold, change_points.SLACK, wanted.rows),
+    scaled = (scores - scores[0]) / (change_points.noise_level(scores) or 1.0)
+    changes = {
+        "ADWIN": change_points.adwin(scaled, options.delta),
+        "Page-Hinkley": change_points.page_hinkley(scaled, options.threshold, change_points.SLACK, options.rows),
     }
     return [
-        (method, index) for method, changes in found.items() for index in [change.index for change in changes] or [None]
+        (method, index) for method, points in changes.items() for index in [point.index for point in points] or [None]
     ]
 
 
-def level(method, found, values, place, wanted):
-    """The Result of a change of level at a place, or of none."""
-    n = len(found)
-    subject = f"{found[0]['label']} {wanted.metric}"
-    if place is None:
-        verdict = DriftVerdict.TOO_FEW_ROWS if n < wanted.rows else DriftVerdict.NONE
-        return DriftResult(DriftKind.SERIES, subject, method, n, n, 0.0, 1.0, wanted.difference, verdict)
-    effect, p_value = change_points.level_shift(values, place)
-    verdict = DriftVerdict.DRIFT if abs(effect) >= wanted.difference else DriftVerdict.NONE
-    if n < wanted.rows:
-        verdict = DriftVerdict.TOO_FEW_ROWS
-    detail = f"from run {found[place]['name']} on; {together(found, place) or 'nothing else changed'}"
-    counts = (place, n - place)
-    return DriftResult(DriftKind.SERIES, subject, method, *counts, effect, p_value, wanted.difference, verdict, detail)
+def series_result(
+    method: str, index: int | None, *, runs: Sequence[RunRow], scores: np.ndarray, options: Drift
+) -> DriftResult:
+    """Return the result of one detector.
 
-
-def together(found, place):
-    """What else changed between the runs around a place: "lock changed with run NAME"."""
-    near = range(max(1, place - NEAR), min(len(found), place + NEAR + 1))
-    return ", ".join(
-        f"{name} changed with run {found[here]['name']}"
-        for key, name in MADE_OF.items()
-        for here in near
-        if found[here][key] != found[here - 1][key]
+    Args:
+        method: The name of the detector.
+        index: The first run of a new level; None if there is no change.
+        runs: The runs.
+        scores: (runs,) float64.
+        options: Thresholds.
+    """
+    effect, p_value, detail = 0.0, 1.0, ""
+    verdict = DriftVerdict.NONE
+    if index is not None:
+        effect, p_value = change_points.level_shift(scores, index)
+        verdict = DriftVerdict.DRIFT if abs(effect) >= options.difference else DriftVerdict.NONE
+        detail = f"from run {runs[index]['name']} on; {provenance_changes(runs, index)}"
+    return DriftResult(
+        kind=DriftKind.SERIES,
+        subject=f"{runs[0]['label']} {options.metric}",
+        method=method,
+        reference_rows=len(runs) if index is None else index,
+        rows=len(runs) if index is None else len(runs) - index,
+        effect=effect,
+        p_value=p_value,
+        threshold=options.difference,
+        verdict=verdict if len(runs) >= options.rows else DriftVerdict.TOO_FEW_ROWS,
+        detail=detail,
     )
 
 
-def record(config, found, data, results):
-    """Put the results into the journal of the series' newest run, where its folder is here."""
-    folder = Path(config.run.root) / found[-1]["name"]
-    if not (folder / journal.FILE_NAME).exists():
-        logger.warning("registry: %s does not exist here: the results are printed, and not recorded", folder)
-        return
-    with recorder.of_stored_run(config, folder) as tell:
-        tell(Event.DRIFT, data=data, results=[asdict(result) for result in results])
+def provenance_changes(runs: Sequence[RunRow], index: int) -> str:
+    """Return what changed between the runs around an index: "lock changed with run NAME"."""
+    nearby = range(max(1, index - MAX_DISTANCE), min(len(runs), index + MAX_DISTANCE + 1))
+    changes = [
+        f"{name} changed with run {runs[position]['name']}"
+        for key, name in PROVENANCE.items()
+        for position in nearby
+        if runs[position][key] != runs[position - 1][key]
+    ]
+    return ", ".join(changes) or "nothing else changed"

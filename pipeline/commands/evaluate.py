@@ -7,7 +7,7 @@ from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.data import splits
 from pipeline.errors import ExitStatus
-from pipeline.evaluation import metrics
+from pipeline.evaluation import metrics, prediction_profiles
 from pipeline.reports import run_report
 from pipeline.reports.formatting import score_table
 from pipeline.runs import folder as run_folder
@@ -85,6 +85,12 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     }
     run_folder.write(target, "result.json", result)
     with recorder.of_stored_run(config, folder) as record:
-        record.record_evaluation(target, split, len(rows), result)
+        record.record_evaluation(
+            target,
+            split=split,
+            rows=len(rows),
+            result=result,
+            profiles=prediction_profiles.evaluations_to_json(evaluations),
+        )
     print(f"{score_table(evaluations)}\n\nreport   {page}")
     return ExitStatus.DONE

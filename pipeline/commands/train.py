@@ -19,7 +19,7 @@ from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.data import input_pipeline
 from pipeline.errors import ExitStatus, Interrupted, RunError
-from pipeline.evaluation import data_columns, metrics, profiles
+from pipeline.evaluation import data_columns, metrics, prediction_profiles, profiles
 from pipeline.experiment import Experiment, prepare
 from pipeline.preflight import inspection
 from pipeline.preflight.findings import as_json
@@ -123,7 +123,13 @@ def train(
                 )
                 seconds = time.monotonic() - start_time
                 finish(experiment, description, result, training=training, evaluations=evaluations, seconds=seconds)
-            recorder.record_evaluation(folder, "test", result.values["rows"]["test"], result.values)
+            recorder.record_evaluation(
+                folder,
+                split="test",
+                rows=result.values["rows"]["test"],
+                result=result.values,
+                profiles=prediction_profiles.evaluations_to_json(evaluations),
+            )
             recorder.record_end(result.values)
 
 

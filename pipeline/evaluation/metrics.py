@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,6 +15,9 @@ from pipeline.evaluation.calibration import Calibration, estimate_calibration
 from pipeline.evaluation.options import Evaluation
 from pipeline.evaluation.row_groups import membership, ratio_or_nan
 from pipeline.spec import CLASS, MULTI_LABEL, REAL, Label
+
+if TYPE_CHECKING:
+    from pipeline.evaluation.prediction_profiles import PredictionProfile
 
 PROBABILITY_SLACK = 1e-3  # half-precision outputs leave [0, 1] by less
 
@@ -63,6 +66,7 @@ class LabelEvaluation:
         confusion: (classes, classes) int64, true classes by predicted classes; None unless each row has one class.
         calibration: None unless each row has one class.
         residuals: None unless the label is real.
+        predictions: The profile of the predictions; None if none was built.
     """
 
     name: str
@@ -74,6 +78,7 @@ class LabelEvaluation:
     confusion: np.ndarray | None = None
     calibration: Calibration | None = None
     residuals: Residuals | None = None
+    predictions: "PredictionProfile | None" = None
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
 """Profiles of a model's predictions, and counts for their calibration."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from pipeline.evaluation.data_columns import flat_columns
-from pipeline.evaluation.metrics import true_classes
+from pipeline.evaluation.metrics import LabelEvaluation, ScoresOnly, true_classes
 from pipeline.evaluation.profiles import (
     Column,
     Profile,
@@ -90,6 +90,15 @@ def calibration_counts(label: Label, targets: np.ndarray, outputs: np.ndarray) -
 def prediction_profile_to_json(profile: PredictionProfile) -> dict[str, Any]:
     """Return the profile as `json.dumps` takes it."""
     return profile_to_json(profile.profile) | {"calibration": profile.calibration}
+
+
+def evaluations_to_json(evaluations: Iterable[LabelEvaluation | ScoresOnly]) -> dict[str, Any]:
+    """Return the profiles of evaluations by label, as `json.dumps` takes them; {} if no profile was built."""
+    return {
+        evaluation.name: prediction_profile_to_json(evaluation.predictions)
+        for evaluation in evaluations
+        if isinstance(evaluation, LabelEvaluation) and evaluation.predictions is not None
+    }
 
 
 def prediction_profile_from_json(content: Any) -> PredictionProfile:

@@ -1,13 +1,14 @@
-"""Records a run in its journal, from which the registry is filled: its start, its epochs, its scores and its end."""
+"""Record a run in its journal, from which the registry is filled: start, epochs, scores, drift and end."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from pipeline.evaluation.drift_detection import DriftResult
 from pipeline.files import sha256
 from pipeline.options import choices, flatten
 from pipeline.registry import journal
@@ -26,14 +27,14 @@ logger = logging.getLogger(__name__)
 # files of a run that the registry lists with their digests, beside those that result.json names
 FILES = ("config.yaml", "environment.json", "architecture.json", "spec.json", "summary.txt", "profile.json")
 FILES = (*FILES, predictions_csv.PROFILE_FILE)
-FILES_OF_EVALUATION = ("predictions.csv.gz", "report.html")
+FILES_OF_EVALUATION = (predictions_csv.FILE, "report.html")
 
 
 class Recorder:
     """Writes lines to the journal of a run and has them ingested into the registry in the background.
 
-    What fails here costs a warning and never stops the run. As a context manager, it waits at the end until the
-    registry has the last lines, `registry.patience` seconds at most.
+    A failure is logged as a warning and never stops the run. As a context manager, it waits at the end until the
+    registry has the last lines, but at most `registry.patience` seconds.
 
     Args:
         config: The config of the command.
@@ -44,8 +45,8 @@ class Recorder:
         self.config = config
         self.folder = folder
         self.journal = journal.RunJournal(folder / journal.FILE_NAME)
-        self.ingestion = None
-        self.warned = False
+        self.ingestion: BackgroundIngestion | None = None
+        self.has_warned = False
 
     def __enter__(self) -> Self:
         return self
@@ -53,34 +54,36 @@ class Recorder:
     def __exit__(self, kind: type | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self.close()
 
-    def __call__(self, event: str, **content: Any) -> None:
-        """Add a line to the journal and let the registry know."""
+    def add(self, event: Event, **content: Any) -> None:
+        """Add a line to the journal and start its ingestion.
+
+        Args:
+            event: The kind of line.
+            content: The other entries of the line, ready for JSON.
+        """
         try:
             self.journal.add(event, **content)
         except OSError as error:
-            if not self.warned:
+            if not self.has_warned:
                 logger.warning("registry: %s: %s; the run continues", self.journal.path, error.strerror)
-            self.warned = True
+            self.has_warned = True
             return
         if self.ingestion is None and self.config.registry.url != "none":
             self.ingestion = BackgroundIngestion(self.config.registry, self.config.run.root, self.journal)
         if self.ingestion is not None:
             self.ingestion.notify()
 
-    def record_epoch(self, epoch: int, metrics: dict[str, float]) -> None:
-        """Record the metrics of an epoch, counted from 1."""
-        self(Event.EPOCH, epoch=epoch, metrics=metrics)
-
-    def close(self) -> None:
-        """Wait for the registry to ingest the last lines."""
-        if self.ingestion is not None:
-            self.ingestion.close()
-
     def record_start(self, description: Description) -> None:
         """Record the config, the environment, the model and the data of a run."""
-        self(Event.BEGIN, **_start(self.config, self.folder, description))
+        self.add(Event.BEGIN, **_start(self.config, self.folder, description))
 
-    def record_evaluation(self, folder: Path, split: str, rows: int, result: dict[str, Any]) -> None:
+    def record_epoch(self, epoch: int, metrics: dict[str, float]) -> None:
+        """Record the metrics of an epoch, counted from 1."""
+        self.add(Event.EPOCH, epoch=epoch, metrics=metrics)
+
+    def record_evaluation(
+        self, folder: Path, *, split: str, rows: int, result: dict[str, Any], profiles: dict[str, Any]
+    ) -> None:
         """Record scores and the files that hold them.
 
         Args:
@@ -88,8 +91,9 @@ class Recorder:
             split: The split that was scored.
             rows: Its number of rows.
             result: The content of result.json in `folder`.
+            profiles: The content of prediction_profile.json in `folder`; {} if there is none.
         """
-        self(
+        self.add(
             Event.EVALUATION,
             split=split,
             fingerprint=result["fingerprint"],
@@ -98,12 +102,20 @@ class Recorder:
             confidence=self.config.evaluation.confidence,
             metrics=result["metrics"] | _calibration_scores(result),
         )
-        if (folder / predictions_csv.PROFILE_FILE).exists():
-            profiles = run_folder.read(folder, predictions_csv.PROFILE_FILE)
-            self(Event.PREDICTIONS, split=split, fingerprint=result["fingerprint"], profiles=profiles)
+        if profiles:
+            self.add(Event.PREDICTIONS, split=split, fingerprint=result["fingerprint"], profiles=profiles)
         names = [*FILES, *result["files"].values()] if folder == self.folder else FILES_OF_EVALUATION
         paths = [folder / name for name in dict.fromkeys(names) if (folder / name).exists()]
-        self(Event.ARTIFACT, files=[_file(path, self.folder) for path in paths])
+        self.add(Event.ARTIFACT, files=[_file(path, self.folder) for path in paths])
+
+    def record_drift(self, data: str, results: Sequence[DriftResult]) -> None:
+        """Record the results of a drift check.
+
+        Args:
+            data: The fingerprint of the new rows; for a series of runs, the choice of data.
+            results: The comparisons.
+        """
+        self.add(Event.DRIFT, data=data, results=[asdict(result) for result in results])
 
     def record_end(self, result: dict[str, Any]) -> None:
         """Record how a run ended.
@@ -112,14 +124,19 @@ class Recorder:
             result: The content of its result.json.
         """
         keys = ("status", "seconds", "epochs", "best_epoch", "weights_digest")
-        self(Event.END, **{key: result[key] for key in keys if key in result}, message=result.get("why"))
+        self.add(Event.END, **{key: result[key] for key in keys if key in result}, message=result.get("why"))
+
+    def close(self) -> None:
+        """Wait for the registry to ingest the last lines."""
+        if self.ingestion is not None:
+            self.ingestion.close()
 
 
 @contextmanager
 def of_stored_run(config: "Config", folder: Path) -> Iterator[Recorder]:
-    """Give a Recorder for results on a run that has ended.
+    """Yield a recorder for new results on a run that has ended.
 
-    A run without a journal, which was trained without one, is recorded from its files first.
+    A run without a journal is recorded from its files first.
 
     Raises:
         RunError: A file of the run is missing or damaged.
@@ -129,7 +146,14 @@ def of_stored_run(config: "Config", folder: Path) -> Iterator[Recorder]:
             result = run_folder.read(folder, "result.json")
             recorder.record_start(Description.read(folder))
             if result["status"] == run_folder.FINISHED:
-                recorder.record_evaluation(folder, "test", result["rows"]["test"], result)
+                has_profiles = (folder / predictions_csv.PROFILE_FILE).exists()
+                recorder.record_evaluation(
+                    folder,
+                    split="test",
+                    rows=result["rows"]["test"],
+                    result=result,
+                    profiles=run_folder.read(folder, predictions_csv.PROFILE_FILE) if has_profiles else {},
+                )
             recorder.record_end(result | {"status": run_folder.status(folder)})
         yield recorder
 
@@ -176,7 +200,7 @@ def _start(config: "Config", folder: Path, description: Description) -> dict[str
 
 
 def _environment(record: dict[str, Any]) -> dict[str, Any]:
-    """Return the row of the table `environment`: what two runs on machines of the same kind have in common."""
+    """Return the row of the table `environment`, without what differs between machines of the same kind."""
     drift, changes = record["lock"]["drift"], record.get("mixed", [])
     locked = environment.locked(environment.PROJECT / record["lock"]["name"])
     return {

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -37,7 +38,7 @@ def score(
     seed: int,
     folder: Path,
 ) -> list[metrics.LabelEvaluation]:
-    """Score the outputs of a model for each label, and write the predictions and their profile to a folder.
+    """Score the outputs of a model for each label, and write the predictions and their profiles to a folder.
 
     Args:
         spec: Of the data.
@@ -55,26 +56,24 @@ def score(
     rows = len(next(iter(targets.values())))
     probabilities = probabilities_of(spec, losses, outputs, rows)
     predictions_csv.write_predictions(folder / predictions_csv.FILE, spec.labels, targets, probabilities)
-    profiles = {
-        name: prediction_profiles.prediction_profile_to_json(
-            prediction_profiles.profile_predictions(label, targets[name], probabilities[name])
-        )
-        for name, label in spec.labels.items()
-    }
-    with atomic_write(folder / predictions_csv.PROFILE_FILE) as file:
-        file.write(json.dumps(profiles).encode() + b"\n")
-    return [
-        metrics.evaluate_label(
-            name,
-            label,
-            targets=targets[name],
-            outputs=probabilities[name],
-            losses=row_losses[name],
-            options=options,
-            seed=seed,
+    evaluations = [
+        replace(
+            metrics.evaluate_label(
+                name,
+                label,
+                targets=targets[name],
+                outputs=probabilities[name],
+                losses=row_losses[name],
+                options=options,
+                seed=seed,
+            ),
+            predictions=prediction_profiles.profile_predictions(label, targets[name], probabilities[name]),
         )
         for name, label in spec.labels.items()
     ]
+    with atomic_write(folder / predictions_csv.PROFILE_FILE) as file:
+        file.write(json.dumps(prediction_profiles.evaluations_to_json(evaluations)).encode() + b"\n")
+    return evaluations
 
 
 def predict(model: keras.Model, spec: DataSpec, batches: tf.data.Dataset) -> dict[str, np.ndarray]:

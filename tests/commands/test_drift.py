@@ -1,4 +1,4 @@
-"""`drift`, as typed: its exit statuses are for a nightly job, its results for the registry, its page for people."""
+"""`drift`: its exit statuses, its records in the registry and its page."""
 
 import html
 import json
@@ -17,7 +17,7 @@ from pipeline.registry.options import Registry
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory, digits):
-    """A working directory with two finished runs, and digits as they are and as they are not."""
+    """A working directory with two finished runs, and changed copies of the digits."""
     folder = tmp_path_factory.mktemp("drift")
     for name, epochs in (("good", 12), ("short", 2)):
         arguments = ["train", f"run.name={name}", f"run.root={folder}/runs", f"training.epochs={epochs}"]
@@ -31,7 +31,7 @@ def workplace(tmp_path_factory, digits):
     return folder
 
 
-def of_file(folder, name):
+def options_of_file(folder, name):
     return [
         "data=npz",
         f"data.path={folder}/{name}.npz",
@@ -42,28 +42,28 @@ def of_file(folder, name):
 
 
 @pytest.fixture
-def drifting(workplace, capsys):
-    """A function of the words that come after `drift`: (exit status, what it said)."""
+def detect(workplace, capsys):
+    """A function of the arguments after `drift`: exit status, output."""
 
-    def call(*words, run="good"):
+    def call(*arguments, run="good"):
         capsys.readouterr()
-        status = main(["drift", f"run.name={run}", f"run.root={workplace}/runs", *words])
-        said = capsys.readouterr()
-        return status, said.out or said.err
+        status = main(["drift", f"run.name={run}", f"run.root={workplace}/runs", *arguments])
+        output = capsys.readouterr()
+        return status, output.out or output.err
 
     return call
 
 
-def test_the_same_data_is_no_drift_and_status_0(drifting):
-    status, said = drifting()
-    assert status == 0, said
-    assert "input: 53 comparisons: 53 none" in said
+def test_drift_of_the_same_data_is_none_with_status_0(detect):
+    status, output = detect()
+    assert status == 0, output
+    assert "input: 53 comparisons: 53 none" in output
 
 
-def test_noise_is_drift_and_status_4_kept_in_the_registry_and_shown_on_a_page(workplace, drifting):
-    status, said = drifting(*of_file(workplace, "noisy"), "--json")
-    assert status == 4, said
-    results = json.loads(said)
+def test_drift_of_noisy_data_is_status_4_and_is_in_the_registry_and_on_the_page(workplace, detect):
+    status, output = detect(*options_of_file(workplace, "noisy"), "--json")
+    assert status == 4, output
+    results = json.loads(output)
     assert {result["kind"] for result in results if result["verdict"] == "drift"} == {"input", "prediction"}
     with store.connect_read_only(store.create_engine(Registry(), workplace / "runs")) as connection:
         query = sa.select(tables.drift_result.c.subject, tables.drift_result.c.method, tables.drift_result.c.verdict)
@@ -72,34 +72,36 @@ def test_noise_is_drift_and_status_4_kept_in_the_registry_and_shown_on_a_page(wo
         (result["subject"], result["method"], result["verdict"]) for result in results if result["verdict"] == "drift"
     ]
     pages = [path.read_text() for path in (workplace / "runs/good/drift").glob("*/drift.html")]
-    (page,) = [text for text in pages if '<span class="drift">drift</span>' in text]
+    (page,) = [text for text in pages if '<p class="drift">Drift detected</p>' in text]
     assert page.count("<rect") > 50 and "default-src 'none'" in page
     assert {result["subject"] for result in results} <= set(map(html.unescape, re.findall(r"<td>(.*?)</td>", page)))
 
 
-def test_too_few_rows_are_status_5(workplace, drifting):
-    status, said = drifting(*of_file(workplace, "few"))
-    assert status == 5 and "too few rows" in said
+def test_drift_of_too_few_rows_is_status_5(workplace, detect):
+    status, output = detect(*options_of_file(workplace, "few"))
+    assert status == 5 and "too few rows" in output
 
 
 @pytest.mark.parametrize("data", ["narrow", "japanese_vowels"])
-def test_other_columns_are_status_2(workplace, drifting, data):
-    other = ["data=japanese_vowels", "drift.split=test"] if data == "japanese_vowels" else of_file(workplace, data)
-    status, said = drifting(*other)
-    assert status == 2 and "expected the features" in said
+def test_drift_of_data_with_other_columns_is_status_2(workplace, detect, data):
+    other = (
+        ["data=japanese_vowels", "drift.split=test"] if data == "japanese_vowels" else options_of_file(workplace, data)
+    )
+    status, output = detect(*other)
+    assert status == 2 and "expected the features" in output
 
 
-def test_a_run_is_compared_with_another_on_the_same_rows(workplace, drifting):
-    status, said = drifting("drift.split=test", "drift.against=good", "--json", run="short")
-    assert status == 4, said
-    (accuracy,) = [result for result in json.loads(said) if result["subject"] == "digit accuracy"]
+def test_drift_compares_the_scores_of_two_runs_on_the_same_rows(workplace, detect):
+    status, output = detect("drift.split=test", "drift.against=good", "--json", run="short")
+    assert status == 4, output
+    (accuracy,) = [result for result in json.loads(output) if result["subject"] == "digit accuracy"]
     assert (accuracy["kind"], accuracy["method"], accuracy["verdict"]) == ("performance", "paired bootstrap", "drift")
     scores = [json.loads((workplace / "runs" / name / "result.json").read_text()) for name in ("short", "good")]
     scores = [score["metrics"]["digit"]["accuracy"]["value"] for score in scores]
     assert accuracy["effect"] == pytest.approx(scores[0] - scores[1])
 
 
-def test_another_run_s_outputs_are_read_by_its_own_loss(workplace, tmp_path, capsys):
+def test_drift_converts_the_outputs_of_another_run_by_its_own_loss(workplace, tmp_path, capsys):
     shutil.copytree(workplace / "runs/good", tmp_path / "good")
     logits = "objective.loss={class_name: SparseCategoricalCrossentropy, config: {from_logits: true}}"
     layers = "model.layers=[Flatten, {class_name: Dense, config: {units: 10}}]"
@@ -115,7 +117,7 @@ def test_another_run_s_outputs_are_read_by_its_own_loss(workplace, tmp_path, cap
     assert accuracy["effect"] == pytest.approx(scores[0] - scores[1])
 
 
-def test_a_run_that_was_moved_is_judged_where_it_lies_now(workplace, tmp_path, monkeypatch):
+def test_drift_of_a_moved_run_is_written_to_its_new_folder(workplace, tmp_path, monkeypatch):
     shutil.copytree(workplace / "runs/good", tmp_path / "runs/good")
     monkeypatch.chdir(tmp_path)
     before = sorted((workplace / "runs/good").rglob("*"))
@@ -124,9 +126,9 @@ def test_a_run_that_was_moved_is_judged_where_it_lies_now(workplace, tmp_path, m
     assert sorted((workplace / "runs/good").rglob("*")) == before
 
 
-def test_evaluating_other_data_is_in_the_registry_too(workplace):
-    words = [f"run.root={workplace}/runs", "run.name=good", "evaluation.split=all"]
-    assert main(["evaluate", *words, *of_file(workplace, "noisy")]) == 0
+def test_evaluation_of_other_data_is_recorded_in_the_registry(workplace):
+    arguments = [f"run.root={workplace}/runs", "run.name=good", "evaluation.split=all"]
+    assert main(["evaluate", *arguments, *options_of_file(workplace, "noisy")]) == 0
     engine = store.create_engine(Registry(), workplace / "runs")
     with store.connect_read_only(engine) as connection:
         query = sa.select(tables.evaluation.c.data, tables.evaluation.c.split).distinct()
@@ -139,26 +141,26 @@ def test_evaluating_other_data_is_in_the_registry_too(workplace):
 # ---- series ---------------------------------------------------------------------------------------------------------
 
 
-def release(root, accuracies, **changes):
+def write_runs(root, accuracies, **changes):
     for accuracy in accuracies:
         write_run(root, f"run-{len(list(root.glob('run-*'))):03}", epochs=1, accuracy=accuracy, **changes)
 
 
-def around(rng, level, runs):
+def noisy_scores(rng, level, runs):
     return (level + rng.normal(0, 0.004, runs)).tolist()
 
 
-def series(root, capsys, *words):
+def detect_in_series(root, capsys):
     capsys.readouterr()
-    status = main(["drift", "series", f"run.root={root}", *words, "--json"])
+    status = main(["drift", "series", f"run.root={root}", "--json"])
     return status, json.loads(capsys.readouterr().out)
 
 
-def test_a_fall_with_a_new_lock_is_drift_and_names_it(tmp_path, capsys):
+def test_series_that_falls_with_a_new_lock_is_drift_and_names_the_lock(tmp_path, capsys):
     rng = np.random.default_rng(0)
-    release(tmp_path, around(rng, 0.97, 25))
-    release(tmp_path, around(rng, 0.95, 25), lock="2" * 64)
-    status, results = series(tmp_path, capsys)
+    write_runs(tmp_path, noisy_scores(rng, 0.97, 25))
+    write_runs(tmp_path, noisy_scores(rng, 0.95, 25), lock="2" * 64)
+    status, results = detect_in_series(tmp_path, capsys)
     assert status == 4
     assert [result["method"] for result in results] == ["ADWIN", "Page-Hinkley"]
     for result in results:
@@ -170,27 +172,27 @@ def test_a_fall_with_a_new_lock_is_drift_and_names_it(tmp_path, capsys):
         assert connection.scalar(sa.select(sa.func.count()).select_from(tables.drift_result)) == 2
 
 
-def test_a_fall_with_nothing_changed_says_so(tmp_path, capsys):
+def test_series_that_falls_without_a_recorded_change_reports_none(tmp_path, capsys):
     rng = np.random.default_rng(0)
-    release(tmp_path, [*around(rng, 0.97, 25), *around(rng, 0.95, 25)])
-    status, results = series(tmp_path, capsys)
+    write_runs(tmp_path, [*noisy_scores(rng, 0.97, 25), *noisy_scores(rng, 0.95, 25)])
+    status, results = detect_in_series(tmp_path, capsys)
     assert status == 4 and all("nothing else changed" in result["detail"] for result in results)
 
 
-def test_a_level_series_is_status_0_although_the_lock_changed(tmp_path, capsys):
+def test_series_of_constant_level_is_status_0_even_if_the_lock_changed(tmp_path, capsys):
     rng = np.random.default_rng(0)
-    release(tmp_path, around(rng, 0.97, 20))
-    release(tmp_path, around(rng, 0.97, 20), lock="2" * 64)
-    assert series(tmp_path, capsys)[0] == 0
+    write_runs(tmp_path, noisy_scores(rng, 0.97, 20))
+    write_runs(tmp_path, noisy_scores(rng, 0.97, 20), lock="2" * 64)
+    assert detect_in_series(tmp_path, capsys)[0] == 0
 
 
-def test_a_short_series_is_status_5(tmp_path, capsys):
-    release(tmp_path, [0.97] * 5 + [0.5] * 4)
-    status, results = series(tmp_path, capsys)
+def test_series_that_is_too_short_is_status_5(tmp_path, capsys):
+    write_runs(tmp_path, [0.97] * 5 + [0.5] * 4)
+    status, results = detect_in_series(tmp_path, capsys)
     assert status == 5 and {result["verdict"] for result in results} == {"too few rows"}
 
 
-def test_a_score_that_no_run_has_is_status_2(tmp_path, capsys):
-    release(tmp_path, [0.97])
+def test_series_of_a_score_that_no_run_has_is_status_2(tmp_path, capsys):
+    write_runs(tmp_path, [0.97])
     assert main(["drift", "series", f"run.root={tmp_path}", "drift.metric=accuracyy"]) == 2
     assert "drift.metric=accuracyy" in capsys.readouterr().err

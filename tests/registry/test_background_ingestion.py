@@ -23,13 +23,13 @@ def start_recorder(registry, root, name="a", patience=60.0):
     folder.mkdir(parents=True, exist_ok=True)
     config = Config(registry=Registry(registry.url, registry.password_file, patience), run=Run(name, str(root)))
     recorder = Recorder(config, folder)
-    recorder(Event.BEGIN, **begin_content(folder))
+    recorder.add(Event.BEGIN, **begin_content(folder))
     return recorder
 
 
 def record_epochs(recorder, epochs):
     for epoch in epochs:
-        recorder(Event.EPOCH, epoch=epoch, metrics={"loss": 1.0})
+        recorder.add(Event.EPOCH, epoch=epoch, metrics={"loss": 1.0})
 
 
 def count_epochs(engine):
