@@ -1,11 +1,13 @@
-"""`runs`: what has been trained, a line a run; two runs side by side; or all of them on one page."""
+"""`runs`: list all runs, compare two of them, or write one page of all."""
 
 import json
 import logging
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from pipeline.commands import Invocation
 from pipeline.config import Config
@@ -15,71 +17,90 @@ from pipeline.reports import run_comparison, runs_page
 from pipeline.reports.formatting import align_columns, format_number
 from pipeline.runs import folder as run_folder
 from pipeline.runs import ingestion
+from pipeline.runs.options import RunsTable
 
 logger = logging.getLogger(__name__)
 
 COLUMNS = ("run", "status", "started", "data", "model", "epochs", "scores", "weights")
 SCORES = ("accuracy", "macro_f1", "r2")  # the first that a label has is shown
-SORTED = ("name", "status", "started", "seconds", "data", "model", "epochs", "seed", "parameters")
+SORT_COLUMNS = ("name", "status", "started", "seconds", "data", "model", "epochs", "seed", "parameters")
+DAMAGED = "damaged"  # status of a run whose files cannot be read
+
+RunRow = dict[str, Any]
+"""One run, as `registry.queries.list_runs` returns it."""
 
 
 def run(config: Config, invocation: Invocation) -> ExitStatus:
-    """Print the table of runs, two runs compared, or the path of the page."""
+    """Print the table of runs, the comparison of two, or the path of the page.
+
+    Raises:
+        ConfigError: There is no such column to sort by.
+        RunError: A run to compare does not exist.
+        RegistryError: The registry does not answer, for a comparison.
+    """
     match invocation.action:
         case ("compare", first, second):
-            return compare(config, first, second, invocation.as_json)
+            compare(config, first, second, as_json=invocation.as_json)
         case ("page",):
-            return write_page(config)
-    known = rows(config)
-    found = chosen(config.runs, known)
-    if invocation.as_json:
-        print(json.dumps(found, indent=1))
-    elif found:
-        print("\n".join(align_columns([COLUMNS, *(cells(row) for row in found)])))
-    elif known:
-        print(f"None of the {len(known):,} runs is as runs.name, status, data and model ask.")
-    else:
-        print(f"No runs under {config.run.root}/ yet. `make train` makes the first.")
+            write_page(config)
+        case _:
+            list_runs(config, as_json=invocation.as_json)
     return ExitStatus.DONE
+
+
+def list_runs(config: Config, *, as_json: bool) -> None:
+    """Print the runs that match the filters."""
+    runs = read_runs(config)
+    matching = filter_and_sort(config.runs, runs)
+    if as_json:
+        print(json.dumps(matching, indent=1))
+    elif matching:
+        print("\n".join(align_columns([COLUMNS, *map(cells, matching)])))
+    elif runs:
+        print(f"None of the {len(runs):,} runs matches runs.name, runs.status, runs.data and runs.model.")
+    else:
+        print(f"No runs under {config.run.root}/ yet. `make train` starts the first.")
 
 
 # ---- the list -------------------------------------------------------------------------------------------------------
 
 
-def rows(config):
-    """Every run that the registry or a folder under run.root knows of, as queries.list_runs gives them.
+def read_runs(config: Config) -> list[RunRow]:
+    """Return every run in the registry or under run.root.
 
-    A folder's run is told by the id in its journal: its path is another one once it was moved, or in a container.
+    A folder is matched with its entry in the registry by the ID in its journal, since its path may have changed: it may
+    have been moved, or be mounted in a container.
     """
-    known = {row["uuid"]: row for row in recorded(config)}
+    recorded = {run["uuid"]: run for run in read_recorded_runs(config)}
     folders = defaultdict(list)
     for folder in sorted(path.parent for path in Path(config.run.root).glob("*/result.json")):
-        folders[run_id(folder)].append(folder)
-    for uuid in known.keys() & folders.keys():
-        row = known[uuid]
-        # of copies, the one where the run was made, else the one of its name
-        home = min(folders[uuid], key=lambda each: (str(each.absolute()) != row["folder"], each.name != row["name"]))
+        folders[read_run_id(folder)].append(folder)
+    for uuid in recorded.keys() & folders.keys():
+        run = recorded[uuid]
+        # of several copies, the original folder, else the one with the original name
+        home = min(folders[uuid], key=lambda each: (str(each.absolute()) != run["folder"], each.name != run["name"]))
         folders[uuid].remove(home)
-        row |= {"name": home.name, "folder": str(home.absolute())}
-        if row["status"] == run_folder.RUNNING:  # its process may be gone
-            row["status"] = status(home)
-    return [*(from_folder(folder) for others in folders.values() for folder in others), *known.values()]
+        run |= {"name": home.name, "folder": str(home.absolute())}
+        if run["status"] == run_folder.RUNNING:  # its process may have ended
+            run["status"] = read_status(home)
+    unrecorded = [read_run(folder) for copies in folders.values() for folder in copies]
+    return [*unrecorded, *recorded.values()]
 
 
-def run_id(folder):
-    """The id of a folder's run; None where it has none, or may not be read."""
+def read_run_id(folder: Path) -> str | None:
+    """Return the ID of the run in a folder; None if it has no journal, or one that cannot be read."""
     try:
         return journal.read_run_id(folder / journal.FILE_NAME)
     except OSError:
         return None
 
 
-def recorded(config):
-    """The runs in the registry; none, with a warning, where it cannot be asked."""
+def read_recorded_runs(config: Config) -> list[RunRow]:
+    """Return the runs in the registry; none, with a warning, if it does not answer."""
     root = Path(config.run.root)
     missing = config.registry.url is None and not (root / "registry.db").exists()
     if config.registry.url == "none" or (missing and not journal.find_journals(root)):
-        return []  # a list of nothing makes no database
+        return []  # without creating a database
     try:
         with store.open_registry(config.registry, config.run.root) as engine:
             ingestion.ingest_with_warnings(engine, config.run.root)
@@ -90,74 +111,80 @@ def recorded(config):
         return []
 
 
-def from_folder(folder):
-    """The row of a run that the registry does not know; a damaged one is shown as such and hides no other."""
+def read_run(folder: Path) -> RunRow:
+    """Return the run in a folder that is not in the registry; its status is DAMAGED if it cannot be read."""
     row = dict.fromkeys(column.key for column in queries.RUN_COLUMNS) | {"name": folder.name, "folder": str(folder)}
     try:
         result = run_folder.read(folder, "result.json")
         scores = {
-            label: {name: score["value"] for name, score in found.items()}
-            for label, found in result.get("metrics", {}).items()
+            label: {name: score["value"] for name, score in metrics.items()}
+            for label, metrics in result.get("metrics", {}).items()
         }
         known = {key: result[key] for key in ("epochs", "weights_digest", "fingerprint", "seconds") if key in result}
         return row | known | {"status": run_folder.status(folder), "started": result["started"], "scores": scores}
     except (RunError, OSError, KeyError, TypeError, AttributeError):
-        return row | {"status": "damaged", "scores": {}}
+        return row | {"status": DAMAGED, "scores": {}}
 
 
-def status(folder):
+def read_status(folder: Path) -> str:
+    """Return the status of the run in a folder, which is DAMAGED if it cannot be read."""
     try:
         return run_folder.status(folder)
     except (RunError, OSError, KeyError, TypeError):
-        return "damaged"
+        return DAMAGED
 
 
-def chosen(wanted, found):
-    """The rows that a config.RunsTable asks for, in its order."""
-    equal = {key: getattr(wanted, key) for key in ("status", "data", "model") if getattr(wanted, key)}
-    found = [
-        row
-        for row in found
-        if fnmatchcase(row["name"], wanted.name or "*") and all(row[key] == value for key, value in equal.items())
+def filter_and_sort(options: RunsTable, runs: Sequence[RunRow]) -> list[RunRow]:
+    """Return the runs that match the filters, sorted; those without a value in the sort column come last.
+
+    Raises:
+        ConfigError: There is no such column.
+    """
+    equal = {key: getattr(options, key) for key in ("status", "data", "model") if getattr(options, key)}
+    matching = [
+        run
+        for run in runs
+        if fnmatchcase(run["name"], options.name or "*") and all(run[key] == value for key, value in equal.items())
     ]
-    column = wanted.sort.removeprefix("-")
-    metrics = {metric for row in found for scores in row["scores"].values() for metric in scores}
-    if column not in SORTED and column not in metrics and found:
-        raise ConfigError(f"runs.sort: there is no column {column!r}. {nearest(column, {*SORTED, *metrics})}")
-    there = [row for row in found if value(row, column) is not None]
-    missing = [row for row in found if value(row, column) is None]
-    there.sort(key=lambda row: value(row, column), reverse=wanted.sort.startswith("-"))
-    return [*there, *missing][: wanted.limit or None]
+    column = options.sort.removeprefix("-")
+    metrics = {metric for run in matching for scores in run["scores"].values() for metric in scores}
+    if column not in SORT_COLUMNS and column not in metrics and matching:
+        raise ConfigError(f"runs.sort: there is no column {column!r}. {nearest(column, {*SORT_COLUMNS, *metrics})}")
+    with_value = [run for run in matching if sort_value(run, column) is not None]
+    without_value = [run for run in matching if sort_value(run, column) is None]
+    with_value.sort(key=lambda run: sort_value(run, column), reverse=options.sort.startswith("-"))
+    return [*with_value, *without_value][: options.limit or None]
 
 
-def value(row, column):
-    """A row's value in a column, or the first label's score of that name."""
-    if column in SORTED:
-        return row[column]
-    return next((scores[column] for scores in row["scores"].values() if column in scores), None)
+def sort_value(run: RunRow, column: str) -> Any:
+    """Return the value of a run in a column, or the score of that name of the first label that has it."""
+    if column in SORT_COLUMNS:
+        return run[column]
+    return next((scores[column] for scores in run["scores"].values() if column in scores), None)
 
 
-def cells(row):
+def cells(run: RunRow) -> tuple[str, ...]:
+    """Return the line of a run in the table, one text per column."""
     scores = [
-        f"{label} {name} {format_number(found[name])}"
-        for label, found in row["scores"].items()
-        for name in [next((name for name in SCORES if found.get(name) is not None), None)]
-        if name
+        f"{label} {name} {format_number(metrics[name])}"
+        for label, metrics in run["scores"].items()
+        for name in [name for name in SCORES if metrics.get(name) is not None][:1]
     ]
-    started = (row["started"] or "")[:19]
-    shown = (row["name"], row["status"], started, row["data"], row["model"], row["epochs"])
-    return [
-        *("" if cell is None else str(cell) for cell in shown),
-        ", ".join(scores),
-        (row["weights_digest"] or "")[:12],
-    ]
+    values = (run["name"], run["status"], (run["started"] or "")[:19], run["data"], run["model"], run["epochs"])
+    texts = ["" if value is None else str(value) for value in values]
+    return (*texts, ", ".join(scores), (run["weights_digest"] or "")[:12])
 
 
 # ---- two runs -------------------------------------------------------------------------------------------------------
 
 
-def compare(config: Config, first: str, second: str, as_json: bool) -> ExitStatus:
-    """Print what differs between two runs, section by section."""
+def compare(config: Config, first: str, second: str, *, as_json: bool) -> None:
+    """Print the differences of two runs by section.
+
+    Raises:
+        RunError: There is no such run.
+        RegistryError: The registry does not answer.
+    """
     with store.open_registry(config.registry, config.run.root) as engine:
         ingestion.ingest_with_warnings(engine, config.run.root)
         with store.connect_read_only(engine) as connection:
@@ -166,16 +193,15 @@ def compare(config: Config, first: str, second: str, as_json: bool) -> ExitStatu
         print(json.dumps(run_comparison.find_differences(one, other)))
     else:
         print(run_comparison.comparison_table((first, second), one, other))
-    return ExitStatus.DONE
 
 
 # ---- the page -------------------------------------------------------------------------------------------------------
 
 
-def write_page(config):
+def write_page(config: Config) -> None:
+    """Write registry.html, a page of the runs that match the filters, and print its path."""
     path = Path(config.run.root) / "registry.html"
     path.parent.mkdir(parents=True, exist_ok=True)
-    found = chosen(config.runs, rows(config))
-    runs_page.write_runs_page(path, found, f"{datetime.now(UTC):%Y-%m-%d %H:%M}")
-    print(f"{path}: {len(found):,} run{'' if len(found) == 1 else 's'}")
-    return ExitStatus.DONE
+    runs = filter_and_sort(config.runs, read_runs(config))
+    runs_page.write_runs_page(path, runs, f"{datetime.now(UTC):%Y-%m-%d %H:%M}")
+    print(f"{path}: {len(runs):,} run{'' if len(runs) == 1 else 's'}")

@@ -1,4 +1,4 @@
-"""`runs` as a user runs it: the list, two runs side by side, and the page in a real browser."""
+"""`runs`: the list, the comparison of two runs, and the page in a real browser."""
 
 import html
 import json
@@ -28,9 +28,9 @@ def root(tmp_path):
     return tmp_path
 
 
-def listed(capsys, root, *words):
+def listed(capsys, root, *arguments):
     capsys.readouterr()
-    assert main(["runs", "--json", f"run.root={root}", *words]) == 0
+    assert main(["runs", "--json", f"run.root={root}", *arguments]) == 0
     return [row["name"] for row in json.loads(capsys.readouterr().out)]
 
 
@@ -39,7 +39,7 @@ def test_runs_are_listed_oldest_first(root, capsys):
 
 
 @pytest.mark.parametrize(
-    "words, names",
+    "arguments, names",
     [
         (["runs.sort=-accuracy"], ["digits-2", "digits-1", "wide"]),
         (["runs.sort=accuracy", "runs.limit=1"], ["wide"]),
@@ -49,8 +49,8 @@ def test_runs_are_listed_oldest_first(root, capsys):
         (["runs.sort=name", "runs.data=digits"], ["digits-1", "digits-2", "wide"]),
     ],
 )
-def test_runs_are_filtered_and_sorted(root, capsys, words, names):
-    assert listed(capsys, root, *words) == names
+def test_runs_are_filtered_and_sorted(root, capsys, arguments, names):
+    assert listed(capsys, root, *arguments) == names
 
 
 def test_table_shows_scores(root, capsys):
@@ -64,8 +64,8 @@ def test_table_shows_scores(root, capsys):
 def test_control_characters_in_a_name_become_spaces(tmp_path, capsys):
     write_run(tmp_path, "a", model="\x1b[2Jx\r\ny")
     assert main(["runs", f"run.root={tmp_path}"]) == 0
-    said = capsys.readouterr().out
-    assert len(said.splitlines()) == 2 and "\x1b" not in said
+    output = capsys.readouterr().out
+    assert len(output.splitlines()) == 2 and "\x1b" not in output
 
 
 def test_unknown_column_is_refused_with_the_nearest(root, capsys):
@@ -77,8 +77,8 @@ def test_registry_that_does_not_answer_is_a_warning_and_folders_are_listed(root,
     (root / "here").mkdir()
     (root / "here" / "result.json").write_text("{")
     assert main(["runs", f"run.root={root}", "registry.url=postgresql://me@127.0.0.1:1/none"]) == 0
-    said = capsys.readouterr()
-    assert "warning: registry:" in said.err and "damaged" in said.out
+    output = capsys.readouterr()
+    assert "warning: registry:" in output.err and "damaged" in output.out
 
 
 def test_moved_run_is_listed_once_with_its_new_folder(root, tmp_path_factory, capsys):
@@ -117,13 +117,13 @@ def test_listing_no_runs_creates_no_database(tmp_path):
 def test_compare_shows_only_differences_below_the_scores(root, capsys):
     capsys.readouterr()
     assert main(["runs", "compare", "digits-1", "wide", f"run.root={root}"]) == 0
-    said = capsys.readouterr().out
-    assert re.search(r"units +10 +99\n", said)
-    assert re.search(r"lock_digest +l+\.\.\. +2+\.\.\.\n", said)
+    output = capsys.readouterr().out
+    assert re.search(r"units +10 +99\n", output)
+    assert re.search(r"lock_digest +l+\.\.\. +2+\.\.\.\n", output)
     assert re.search(
-        r"accuracy, test rows of digits +0\.8000 \[0\.7500, 0\.8500\] +0\.7000 \[0\.6500, 0\.7500\]\n", said
+        r"accuracy, test rows of digits +0\.8000 \[0\.7500, 0\.8500\] +0\.7000 \[0\.6500, 0\.7500\]\n", output
     )
-    assert "the same: options, data" in said and "packages" not in said and "numpy" not in said
+    assert "the same: options, data" in output and "packages" not in output and "numpy" not in output
 
 
 def test_compare_prints_json(root, capsys):
@@ -150,45 +150,45 @@ def test_compare_needs_two_names(root, capsys):
 
 # ---- the page -------------------------------------------------------------------------------------------------------
 
-browsers = [found for found in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if found]
-in_a_browser = pytest.mark.skipif(not browsers, reason="there is no Chromium to look at the page with")
+browsers = [path for path in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if path]
+needs_browser = pytest.mark.skipif(not browsers, reason="there is no Chromium to open the page with")
 
 
-def seen(path, folder, place=""):
-    """The page as a browser has it after its script has run; what it says to the console is an error."""
+def render(path, folder, fragment=""):
+    """Return the DOM of the page in a browser after its script has run; a message on the console is an error."""
     flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     flags += " --disable-component-update --disable-sync --enable-logging=stderr --v=0 --virtual-time-budget=20000"
-    answer = subprocess.run(
-        [browsers[0], *flags.split(), f"--user-data-dir={folder}/browser", "--dump-dom", f"file://{path}{place}"],
+    done = subprocess.run(
+        [browsers[0], *flags.split(), f"--user-data-dir={folder}/browser", "--dump-dom", f"file://{path}{fragment}"],
         capture_output=True,
         text=True,
         timeout=120,
     )
-    assert answer.returncode == 0, answer.stderr
-    assert "CONSOLE" not in answer.stderr, answer.stderr
-    return answer.stdout
+    assert done.returncode == 0, done.stderr
+    assert "CONSOLE" not in done.stderr, done.stderr
+    return done.stdout
 
 
 def names_in(dom):
     return [html.unescape(name) for name in re.findall(r"<tr><td[^>]*>(.*?)</td>", dom)]
 
 
-@in_a_browser
-def test_the_page_shows_every_run_and_marks_what_changed(root, tmp_path_factory):
+@needs_browser
+def test_page_shows_every_run_and_marks_changes_of_the_provenance(root, tmp_path_factory):
     write_run(root, "narrow", accuracy=0.6, units=5, lock="2" * 64, model="cnn")
     assert main(["runs", "page", f"run.root={root}"]) == 0
-    dom = seen(root / "registry.html", tmp_path_factory.mktemp("browser"))
+    dom = render(root / "registry.html", tmp_path_factory.mktemp("browser"))
     assert names_in(dom) == ["narrow", "wide", "digits-2", "digits-1"]  # the newest first
     marks = re.findall(r'class="marktext"[^>]*>(.*?)</text>', dom)
     assert marks == ["architecture"]  # of the newest model, cnn: wide and narrow share their lock
     assert dom.count('class="dots"') == 1
 
 
-@in_a_browser
-def test_the_page_sorts_and_searches(root, tmp_path_factory):
+@needs_browser
+def test_page_sorts_and_searches(root, tmp_path_factory):
     main(["runs", "page", f"run.root={root}"])
     folder = tmp_path_factory.mktemp("browser")
-    dom = seen(root / "registry.html", folder, "#sort=digit+accuracy&search=digits-")
+    dom = render(root / "registry.html", folder, "#sort=digit+accuracy&search=digits-")
     assert names_in(dom) == ["digits-1", "digits-2"]
     assert "2 of 3" in dom
 
@@ -196,25 +196,25 @@ def test_the_page_sorts_and_searches(root, tmp_path_factory):
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=document.title='owned'>&amp;"
 
 
-@in_a_browser
-def test_a_name_that_is_html_stays_text(tmp_path, tmp_path_factory):
+@needs_browser
+def test_page_shows_a_name_with_html_as_text(tmp_path, tmp_path_factory):
     write_run(tmp_path, "a", command="x", model=HOSTILE)
     main(["registry", "ingest", f"run.root={tmp_path}"])
     main(["runs", "page", f"run.root={tmp_path}"])
-    dom = seen(tmp_path / "registry.html", tmp_path_factory.mktemp("browser"))
+    dom = render(tmp_path / "registry.html", tmp_path_factory.mktemp("browser"))
     assert "<title>Runs</title>" in dom
     assert HOSTILE in [html.unescape(cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", dom)]
 
 
-def test_the_page_fetches_nothing(root):
+def test_page_loads_nothing(root):
     main(["runs", "page", f"run.root={root}"])
     text = (root / "registry.html").read_text()
     assert "default-src 'none'" in text
     assert re.findall(r"(?:src|href|action)\s*=|fetch\(|import\b|url\(|XMLHttp|WebSocket", text) == []
 
 
-@in_a_browser
-def test_a_page_of_10_000_runs_shows_the_newest_and_counts_all(tmp_path, tmp_path_factory):
+@needs_browser
+def test_page_of_10_000_runs_shows_the_newest_and_counts_all(tmp_path, tmp_path_factory):
     columns = dict.fromkeys(runs_page.COLUMNS) | {
         "status": "finished",
         "data": "digits",
@@ -226,15 +226,15 @@ def test_a_page_of_10_000_runs_shows_the_newest_and_counts_all(tmp_path, tmp_pat
         | {"name": f"run-{n:05}", "started": f"2026-01-{1 + n // 400:02}T{n % 24:02}:00:00", "architecture": "a"}
         for n in range(10_000)
     ]
-    for place, row in enumerate(many):
-        row["scores"] = {"digit": {"accuracy": place / 10_000}}
+    for index, row in enumerate(many):
+        row["scores"] = {"digit": {"accuracy": index / 10_000}}
     runs_page.write_runs_page(tmp_path / "registry.html", many, "now")
-    dom = seen(tmp_path / "registry.html", tmp_path_factory.mktemp("browser"), "#sort=-digit+accuracy")
+    dom = render(tmp_path / "registry.html", tmp_path_factory.mktemp("browser"), "#sort=-digit+accuracy")
     assert names_in(dom) == [f"run-{n:05}" for n in range(9_999, 9_899, -1)]
     assert "10,000 of 10,000" in dom
 
 
-def test_a_run_whose_process_is_gone_is_shown_as_interrupted(tmp_path, capsys):
+def test_run_whose_process_has_ended_is_listed_as_interrupted(tmp_path, capsys):
     write_run(tmp_path, "gone", status="running")
     (tmp_path / "gone" / "result.json").write_text('{"status": "running"}')
     store.upgrade_schema(store.create_engine(Registry(), tmp_path))
