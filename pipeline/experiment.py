@@ -1,4 +1,4 @@
-"""Make a config ready to train: its data, model, objective and batches."""
+"""Prepare the data, the model, the objective and the batches of a config for training."""
 
 import logging
 from dataclasses import dataclass, field, replace
@@ -19,13 +19,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """What a config becomes before its first step.
+    """A config that is ready to train.
 
-    data: The splits.
-    objective: Compiled, with the initial weights.
-    feed: The batches of the training split.
-    total_steps: Steps of the whole run.
-    device: The record of the device settings; {} if they were not made here.
+    Attributes:
+        data: The splits.
+        objective: Compiled, with the initial weights.
+        feed: The batches of the training split.
+        total_steps: Steps of the whole run.
+        device: The record of the device settings; {} if `prepare` did not make them.
     """
 
     data: SplitDataset

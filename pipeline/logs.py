@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from logging.handlers import MemoryHandler
 from pathlib import Path
+from typing import override
 
 FILE_NAME = "run.log"
 MAX_BUFFERED = 10_000  # records kept until the run folder is known
@@ -25,11 +26,12 @@ def configure() -> None:
 
 
 class Terminal(logging.Handler):
-    """Prints the message alone; from warnings on, after its level."""
+    """Prints messages; warnings and errors start with their level."""
 
+    @override
     def emit(self, record: logging.LogRecord) -> None:
         level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        with suppress(OSError):  # a terminal that was closed must not end a run
+        with suppress(OSError):  # a closed terminal must not end a run
             print(f"{level}{record.getMessage()}", file=sys.stderr, flush=True)
 
 
@@ -40,7 +42,7 @@ class RunLog(MemoryHandler):
         super().__init__(MAX_BUFFERED, flushLevel=logging.CRITICAL + 1)
 
     def open(self, folder: Path) -> None:
-        """Write what was collected, and from now on every message, at the end of the run.log in `folder`.
+        """Append the collected messages, and all later ones, to the run.log in `folder`.
 
         Raises:
             OSError: The file cannot be opened.
@@ -49,6 +51,7 @@ class RunLog(MemoryHandler):
         self.flush()
         self.capacity = 1  # each message is written at once
 
+    @override
     def close(self) -> None:
         file = self.target
         super().close()
@@ -57,7 +60,7 @@ class RunLog(MemoryHandler):
 
 
 class RunLogFile(logging.FileHandler):
-    """The file run.log: time in UTC, level and message. A message that cannot be written is left out."""
+    """The file run.log: time in UTC, level and message. A message that cannot be written is dropped."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, encoding="utf-8")
@@ -65,11 +68,13 @@ class RunLogFile(logging.FileHandler):
         formatter.converter = time.gmtime
         self.setFormatter(formatter)
 
+    @override
     def handleError(self, record: logging.LogRecord) -> None:
-        """Do nothing: a full disk must not end a run that can go on without its log."""
+        """Do nothing: a run continues without its log if the disk is full."""
 
+    @override
     def close(self) -> None:
-        with suppress(OSError):  # of what could not be written before
+        with suppress(OSError):  # of messages that could not be written before
             super().close()
 
 

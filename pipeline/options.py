@@ -1,4 +1,4 @@
-"""Declare an option once: type, default, help, limits, and what else the program needs to know about it.
+"""Declare an option once: type, default, help, limits, and its effect on results.
 
 The command line and the files under configs/ can set declared options only. From a declaration follow its validation,
 `--help`, docs/config.md, the rules for resuming a run, and the paths that a container mounts.
@@ -6,7 +6,7 @@ The command line and the files under configs/ can set declared options only. Fro
 
 import math
 from collections.abc import Collection, Iterator
-from dataclasses import field, fields, is_dataclass
+from dataclasses import Field, dataclass, field, fields, is_dataclass
 from typing import Any, ClassVar
 
 from pipeline.errors import ConfigError, nearest
@@ -63,11 +63,13 @@ def section(owner: type, help: str, *, changes_result: bool = True) -> Any:
     return field(default_factory=owner, metadata={"help": help, "section": owner, "changes_result": changes_result})
 
 
+@dataclass
 class Options:
-    """Base class of every dataclass of options. Values are validated when an instance is made, and never changed.
+    """Base class of every dataclass of options. Values are validated when an instance is created, and never changed.
 
-    key: The dotted key of the section in the config, for messages.
-    choice: The name under which a member of a group is chosen: that of its file.
+    Attributes:
+        key: The dotted key of the section in the config, for messages.
+        choice: The name by which a member of a group is chosen: that of its file.
     """
 
     key: ClassVar[str] = ""
@@ -78,13 +80,13 @@ class Options:
         cls.choice = cls.__module__.rpartition(".")[2]
 
     def __post_init__(self) -> None:
-        for item in fields(self):  # type: ignore[arg-type]
+        for item in fields(self):
             if not is_section(item):
                 check_value(self.place(item.name), getattr(self, item.name), item.metadata)
         self.check()
 
     def check(self) -> None:
-        """Check what concerns several options at once.
+        """Check rules that concern several options.
 
         Raises:
             ConfigError: The options contradict each other.
@@ -100,14 +102,14 @@ def choices(config: Options) -> dict[str, str]:
     return {group: getattr(config, group).choice for group in CHOICE_GROUPS}
 
 
-def is_section(item: Any) -> bool:
+def is_section(item: Field[Any]) -> bool:
     """Return whether a dataclass field holds a section rather than an option."""
     return "section" in item.metadata
 
 
-def walk(owner: Options, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+def walk(owner: Options, prefix: str = "") -> Iterator[tuple[str, Any, Field[Any]]]:
     """Yield (dotted key, value, field) of every option of a config and of its sections."""
-    for item in fields(owner):  # type: ignore[arg-type]
+    for item in fields(owner):
         value = getattr(owner, item.name)
         if is_dataclass(value):
             yield from walk(value, f"{prefix}{item.name}.")
@@ -116,8 +118,8 @@ def walk(owner: Options, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
 
 
 def result_options(owner: Options, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (dotted key, value) of every option that decides the weights, dicts taken apart into their entries."""
-    for item in fields(owner):  # type: ignore[arg-type]
+    """Yield (dotted key, value) of every option that decides the weights, dicts split into their entries."""
+    for item in fields(owner):
         value = getattr(owner, item.name)
         if not item.metadata["changes_result"]:
             continue
@@ -195,10 +197,10 @@ def check_limits(
 
 
 def describe_limits(*, min: float | None, above: float | None, max: float | None, below: float | None) -> str:
-    """Return the limits in words: "of at least 1", "from 0 to below 1", "above 0"; "" if there are none."""
+    """Return the limits as text: "of at least 1", "from 0 to below 1", "above 0"; "" if there are none."""
     low = {"from": min, "above": above}
     high = {"to": max, "to below": below}
-    bounds = [f"{words} {limit}" for words, limit in (low | high).items() if limit is not None]
+    bounds = [f"{prefix} {limit}" for prefix, limit in (low | high).items() if limit is not None]
     if len(bounds) == 1:
         return bounds[0].replace("from", "of at least").replace("to below", "below").replace("to", "of at most")
     return " ".join(bounds)

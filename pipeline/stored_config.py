@@ -36,6 +36,8 @@ def load(path: str | Path) -> DictConfig:
     """
     try:
         values = OmegaConf.load(path)
+        if not isinstance(values, DictConfig):
+            raise TypeError("found a list")
         chosen = values.pop("choices")
         typed = OmegaConf.structured(Config)
         for group in CHOICE_GROUPS:
@@ -45,7 +47,7 @@ def load(path: str | Path) -> DictConfig:
         return merged
     except OSError as error:
         raise RunError(f"{path}: expected the config of a run; {error.strerror or error}.") from None
-    except Exception as error:  # of YAML, OmegaConf or the lookups above: whatever it is, the file is not ours
+    except Exception as error:  # of YAML, OmegaConf or the lookups above: any of them means another kind of file
         raise RunError(f"{path}: expected the config.yaml of a run; {str(error).splitlines()[0]}.") from None
 
 
@@ -67,7 +69,11 @@ def to_config(values: DictConfig) -> Config:
 
 
 def explain(error: Any) -> ConfigError:
-    """Return an error of OmegaConf as one that names the option."""
+    """Return a ConfigError that names the option.
+
+    Args:
+        error: An OmegaConf error, which has the key of the option as `full_key`.
+    """
     if isinstance(error, ConfigKeyError):
         return ConfigError(f"{error.full_key}: there is no such option.")
     return ConfigError(f"{error.full_key}: {str(error).splitlines()[0].rstrip('.')}.")

@@ -46,9 +46,12 @@ def draft(overrides: list[str]) -> tuple[dict[str, Any], dict[str, type[Options]
     composed = _compose(overrides)
     values = OmegaConf.to_container(composed)
     assert isinstance(values, dict)
-    return {str(key): value for key, value in values.items()}, {
-        group: OmegaConf.get_type(composed[group]) for group in CHOICE_GROUPS
-    }
+    types: dict[str, type[Options]] = {}
+    for group in CHOICE_GROUPS:
+        member = OmegaConf.get_type(composed[group])
+        assert member is not None
+        types[group] = member
+    return {str(key): value for key, value in values.items()}, types
 
 
 def stored(path: str | Path, overrides: list[str]) -> Config:
@@ -128,7 +131,7 @@ def _parse(overrides: list[str]) -> list[Override]:
         return OverridesParser.create().parse_overrides(overrides)
     except OverrideParseException as error:
         raise ConfigError(
-            f"cannot read {error.override!r}. Expected KEY=VALUE, quoted if the shell would take it apart: "
+            f"cannot read {error.override!r}. Expected KEY=VALUE, quoted if the shell would split it: "
             "'model.hidden=[64,32]'."
         ) from None
 
@@ -160,7 +163,7 @@ def _unknown_key(key: str, known: set[str]) -> ConfigError:
     owners = [
         f"{group}={choice}"
         for choice, member in (members(group) if group in CHOICE_GROUPS else {}).items()
-        if first in {item.name for item in fields(member)}  # type: ignore[arg-type]
+        if first in {item.name for item in fields(member)}
     ]
     if owners and f"{group}.{first}" not in known:
         return ConfigError(f"{key}: the chosen {group} has no such option. It belongs to {' and '.join(owners)}.")

@@ -1,7 +1,7 @@
-"""The pages of `--help` and the config reference, both made from the declarations of the options."""
+"""The pages of `--help` and the config reference, generated from the declarations of the options."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
@@ -123,7 +123,7 @@ def _options(
 ) -> Iterator[tuple[str, Any, Field[Any]]]:
     """Yield (key, value, field) of every option, a section itself before its options."""
     sections = []
-    for item in fields(owner):  # type: ignore[arg-type]
+    for item in fields(owner):
         if is_section(item):
             sections.append(item)
         else:
@@ -156,23 +156,23 @@ def _section_page(item: Field[Any]) -> list[str]:
     return lines
 
 
-def _table(prefix: str, owner: type[Options], *, skip: set[str] = frozenset()) -> list[str]:  # type: ignore[assignment]
+def _table(prefix: str, owner: type[Options], *, skip: Collection[str] = ()) -> list[str]:
     rows = ["| option | type and range | default | what it does |", "|---|---|---|---|"]
-    for item in fields(owner):  # type: ignore[arg-type]
+    for item in fields(owner):
         if item.name in skip:
             continue
         if is_section(item):
             if prefix:
                 rows += _table(f"{prefix}{item.name}.", item.metadata["section"])[2:]
             continue
-        default = item.default if item.default is not MISSING else item.default_factory()  # type: ignore[misc]
+        default = item.default if item.default_factory is MISSING else item.default_factory()
         kind, purpose = (text.replace("|", "\\|") for text in (describe(item, default), item.metadata["help"]))
         rows.append(f"| `{prefix}{item.name}` | {kind} | `{_shown(default)}` | {purpose} |")
     return rows
 
 
 def _shown(value: Any) -> str:
-    """Return a value as one would type it, with YAML's null, true and false."""
+    """Return a value in the form of the command line, with YAML's null, true and false."""
     match value:
         case None:
             return "null"

@@ -1,4 +1,4 @@
-"""What a launcher has to know of a command line before the program can run: mounts, network and run folder.
+"""Find the mounts, the network and the run folder that a command line needs, before the program can run.
 
 python -m pipeline.cli.launch engine ARGUMENTS...   print the options for `docker run` or `podman run`, one per line
 python -m pipeline.cli.launch folder ARGUMENTS...   print the run folder
@@ -29,7 +29,7 @@ class Declared:
 
 @dataclass
 class Container:
-    """The options of a container: what it sees of this machine, everything at the path it has here."""
+    """The options of a container. Every path of this machine is mounted at the same path."""
 
     project: Path
     mounts: dict[str, str] = field(default_factory=dict)
@@ -48,9 +48,11 @@ class Container:
             self.bind(named, writable=writable)
 
     def is_inside(self, path: str) -> bool:
+        """Return whether a path lies in the project."""
         return path.startswith(f"{self.project}{os.sep}")
 
     def bind(self, path: str, *, writable: bool) -> None:
+        """Mount a path under its own name, unless it is mounted already."""
         self.mounts.setdefault(path, f'type=bind,"src={path}","dst={path}"{"" if writable else ",readonly"}')
 
     def options(self) -> list[str]:
@@ -75,12 +77,12 @@ def main(arguments: list[str]) -> int:
 
 
 def engine_options(arguments: list[str], project: Path, environment: Mapping[str, str]) -> list[str]:
-    """Return what `docker run` needs for a command line of the program. Folders that will be written to are made.
+    """Return the options of `docker run` for a command line. Folders that will be written to are created.
 
     Args:
         arguments: The module and its arguments, as for `python -m`.
         project: The folder of the project, which is the working directory.
-        environment: Of the caller: RUN_NETWORK, KERAS_HOME, PGPASSFILE and HOME are read.
+        environment: The variables of the caller, of which RUN_NETWORK, KERAS_HOME, PGPASSFILE and HOME are read.
     """
     paths = path_options()
     given = list(overrides(arguments))
@@ -169,6 +171,7 @@ def stored_options(config: Path) -> list[tuple[str, str]]:
 
 
 def unquoted(value: str) -> str:
+    """Return a value without the quotes around it."""
     return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import io
 import os
 import re
 import shlex
@@ -34,7 +35,8 @@ def main(arguments: list[str]) -> int:
         The exit status.
     """
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # a locale without the characters of a table must not end a run
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a locale without the characters of a table must not end a run
     logs.configure()
     try:
         return run(arguments)

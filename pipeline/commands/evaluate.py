@@ -50,7 +50,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     )
     notes = provenance.notes(run_folder.read(folder, "environment.json"))
     if fingerprint != trained["fingerprint"]:
-        notes.append("Other data than it was trained and tested with.")
+        notes.append("Evaluated on other data than that of the training.")
     page = run_report.write_run_report(
         target,
         run_report.RunReport(

@@ -1,22 +1,25 @@
-"""`qualify`: an upgrade on evidence. Train the golden set in two environments, seed by seed, and say what differs."""
+"""`qualify`: train the golden experiments in the locked environment and in a candidate's, and compare seed by seed."""
 
 import hashlib
 import json
 import logging
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.errors import ConfigError, EnvironmentMismatch, ExitStatus, PipelineError, RunError, nearest
 from pipeline.evaluation import equivalence
-from pipeline.evaluation.equivalence import EquivalenceVerdict
-from pipeline.files import atomic_write, sha256
+from pipeline.evaluation.equivalence import EnvironmentComparison, EquivalenceVerdict, PairedScores
+from pipeline.files import sha256
 from pipeline.reports import qualification_page
 from pipeline.reports.formatting import align_columns, format_percent, format_points
 from pipeline.runs import folder as run_folder
 from pipeline.runs import identity
 from pipeline.runtime import candidate, environment, hardware, subprocesses
+from pipeline.runtime.options import Qualify
 
 logger = logging.getLogger(__name__)
 
@@ -28,184 +31,284 @@ STATUS = {
 }
 
 
-def run(config: Config, invocation: Invocation) -> ExitStatus:
-    """Judge a candidate lock, print a table and write report.html. Returns the exit status of its verdict."""
-    wanted = config.qualify
-    baseline, lock = locks(wanted)
-    changes = candidate.changes(baseline, lock)
-    logger.info("baseline   %s", baseline)
-    logger.info("candidate  %s: %s", lock, ", ".join(changes) or "the same versions")
+@dataclass(frozen=True)
+class Locks:
+    """The lock files of the two environments."""
 
-    trained = {}
-    for role, path in (("baseline", baseline), ("candidate", lock)):
-        python = candidate.python_of(path, Path(wanted.root) / "environments")
-        trained[role] = train_all(config, role, python, path)
-    samples = paired(wanted, trained["baseline"], trained["candidate"])
-    comparisons = equivalence.compare_environments(samples, wanted.margin, wanted.confidence)
+    baseline: Path
+    candidate: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """Everything by which two trainings can be compared.
+
+    Attributes:
+        conditions: Fingerprint of the data, kind of device and GPUs.
+        weights: sha256 of the weights.
+        metrics: Label -> score -> "value", "low" and "high".
+        epochs: The logs of every epoch, as in metrics.jsonl.
+        rows: Number of rows of the test split.
+    """
+
+    conditions: tuple[Any, ...]
+    weights: str
+    metrics: dict[str, dict[str, dict[str, float]]]
+    epochs: str
+    rows: int
+
+
+def run(config: Config, invocation: Invocation) -> ExitStatus:
+    """Compare a candidate lock with the baseline, print a table and write report.html.
+
+    Returns:
+        The exit status of the verdict.
+
+    Raises:
+        ConfigError: The options name no candidate, or a lock has an invalid line.
+        EnvironmentMismatch: An environment cannot be installed, or differs from its lock.
+        PipelineError: A training fails.
+    """
+    options = config.qualify
+    locks = find_locks(options)
+    changes = candidate.changes(locks.baseline, locks.candidate)
+    logger.info("baseline   %s", locks.baseline)
+    logger.info("candidate  %s: %s", locks.candidate, ", ".join(changes) or "the same versions")
+
+    baseline = train_experiments(config, "baseline", locks.baseline)
+    trained = train_experiments(config, "candidate", locks.candidate)
+    samples = pair_scores(baseline, trained, options)
+    comparisons = equivalence.compare_environments(samples, options.margin, options.confidence)
 
     verdict = equivalence.overall_verdict(comparisons)
-    folder = Path(wanted.root) / "reports" / f"{sha256(baseline)[:12]}-{sha256(lock)[:12]}"
-    page = write(folder, config, invocation.command_line, (baseline, lock), changes, comparisons)
+    page = write_report(config, invocation.command_line, locks=locks, changes=changes, comparisons=comparisons)
     if invocation.as_json:
-        found = {"verdict": verdict, "changes": changes, "comparisons": list(map(asdict, comparisons))}
-        print(json.dumps(found | {"report": str(page)}, indent=1))
+        report = {"verdict": verdict, "changes": changes, "comparisons": list(map(asdict, comparisons))}
+        print(json.dumps(report | {"report": str(page)}, indent=1))
     else:
-        print(f"{table(comparisons, wanted)}\n\nverdict    {verdict}\nreport     {page}")
+        print(f"{table(comparisons, options)}\n\nverdict    {verdict}\nreport     {page}")
     return STATUS[verdict]
 
 
-def locks(wanted):
-    """The paths of the two locks, each in the form of a lock; the candidate is solved where a package was named."""
-    if bool(wanted.candidate) == bool(wanted.package):
+def find_locks(options: Qualify) -> Locks:
+    """Return the two lock files, and solve the candidate if qualify.package is set.
+
+    Raises:
+        ConfigError: The options do not name one candidate, or a lock has an invalid line.
+        EnvironmentMismatch: The candidate cannot be solved.
+    """
+    if bool(options.candidate) == bool(options.package):
         raise ConfigError(
             "qualify: expected either qualify.candidate=LOCK or qualify.package=NAME==VERSION; found "
-            f"{'both' if wanted.package else 'neither'}."
+            f"{'both' if options.package else 'neither'}."
         )
-    baseline = Path(wanted.baseline) if wanted.baseline else environment.lock_in_use()
+    baseline = Path(options.baseline) if options.baseline else environment.lock_in_use()
     candidate.check(baseline)
-    if wanted.package:
+    if options.package:
         if baseline.resolve() not in (environment.CPU_LOCK.resolve(), environment.GPU_LOCK.resolve()):
             raise ConfigError(
-                f"qualify.baseline: expected a lock of the project's own, {environment.CPU_LOCK.name} or "
+                f"qualify.baseline: expected a lock of the project, {environment.CPU_LOCK.name} or "
                 f"{environment.GPU_LOCK.name}, since qualify.package is solved with the .in file of that name; found "
-                f"{baseline}. Take it away, or give both locks: qualify.baseline=LOCK qualify.candidate=LOCK."
+                f"{baseline}. Remove this option, or name both locks: qualify.baseline=LOCK qualify.candidate=LOCK."
             )
-        logger.info("solving %s ...", wanted.package)
-        return baseline, candidate.solved(wanted.package, baseline, Path(wanted.root) / "candidates")
-    candidate.check(wanted.candidate)
-    return baseline, Path(wanted.candidate)
+        logger.info("solving %s ...", options.package)
+        return Locks(baseline, candidate.solved(options.package, baseline, Path(options.root) / "candidates"))
+    candidate.check(options.candidate)
+    return Locks(baseline, Path(options.candidate))
 
 
 # ---- training -------------------------------------------------------------------------------------------------------
 
 
-def train_all(config, role, python, lock):
-    """The run folders of every experiment, by seed, trained in one environment: {experiment: [folder]}.
+def train_experiments(config: Config, role: str, lock: Path) -> dict[str, list[Path]]:
+    """Train every golden experiment with every seed in one environment, which is installed if it does not exist.
 
-    Trainings of the same lock, code, hardware and words are gone on with, so that a second call with more seeds trains
-    only those.
+    Finished runs of the same lock, code, hardware and arguments are kept, so that a second call with more seeds trains
+    only the new ones.
+
+    Args:
+        config: The config of the command.
+        role: "baseline" or "candidate".
+        lock: The lock file of the environment.
+
+    Returns:
+        Experiment -> its run folders by seed.
+
+    Raises:
+        EnvironmentMismatch: The environment cannot be installed, or differs from its lock.
+        PipelineError: A training fails.
     """
-    wanted, folders = config.qualify, {}
-    options = [f"device={config.device}", f"hardware.gpus={json.dumps(config.hardware.gpus)}"]
-    options += ["registry.url=none", "training.tensorboard=false", *wanted.overrides]
+    options, folders = config.qualify, {}
+    python = candidate.python_of(lock, Path(options.root) / "environments")
+    overrides = [
+        f"device={config.device}",
+        f"hardware.gpus={json.dumps(config.hardware.gpus)}",
+        "registry.url=none",
+        "training.tensorboard=false",
+        *options.overrides,
+    ]
     for name in config.golden.experiments:
-        words = [f"experiment={name}", *options]
-        root = (Path(wanted.root) / "runs" / key(role, lock, words)).absolute()
+        arguments = [f"experiment={name}", *overrides]
+        root = (Path(options.root) / "runs" / training_key(role, lock, arguments)).absolute()
         log = root / "log"
-        logger.info("training   %s, %d seeds, %s; its output goes to %s", name, wanted.seeds, role, log)
+        logger.info("training   %s, %d seeds, %s; its output goes to %s", name, options.seeds, role, log)
         try:
             subprocesses.run_module(
-                python, lock, ["pipeline.cli.seeds", str(wanted.seeds), *words, f"run.root={root}"], log
+                python, lock, ["pipeline.cli.seeds", str(options.seeds), *arguments, f"run.root={root}"], log
             )
         except EnvironmentMismatch as error:
             raise EnvironmentMismatch(
-                f"the environment of {lock}: {error}\nTo have it made anew, remove {Path(python).parents[1]}."
+                f"the environment of {lock}: {error}\n"
+                f"To install this environment again, remove {Path(python).parents[1]} and run the same command."
             ) from None
         except PipelineError as error:
             error.args = (f"{name} in the environment of the {role}, {lock}: {error}",)
             raise
-        folders[name] = [root / f"seed-{seed}" for seed in range(wanted.seeds)]
+        folders[name] = [root / f"seed-{seed}" for seed in range(options.seeds)]
     return folders
 
 
-def key(role, lock, words):
-    """Names what decides the bits of a training: lock, code, presets, processor, and the words it is started with.
+def training_key(role: str, lock: Path, arguments: Sequence[str]) -> str:
+    """Return a digest of everything that decides the bits of a training.
 
-    The role is in it so that a lock that is held against itself is trained twice.
+    These are lock, code, presets, processor and arguments. The role is included, so that a lock that is compared with
+    itself is trained twice.
     """
     presets = [path.read_text() for path in sorted((environment.PROJECT / "configs").rglob("*.yaml"))]
     machine = [hardware.kind([]), environment.variables()]
-    made_of = [role, sha256(lock), identity.code_digest(), presets, machine, words]
-    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
+    provenance = [role, sha256(lock), identity.code_digest(), presets, machine, arguments]
+    return hashlib.sha256(json.dumps(provenance).encode()).hexdigest()[:16]
 
 
 # ---- comparing ------------------------------------------------------------------------------------------------------
 
 
-def paired(wanted, baseline, trained):
-    """The Pairs of every experiment and label: {"golden_mlp digit": Pairs}."""
+def pair_scores(
+    baseline: Mapping[str, Sequence[Path]], trained: Mapping[str, Sequence[Path]], options: Qualify
+) -> dict[str, PairedScores]:
+    """Pair the scores of both environments by seed.
+
+    Args:
+        baseline: Experiment -> run folders by seed, trained in the baseline's environment.
+        trained: The same of the candidate's environment.
+        options: The metric to compare.
+
+    Returns:
+        "EXPERIMENT LABEL" -> scores.
+
+    Raises:
+        RunError: The runs were trained on different data or devices.
+        ConfigError: An experiment does not have the metric.
+    """
     samples = {}
     for name, folders in baseline.items():
-        outcomes = [[outcome(folder) for folder in side] for side in (folders, trained[name])]
-        if len({json.dumps(found["on"]) for side in outcomes for found in side}) > 1:
+        before = [read_outcome(folder) for folder in folders]
+        after = [read_outcome(folder) for folder in trained[name]]
+        first = before[0]
+        if any(outcome.conditions != first.conditions for outcome in (*before, *after)):
             raise RunError(
-                f"{name}: expected all trainings on the same data and device; one of these changed since the first. "
-                f"Remove {wanted.root}/runs, and all are made anew."
+                f"{name}: expected all runs on the same data and device; one of these changed since the first run. "
+                f"Remove {options.root}/runs and run the same command, which trains all of them again."
             )
-        first = outcomes[0][0]
-        for label in labels(name, first, wanted.metric):
-            before, after = (
-                tuple(found["metrics"][label][wanted.metric]["value"] for found in side) for side in outcomes
+        for label in labels_with_metric(name, first, options.metric):
+            samples[f"{name} {label}"] = PairedScores(
+                baseline=tuple(outcome.metrics[label][options.metric]["value"] for outcome in before),
+                candidate=tuple(outcome.metrics[label][options.metric]["value"] for outcome in after),
+                identical=tuple(one == other for one, other in zip(before, after, strict=True)),
+                resolution=1 / first.rows,
             )
-            identical = tuple(one == other for one, other in zip(*outcomes, strict=True))
-            samples[f"{name} {label}"] = equivalence.PairedScores(before, after, identical, 1 / first["rows"])
     return samples
 
 
-def outcome(folder):
-    """All of a run that two trainings can be compared by: weights, scores with their intervals, every epoch's logs."""
-    result, recorded = (run_folder.read(folder, name) for name in ("result.json", "environment.json"))
-    return {
-        "on": [result["fingerprint"], *(recorded["hardware"][key] for key in ("device", "gpus"))],
-        "weights": result["weights_digest"],
-        "metrics": result["metrics"],
-        "epochs": (folder / "metrics.jsonl").read_text(),
-        "rows": result["rows"]["test"],
-    }
-
-
-def labels(name, outcome, metric):
-    found = [label for label, scores in outcome["metrics"].items() if metric in scores]
-    if not found:
-        known = {score for scores in outcome["metrics"].values() for score in scores}
-        raise ConfigError(f"qualify.metric: {name} has no {metric}. {nearest(metric, known)}")
-    return found
-
-
-# ---- telling --------------------------------------------------------------------------------------------------------
-
-
-def table(comparisons, wanted):
-    """A line a data set; differences in points, candidate less baseline."""
-    rows = [("data set", "seeds", "same bits", "baseline", "candidate", "difference", "interval", "TOST p", "verdict")]
-    for found in comparisons:
-        pairs = found.pairs
-        rows.append(
-            (
-                found.name,
-                str(len(pairs.identical)),
-                str(sum(pairs.identical)),
-                *(f"{100 * sum(side) / len(side):.2f}" for side in (pairs.baseline, pairs.candidate)),
-                format_points(found.difference),
-                f"[{format_points(found.low)}, {format_points(found.high)}]",
-                f"{found.p_equivalent:.2g}",
-                found.verdict + qualification_page.seeds_needed_note(found),
-            )
-        )
-    margin = format_points(wanted.margin)
-    return "\n".join(
-        [
-            f"{wanted.metric} in points; margin {margin}, confidence {format_percent(wanted.confidence)}",
-            *align_columns(rows),
-        ]
+def read_outcome(folder: Path) -> Outcome:
+    """Read the outcome of a finished run."""
+    result, record = run_folder.read(folder, "result.json"), run_folder.read(folder, "environment.json")
+    return Outcome(
+        conditions=(result["fingerprint"], record["hardware"]["device"], record["hardware"]["gpus"]),
+        weights=result["weights_digest"],
+        metrics=result["metrics"],
+        epochs=run_folder.read_text(folder, "metrics.jsonl"),
+        rows=result["rows"]["test"],
     )
 
 
-def write(folder, config, command_line, paths, changes, comparisons):
-    """Write report.html and result.json. Returns the page's path."""
+def labels_with_metric(experiment: str, outcome: Outcome, metric: str) -> list[str]:
+    """Return the labels that have a metric.
+
+    Raises:
+        ConfigError: There are none.
+    """
+    labels = [label for label, scores in outcome.metrics.items() if metric in scores]
+    if not labels:
+        known = {name for scores in outcome.metrics.values() for name in scores}
+        raise ConfigError(f"qualify.metric: {experiment} has no {metric}. {nearest(metric, known)}")
+    return labels
+
+
+# ---- report ---------------------------------------------------------------------------------------------------------
+
+
+def table(comparisons: Sequence[EnvironmentComparison], options: Qualify) -> str:
+    """Return one line per data set; differences in percentage points, candidate minus baseline."""
+    rows = [("data set", "seeds", "same bits", "baseline", "candidate", "difference", "interval", "TOST p", "verdict")]
+    for comparison in comparisons:
+        pairs = comparison.pairs
+        seeds = len(pairs.identical)
+        rows.append(
+            (
+                comparison.name,
+                str(seeds),
+                str(sum(pairs.identical)),
+                f"{100 * sum(pairs.baseline) / seeds:.2f}",
+                f"{100 * sum(pairs.candidate) / seeds:.2f}",
+                format_points(comparison.difference),
+                f"[{format_points(comparison.low)}, {format_points(comparison.high)}]",
+                f"{comparison.p_equivalent:.2g}",
+                comparison.verdict + qualification_page.seeds_needed_note(comparison),
+            )
+        )
+    margin, confidence = format_points(options.margin), format_percent(options.confidence)
+    heading = f"{options.metric} in points; margin {margin}, confidence {confidence}"
+    return "\n".join([heading, *align_columns(rows)])
+
+
+def write_report(
+    config: Config,
+    command_line: str,
+    *,
+    locks: Locks,
+    changes: Sequence[str],
+    comparisons: Sequence[EnvironmentComparison],
+) -> Path:
+    """Write report.html and result.json.
+
+    Args:
+        config: The config of the command.
+        command_line: The command.
+        locks: The two lock files.
+        changes: The packages whose versions differ.
+        comparisons: The comparisons.
+
+    Returns:
+        The path of the page.
+    """
+    digests = {"baseline": sha256(locks.baseline), "candidate": sha256(locks.candidate)}
+    folder = Path(config.qualify.root) / "reports" / f"{digests['baseline'][:12]}-{digests['candidate'][:12]}"
     folder.mkdir(parents=True, exist_ok=True)
-    found = {
+    record = {
         "verdict": equivalence.overall_verdict(comparisons),
         "command": command_line,
-        "locks": {role: {"path": str(path), "sha256": sha256(path)}
-                  for role, path in zip(("baseline", "candidate"), paths, strict=True)},
+        "locks": {
+            "baseline": {"path": str(locks.baseline), "sha256": digests["baseline"]},
+            "candidate": {"path": str(locks.candidate), "sha256": digests["candidate"]},
+        },
         "changes": changes,
         "code": identity.code_digest(),
         "hardware": hardware.kind([]),
         "settings": asdict(config.qualify),
         "comparisons": list(map(asdict, comparisons)),
-    }  # fmt: skip
-    with atomic_write(folder / "result.json") as file:
-        file.write(json.dumps(found, indent=1).encode() + b"\n")
-    qualification_page.write_qualification_page(folder / "report.html", found, comparisons)
-    return folder / "report.html"
+    }
+    run_folder.write(folder, "result.json", record)
+    page = folder / "report.html"
+    qualification_page.write_qualification_page(page, record, comparisons)
+    return page

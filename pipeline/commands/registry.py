@@ -116,6 +116,7 @@ class Utf8Writer:
         self.file = file
 
     def write(self, text: str) -> int:
+        """Write text. Returns the number of bytes."""
         return self.file.write(text.encode())
 
 

@@ -38,7 +38,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     again = replace(
         config,
         run=replace(config.run, root=str(target.parent), name=target.name),
-        registry=replace(config.registry, url="none"),  # it belongs to the record of the run, and is no other run
+        registry=replace(config.registry, url="none"),  # it belongs to the run, and is not a run of its own
     )
     with logs.collected() as log:
         experiment = prepare(again)
@@ -87,7 +87,7 @@ def require_same_lock(folder: Path, *, allow_drift: bool) -> None:
 
 
 def require_same_device_and_data(folder: Path, result: dict[str, Any], experiment: Experiment) -> None:
-    """Check device and data before an hour is spent on others.
+    """Check device and data before the training starts.
 
     Raises:
         EnvironmentMismatch: The kind of device differs.

@@ -44,10 +44,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """What training gives.
+    """The result of the training loop.
 
-    history: The logs of each epoch.
-    kept_epoch: The epoch, counted from 1, whose weights early stopping restored; None if the last epoch's stayed.
+    Attributes:
+        history: The logs of each epoch.
+        kept_epoch: The epoch, counted from 1, whose weights early stopping restored; None if the last one was kept.
     """
 
     history: list[dict[str, Any]]
@@ -93,7 +94,7 @@ def train(
             folder, fingerprint=experiment.data.fingerprint, device=experiment.device["device"]
         )
         checkpoint = newest_checkpoint(folder, config.training.epochs)
-        start_time -= checkpoint.seconds  # as if its processes had followed each other without a break
+        start_time -= checkpoint.seconds  # the time spent in earlier processes
         description = describe(config, experiment, verdict, command_line)
         if checkpoint.arrays:
             add_changes(config, folder, description.environment)
@@ -138,13 +139,13 @@ def train(
 
 @contextmanager
 def write_errors_explained(folder: Path) -> Iterator[None]:
-    """Re-raise an OSError of the block as a RunError that says what to do."""
+    """Re-raise an OSError of the block as a RunError with a fix."""
     try:
         yield
     except OSError as error:
         raise RunError(
-            f"{folder}: expected a folder that can be written to; {error}. Fix it; the same command then resumes from "
-            "the last checkpoint."
+            f"{folder}: expected a folder that can be written to; found {error}. Fix this; the same command then "
+            "resumes from the last checkpoint."
         ) from error
 
 
@@ -160,13 +161,13 @@ def newest_checkpoint(folder: Path, epochs: int) -> checkpoints.State:
     if (state.epoch, state.step) > (epochs, 0):
         raise RunError(
             f"{folder}: expected training.epochs of at least {state.epoch + bool(state.step)}, the number of epochs "
-            f"that were begun; found {epochs}."
+            f"that were started; found {epochs}."
         )
     return state
 
 
 def describe(config: Config, experiment: Experiment, verdict: Verdict, command_line: str) -> Description:
-    """Collect what a run is before its first step."""
+    """Collect the description of a run before its first step."""
     data, model = experiment.data, experiment.objective.model
     summary: list[str] = []
     model.summary(print_fn=summary.append, line_length=100)
@@ -230,7 +231,7 @@ def fit(
 
     Args:
         config: The config of the run.
-        parts: Data, model and objective.
+        experiment: Data, model and objective.
         folder: The run folder.
         checkpoint: The state to start from.
         stop: Read between two steps.
@@ -259,9 +260,9 @@ def fit(
         state=checkpoint,
         start_time=start_time,
     )
-    validation = data.validation and input_pipeline.ordered_batches(
-        data.validation, data.spec, config.data, config.training.batch_size
-    )
+    validation = None
+    if data.validation is not None:
+        validation = input_pipeline.ordered_batches(data.validation, data.spec, config.data, config.training.batch_size)
     try:
         config.training.train(
             objective,
@@ -296,13 +297,16 @@ def failure_recorded(result: Result, recorder: Recorder) -> Iterator[None]:
 
 
 def abandon(result: Result, signal_name: str) -> None:
-    """End the process at once, since run.grace is over: a step or the evaluation takes longer.
+    """Exit at once, since a step or the evaluation takes longer than run.grace.
 
-    The run resumes like a killed one. A finished run only waits for the registry, which has a limit of its own.
+    The run can be resumed like a killed one. A finished run is not abandoned: it only waits for the registry, which has
+    its own time limit.
     """
     if result.values["status"] != run_folder.RUNNING:
         return
-    reason = f"{signal_name}: run.grace was over first; the same command resumes from the last checkpoint."
+    reason = (
+        f"{signal_name}: run.grace ended before the current step; the same command resumes from the last checkpoint."
+    )
     with suppress(OSError):
         result.update(status=run_folder.INTERRUPTED, why=reason)
     logger.info("%s", reason)
@@ -324,7 +328,7 @@ def finish(
     """Save the model, write the report and the result, and print where they are.
 
     Args:
-        parts: The data and the trained model.
+        experiment: The data and the trained model.
         description: Of the run.
         result: Of the run; it is FINISHED afterwards.
         training: The history.

@@ -1,4 +1,4 @@
-"""The folder of one run: its name, the process that holds it, and whether it is new, resumed or finished."""
+"""The folder of one run: its name, its lock, its files, and whether the run is new, resumed or finished."""
 
 import fcntl
 import json
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
 
 
-# ---- which folder ---------------------------------------------------------------------------------------------------
+# ---- choosing a folder ----------------------------------------------------------------------------------------------
 
 
 def choose(config: "Config") -> tuple[Path, bool]:
@@ -43,14 +43,17 @@ def require_unchanged(folder: Path, config: "Config") -> None:
     """Check, with the folder locked, that `choose` still chooses it.
 
     Raises:
-        RunError: Another process began or finished this run meanwhile.
+        RunError: Another process started or finished this run meanwhile.
     """
     if choose(config) != (folder, False):
-        raise RunError(f"{folder}: expected a run that no other process trains; one did. Run the same command again.")
+        raise RunError(
+            f"{folder}: expected a run that no other process trains; found one that another process has started or "
+            "finished. Run the same command again."
+        )
 
 
 def require_same_data_and_device(folder: Path, *, fingerprint: str, device: str) -> None:
-    """Check that a run is resumed on the data and the kind of device that it began with.
+    """Check that a run is resumed on the data and the kind of device on which it was started.
 
     Args:
         folder: The run folder; a new run passes.
@@ -58,16 +61,16 @@ def require_same_data_and_device(folder: Path, *, fingerprint: str, device: str)
         device: "cpu" or "gpu".
 
     Raises:
-        RunError: One of them differs: half a run on each would be the result of neither.
+        RunError: One of them differs.
     """
     if not _begun(folder):
         return
     begun = read(folder, "result.json")["fingerprint"], read(folder, "environment.json")["hardware"]["device"]
-    for what, then, now in zip(("data", "device"), begun, (fingerprint, device), strict=True):
+    for name, then, now in zip(("data", "device"), begun, (fingerprint, device), strict=True):
         if then != now:
             raise RunError(
-                f"{folder}: expected the {what} this run began with, {then}; found {now}. "
-                "Choose another run.name, or restore what it began with."
+                f"{folder}: expected the {name} of the start of this run, {then}; found {now}. "
+                f"Choose another run.name, or restore the {name}."
             )
 
 
@@ -93,9 +96,9 @@ def _named(config: "Config") -> tuple[Path, bool]:
     begun, now = read(folder, "environment.json")["identity"]["config"], identity(config)["config"]
     if changed := differences(begun, now):
         raise RunError(
-            f"{folder}: expected the config this run began with; found other values:\n"
+            f"{folder}: expected the config with which this run was started; found other values:\n"
             + "\n".join(f"  {line}" for line in changed)
-            + "\nA run is never overwritten. Choose another run.name, or set the values it began with."
+            + "\nA run is never overwritten. Choose another run.name, or restore these values."
         )
     is_finished = status(folder) == FINISHED
     epochs = read(folder, "result.json").get("asked_epochs", config.training.epochs)
@@ -118,7 +121,7 @@ def _numbered(config: "Config") -> tuple[Path, bool]:
     last = max((int(suffix) for suffix in suffixes if suffix.isdigit()), default=0)
     newest = root / f"{prefix}-{last}"
     if newest.is_dir() and not _begun(newest):
-        return newest, False  # of a process that ended before the run began, or is about to begin it
+        return newest, False  # its process ended before the run started, or is about to start it
     unfinished = _may_resume(config) and _begun(newest) and status(newest) != FINISHED
     if unfinished and read(newest, "environment.json")["identity"] == identity(config):
         return newest, False
@@ -133,7 +136,7 @@ def _begun(folder: Path) -> bool:
     return (folder / "environment.json").exists() and (folder / "result.json").exists()
 
 
-# ---- which process --------------------------------------------------------------------------------------------------
+# ---- the lock -------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -143,7 +146,7 @@ def lock(folder: Path) -> Iterator[None]:
     The lock ends with its process.
 
     Raises:
-        RunError: Another process holds the folder; the message names it.
+        RunError: Another process has locked the folder; the message names it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a+") as file:
@@ -153,8 +156,8 @@ def lock(folder: Path) -> Iterator[None]:
             file.seek(0)
             holder = file.read().strip() or "another process"
             raise RunError(
-                f"{folder}: expected a run that no process works on; held by {holder}. "
-                "Wait for it, or choose another run.name."
+                f"{folder}: expected a run that no other process works on; found it locked by {holder}. "
+                "Wait for that process, or choose another run.name."
             ) from None
         file.truncate(0)
         file.write(f"process {os.getpid()} on {_machine()}")
@@ -169,7 +172,7 @@ def _machine() -> str:
 
 
 def _is_locked(folder: Path) -> bool:
-    """Return whether a process holds the folder.
+    """Return whether a process has locked the folder.
 
     Opens the lock for reading only: the run may belong to another user, and NFS needs a file open for reading.
     """
@@ -187,7 +190,7 @@ def _is_locked(folder: Path) -> bool:
 
 
 def status(folder: Path) -> str:
-    """Return RUNNING, FINISHED, INTERRUPTED or FAILED; INTERRUPTED also if the process of a running one has ended.
+    """Return RUNNING, FINISHED, INTERRUPTED or FAILED. A run whose process has ended is not RUNNING but INTERRUPTED.
 
     Raises:
         RunError: The folder holds no run, or a damaged one.

@@ -1,4 +1,4 @@
-"""The identity of a run: what must be the same for a run to be resumed rather than refused."""
+"""The identity of a run: options, code and lock that must be equal for it to be resumed."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def identity(config: "Config") -> dict[str, Any]:
-    """Return what makes two runs the same, ready for JSON.
+    """Return the identity of a run, ready for JSON.
 
     Returns:
         config: Every option that decides the weights, by its dotted key, and the chosen member of each group.

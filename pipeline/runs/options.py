@@ -1,7 +1,7 @@
-"""Options of run folders and of what is listed or kept of runs."""
+"""Options of run folders, of the list of runs, and of golden runs."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, override
 
 from pipeline.errors import ConfigError
 from pipeline.options import WRITE, Options, option
@@ -21,6 +21,7 @@ class Run(Options):
     root: str = option("runs", "folder of the runs, relative to the working directory", required=True, path=WRITE)
     grace: float = option(30.0, "seconds for the current step and a checkpoint after a stop is requested", min=0)
 
+    @override
     def check(self) -> None:
         if self.name is None:
             return
@@ -29,7 +30,7 @@ class Run(Options):
                 f"run.name: expected at most {MAX_NAME} characters that begin neither with - nor with registry., which "
                 f"names the files of the registry; found {self.name!r}."
             )
-        # the name is a folder: no separator, so that it cannot leave run.root
+        # the name is that of a folder in run.root, so it must not contain a path separator
         if not all(c.isalnum() or c in "._-" for c in self.name.lstrip(".") or "/"):
             raise ConfigError(f"run.name: expected letters, digits and . _ - ; found {self.name!r}.")
 

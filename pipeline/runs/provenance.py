@@ -1,4 +1,4 @@
-"""The environment record of a run (environment.json): what produced its weights, and what changed meanwhile."""
+"""Changes of the environment record of a run (environment.json), and notes on them."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from pipeline.runs.identity import differences
 # keys of environment.json, beside the config, that change the bits; the likeliest cause first
 DECIDING = ("lock.sha256", "lock.drift", "hardware.device", "hardware.gpus", "hardware.jit", "variables",
             "cpu.model", "nvidia_driver", "image.id", "python", "identity.code")  # fmt: skip
-# those that must not change while a run is trained: the project itself can restore them
+# those that must not change while a run is trained, since the project can restore them
 OWN = ("lock.", "identity.code")
 
 
@@ -51,7 +51,7 @@ def changes_while_training(
 
 
 def notes(record: dict[str, Any]) -> list[str]:
-    """Return what a reader must know before trusting the scores of a run.
+    """Return reasons for not trusting the scores of a run.
 
     Args:
         record: Its environment.json.

@@ -7,7 +7,7 @@ from pipeline.runs import folder as run_folder
 
 
 class Result:
-    """The content of result.json, which is written anew with every change.
+    """The content of result.json, which is written again after every change.
 
     Args:
         folder: The run folder.

@@ -7,7 +7,7 @@ import socket
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from pipeline.errors import EnvironmentMismatch
 from pipeline.files import sha256
@@ -24,6 +24,21 @@ NUMERICAL = ("TF_AUTO", "TF_CONV2D_", "TF_CUBLAS_", "TF_CUDNN_", "TF_CUFFT_", "T
 DRIVER = Path("/proc/driver/nvidia/version")
 
 Difference = tuple[str, str, str | None]  # package, locked version, installed version
+
+
+class Image(TypedDict):
+    """The container image of a process; id and version are None if it was started by hand."""
+
+    id: str | None
+    version: str | None
+    lock_sha256: str
+
+
+class Revision(TypedDict):
+    """The commit of the code, and whether a file differs from it or is new; None if there is no commit."""
+
+    commit: str | None
+    dirty: bool | None
 
 
 def locked(lock_path: str | Path) -> dict[str, str]:
@@ -154,7 +169,7 @@ def _table(differences: list[Difference]) -> str:
     return "\n".join(f"  {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}" for row in rows)
 
 
-def image() -> dict[str, str | None] | None:
+def image() -> Image | None:
     """Return the image that this process runs in, from variables of docker/Dockerfile and scripts/run; None outside."""
     if "PIPELINE_IMAGE_LOCK" not in os.environ:
         return None
@@ -165,7 +180,7 @@ def image() -> dict[str, str | None] | None:
     }
 
 
-def revision() -> dict[str, str | bool | None]:
+def revision() -> Revision:
     """Return the commit of the code, and whether a file differs from it or is new.
 
     In a container, which has no git, it is the commit that the container was started or built from.
