@@ -49,11 +49,11 @@ def test_audit_without_known_vulnerabilities_passes(lock, tmp_path):
     assert (asked.returncode, asked.stdout) == (0, "some-lock.txt: 0 of 2 packages have known vulnerabilities\n")
 
 
-def test_a_known_vulnerability_is_named_with_the_version_that_fixes_it(lock, tmp_path):
+def test_known_vulnerability_is_named_with_the_version_that_fixes_it(lock, tmp_path):
     asked = answered(lock, tmp_path, [HARMLESS, KNOWN])
     assert asked.returncode == 1 and "two 2.0: CVE-1-2, fixed in: 2.1" in asked.stdout
 
 
 @pytest.mark.parametrize("packages", [[], [HARMLESS], [HARMLESS, {"name": "two", "skip_reason": "not on PyPI"}]])
-def test_an_answer_for_fewer_packages_than_locked_does_not_pass(lock, tmp_path, packages):
+def test_answer_for_fewer_packages_than_locked_does_not_pass(lock, tmp_path, packages):
     assert answered(lock, tmp_path, packages).returncode == 3

@@ -134,7 +134,7 @@ def same_end(number, folder, alone):
 
 
 @pytest.mark.slow
-def test_a_job_that_comes_near_its_limit_stops_and_is_queued_again(job, alone):
+def test_job_near_its_time_limit_stops_and_is_queued_again(job, alone):
     number, folder = job
     with held_still(folder, signal.SIGUSR1):
         hours, minutes, _ = map(int, shown(number, "RunTime").split(":"))
@@ -148,7 +148,7 @@ def test_a_job_that_comes_near_its_limit_stops_and_is_queued_again(job, alone):
 
 
 @pytest.mark.slow
-def test_a_job_that_is_evicted_goes_on(job, alone):
+def test_evicted_job_resumes(job, alone):
     number, folder = job
     with held_still(folder, signal.SIGTERM):
         asked("sbatch", "--partition=high", "--cpus-per-task=2", "--output=/dev/null", "--wrap=true")
@@ -157,7 +157,7 @@ def test_a_job_that_is_evicted_goes_on(job, alone):
 
 
 @pytest.mark.slow
-def test_a_job_whose_node_daemon_is_started_again_goes_on(job, alone, slurm):
+def test_job_resumes_after_a_restart_of_its_node_daemon(job, alone, slurm):
     number, folder = job
     if os.geteuid() != 0:
         pytest.skip("stopping slurmd takes root's rights")
@@ -172,7 +172,7 @@ def test_a_job_whose_node_daemon_is_started_again_goes_on(job, alone, slurm):
 
 
 @pytest.mark.slow
-def test_a_job_in_the_image_that_was_asked_to_stop_has_the_weights_of_a_run_outside(slurm, tmp_path, alone):
+def test_interrupted_job_in_the_image_has_the_weights_of_a_run_outside(slurm, tmp_path, alone):
     engine = subprocess.run([PROJECT / "scripts" / "runtime", "engine"], capture_output=True, text=True)
     if engine.returncode:
         pytest.skip("needs a container engine (docker, podman) that answers; none does")
@@ -187,7 +187,7 @@ def test_a_job_in_the_image_that_was_asked_to_stop_has_the_weights_of_a_run_outs
     assert json.loads((folder / "environment.json").read_text())["image"]["id"]
 
 
-def test_without_slurm_submit_says_what_it_needs(tmp_path):
+def test_submit_without_slurm_names_what_is_missing(tmp_path):
     (tmp_path / "dirname").symlink_to("/usr/bin/dirname")
     sent = subprocess.run(
         ["/bin/bash", PROJECT / "scripts" / "submit"], capture_output=True, text=True, env={"PATH": str(tmp_path)}

@@ -31,7 +31,7 @@ def test_services_are_built_from_the_projects_dockerfile(name):
     assert build["args"] == ["BASE_IMAGE"]
 
 
-def test_the_gpu_trainer_is_the_trainer_with_all_gpus():
+def test_gpu_trainer_is_the_trainer_with_all_gpus():
     gpu = dict(SERVICES["trainer-gpu"])
     (device,) = gpu.pop("deploy")["resources"]["reservations"]["devices"]
     assert gpu == SERVICES["trainer"]
@@ -54,12 +54,12 @@ def test_ports_listen_on_this_machine_only():
     assert len(ports) == 2 and all(port.startswith("127.0.0.1:") for port in ports)
 
 
-def test_the_password_comes_from_the_environment():
+def test_password_comes_from_the_environment():
     given = [SERVICES["postgres"]["environment"]["POSTGRES_PASSWORD"], SERVICES["trainer"]["environment"]["PGPASSWORD"]]
     assert all(value.startswith("${POSTGRES_PASSWORD:?") for value in given)
 
 
-def test_the_database_has_a_volume_and_a_health_check():
+def test_database_has_a_volume_and_a_health_check():
     (volume,) = SERVICES["postgres"]["volumes"]
     assert volume.split(":")[0] in COMPOSE["volumes"]
     assert "pg_isready" in " ".join(SERVICES["postgres"]["healthcheck"]["test"])

@@ -26,7 +26,7 @@ def test_hadolint_finds_a_violation(tmp_path):
     assert subprocess.run([HADOLINT, tmp_path / "Dockerfile"], capture_output=True).returncode == 1
 
 
-def test_the_base_has_a_digest_and_can_be_changed():
+def test_base_has_a_digest_and_can_be_changed():
     assert re.search(r"^ARG BASE_IMAGE=python:3\.12[\w.-]*@sha256:[0-9a-f]{64}$", DOCKERFILE, re.MULTILINE)
     assert {line.split()[1] for line in re.findall(r"^FROM .*$", DOCKERFILE, re.MULTILINE)} == {
         "scratch", "${BASE_IMAGE}", "packages",
@@ -47,7 +47,7 @@ def test_index_and_certificate_are_secrets_and_never_arguments_or_variables(secr
     assert not any(re.search(secret + "|INDEX|CERT|TOKEN|PASSWORD", words, re.IGNORECASE) for words in stored)
 
 
-def test_the_build_context_is_a_list_of_allowed_files():
+def test_build_context_is_a_list_of_allowed_files():
     lines = [line for line in (PROJECT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
     assert lines[0] == "*"
     allowed = {line[1:] for line in lines if line.startswith("!")}
@@ -72,7 +72,7 @@ def compiled(folder, packages, compile):
     ],
     ids=["scripts/compile", "CPython's compileall, for comparison"],
 )
-def test_a_compiled_package_does_not_depend_on_the_others(tmp_path, compile, same):
+def test_compiled_package_does_not_depend_on_the_others(tmp_path, compile, same):
     module = "one = {'unheard', 2, 3}\n\n\ndef function():\n    other = {'unheard', 2, 3}\n"
     alone = compiled(tmp_path / "alone", {"b": module}, compile)
     among = compiled(tmp_path / "among", {"a": module, "b": module}, compile)

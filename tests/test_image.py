@@ -91,17 +91,17 @@ def trained(run, tmp_path_factory):
     return runs / "first"
 
 
-def test_an_unknown_user_trains_on_a_read_only_root_without_network(trained):
+def test_unknown_user_trains_on_a_read_only_root_without_network(trained):
     assert (trained / "result.json").exists()
     assert {path.stat().st_uid for path in trained.rglob("*")} == {USER}
 
 
-def test_a_run_records_its_image(trained):
+def test_run_records_its_image(trained):
     recorded = json.loads((trained / "environment.json").read_text())
     assert recorded["image"]["id"] == "sha256:12" and recorded["lock"]["name"] == "requirements.txt"
 
 
-def test_a_run_in_the_image_has_the_weights_of_one_outside(trained, tmp_path):
+def test_run_in_the_image_has_the_weights_of_one_outside(trained, tmp_path):
     elsewhere = ["env", "PYTHONHASHSEED=7", "TZ=Asia/Tokyo", "LC_ALL=C", sys.executable, "-m", "pipeline"]
     asked = call(*elsewhere, "train", "training.epochs=1", "run.name=first", "device=cpu", f"run.root={tmp_path}")
     assert asked.returncode == 0, asked.stderr
@@ -110,18 +110,18 @@ def test_a_run_in_the_image_has_the_weights_of_one_outside(trained, tmp_path):
     assert (trained / "metrics.jsonl").read_bytes() == (tmp_path / "first" / "metrics.jsonl").read_bytes()
 
 
-def test_a_config_error_is_exit_status_2(run):
+def test_config_error_is_exit_status_2(run):
     asked = run("train", "model=no_such_model")
     assert asked.returncode == 2
     assert "no_such_model" in asked.stderr and "Traceback" not in asked.stderr
 
 
-def test_the_image_without_a_command_prints_the_help(run):
+def test_image_without_a_command_prints_the_help(run):
     asked = run()
     assert asked.returncode == 0 and asked.stdout.startswith("usage: python -m pipeline")
 
 
-def test_the_image_contains_exactly_the_locked_packages(python):
+def test_image_contains_exactly_the_locked_packages(python):
     code = """
 import importlib.metadata, json
 from pipeline.runtime import environment
@@ -132,7 +132,7 @@ print(json.dumps([environment.lock_differences(environment.GPU_LOCK),
     assert python(code) == [[], []]
 
 
-def test_the_image_contains_no_compiler_cache_package_list_or_checkout(python):
+def test_image_contains_no_compiler_cache_package_list_or_checkout(python):
     code = """
 import json, shutil
 from pathlib import Path
@@ -156,14 +156,14 @@ print(json.dumps([len(compiled) > 1000, [str(path) for path in compiled if path.
     assert python(code) == [True, []]
 
 
-def test_the_labels_name_commit_and_lock(engine, image, revision):
+def test_labels_name_commit_and_lock(engine, image, revision):
     labels = json.loads(call(engine, "image", "inspect", "--format", "{{json .Config.Labels}}", image).stdout)
     lock = call("sha256sum", "requirements.txt").stdout.split()[0]
     assert labels["pipeline.lock.sha256"] == lock
     assert labels["org.opencontainers.image.revision"] == revision
 
 
-def test_the_image_has_the_declared_structure(engine, image):
+def test_image_has_the_declared_structure(engine, image):
     if engine != "docker":
         pytest.skip("container-structure-test speaks to docker only")
     tool = Path(sys.executable).parent / "container-structure-test"
@@ -176,7 +176,7 @@ def test_capabilities_and_new_privileges_are_not_needed(run):
     assert asked.returncode == 0, asked.stderr
 
 
-def test_the_image_adds_only_the_environment_and_the_code_to_the_base(python):
+def test_image_adds_only_the_environment_and_the_code_to_the_base(python):
     code = """
 import json
 from pathlib import Path
@@ -209,7 +209,7 @@ def test_doctor_passes_in_the_image_and_explains_a_missing_gpu(run):
     assert "none: " in checks["gpus"]["detail"] or checks["gpus"]["state"] == "ok"
 
 
-def test_a_package_upgraded_by_hand_is_refused_unless_allowed(engine, image, tmp_path):
+def test_package_upgraded_by_hand_is_refused_unless_allowed(engine, image, tmp_path):
     (tmp_path / "jinja2-9.9.dist-info").mkdir()
     (tmp_path / "jinja2-9.9.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: jinja2\nVersion: 9.9\n")
     tmp_path.chmod(0o755)
@@ -221,7 +221,7 @@ def test_a_package_upgraded_by_hand_is_refused_unless_allowed(engine, image, tmp
     assert call(*words, "check", "environment.allow_drift=true").returncode == 0
 
 
-def test_a_base_without_the_projects_python_is_refused(engine, image, tmp_path):
+def test_base_without_the_projects_python_is_refused(engine, image, tmp_path):
     if "TESTED_IMAGE" in os.environ:
         pytest.skip("a release is built from the right base")
     hidden = "USER 0\nENV PATH=/usr/sbin:/usr/bin:/sbin:/bin\n"  # the base has its Python in /usr/local/bin

@@ -97,7 +97,7 @@ def script():
     return module
 
 
-def test_the_later_pip_setting_wins_and_uv_gets_it(script, tmp_path, monkeypatch):
+def test_later_pip_setting_wins_and_uv_gets_it(script, tmp_path, monkeypatch):
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
     (tmp_path / "pip.conf").write_text(
@@ -132,7 +132,7 @@ def test_uv_installs_from_the_index_in_pip_conf(environment, index, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_edit_of_an_installed_file_reaches_no_other_environment(environment, wheels, tmp_path):
+def test_edit_of_an_installed_file_reaches_no_other_environment(environment, wheels, tmp_path):
     (tmp_path / "lock.txt").write_text(write_wheel(wheels, "edited"))
     other = Environment(tmp_path / "other", wheels)
     other.variables["HOME"] = environment.variables["HOME"]  # and so uv's cache
@@ -146,7 +146,7 @@ def test_an_edit_of_an_installed_file_reaches_no_other_environment(environment, 
 
 
 @pytest.mark.slow
-def test_a_wrong_hash_is_an_error_of_uv_that_names_package_and_lock(environment, wheels, tmp_path):
+def test_wrong_hash_is_an_error_of_uv_that_names_package_and_lock(environment, wheels, tmp_path):
     (tmp_path / "lock.txt").write_text(re.sub(r"sha256:\w{4}", "sha256:0000", write_wheel(wheels, "wrong")))
     done = environment.install(tmp_path / "lock.txt")
     assert done.returncode == 1 and not (environment.site() / "wrong.py").exists()

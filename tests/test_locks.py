@@ -22,14 +22,14 @@ def pins(name):
 
 
 @pytest.mark.parametrize(("one", "other"), [(NAMES[0], NAMES[1]), (NAMES[0], NAMES[2]), (NAMES[1], NAMES[2])])
-def test_a_package_in_two_locks_has_one_version(one, other):
+def test_package_in_two_locks_has_one_version(one, other):
     one, other = pins(f"{one}.txt"), pins(f"{other}.txt")
     shared = one.keys() & other.keys()
     assert shared
     assert {name: one[name] for name in shared} == {name: other[name] for name in shared}
 
 
-def test_the_image_has_all_packages_of_the_cpu_lock():
+def test_image_has_all_packages_of_the_cpu_lock():
     assert pins("requirements-cpu.txt").keys() <= pins("requirements.txt").keys()
 
 
@@ -42,7 +42,7 @@ def test_every_package_of_a_lock_is_pinned_with_hashes(name):
 
 
 @pytest.mark.parametrize("name", [f"{name}.{end}" for name in NAMES for end in ("in", "txt")])
-def test_a_lock_and_its_source_contain_no_index_and_no_path_of_a_machine(name):
+def test_lock_and_its_source_contain_no_index_and_no_path_of_a_machine(name):
     text = (PROJECT / name).read_text(encoding="utf-8")
     machine = r"\w+://|(?<!no-emit-)(index-url|find-links|trusted-host)|(?:^|[\s=])(?:/|~/|[A-Z]:\\)\w|\s@\s"
     assert [line for line in text.splitlines() if re.search(machine, line)] == []
@@ -61,14 +61,14 @@ def test_every_direct_dependency_is_locked_at_its_version(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_lock_is_solved_for_the_projects_python_by_make_lock(name):
+def test_lock_is_solved_for_the_projects_python_by_make_lock(name):
     header = (PROJECT / f"{name}.txt").read_text(encoding="utf-8").split("\n\n")[0][:400]
     version = (PROJECT / ".python-version").read_text().strip()
     assert f"with Python {version}\n" in header
     assert "make lock\n" in header
 
 
-def test_the_image_requires_a_driver_of_the_locked_cuda_series():
+def test_image_requires_a_driver_of_the_locked_cuda_series():
     asked = re.search(r"NVIDIA_REQUIRE_CUDA=cuda>=(\d+)\.", (PROJECT / "docker/Dockerfile").read_text())
     series = {version.split(".")[0] for name, version in pins("requirements.txt").items() if "cuda-runtime" in name}
     assert series == {asked[1]}

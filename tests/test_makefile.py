@@ -189,7 +189,7 @@ def test_make_without_a_target_prints_the_help(tree):
         "hidden=a=b",
     ],
 )
-def test_an_argument_arrives_as_it_was_typed(tree, word):
+def test_argument_arrives_as_it_was_typed(tree, word):
     assert tree.arguments("train", word) == ["train", word]
 
 
@@ -209,7 +209,7 @@ def test_variables_of_the_makefile_do_not_reach_the_pipeline(tree):
     assert tree.arguments("train", "RUNTIME=local", *own, "seed=3") == ["train", "seed=3"]
 
 
-def test_an_environment_variable_does_not_reach_the_pipeline(tree):
+def test_environment_variable_does_not_reach_the_pipeline(tree):
     assert tree.arguments("train", seed="3") == ["train"]
 
 
@@ -222,12 +222,12 @@ def test_compare_passes_the_names_of_the_runs(tree):
     assert tree.arguments("compare", "ARGS=a b") == ["runs", "compare", "a", "b"]
 
 
-def test_a_failing_pipeline_fails_make(tree):
+def test_failing_pipeline_fails_make(tree):
     assert tree.make("train", RUNTIME="local", EXIT="3").returncode == 2
 
 
 @pytest.mark.parametrize("runtime", ["local", "docker"])
-def test_the_run_script_returns_the_exit_status_of_the_pipeline(tree, runtime):
+def test_run_script_returns_the_exit_status_of_the_pipeline(tree, runtime):
     tree.engine()
     assert tree.call("scripts/run", "pipeline", "train", RUNTIME=runtime, EXIT="75").returncode == 75
 
@@ -241,13 +241,13 @@ def test_without_an_engine_the_pipeline_runs_in_venv(tree):
 
 
 @pytest.mark.parametrize("engine", ["docker", "podman"])
-def test_an_engine_that_answers_is_used(tree, engine):
+def test_engine_that_answers_is_used(tree, engine):
     tree.engine(engine)
     assert tree.make("train", "model=cnn").returncode == 0
     assert tree.arguments_of("run")[-4:] == ["-m", "pipeline", "train", "model=cnn"]
 
 
-def test_an_engine_that_does_not_answer_is_skipped(tree):
+def test_engine_that_does_not_answer_is_skipped(tree):
     script(tree.bin / "docker", "#!/bin/sh\nexit 1\n")
     tree.engine("podman")
     assert tree.make("train").returncode == 0
@@ -255,7 +255,7 @@ def test_an_engine_that_does_not_answer_is_skipped(tree):
 
 
 @pytest.mark.slow
-def test_an_engine_that_hangs_is_skipped_after_a_timeout(tree):
+def test_engine_that_hangs_is_skipped_after_a_timeout(tree):
     script(tree.bin / "docker", "#!/bin/sh\nexec sleep 600\n")
     assert json.loads(tree.make("train").stdout) == ["train"]
 
@@ -266,13 +266,13 @@ def test_runtime_local_ignores_an_engine_that_answers(tree):
     assert tree.arguments_of("info") is None
 
 
-def test_a_requested_engine_that_does_not_answer_is_an_error_with_the_alternative(tree):
+def test_requested_engine_that_does_not_answer_is_an_error_with_the_alternative(tree):
     asked = tree.make("train", "RUNTIME=podman")
     assert asked.returncode != 0 and asked.stdout == ""
     assert "podman does not answer" in asked.stderr and "RUNTIME=local" in asked.stderr
 
 
-def test_an_unknown_runtime_is_an_error_that_names_the_known_ones(tree):
+def test_unknown_runtime_is_an_error_that_names_the_known_ones(tree):
     asked = tree.make("train", "RUNTIME=dokcer")
     assert asked.returncode != 0
     assert "expected local, docker or podman; found dokcer" in asked.stderr
@@ -288,7 +288,7 @@ def test_only_a_missing_image_is_built(tree):
     assert words[words.index("--network") + 1] == "host"
 
 
-def test_a_named_image_is_run_and_never_built(tree):
+def test_named_image_is_run_and_never_built(tree):
     tree.engine()
     assert tree.make("train", "IMAGE=pipeline:1.2.0").returncode == 0
     assert "pipeline:1.2.0" in tree.arguments_of("run")
@@ -297,7 +297,7 @@ def test_a_named_image_is_run_and_never_built(tree):
     assert tree.arguments_of("build") is None
 
 
-def test_an_image_that_cannot_be_built_is_an_error_with_the_alternative(tree):
+def test_image_that_cannot_be_built_is_an_error_with_the_alternative(tree):
     tree.engine()
     asked = tree.make("train", ENGINE_EMPTY="1", ENGINE_BUILD="1")
     assert asked.returncode != 0
@@ -312,7 +312,7 @@ def test_an_image_that_cannot_be_built_is_an_error_with_the_alternative(tree):
         *(("scripts/compile", True), ("Makefile", False)),
     ],
 )
-def test_the_image_name_depends_on_what_is_installed(tree, name, changes):
+def test_image_name_depends_on_what_is_installed(tree, name, changes):
     before = tree.call("scripts/image", "name").stdout
     with (tree.root / name).open("a") as file:
         file.write("\n")
@@ -320,7 +320,7 @@ def test_the_image_name_depends_on_what_is_installed(tree, name, changes):
     assert (tree.call("scripts/image", "name").stdout != before) is changes
 
 
-def test_the_image_name_starts_with_the_name_of_the_project(tree):
+def test_image_name_starts_with_the_name_of_the_project(tree):
     settings = tree.root / "pyproject.toml"
     settings.write_text(settings.read_text().replace('name = "pipeline"', 'name = "Forecasts"', 1))
     assert tree.call("scripts/image", "name").stdout.startswith("forecasts:")
@@ -341,7 +341,7 @@ def test_compose_gets_the_name_the_image_and_the_owner_of_the_project(tree):
     assert tree.call("scripts/compose", "up", "--detach").stdout.splitlines() == expected
 
 
-def test_a_slurm_job_has_the_name_of_the_project(tree):
+def test_slurm_job_has_the_name_of_the_project(tree):
     script(tree.bin / "sbatch", '#!/bin/sh\necho "$@" >"$ENGINE_LOG"\n')
     tree.call("scripts/submit", "model=cnn")
     assert tree.log.read_text() == "--parsable --job-name pipeline cluster/slurm/train.sbatch model=cnn\n"
@@ -361,7 +361,7 @@ def mounts(words):
     return {mount[2]: bool(mount[3]) for mount in found if mount}
 
 
-def test_the_container_has_no_privileges_no_network_and_the_callers_id(tree):
+def test_container_has_no_privileges_no_network_and_the_callers_id(tree):
     tree.engine()
     tree.make("train")
     words = " ".join(tree.arguments_of("run"))
@@ -370,7 +370,7 @@ def test_the_container_has_no_privileges_no_network_and_the_callers_id(tree):
         assert option in words
 
 
-def test_the_tree_is_read_only_in_the_container_and_runs_is_not(tree):
+def test_tree_is_read_only_in_the_container_and_runs_is_not(tree):
     tree.engine()
     tree.make("train")
     assert mounts(tree.arguments_of("run")) == {str(tree.root): True, str(tree.root / "runs"): False}
@@ -427,7 +427,7 @@ def test_paths_and_registry_of_a_stored_run_are_available(tree, tmp_path):
     assert words[words.index("--network") + 1] == "host"
 
 
-def test_the_cache_of_keras_is_mounted_for_a_stored_run_on_its_data(tree):
+def test_cache_of_keras_is_mounted_for_a_stored_run_on_its_data(tree):
     tree.engine()
     (tree.root / "runs/first").mkdir(parents=True)
     (tree.root / "runs/first/config.yaml").write_text("choices:\n  data: keras\n  model: cnn\n")
@@ -435,7 +435,7 @@ def test_the_cache_of_keras_is_mounted_for_a_stored_run_on_its_data(tree):
     assert mounts(tree.arguments_of("run"))[tree.environment["HOME"] + "/.keras"] is False
 
 
-def test_a_named_container_replaces_one_that_is_still_running(tree):
+def test_named_container_replaces_one_that_is_still_running(tree):
     tree.engine()
     tree.call("scripts/run", "pipeline", "train", CONTAINER="job-7")
     assert tree.arguments_of("rm") == ["rm", "--force", "job-7"]
@@ -443,7 +443,7 @@ def test_a_named_container_replaces_one_that_is_still_running(tree):
     assert words[words.index("--name") + 1] == "job-7"
 
 
-def test_the_folder_around_new_shards_is_writable(tree, tmp_path):
+def test_folder_around_new_shards_is_writable(tree, tmp_path):
     tree.engine()
     tree.make("shards", f"shards.path={tmp_path}/out/shards")
     assert mounts(tree.arguments_of("run"))[f"{tmp_path}/out"] is False
@@ -457,7 +457,7 @@ def test_data_that_keras_downloads_gets_the_network_and_the_cache_of_keras(tree)
 
 
 @pytest.mark.parametrize("word", ["registry=postgresql", "registry.url=postgresql://me@db/runs"])
-def test_a_registry_on_a_server_gets_the_network_and_the_callers_password(tree, word):
+def test_registry_on_a_server_gets_the_network_and_the_callers_password(tree, word):
     tree.engine()
     passwords = Path(tree.environment["HOME"], ".pgpass")
     passwords.touch()
@@ -468,13 +468,13 @@ def test_a_registry_on_a_server_gets_the_network_and_the_callers_password(tree, 
     assert mounts(words)[str(passwords)] is True
 
 
-def test_the_folder_of_a_registry_elsewhere_is_writable(tree, tmp_path):
+def test_folder_of_a_registry_elsewhere_is_writable(tree, tmp_path):
     tree.engine()
     tree.make("train", f"registry.url=sqlite:///{tmp_path}/home/runs.db")
     assert mounts(tree.arguments_of("run"))[f"{tmp_path}/home"] is False
 
 
-def test_the_containers_network_can_be_chosen(tree):
+def test_containers_network_can_be_chosen(tree):
     tree.engine()
     tree.make("train", "RUN_NETWORK=host")
     words = tree.arguments_of("run")
@@ -489,7 +489,7 @@ def test_gpus_are_passed_on_if_the_engine_can(tree):
     assert words[words.index("--gpus") + 1] == "all"
 
 
-def test_a_gpu_that_the_engine_cannot_pass_on_is_reported(tree):
+def test_gpu_that_the_engine_cannot_pass_on_is_reported(tree):
     tree.engine()
     script(tree.bin / "nvidia-smi", "#!/bin/sh\n")
     asked = tree.make("train", ENGINE_INFO=" Runtimes: runc")
@@ -511,7 +511,7 @@ def test_in_a_rootless_engine_written_files_belong_to_the_caller(tree, engine, i
 # ---- .venv ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_first_call_creates_venv_from_the_lock_and_the_second_installs_nothing(fresh):
+def test_first_call_creates_venv_from_the_lock_and_the_second_installs_nothing(fresh):
     first = fresh.make("train")
     assert json.loads(first.stdout) == ["train"], first.stderr
     engine, created, installer = first.stderr.splitlines()
@@ -531,7 +531,7 @@ def test_venv_may_be_a_link_to_another_disk(fresh, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_changed_lock_replaces_all_packages(fresh):
+def test_changed_lock_replaces_all_packages(fresh):
     fresh.make("train", "RUNTIME=local")
     fresh.lock("requirements-cpu.txt", wheel(fresh.wheels, "other", "1.0"))
     fresh.make("train", "RUNTIME=local")
@@ -548,7 +548,7 @@ def test_development_tools_are_installed_when_a_target_needs_them(fresh):
     assert fresh.call("scripts/setup").stderr == fresh.call("scripts/setup", "dev").stderr == ""
 
 
-def test_a_package_with_another_hash_is_an_error_and_not_installed(fresh):
+def test_package_with_another_hash_is_an_error_and_not_installed(fresh):
     right = (fresh.root / "requirements-cpu.txt").read_text()
     fresh.lock("requirements-cpu.txt", re.sub(r"sha256:\w{4}", "sha256:0000", right))
     asked = fresh.make("train", "RUNTIME=local")
@@ -558,7 +558,7 @@ def test_a_package_with_another_hash_is_an_error_and_not_installed(fresh):
 
 
 @pytest.mark.slow
-def test_a_killed_installation_is_started_again(fresh):
+def test_killed_installation_is_started_again(fresh):
     with socket.create_server(("127.0.0.1", 0)) as index:
         # pip is killed while it waits for an index that accepts the connection and never answers
         endless = {"PIP_NO_INDEX": "0", "PIP_INDEX_URL": f"http://127.0.0.1:{index.getsockname()[1]}/"}
@@ -600,7 +600,7 @@ def test_no_python_at_all_is_one_line(fresh):
     assert not (fresh.root / ".venv").exists()
 
 
-def test_an_empty_shim_and_an_older_python_are_one_line(fresh):
+def test_empty_shim_and_an_older_python_are_one_line(fresh):
     script(fresh.bin / "python3", "#!/bin/sh\necho 3.11.2\n")
     (fresh.bin / "python3.12").unlink()
     script(fresh.bin / "python3.12", "#!/bin/sh\necho 'pyenv: python3.12: command not found' >&2\nexit 127\n")
@@ -608,13 +608,13 @@ def test_an_empty_shim_and_an_older_python_are_one_line(fresh):
     assert f"expected Python 3.12; {fresh.bin}/python3 is 3.11.2" in line and "PYTHON=" in line
 
 
-def test_a_named_python_of_another_version_is_refused(fresh):
+def test_named_python_of_another_version_is_refused(fresh):
     script(fresh.bin / "old", "#!/bin/sh\necho 3.11.2\n")
     line = complaint(fresh.make("train", "RUNTIME=local", f"PYTHON={fresh.bin}/old"))
     assert f"{fresh.bin}/old is 3.11.2" in line
 
 
-def test_a_named_python_that_is_missing_is_refused(fresh):
+def test_named_python_that_is_missing_is_refused(fresh):
     assert "/no/such/python does not run" in complaint(fresh.make("train", "RUNTIME=local", "PYTHON=/no/such/python"))
 
 
@@ -625,19 +625,19 @@ def test_without_the_venv_module_the_error_names_the_package_to_install(fresh):
     assert "apt install python3.12-venv" in line
 
 
-def test_a_python_named_by_path_is_found(fresh, tmp_path):
+def test_python_named_by_path_is_found(fresh, tmp_path):
     (fresh.bin / "python3.12").unlink()
     assert fresh.call("scripts/python", PYTHON=str(PYTHON)).stdout == f"{PYTHON}\n"
 
 
-def test_a_python_of_pyenv_is_found_without_the_path(fresh):
+def test_python_of_pyenv_is_found_without_the_path(fresh):
     kept = Path(fresh.environment["HOME"], ".pyenv/versions/3.12.4/bin/python3.12")
     kept.parent.mkdir(parents=True)
     (fresh.bin / "python3.12").rename(kept)
     assert fresh.call("scripts/python").stdout == f"{kept}\n"
 
 
-def test_a_python_of_uv_is_found_without_the_path(fresh, tmp_path):
+def test_python_of_uv_is_found_without_the_path(fresh, tmp_path):
     (fresh.bin / "python3.12").rename(tmp_path / "uvs-python")
     script(fresh.bin / "uv", f'#!/bin/sh\n[ "$1 $2" = "python find" ] && echo "{tmp_path}/uvs-python"\n')
     assert fresh.call("scripts/python").stdout == f"{tmp_path}/uvs-python\n"

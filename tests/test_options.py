@@ -52,7 +52,7 @@ class Outer(Options):
         ({"layer": ["Dense", 3]}, r"outer\.inner\.layer: .*found 3"),
     ],
 )
-def test_a_value_outside_its_declaration_is_refused_with_its_key(values, message):
+def test_value_outside_its_declaration_is_refused_with_its_key(values, message):
     with pytest.raises(ConfigError, match=message):
         Inner(**values)
 
@@ -61,12 +61,12 @@ def test_null_and_values_inside_the_limits_are_accepted():
     assert Inner(share=0, sizes=[1, 2], rates={"x": 1.0}, mode="b", layer=None).share == 0
 
 
-def test_a_rule_between_options_is_checked_on_construction():
+def test_rule_between_options_is_checked_on_construction():
     with pytest.raises(ConfigError, match="found 13"):
         Outer(seed=13)
 
 
-def test_a_default_list_is_not_shared_between_instances():
+def test_default_list_is_not_shared_between_instances():
     Inner().sizes.append(2)
     assert Inner().sizes == [1]
 

@@ -51,7 +51,7 @@ def test_own_data_model_and_metric_train_under_both_engines_and_are_evaluated(ow
 
 
 @pytest.mark.slow
-def test_an_own_loss_trains_a_regression(own_clone):
+def test_own_loss_trains_a_regression(own_clone):
     arguments = ("data.labels=[ink]", "objective.loss=squared_log_error", "training.epochs=3", "run.name=ink")
     trained = run(own_clone, "train", *arguments, "registry.url=none")
     assert trained.returncode == 0, trained.stderr
@@ -60,7 +60,7 @@ def test_an_own_loss_trains_a_regression(own_clone):
 
 
 @pytest.mark.slow
-def test_a_later_template_merges_without_conflict_and_still_trains(own_clone):
+def test_later_template_merges_without_conflict_and_still_trains(own_clone):
     git(own_clone, "checkout", "--quiet", "-b", "template", "HEAD~1")
     for name in ("pipeline/models/mlp.py", "pipeline/keras_objects.py", "docs/config.md"):
         path = own_clone / name
@@ -75,7 +75,7 @@ def test_a_later_template_merges_without_conflict_and_still_trains(own_clone):
 
 
 @pytest.mark.slow
-def test_a_broken_file_of_the_user_is_named_with_its_line(own_clone):
+def test_broken_file_of_the_user_is_named_with_its_line(own_clone):
     broken = own_clone / "custom" / "data" / "broken.py"
     broken.write_text("import json\n\nvalue = undefined_name\n")
     try:
@@ -87,7 +87,7 @@ def test_a_broken_file_of_the_user_is_named_with_its_line(own_clone):
         broken.unlink()
 
 
-def test_the_readme_names_only_files_and_targets_that_exist():
+def test_readme_names_only_files_and_targets_that_exist():
     text = (PROJECT / "README.md").read_text()
     for link in re.findall(r"\]\((?!http)([^)#]+)\)", text):
         assert (PROJECT / link).exists(), link

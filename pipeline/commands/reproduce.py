@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from pipeline import logs
 from pipeline.commands import Invocation, train
+from pipeline.commands.train import TrainedRun
 from pipeline.config import Config
 from pipeline.errors import DataError, EnvironmentMismatch, ExitStatus, RunError
 from pipeline.experiment import Experiment, prepare
@@ -17,6 +19,7 @@ from pipeline.runs import folder as run_folder
 from pipeline.runs import provenance, saved_model
 from pipeline.runs.identity import differences, identity
 from pipeline.runtime import determinism, environment
+from pipeline.training.weights_digest import digest_per_weight
 
 
 def run(config: Config, invocation: Invocation) -> ExitStatus:
@@ -43,11 +46,13 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     with logs.collected() as log:
         experiment = prepare(again)
         require_same_device_and_data(folder, result, experiment)
-        train.train(again, experiment, target, command_line=invocation.command_line, start_time=start_time, log=log)
+        reproduction = train.train(
+            again, experiment, target, command_line=invocation.command_line, start_time=start_time, log=log
+        )
 
-    comparison = compare(folder, target)
+    comparison = compare(folder, result["weights_digest"], reproduction)
     run_folder.write(target, "comparison.json", comparison)
-    print(f"\n{describe(comparison, epochs=len(read_history(folder)))}")
+    print(f"\n{describe(comparison, epochs=len(reproduction.history))}")
     return ExitStatus.DONE if comparison["identical"] else ExitStatus.DIFFERENCE
 
 
@@ -118,13 +123,26 @@ def next_number(folder: Path, config: Config) -> str:
 # ---- the comparison -------------------------------------------------------------------------------------------------
 
 
-def compare(folder: Path, target: Path) -> dict[str, Any]:
-    """Compare a run with its reproduction. Returns the content of comparison.json."""
-    then, now = (run_folder.read(each, "result.json")["weights_digest"] for each in (folder, target))
-    epoch = first_epoch(read_history(folder), read_history(target))
-    comparison = {"identical": epoch is None and then == now, "weights_digest": {"then": then, "now": now}}
+def compare(folder: Path, weights_digest: str, reproduction: TrainedRun) -> dict[str, Any]:
+    """Compare a run with its reproduction.
+
+    Args:
+        folder: The run folder.
+        weights_digest: sha256 of the weights of the run.
+        reproduction: The run that was trained again.
+
+    Returns:
+        The content of comparison.json.
+    """
+    epoch = first_epoch(read_history(folder), reproduction.history)
+    digests = {"then": weights_digest, "now": reproduction.weights_digest}
+    comparison = {"identical": epoch is None and digests["then"] == digests["now"], "weights_digest": digests}
     if not comparison["identical"]:
-        comparison |= {"epoch": epoch, "variable": first_variable(folder, target), "causes": causes(folder, target)}
+        comparison |= {
+            "epoch": epoch,
+            "variable": first_variable(folder, reproduction.model),
+            "causes": causes(run_folder.read(folder, "environment.json"), reproduction.environment),
+        }
     return comparison
 
 
@@ -144,25 +162,30 @@ def first_epoch(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> di
     return None
 
 
-def first_variable(folder: Path, target: Path) -> dict[str, Any] | None:
+def first_variable(folder: Path, model: keras.Model) -> dict[str, Any] | None:
     """Return the first variable that differs.
+
+    Args:
+        folder: The run folder.
+        model: The model that was trained again.
 
     Returns:
         name: Its path in the model.
         weights: How many variables differ.
-        values, of, by: How many of its values differ, how many it has, and the largest difference; missing if a saved
-            model cannot be loaded.
+        values, of, by: How many of its values differ, how many it has, and the largest difference; missing if the saved
+            model of the run cannot be loaded.
     """
-    then, now = (read_digests(each) for each in (folder, target))
+    then, now = read_digests(folder), digest_per_weight(model)
     differing = [index for index, pair in enumerate(zip(then, now)) if pair[0]["sha256"] != pair[1]["sha256"]]
     if not differing:
         return None
     first = differing[0]
     variable = {"name": now[first]["path"], "weights": len(differing)}
     try:
-        before, after = (saved_model.load(each / "model.keras").weights[first].numpy() for each in (folder, target))
+        stored = saved_model.load(folder / "model.keras")
     except RunError:
         return variable
+    before, after = (keras.ops.convert_to_numpy(each.weights[first]) for each in (stored, model))
     distance = np.abs(before.astype(np.float64) - after.astype(np.float64))
     return variable | {"values": int(np.count_nonzero(distance)), "of": distance.size, "by": float(distance.max())}
 
@@ -172,9 +195,8 @@ def read_digests(folder: Path) -> list[dict[str, str]]:
     return run_folder.read(folder, "weights.json") if (folder / "weights.json").exists() else []
 
 
-def causes(folder: Path, target: Path) -> list[str]:
-    """Return a line for each recorded difference that changes the bits, or one line if there is none."""
-    then, now = (run_folder.read(each, "environment.json") for each in (folder, target))
+def causes(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Return a line for each difference of two environment records that changes the bits, or one line if none does."""
     lines = [
         *(f"config.{line}" for line in differences(then["identity"]["config"], now["identity"]["config"])),
         *provenance.changes(then, now),
@@ -216,7 +238,7 @@ def _change(name: str, value: dict[str, Any]) -> str:
 
 def _amount(variable: dict[str, Any]) -> str:
     if "by" not in variable:
-        return f"{variable['name']}; the amount is unknown, since a model.keras is damaged or missing"
+        return f"{variable['name']}; the amount is unknown, since the model.keras of the run is damaged or missing"
     return (
         f"{variable['name']}: {variable['values']} of {variable['of']} values differ, by {variable['by']:.3g} at most"
     )

@@ -55,6 +55,23 @@ class Training:
     kept_epoch: int | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainedRun:
+    """A run that was just finished.
+
+    Attributes:
+        model: The trained model.
+        weights_digest: sha256 of its weights.
+        history: The logs of each epoch.
+        environment: The environment record.
+    """
+
+    model: keras.Model
+    weights_digest: str
+    history: list[dict[str, Any]]
+    environment: dict[str, Any]
+
+
 def run(config: Config, invocation: Invocation) -> ExitStatus:
     """Train, evaluate and report one run; resume it if it was interrupted.
 
@@ -75,7 +92,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
 
 def train(
     config: Config, experiment: Experiment, folder: Path, *, command_line: str, start_time: float, log: logs.RunLog
-) -> None:
+) -> TrainedRun:
     """Train a model in a run folder, evaluate it and write the report.
 
     Args:
@@ -132,6 +149,12 @@ def train(
                 profiles=prediction_profiles.evaluations_to_json(evaluations),
             )
             recorder.record_end(result.values)
+    return TrainedRun(
+        model=experiment.objective.model,
+        weights_digest=result.values["weights_digest"],
+        history=training.history,
+        environment=description.environment,
+    )
 
 
 # ---- before the first step ------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ def test_help_works_without_required_values():
     assert "data.path = ''" in answer.stdout
 
 
-def test_a_wrong_config_is_refused_without_importing_numpy_or_tensorflow():
+def test_wrong_config_is_refused_without_importing_numpy_or_tensorflow():
     code = (
         "import sys; from pipeline.cli.main import main; status = main(['train', 'training.epohcs=1']);"
         "assert not {'numpy._core', 'tensorflow.python', 'keras.src'} & {*sys.modules}; sys.exit(status)"
@@ -80,7 +80,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("arguments, expected", WRONG.values(), ids=WRONG.keys())
-def test_a_wrong_command_line_gives_one_short_message_and_status_2(arguments, expected, capsys, tmp_path, monkeypatch):
+def test_wrong_command_line_gives_one_short_message_and_status_2(arguments, expected, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2
     message = capsys.readouterr().err
@@ -89,13 +89,13 @@ def test_a_wrong_command_line_gives_one_short_message_and_status_2(arguments, ex
     assert len(message.splitlines()) <= 3
 
 
-def test_a_wrong_command_line_writes_no_file(tmp_path):
+def test_wrong_command_line_writes_no_file(tmp_path):
     answer = pipeline("train", "training.epochs=0", "run.name=x", cwd=tmp_path)
     assert answer.returncode != 0
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unwritable_folder_gives_a_short_message_and_status_2(capsys):
+def test_unwritable_folder_gives_a_short_message_and_status_2(capsys):
     assert main(["runs", "page", "run.root=/sys/runs"]) == 2  # not even by root
     message = capsys.readouterr().err
     assert message.startswith("error: ") and "/sys/runs" in message and "Traceback" not in message

@@ -31,7 +31,7 @@ def test_every_choice_has_a_description():
             assert comment, f"{group}={name}"
 
 
-def test_a_config_read_back_from_config_yaml_is_equal(tmp_path):
+def test_config_read_back_from_config_yaml_is_equal(tmp_path):
     written = composition.compose(["data=japanese_vowels", "model=gru", "optimizer=adam_cosine", "seed=7"])
     (tmp_path / "config.yaml").write_text(stored_config.to_yaml(written))
     assert composition.stored(tmp_path / "config.yaml", []) == written
@@ -44,17 +44,17 @@ def test_another_data_source_replaces_the_stored_one(tmp_path):
     assert (type(changed.model), changed.seed) == (Cnn, 7)
 
 
-def test_a_stored_run_keeps_its_model(tmp_path):
+def test_stored_run_keeps_its_model(tmp_path):
     (tmp_path / "config.yaml").write_text(stored_config.to_yaml(composition.compose([])))
     with pytest.raises(ConfigError, match="keeps its model"):
         composition.stored(tmp_path / "config.yaml", ["model=cnn"])
 
 
-def test_a_file_that_is_not_the_config_of_a_run_is_refused(tmp_path):
+def test_file_that_is_not_the_config_of_a_run_is_refused(tmp_path):
     (tmp_path / "config.yaml").write_text("just: a file\n")
     with pytest.raises(RunError, match="expected the config"):
         composition.stored(tmp_path / "config.yaml", [])
 
 
-def test_an_optimizer_preset_replaces_every_constant_of_the_default():
+def test_optimizer_preset_replaces_every_constant_of_the_default():
     assert "epsilon" not in composition.compose(["optimizer=sgd"]).optimizer.config

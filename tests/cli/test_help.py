@@ -8,11 +8,11 @@ from pipeline.members import members
 from pipeline.options import CHOICE_GROUPS
 
 
-def test_the_config_reference_is_current(pytestconfig):
+def test_config_reference_is_current(pytestconfig):
     assert (pytestconfig.rootpath / "docs" / "config.md").read_text() == pages.markdown(), "run `make docs`"
 
 
-def test_the_config_reference_names_every_option():
+def test_config_reference_names_every_option():
     page = pages.markdown()
     for group in CHOICE_GROUPS:
         for member in members(group).values():

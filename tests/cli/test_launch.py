@@ -36,7 +36,7 @@ def test_launch_uses_the_standard_library_only():
     assert asked.stdout == "runs/a\n"
 
 
-def test_the_last_run_name_of_a_command_line_counts(capsys):
+def test_last_run_name_of_a_command_line_counts(capsys):
     assert launch.main(["folder", "run.name=slurm-1", "run.root=/elsewhere", "run.name='mine'"]) == 0
     assert capsys.readouterr().out == "/elsewhere/mine\n"
 

@@ -231,6 +231,8 @@ def test_shards_train_like_their_data_set(workplace):
     result = json.loads((folder / "runs/tfrecord-mlp-1/result.json").read_text())
     assert result["rows"] == {"train": 1258, "validation": 179, "test": 360}
     assert result["metrics"]["digit"]["accuracy"]["value"] > 0.6
+    again = pipeline("shards", "data=tfrecord", "data.path=digits-shards", "shards.path=again", cwd=folder)
+    assert again.returncode == 2 and "not written as shards yet" in again.stderr
 
 
 def test_wrong_data_leaves_no_run(tmp_path, answer):

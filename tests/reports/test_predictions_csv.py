@@ -23,7 +23,7 @@ def probabilities(rows, classes, seed=0):
     return np.random.default_rng(seed).dirichlet(np.ones(classes), rows).astype(np.float32)
 
 
-def test_a_row_names_target_prediction_and_confidence(tmp_path):
+def test_row_names_target_prediction_and_confidence(tmp_path):
     outputs = np.array([[0.2, 0.7, 0.1], [0.5, 0.25, 0.25]], np.float32)
     rows = written(tmp_path, {"pet": class_label(["cat", "dog", "owl"])}, {"pet": np.array([1, 2])}, {"pet": outputs})
     assert list(rows[0]) == ["row", "target", "prediction", "confidence", "p_cat", "p_dog", "p_owl"]
@@ -46,7 +46,7 @@ def test_real_numbers_read_back_as_the_same_float32(tmp_path):
         np.testing.assert_array_equal(read, expected)
 
 
-def test_a_single_real_number_has_one_target_and_one_prediction(tmp_path):
+def test_single_real_number_has_one_target_and_one_prediction(tmp_path):
     rows = written(tmp_path, {"y": real_label()}, {"y": np.array([1.5])}, {"y": np.array([[2.5]])})
     assert rows == [{"row": "0", "target": "1.5", "prediction": "2.5"}]
 
@@ -67,14 +67,14 @@ def test_probabilities_have_columns_for_up_to_twenty_classes(tmp_path, classes, 
     assert float(rows[0]["confidence"]) == pytest.approx(outputs[0].max())
 
 
-def test_a_lone_sigmoid_unit_is_written_as_two_probabilities(tmp_path):
+def test_lone_sigmoid_unit_is_written_as_two_probabilities(tmp_path):
     rows = written(tmp_path, {"y": class_label(["no", "yes"])}, {"y": np.array([0])}, {"y": np.array([0.75])})
     assert rows == [
         {"row": "0", "target": "no", "prediction": "yes", "confidence": "0.75", "p_no": "0.25", "p_yes": "0.75"}
     ]
 
 
-def test_a_one_hot_target_is_written_as_its_class(tmp_path):
+def test_one_hot_target_is_written_as_its_class(tmp_path):
     rows = written(tmp_path, {"y": row_label(ONE_HOT, "abc")}, {"y": np.eye(3)}, {"y": probabilities(3, 3)})
     assert [row["target"] for row in rows] == ["a", "b", "c"]
 
@@ -98,19 +98,19 @@ def test_class_names_with_commas_quotes_and_line_breaks_come_back_whole(tmp_path
     assert [row["target"] for row in rows] == names
 
 
-def test_a_folder_name_that_is_no_text_is_written_escaped(tmp_path):
+def test_folder_name_that_is_no_text_is_written_escaped(tmp_path):
     rows = written(tmp_path, {"y": class_label(["a", "\udcff"])}, {"y": np.array([1])}, {"y": probabilities(1, 2)})
     assert rows[0]["target"] == "\\udcff"
 
 
-def test_the_same_predictions_give_the_same_bytes_under_another_name(tmp_path):
+def test_same_predictions_give_the_same_bytes_under_another_name(tmp_path):
     arguments = {"y": class_label("abc")}, {"y": np.arange(30) % 3}, {"y": probabilities(30, 3)}
     predictions_csv.write_predictions(tmp_path / "first.csv.gz", *arguments)
     predictions_csv.write_predictions(tmp_path / "second.csv.gz", *arguments)
     assert (tmp_path / "first.csv.gz").read_bytes() == (tmp_path / "second.csv.gz").read_bytes()
 
 
-def test_the_header_holds_neither_a_name_nor_a_time(tmp_path):
+def test_header_holds_neither_a_name_nor_a_time(tmp_path):
     predictions_csv.write_predictions(tmp_path / "y.csv.gz", {"y": real_label()}, {"y": [0.0]}, {"y": [0.0]})
     header = (tmp_path / "y.csv.gz").read_bytes()[:10]
     assert header[3] == 0  # no optional field follows
@@ -125,7 +125,7 @@ def test_predictions_that_are_not_finite_are_refused_and_leave_the_old_file(tmp_
     assert [(entry.name, entry.read_bytes()) for entry in tmp_path.iterdir()] == [(path.name, b"old")]
 
 
-def test_a_write_that_breaks_off_leaves_the_old_file_and_no_other(tmp_path):
+def test_write_that_breaks_off_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
     with pytest.raises(KeyboardInterrupt), files.atomic_write(path) as file:

@@ -43,7 +43,7 @@ def test_options_that_differ_are_listed_with_whole_lists():
     assert find_differences(one, other)["config"] == {"model.hidden": ([64, 32], [16])}
 
 
-def test_an_option_of_one_run_only_is_shown():
+def test_option_of_one_run_only_is_shown():
     assert ["model.filters", "-", "[8]"] in lines(provenance(), provenance(options={"model.filters": [8]}))
 
 
@@ -54,7 +54,7 @@ def test_layers_are_matched_so_that_an_inserted_layer_is_one_line():
     assert rows == [["layer", "-", "Dropout", "rate=0.5"]]
 
 
-def test_a_pair_of_layers_shows_only_the_settings_that_differ():
+def test_pair_of_layers_shows_only_the_settings_that_differ():
     one, other = (provenance(dense(units, activation="relu"), digest=str(units)) for units in (8, 16))
     rows = [row for row in lines(one, other) if row[0] == "layer"]
     assert rows == [["layer", "Dense", "units=8", "Dense", "units=16"]]

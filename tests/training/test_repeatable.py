@@ -46,7 +46,7 @@ def test_folder_locale_hash_seed_and_time_zone_do_not_change_the_bits(tmp_path):
 )
 def test_threads_and_jit_are_recorded_and_named_as_a_cause(tmp_path, key, one, other, always):
     first, second = (train(tmp_path, value, *CNN, *always, f"{key}={value}") for value in (one, other))
-    recorded = [json.loads((run / "environment.json").read_text())["hardware"] for run in (first, second)]
+    records = [json.loads((run / "environment.json").read_text()) for run in (first, second)]
     name = key.rpartition(".")[2]
-    assert [run[name] for run in recorded] == ([1, 2] if name == "threads" else [False, True])
-    assert any(line.startswith(f"config.{key}: ") for line in reproduce.causes(first, second))
+    assert [record["hardware"][name] for record in records] == ([1, 2] if name == "threads" else [False, True])
+    assert any(line.startswith(f"config.{key}: ") for line in reproduce.causes(*records))
