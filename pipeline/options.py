@@ -152,14 +152,14 @@ def check_value(place: str, value: Any, rules: Any) -> None:
     if rules["keras"]:
         check_keras_form(place, value)
         return
-    for where, entry in entries(place, value):
+    for key, entry in entries(place, value):
         if rules["choices"] and entry not in rules["choices"]:
             expected = ", ".join(map(str, rules["choices"]))
             raise ConfigError(
-                f"{where}: expected one of {expected}; found {entry!r}. {nearest(str(entry), rules['choices'])}"
+                f"{key}: expected one of {expected}; found {entry!r}. {nearest(str(entry), rules['choices'])}"
             )
         if isinstance(entry, (int, float)) and not isinstance(entry, bool):
-            check_limits(where, entry, **rules["limits"])
+            check_limits(key, entry, **rules["limits"])
 
 
 def entries(place: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -225,6 +225,6 @@ def check_keras_form(place: str, value: Any) -> None:
         )
         if not well_formed:
             raise ConfigError(
-                f"{place}: expected a name Keras knows, or class_name and config; found {entry!r}. "
+                f"{place}: expected the name of a Keras object, or class_name and config; found {entry!r}. "
                 "Example: {class_name: Dense, config: {units: 10}}"
             )

@@ -1,1 +1,1 @@
-"""The command line: arguments, config, help, and what a launcher needs."""
+"""The command line: arguments, config, help, and the options of containers."""

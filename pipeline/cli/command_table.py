@@ -26,12 +26,13 @@ DEVICE = ("device", "hardware.gpus", "hardware.memory_growth")
 class Command:
     """One command of `python -m pipeline`.
 
-    purpose: One line for `--help`.
-    options: The keys, or the sections, of the options that it reads; `--help` shows these.
-    actions: Arguments without "=" that it takes: the name of an action -> how many names follow it.
-    flags: Flags that it takes.
-    stored: Whether its config is that of the run which `run.name` names.
-    stoppable: Whether a signal stops it so that it can resume.
+    Attributes:
+        purpose: One line for `--help`.
+        options: The keys, or the sections, of the options that it reads, which `--help` shows.
+        actions: Name of an action -> the number of names after it.
+        flags: Its flags.
+        stored: Whether its config is that of the run `run.name`.
+        stoppable: Whether it can be stopped by a signal and resumed.
     """
 
     purpose: str
@@ -78,7 +79,7 @@ COMMANDS = {
         stored=True,
     ),
     "golden": Command(
-        purpose="Train the golden runs and compare them with the kept results; record keeps the new results.",
+        purpose="Train the golden runs and compare them with the kept results; record stores the new results.",
         options=("golden", *DEVICE),
         actions={"record": 0},
         flags=JSON,

@@ -1,4 +1,4 @@
-"""Make one Config from the presets and the command line. The only module that uses Hydra."""
+"""Compose one Config from the presets and the command line. The only module that uses Hydra."""
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -26,7 +26,7 @@ PRESET_GROUPS = (*CHOICE_GROUPS, "optimizer", "registry")  # folders of configs/
 
 
 def compose(overrides: list[str]) -> Config:
-    """Compose the config that the presets and the overrides make together.
+    """Compose a config from the presets and overrides.
 
     Args:
         overrides: `key=value`, in Hydra's grammar.
@@ -82,7 +82,7 @@ def stored(path: str | Path, overrides: list[str]) -> Config:
 
 
 def choices(group: str) -> dict[str, str]:
-    """Return what a group can be set to, with one line of description each.
+    """Return the choices of a group, with one line of description each.
 
     Args:
         group: One of PRESET_GROUPS, or "experiment".
@@ -147,8 +147,8 @@ def _explain(error: Exception, overrides: list[str]) -> ConfigError:
     if len(choices_only) == len(overrides):
         reason = " ".join(str(error).splitlines()[:2])
         return ConfigError(
-            f"{' '.join(overrides)}: these choices do not go together, since an experiment also sets options of its "
-            f"own choices. Hydra says: {reason}"
+            f"{' '.join(overrides)}: these choices cannot be combined, since an experiment also sets options of its "
+            f"own choices. Hydra reports: {reason}"
         )
     known = _keys(_compose([line for line in choices_only if line])) | set(groups)
     for override in _parse(overrides):

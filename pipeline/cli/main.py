@@ -24,7 +24,13 @@ from pipeline.runs import folder as run_folder
 from pipeline.runtime.signals import StopSignal, stopping_at_once
 
 HELP = ("-h", "--help")
-REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)  # by the file system: no defect of ours
+REFUSED = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+)  # errors of the file system that are no defect of this program
 PASSWORD = re.compile(r"(//[^\s/@:]*:)\S+(?=@)|(password=)[^\s&'\"]+")  # of a database, wherever it was typed
 
 
@@ -97,7 +103,7 @@ def run(arguments: list[str]) -> int:
         as_json="--json" in command.flags and "--json" in rest,
     )
     with stopping_at_once() if command.stoppable else nullcontext():
-        with quiet_import():  # only now that the config is known to be right: it imports TensorFlow
+        with quiet_import():  # after the config was checked, since it imports TensorFlow
             module = importlib.import_module(f"pipeline.commands.{name}")
         return module.run(config, invocation)
 
@@ -124,9 +130,9 @@ def split_action(name: str, arguments: list[str]) -> tuple[list[str], list[str]]
 
 @contextmanager
 def quiet_import() -> Iterator[None]:
-    """Keep what TensorFlow's libraries print while they load off stderr, unless loading fails.
+    """Suppress the messages on stderr that TensorFlow's libraries print while they load, unless loading fails.
 
-    They print before they read any setting. TF_CPP_MIN_LOG_LEVEL=0 shows it.
+    They print before they read any setting. TF_CPP_MIN_LOG_LEVEL=0 shows the messages.
     """
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
         yield

@@ -21,7 +21,7 @@ MAX_PACKAGES = 4  # differing packages named on one line
 
 
 class State(StrEnum):
-    """How a subject is. With a NOTE a run can start nevertheless."""
+    """The state of a subject. With a NOTE, a run can start."""
 
     OK = "ok"
     NOTE = "note"
@@ -32,10 +32,11 @@ class State(StrEnum):
 class Check:
     """The state of one subject.
 
-    subject: Its name.
-    state: Whether a run can start.
-    detail: What it is, on one line.
-    fix: What to do, or "".
+    Attributes:
+        subject: Its name.
+        state: Whether a run can start.
+        detail: A description on one line.
+        fix: The fix; "" if none is needed.
     """
 
     subject: str
@@ -62,7 +63,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
         print(json.dumps({"ready": ready, "checks": [asdict(check) for check in checks]}, indent=1))
     else:
         print(format_checks(checks))
-        print(f"\n{'a run can start' if ready else 'no run can start until what is wrong is fixed'}")
+        print(f"\n{'a run can start' if ready else 'no run can start until the subjects marked wrong are fixed'}")
     return ExitStatus.DONE if ready else ExitStatus.ENVIRONMENT
 
 
@@ -104,7 +105,7 @@ def check_lock(config: Config) -> Check:
     detail = f"{lock}: {len(differences)} differ: {', '.join(named + more)}"
     if config.environment.allow_drift:
         return Check("lock", State.NOTE, detail, "allowed by environment.allow_drift=true; recorded with every run")
-    return Check("lock", State.WRONG, detail, "make clean, then make train installs what is locked; or make image")
+    return Check("lock", State.WRONG, detail, "make clean, then make train installs the locked packages; or make image")
 
 
 def check_image() -> Check:

@@ -178,7 +178,7 @@ def compare_with_run(
     """
     other = run_folder.find(config.run.root, config.drift.against)
     if spec_from_dict(run_folder.read(other, "spec.json")) != spec:
-        raise DataError(f"{other}: expected a run on data of the same form as {folder}; found another.")
+        raise DataError(f"{other}: expected a run on data with the same features and labels as {folder}; found others.")
     stored = stored_config.read(other / "config.yaml")
     check_tokens(stored, spec, rows)
     reference = predict(config, other, spec, rows, objective=stored.objective)
@@ -316,7 +316,7 @@ def series_result(
 
 
 def provenance_changes(runs: Sequence[RunRow], index: int) -> str:
-    """Return what changed between the runs around an index: "lock changed with run NAME"."""
+    """Return the changes of the provenance around an index: "lock changed with run NAME"."""
     nearby = range(max(1, index - MAX_DISTANCE), min(len(runs), index + MAX_DISTANCE + 1))
     changes = [
         f"{name} changed with run {runs[position]['name']}"

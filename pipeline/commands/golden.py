@@ -25,7 +25,7 @@ LINE_WIDTH = 110  # characters of a line in the file
 
 
 class Verdict(StrEnum):
-    """How a golden run compares with its kept result."""
+    """The result of comparing a golden run with its kept result."""
 
     SAME = "same"  # the same bits, on the same kind of hardware
     WITHIN = "within tolerance"  # the accuracy, on another kind of hardware
@@ -35,13 +35,14 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """One golden run compared with its kept result.
+    """The comparison of one golden run with its kept result.
 
-    run: Its name.
-    verdict: The outcome.
-    accuracy: Label -> the kept accuracy, None if there is none, and the new one.
-    weights: sha256 of the new weights.
-    lines: What differs.
+    Attributes:
+        run: The name of the run.
+        verdict: The result.
+        accuracy: Label -> the kept accuracy, None if there is none, and the new one.
+        weights: sha256 of the new weights.
+        lines: One line per difference.
     """
 
     run: str
@@ -137,7 +138,7 @@ def read_outcome(folder: Path) -> dict[str, Any]:
 
 
 def read_provenance(record: dict[str, Any]) -> dict[str, Any]:
-    """Return what may change the bits on one kind of hardware.
+    """Return the provenance that may change the bits on one kind of hardware.
 
     Args:
         record: The environment.json of a golden run.

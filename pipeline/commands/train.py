@@ -214,7 +214,7 @@ def describe(config: Config, experiment: Experiment, verdict: Verdict, command_l
 
 
 def add_changes(config: Config, folder: Path, record: dict[str, Any]) -> None:
-    """Add to the environment record of a resumed run what changed since the process before.
+    """Add the changes since the previous process to the environment record of a resumed run.
 
     Raises:
         EnvironmentMismatch: Code or packages changed, and environment.allow_drift is false.
@@ -348,7 +348,7 @@ def finish(
     evaluations: list[Any],
     seconds: float,
 ) -> None:
-    """Save the model, write the report and the result, and print where they are.
+    """Save the model, write the report and the result, and print their paths.
 
     Args:
         experiment: The data and the trained model.

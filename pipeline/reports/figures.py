@@ -1,4 +1,4 @@
-"""What a report can draw beside scores: the data of a figure, without how it looks."""
+"""Figures that an evaluation adds to a report: their data, without their layout."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ImageGrid:
-    """Images side by side.
+    """A grid of images.
 
-    title: what they are. images: (rows, columns, height, width), or with 1 or 3 channels behind, of any scale; the
-    darkest value of all is shown black, the brightest white. columns: the name of each column.
+    Attributes:
+        title: Of the figure.
+        images: (rows, columns, height, width), or with a last axis of 1 or 3 channels, of any scale. The smallest value
+            is shown black, the largest white.
+        columns: The name of each column.
     """
 
     title: str

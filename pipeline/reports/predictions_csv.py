@@ -16,7 +16,7 @@ from pipeline.spec import MULTI_LABEL, REAL, Label
 FILE = "predictions.csv.gz"
 PROFILE_FILE = "prediction_profile.json"  # the distributions of the predictions, in the same folder
 CHUNK_ROWS = 10_000  # rows converted to text at a time
-MAX_CLASSES = 20  # with more, the probabilities are left out: nobody reads that many columns
+MAX_CLASSES = 20  # with more, the columns of probabilities are left out
 
 
 def write_predictions(

@@ -11,17 +11,18 @@ from pipeline.runs import folder as run_folder
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """A run before its first step; each field but the last three is a file of its folder.
+    """A run before its first step. Each field but the last three is a file in its folder.
 
-    config: The text of config.yaml.
-    environment: The environment record, environment.json.
-    architecture: The model in Keras's serialised form, architecture.json.
-    summary: The text of `model.summary()`, summary.txt.
-    spec: The data specification, spec.json.
-    profile: The histograms of the training columns, profile.json; None in runs that were trained without one.
-    fingerprint: sha256 of the data.
-    rows: Number of rows of each split.
-    parameters: Number of weights of the model.
+    Attributes:
+        config: The text of config.yaml.
+        environment: The environment record, environment.json.
+        architecture: The model in Keras's serialised form, architecture.json.
+        summary: The text of `model.summary()`, summary.txt.
+        spec: The data specification, spec.json.
+        profile: The histograms of the training columns, profile.json; None in older runs without one.
+        fingerprint: sha256 of the data.
+        rows: Number of rows of each split.
+        parameters: Number of weights of the model.
     """
 
     config: str
