@@ -127,7 +127,7 @@ class TapeEpochs:
         self.feed = feed
         self.steps = Steps(objective, feed.batches(0).element_spec, feed.full_steps)
         self.callbacks = keras.callbacks.CallbackList([], model=objective.model)
-        self.batches = iter(feed.stream(0, 0, epochs))
+        self.batches = iter(feed.stream(first_epoch=0, first_step=0, epochs=epochs))
 
     def train(self, epoch: int, recorder: GradientRecorder | None = None) -> None:
         """Train the next epoch and read its metrics."""

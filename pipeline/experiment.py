@@ -69,7 +69,14 @@ def build(config: Config, data: SplitDataset) -> Experiment:
     for rows in data.splits.values():
         check_tokens(config, spec, rows)
     weights = config.objective.class_weights(spec, data.train.labels)
-    feed = TrainingFeed(data.train, spec, config.data, config.training.batch_size, config.seed, weights)
+    feed = TrainingFeed(
+        split=data.train,
+        spec=spec,
+        source=config.data,
+        batch_size=config.training.batch_size,
+        seed=config.seed,
+        weights=weights,
+    )
     total_steps = config.training.total_steps(feed.steps)
     objective = config.objective.build(config, data, model, total_steps)
     objective = config.regularization.wrap(objective, config.seed)

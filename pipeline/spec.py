@@ -38,6 +38,11 @@ class Feature:
         return None in self.shape
 
     @property
+    def fixed_shape(self) -> tuple[int, ...]:
+        """The shape without the axis whose length differs from row to row."""
+        return tuple(size for size in self.shape if size is not None)
+
+    @property
     def holds_tokens(self) -> bool:
         """Whether it is a sequence of token IDs, rather than of measurements."""
         return self.dtype in ("uint8", "int32") and len(self.shape) == 1

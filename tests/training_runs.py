@@ -86,7 +86,7 @@ def run(folder, config, stop_at=None, more_callbacks=()):
         start_time=time.monotonic() - state.seconds,
     )
     validation = data.validation and input_pipeline.ordered_batches(
-        data.validation, data.spec, config.data, config.training.batch_size
+        data.validation, data.spec, config.training.batch_size
     )
     used = [*more_callbacks, *([StopAt(stop, *stop_at)] if stop_at else []), *others]
     try:

@@ -155,7 +155,7 @@ def predict(
         (rows, width) float64 by label: probabilities, or the numbers of a real label.
     """
     model = saved_model.load(folder / "model.keras")
-    batches = ordered_batches(rows, spec, config.data, config.training.batch_size)
+    batches = ordered_batches(rows, spec, config.training.batch_size)
     outputs = label_scores.predict(model, spec, batches)
     return label_scores.probabilities_of(spec, objective.label_losses(spec), outputs, len(rows))
 

@@ -285,7 +285,7 @@ def fit(
     )
     validation = None
     if data.validation is not None:
-        validation = input_pipeline.ordered_batches(data.validation, data.spec, config.data, config.training.batch_size)
+        validation = input_pipeline.ordered_batches(data.validation, data.spec, config.training.batch_size)
     try:
         config.training.train(
             objective,

@@ -128,13 +128,14 @@ class Table:
         return None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Shards:
     """A split whose rows are streamed from TFRecord files, in the order of the files.
 
     files: Paths. counts: The number of rows of each file. digests: sha256 of each file.
     labels: By name, of all rows in order. They are small enough to keep in memory, and checked before training.
     lengths: (rows,) int64, the number of steps of each row; None if all rows have the same shape.
+    shuffle_buffer: The number of rows that are shuffled together in training.
     """
 
     files: tuple[str, ...]
@@ -142,6 +143,7 @@ class Shards:
     digests: tuple[str, ...]
     labels: dict[str, np.ndarray]
     lengths: np.ndarray | None
+    shuffle_buffer: int
 
     def __len__(self) -> int:
         return sum(self.counts)

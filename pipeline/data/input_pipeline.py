@@ -1,11 +1,12 @@
-"""From rows to batches: the order of an epoch, buckets of like length, padding, and tf.data underneath.
+"""Batches of a split as tf.data: the order of an epoch, length buckets, padding.
 
-A batch is (x, y) or (x, y, weights): x is a tensor, or a dict of tensors where the data has several features; y the
-same for labels; weights (batch,) float32. The order is a pure function of (seed, epoch), so an epoch can be gone
-through again, from any step on.
+A batch is (x, y) or (x, y, weights). x is a tensor, or a dict of tensors if the data has several features; y likewise
+for labels; weights are (batch,) float32. The order of an epoch is a pure function of (seed, epoch), so that an epoch
+can be repeated, and resumed at any step.
 """
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,129 +17,174 @@ from pipeline.data.records import record_parser
 from pipeline.data.source import DataSource
 from pipeline.spec import PADDING, DataSpec
 
-BUCKETS = 4  # made where the config names none
-ADAPT_BATCH = 4_096  # rows, or steps, at a time while a layer takes its statistics, and fewer
-ADAPT_NUMBERS = 1 << 24  # where they would be more numbers than these, 64 MiB
-SHARDS_AT_ONCE = 4  # files read in turn, so that rows of several meet in the shuffle buffer
-AHEAD = 8  # batches of gathered rows that wait for their step
+BUCKETS = 4  # length buckets if the config sets none
+ADAPT_BATCH = 4_096  # most rows, or steps, in a batch that a layer adapts to
+ADAPT_NUMBERS = 1 << 24  # most numbers in such a batch: 64 MiB of float32
+SHARDS_AT_ONCE = 4  # files read in turn, so that rows of several files meet in the shuffle buffer
+PREFETCHED = 8  # batches of gathered rows that wait for their step
 
-# What makes a dataset is decorated with it: none of its functions branches on a tensor, and having AutoGraph rewrite
-# them took half of what a run needs from the built model to its first step.
-as_written = tf.autograph.experimental.do_not_convert
+stateless = tf.random.experimental  # pyrefly: ignore[missing-attribute]  # lazily loaded, so the checker misses it
+
+# For functions that build datasets: none of them branches on a tensor, and rewriting them by AutoGraph took half of the
+# time from the built model to its first step.
+without_autograph = tf.autograph.experimental.do_not_convert
+
+type Batched = dict[str, tf.Tensor]
+"""Feature or label name -> batch of values, rows first."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingFeed:
     """The training split as batches, epoch by epoch.
 
-    split: Table or Shards. config: a config.Data. weights: label name -> (classes,) float32, or None.
+    Attributes:
+        split: The rows.
+        spec: Of the rows.
+        source: The options of the data: shuffle and buckets.
+        batch_size: Rows of a full batch.
+        seed: Decides the order, together with the epoch.
+        weights: Label name -> (classes,) float32, the weight of a row of each class; None for batches without weights.
     """
 
     split: Split
     spec: DataSpec
-    config: DataSource
+    source: DataSource
     batch_size: int
     seed: int
-    weights: dict[str, np.ndarray] | None = None
+    weights: Mapping[str, np.ndarray] | None = None
 
     @property
-    def steps(self):
-        """Batches in one epoch: every length bucket ends with one that may be short."""
-        return count_steps(self.split, self.config, self.batch_size)
+    def steps(self) -> int:
+        """The number of batches in an epoch. The last batch of every length bucket may be short."""
+        lengths = self.split.lengths
+        if lengths is None:
+            return -(-len(self.split) // self.batch_size)
+        counts = np.bincount(np.searchsorted(self.boundaries, lengths))
+        return int(np.sum(-(-counts // self.batch_size)))
 
     @property
-    def full_steps(self):
-        """How many of an epoch's batches, from its first on, are sure to be full and of one shape."""
+    def boundaries(self) -> tuple[int, ...]:
+        """The upper bounds of the length buckets; see `bucket_boundaries`."""
+        return bucket_boundaries(self.split, self.source)
+
+    @property
+    def full_steps(self) -> int:
+        """The number of batches from the start of an epoch that are full and of one shape for certain."""
         return 0 if self.split.lengths is not None else len(self.split) // self.batch_size
 
-    @as_written
-    def batches(self, epoch, first_step=0):
-        """The batches of one epoch, from `first_step` on, as a tf.data.Dataset that carries its cardinality.
+    @without_autograph
+    def batches(self, epoch: int | tf.Variable, first_step: int = 0) -> tf.data.Dataset:
+        """Return the batches of one epoch from `first_step` on, with their cardinality.
 
-        epoch: an int, or a tf.Variable read anew by each iteration, so that one dataset serves every epoch.
+        Args:
+            epoch: A number, or a variable that is read at the start of each iteration, so that one dataset serves every
+                epoch.
+            first_step: The number of batches to skip.
         """
         index = tf.data.Dataset.range(1).flat_map(lambda _: self._index(epoch))
-        return self._finish(index, first_step, self.steps)
+        return self._assemble(index.skip(first_step), self.steps - first_step)
 
-    @as_written
-    def stream(self, first_epoch, first_step, epochs):
-        """The batches of all epochs up to `epochs`, end to end: cheaper than an iteration of `batches` for each.
+    @without_autograph
+    def stream(self, *, first_epoch: int, first_step: int, epochs: int) -> tf.data.Dataset:
+        """Return the batches of all remaining epochs in a row, which takes less time than one dataset per epoch.
 
-        first_epoch, first_step: where it begins.
+        Args:
+            first_epoch: The epoch to begin with.
+            first_step: The number of its batches to skip.
+            epochs: The number of epochs of the run, those before `first_epoch` included.
         """
         index = tf.data.Dataset.range(first_epoch, epochs).flat_map(self._index)
-        return self._finish(index, first_step, (epochs - first_epoch) * self.steps)
+        return self._assemble(index.skip(first_step), (epochs - first_epoch) * self.steps - first_step)
 
-    def _index(self, epoch):
+    def _index(self, epoch: int | tf.Variable | tf.Tensor) -> tf.data.Dataset:
         key = tf.stack([tf.constant(self.seed, tf.int64), tf.convert_to_tensor(epoch, tf.int64)])
-        boundaries = bucket_boundaries(self.split, self.config)
-        key = key if self.config.shuffle else None
-        return _index(self.split, self.spec, self.config, self.batch_size, boundaries, key)
+        return _index(
+            self.split,
+            self.spec,
+            batch_size=self.batch_size,
+            boundaries=self.boundaries,
+            key=key if self.source.shuffle else None,
+        )
 
-    def _finish(self, index, first_step, steps):
-        boundaries = bucket_boundaries(self.split, self.config)
-        return _finish(index.skip(first_step), self.split, self.spec, boundaries, steps - first_step, self.weights)
+    def _assemble(self, index: tf.data.Dataset, steps: int) -> tf.data.Dataset:
+        return _assemble(index, self.split, self.spec, boundaries=self.boundaries, steps=steps, weights=self.weights)
 
 
-@as_written
-def ordered_batches(split, spec, config, batch_size, weights=None):
-    """All rows of a split in their own order, for evaluation: row i of what comes out is row i of the split."""
+@without_autograph
+def ordered_batches(split: Split, spec: DataSpec, batch_size: int) -> tf.data.Dataset:
+    """Return the batches (x, y) of a split in the order of its rows, with their cardinality."""
     boundaries = () if split.lengths is None else (int(split.lengths.max()),)
-    dataset = _index(split, spec, config, batch_size, (), None)
-    return _finish(dataset, split, spec, boundaries, -(-len(split) // batch_size), weights)
+    index = _index(split, spec, batch_size=batch_size, boundaries=(), key=None)
+    return _assemble(index, split, spec, boundaries=boundaries, steps=-(-len(split) // batch_size))
 
 
-@as_written
-def feature_batches(split, spec, name):
-    """The values of one feature over all rows of a split, batched, without labels and without padding.
+@without_autograph
+def feature_batches(split: Split, spec: DataSpec, name: str) -> tf.data.Dataset:
+    """Return the values of one feature over all rows of a split, in batches without padding and without labels.
 
-    Rows of different lengths come end to end as (1, steps, ...).
+    Args:
+        split: The rows.
+        spec: Of the rows.
+        name: Of the feature.
+
+    Returns:
+        Batches (rows, *shape); of a feature of variable length (1, steps, ...), with the rows concatenated.
     """
+    feature = spec.features[name]
     if isinstance(split, Shards):
         values = tf.data.TFRecordDataset(list(split.files)).map(lambda record: record_parser(spec)(record)[0][name])
-        return values.batch(1 if spec.features[name].variable_length else adapt_batch(spec.features[name].shape))
+        return values.batch(1 if feature.variable_length else _adapt_batch(feature.fixed_shape))
     match split.features[name]:
         case Sequences(values=steps):
-            runs = tf.data.Dataset.from_tensor_slices(_on_host(steps)).batch(adapt_batch(steps.shape[1:]))
+            runs = tf.data.Dataset.from_tensor_slices(_on_cpu(steps)).batch(_adapt_batch(feature.fixed_shape))
             return runs.map(lambda run: run[tf.newaxis])
         case column:
-            rows = tf.data.Dataset.range(len(split)).batch(adapt_batch(spec.features[name].shape))
-            return rows.map(_column(column, ()))
+            rows = tf.data.Dataset.range(len(split)).batch(_adapt_batch(feature.fixed_shape))
+            return rows.map(_fetch_column(column, ()))
 
 
-def adapt_batch(shape):
-    """Rows at a time of this shape, while a layer takes its statistics."""
+def _adapt_batch(shape: Sequence[int]) -> int:
+    """Return the number of rows of this shape in a batch that a layer adapts to."""
     return max(1, min(ADAPT_BATCH, ADAPT_NUMBERS // max(1, math.prod(shape))))
 
 
-def count_steps(split, config, batch_size):
-    """Batches in one epoch of a split, shuffled into the buckets of its lengths."""
-    boundaries = bucket_boundaries(split, config)
-    if not boundaries:
-        return -(-len(split) // batch_size)
-    counts = np.bincount(np.searchsorted(boundaries, split.lengths))
-    return int(np.sum(-(-counts // batch_size)))
+def bucket_boundaries(split: Split, source: DataSource) -> tuple[int, ...]:
+    """Return the upper bounds of the length buckets in steps, increasing; () if all rows have the same shape.
 
-
-def bucket_boundaries(split, config):
-    """Upper bounds of the length buckets, in steps; () where all rows are alike. The last holds the longest row."""
+    The last bound is the length of the longest row.
+    """
     if split.lengths is None:
         return ()
     longest = int(split.lengths.max())
-    bounds = config.buckets or np.quantile(split.lengths, np.arange(1, BUCKETS) / BUCKETS, method="higher").tolist()
+    bounds = source.buckets or np.quantile(split.lengths, np.arange(1, BUCKETS) / BUCKETS, method="higher").tolist()
     return tuple(sorted({int(bound) for bound in bounds if bound < longest} | {longest}))
 
 
-def _index(split, spec, config, batch_size, boundaries, key):
-    """Batches of what `_fetch` takes: row numbers of a table, records of shards.
+# ---- the order: batches of row indices, or of serialized records ----------------------------------------------------
 
-    key: (seed, epoch) that the order follows, or None for the rows' own.
+
+def _index(
+    split: Split,
+    spec: DataSpec,
+    *,
+    batch_size: int,
+    boundaries: tuple[int, ...],
+    key: tf.Tensor | None,
+) -> tf.data.Dataset:
+    """Return batches of row indices (batch,) int64 of a table, or of records (batch,) string of shards.
+
+    Args:
+        split: The rows.
+        spec: Of the rows.
+        batch_size: Rows of a full batch.
+        boundaries: As from `bucket_boundaries`; () for batches of rows of any length.
+        key: (2,) int64, seed and epoch, which decide the order; None for the order of the split.
     """
     if isinstance(split, Shards):
-        dataset = _records(split, config, key)
+        dataset = _records(split, key)
     else:
         rows = tf.range(len(split), dtype=tf.int64)
-        rows = rows if key is None else tf.random.experimental.stateless_shuffle(rows, key)
+        rows = rows if key is None else stateless.stateless_shuffle(rows, key)
         dataset = tf.data.Dataset.from_tensor_slices(rows)
     if not boundaries:
         return dataset.batch(batch_size)
@@ -149,132 +195,155 @@ def _index(split, spec, config, batch_size, boundaries, key):
     )
 
 
-def _length_of(split, spec):
+def _length_of(split: Split, spec: DataSpec) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return a function from an element of the index, before batching, to its number of steps."""
     if isinstance(split, Shards):
         parse = record_parser(spec)
         feature = next(name for name, feature in spec.features.items() if feature.variable_length)
         return lambda record: tf.shape(parse(record)[0][feature])[0]
-    lengths = _on_host(split.lengths.astype(np.int32))
+    lengths = _on_cpu(np.asarray(split.lengths, np.int32))
     return lambda row: tf.gather(lengths, row)
 
 
-def _records(split, config, key):
-    """Serialized rows of shards: the files in an order of the epoch, and the rows of each buffer in one.
+def _records(split: Shards, key: tf.Tensor | None) -> tf.data.Dataset:
+    """Return the records of shards, one by one: () string.
 
-    Dataset.shuffle takes no seed that is a tensor, which that of an epoch is.
+    With a key, the order of the files and the order in each shuffle buffer follow from it. Dataset.shuffle cannot do
+    this: its seed is not a tensor, unlike the number of an epoch.
     """
     if key is None:
         return tf.data.TFRecordDataset(list(split.files))
 
-    def shuffled(number, buffer):
-        return tf.random.experimental.stateless_shuffle(buffer, tf.random.experimental.stateless_fold_in(key, number))
+    def shuffled(number: tf.Tensor, buffer: tf.Tensor) -> tf.data.Dataset:
+        buffer = stateless.stateless_shuffle(buffer, stateless.stateless_fold_in(key, number))
+        return tf.data.Dataset.from_tensor_slices(buffer)
 
-    files = tf.gather(
-        tf.constant(split.files), tf.random.experimental.stateless_shuffle(tf.range(len(split.files)), key)
-    )
+    files = tf.gather(tf.constant(split.files), stateless.stateless_shuffle(tf.range(len(split.files)), key))
     return (
         tf.data.Dataset.from_tensor_slices(files)
         .interleave(tf.data.TFRecordDataset, cycle_length=SHARDS_AT_ONCE)
-        .batch(config.shuffle_buffer)
+        .batch(split.shuffle_buffer)
         .enumerate()
-        .flat_map(lambda number, buffer: tf.data.Dataset.from_tensor_slices(shuffled(number, buffer)))
+        .flat_map(shuffled)  # pyrefly: ignore[bad-argument-type]  # the stub does not know that pairs are unpacked
     )
 
 
-def _finish(dataset, split, spec, boundaries, steps, weights):
-    fetch = _fetch(split, spec, boundaries)
+# ---- the batches: rows fetched, padded and named --------------------------------------------------------------------
 
-    def batch(index):
-        features, labels = fetch(index)
+
+def _assemble(
+    index: tf.data.Dataset,
+    split: Split,
+    spec: DataSpec,
+    *,
+    boundaries: tuple[int, ...],
+    steps: int,
+    weights: Mapping[str, np.ndarray] | None = None,
+) -> tf.data.Dataset:
+    """Turn batches of the index into batches of values.
+
+    Args:
+        index: Batches as from `_index`.
+        split: The rows.
+        spec: Of the rows.
+        boundaries: The lengths that rows are padded to; () if all rows have the same shape.
+        steps: The number of batches.
+        weights: As for TrainingFeed.
+    """
+    fetch = _fetch_records(spec, boundaries) if isinstance(split, Shards) else _fetch_rows(split, boundaries)
+
+    def batch(rows: tf.Tensor) -> tuple[tf.Tensor | Batched, ...]:
+        features, labels = fetch(rows)
         x = {name: tf.ensure_shape(features[name], (None, *item.shape)) for name, item in spec.features.items()}
         y = {name: tf.ensure_shape(labels[name], (None, *item.shape)) for name, item in spec.labels.items()}
         if weights is None:
-            return _alone(x), _alone(y)
-        return _alone(x), _alone(y), _alone({name: tf.gather(weights[name], y[name]) for name in weights})
+            return _unwrap_single(x), _unwrap_single(y)
+        row_weights = {name: tf.gather(weights[name], y[name]) for name in weights}
+        return _unwrap_single(x), _unwrap_single(y), _unwrap_single(row_weights)
 
     options = tf.data.Options()
     options.deterministic = True
-    # rows of arrays are gathered in less time than it takes to wake threads for that, or to tune how many
-    gathered = is_gathered(split)
+    # gathering rows of arrays takes less time than waking threads for it, or tuning their number
+    gathered = _is_gathered(split)
     options.autotune.enabled = not gathered
     return (
-        dataset.map(batch, num_parallel_calls=None if gathered else tf.data.AUTOTUNE)
+        index.map(batch, num_parallel_calls=None if gathered else tf.data.AUTOTUNE)
         .apply(tf.data.experimental.assert_cardinality(steps))
-        .prefetch(AHEAD if gathered else tf.data.AUTOTUNE)
+        .prefetch(PREFETCHED if gathered else tf.data.AUTOTUNE)
         .with_options(options)
     )
 
 
-def is_gathered(split):
-    """Whether every column of a split is an array, whose rows need no decoding and no padding."""
+def _is_gathered(split: Split) -> bool:
+    """Return whether every feature of a split is an array, whose rows need no decoding and no padding."""
     return isinstance(split, Table) and all(isinstance(column, np.ndarray) for column in split.features.values())
 
 
-def _alone(named):
-    """The value of a dict of one, since Keras takes a lone input or label bare; a dict of several as it is."""
-    return next(iter(named.values())) if len(named) == 1 else named
+def _unwrap_single(values: Batched) -> tf.Tensor | Batched:
+    """Return the only value of a dict, since Keras takes a single input or label without its name; else the dict."""
+    return next(iter(values.values())) if len(values) == 1 else values
 
 
-def _fetch(split, spec, boundaries):
-    """A function from a batch of the index to (features, labels), dicts of batched tensors."""
-    if isinstance(split, Shards):
-        parse = record_parser(spec)
-        ragged = {name for name, feature in spec.features.items() if feature.variable_length}
+def _fetch_records(spec: DataSpec, boundaries: tuple[int, ...]) -> Callable[[tf.Tensor], tuple[Batched, Batched]]:
+    """Return a function from records (batch,) string to (features, labels)."""
+    parse = record_parser(spec)
+    ragged = {name for name, feature in spec.features.items() if feature.variable_length}
 
-        def from_records(records):
-            signature = (
-                {
-                    name: tf.RaggedTensorSpec(feature.shape, feature.dtype, ragged_rank=0)
-                    if name in ragged
-                    else tf.TensorSpec(feature.shape, feature.dtype)
-                    for name, feature in spec.features.items()
-                },
-                {name: tf.TensorSpec(label.shape, label.dtype) for name, label in spec.labels.items()},
-            )
-            features, labels = tf.map_fn(parse, records, fn_output_signature=signature)
-            return {
-                name: _pad(value, boundaries) if name in ragged else value for name, value in features.items()
-            }, labels
-
-        return from_records
-
-    columns = {name: _column(column, boundaries) for name, column in split.features.items()}
-    labels = {name: _on_host(column) for name, column in split.labels.items()}
-
-    def from_rows(rows):
-        return (
-            {name: column(rows) for name, column in columns.items()},
-            {name: tf.gather(column, rows) for name, column in labels.items()},
+    def fetch(records: tf.Tensor) -> tuple[Batched, Batched]:
+        signature = (
+            {
+                name: tf.RaggedTensorSpec(feature.shape, feature.dtype, ragged_rank=0)
+                if name in ragged
+                else tf.TensorSpec(feature.shape, feature.dtype)
+                for name, feature in spec.features.items()
+            },
+            {name: tf.TensorSpec(label.shape, label.dtype) for name, label in spec.labels.items()},
         )
+        features, labels = tf.map_fn(parse, records, fn_output_signature=signature)
+        padded = {name: _pad(value, boundaries) if name in ragged else value for name, value in features.items()}
+        return padded, labels
 
-    return from_rows
+    return fetch
 
 
-def _column(column, boundaries):
-    """A function from row numbers (n,) to the rows of one feature, stacked or padded."""
+def _fetch_rows(table: Table, boundaries: tuple[int, ...]) -> Callable[[tf.Tensor], tuple[Batched, Batched]]:
+    """Return a function from row indices (batch,) int64 to (features, labels)."""
+    columns = {name: _fetch_column(column, boundaries) for name, column in table.features.items()}
+    labels = {name: _on_cpu(column) for name, column in table.labels.items()}
+    return lambda rows: (
+        {name: fetch(rows) for name, fetch in columns.items()},
+        {name: tf.gather(column, rows) for name, column in labels.items()},
+    )
+
+
+def _fetch_column(
+    column: np.ndarray | Sequences | Images, boundaries: tuple[int, ...]
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return a function from row indices (batch,) int64 to the rows of one feature, stacked or padded."""
     match column:
         case Sequences():
-            ragged = tf.RaggedTensor.from_row_splits(_on_host(column.values), _on_host(column.offsets), validate=False)
+            from_splits = tf.RaggedTensor.from_row_splits  # pyrefly: ignore[missing-attribute]  # absent from the stub
+            ragged = from_splits(_on_cpu(column.values), _on_cpu(column.offsets), validate=False)
             return lambda rows: _pad(tf.gather(ragged, rows), boundaries)
         case Images():
-            paths = _on_host(column.paths)
+            paths = _on_cpu(column.paths)
             return lambda rows: tf.map_fn(column.decode, tf.gather(paths, rows), fn_output_signature=tf.uint8)
         case _:
-            values = _on_host(column)
+            values = _on_cpu(column)
             return lambda rows: tf.gather(values, rows)
 
 
-def _pad(ragged, boundaries):
-    """A dense batch, each row padded to the smallest boundary that holds the longest of them."""
+def _pad(ragged: tf.RaggedTensor, boundaries: tuple[int, ...]) -> tf.Tensor:
+    """Return a dense batch, its rows padded to the smallest boundary that holds the longest of them."""
     longest = tf.reduce_max(ragged.row_lengths())
     bounds = tf.constant(boundaries, tf.int64)
     width = tf.reduce_min(tf.boolean_mask(bounds, bounds >= longest))
     dense = ragged.to_tensor(PADDING)
-    beyond = [[0, 0], [0, width - longest]] + [[0, 0]] * (len(dense.shape) - 2)
-    return tf.pad(dense, beyond, constant_values=PADDING)
+    padding = [[0, 0], [0, width - longest]] + [[0, 0]] * (len(dense.shape) - 2)
+    return tf.pad(dense, padding, constant_values=PADDING)
 
 
-def _on_host(array):
-    """The array as a tensor in main memory: batches are cut there, also when the model trains on a GPU."""
+def _on_cpu(array: np.ndarray) -> tf.Tensor:
+    """Return an array as a tensor in main memory: batches are gathered there also if the model trains on a GPU."""
     with tf.device("CPU"):
         return tf.constant(array)

@@ -119,7 +119,7 @@ class AdversarialOptions(ObjectiveOptions):
         training = training_rows()
         batch_size = config.training.batch_size
         classifier = train_classifier(config.data, spec, training)
-        found = classified(classifier, model, ordered_batches(rows, spec, config.data, batch_size))
+        found = classified(classifier, model, ordered_batches(rows, spec, batch_size))
         reference = drawn_rows(config.data, spec, training, len(rows)).batch(batch_size)
         reference_features = np.concatenate([classifier.classify(images)[0] for images, _ in reference])
         shares = bootstrap.mean_statistic(
@@ -342,8 +342,8 @@ def train_classifier(data: DataSource, spec: DataSpec, training_rows: Split) -> 
     """Return the classifier that a training split gives."""
     from pipeline.data.input_pipeline import TrainingFeed
 
-    feed = TrainingFeed(training_rows, spec, data, CLASSIFIER_BATCH, CLASSIFIER_SEED)
-    epochs = feed.stream(0, 0, -(-CLASSIFIER_STEPS // feed.steps))
+    feed = TrainingFeed(split=training_rows, spec=spec, source=data, batch_size=CLASSIFIER_BATCH, seed=CLASSIFIER_SEED)
+    epochs = feed.stream(first_epoch=0, first_step=0, epochs=-(-CLASSIFIER_STEPS // feed.steps))
     feature, label = next(iter(spec.features.values())), next(iter(spec.labels.values()))
     return ImageClassifier(feed.batches(0), epochs, shape=feature.shape, classes=label.width)
 
@@ -418,7 +418,8 @@ def drawn_rows(data: DataSource, spec: DataSpec, rows: Split, count: int) -> tf.
     """Return some rows (image, label) drawn from a whole split, the same ones each time. The split may be sorted."""
     from pipeline.data.input_pipeline import TrainingFeed
 
-    feed = TrainingFeed(rows, spec, replace(data, shuffle=True), CLASSIFIER_BATCH, DRAW_SEED)
+    source = replace(data, shuffle=True)
+    feed = TrainingFeed(split=rows, spec=spec, source=source, batch_size=CLASSIFIER_BATCH, seed=DRAW_SEED)
     return feed.batches(0).unbatch().take(count)
 
 

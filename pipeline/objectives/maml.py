@@ -103,7 +103,7 @@ class MamlOptions(ObjectiveOptions):
         measure, name = ("accuracy", "accuracy") if label.classes else ("loss", "mse")
         columns = {}
         for prefix, scored in {"": model, "untrained_": initial_model(config, spec, training_rows())}.items():
-            batches = ordered_batches(rows, spec, config.data, config.training.batch_size)
+            batches = ordered_batches(rows, spec, config.training.batch_size)
             after = adapted(Maml(self, point_label(label), scored), batches, max(SCORED_STEPS))[measure]
             columns |= {f"{prefix}{name}_after_{steps}": after[:, steps] for steps in SCORED_STEPS}
         means = bootstrap.mean_statistic(columns)

@@ -149,7 +149,7 @@ class SupervisedOptions(ObjectiveOptions):
         from pipeline.data.input_pipeline import ordered_batches
         from pipeline.training import label_scores
 
-        batches = ordered_batches(rows, spec, config.data, config.training.batch_size)
+        batches = ordered_batches(rows, spec, config.training.batch_size)
         evaluations = label_scores.score(
             spec,
             losses=self.label_losses(spec),

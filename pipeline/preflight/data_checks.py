@@ -214,7 +214,7 @@ def _row_digests(setup: Setup, split: Split) -> list[bytes]:
 
 
 def _shard_rows(setup: Setup, split: Shards) -> Iterator[bytes]:
-    batches = input_pipeline.ordered_batches(split, setup.spec, setup.config.data, input_pipeline.ADAPT_BATCH)
+    batches = input_pipeline.ordered_batches(split, setup.spec, input_pipeline.ADAPT_BATCH)
     for x, *_ in batches.as_numpy_iterator():
         columns = keras.tree.flatten(x)
         for row in range(len(columns[0])):

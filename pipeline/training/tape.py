@@ -89,7 +89,7 @@ class Tape(TrainingOptions):
         model.stop_training = False
         callback_list.on_train_begin()
         start = checkpointer.state
-        batches = iter(feed.stream(start.epoch, start.step, self.epochs))
+        batches = iter(feed.stream(first_epoch=start.epoch, first_step=start.step, epochs=self.epochs))
         if recorder is not None:
             recorder.start_after(start.epoch * feed.steps + start.step)
         logs: dict[str, float] = {}

@@ -59,7 +59,7 @@ def numbered(request, tmp_path):
 
 def training(numbered, seed=0, weights=None):
     spec, part, data = numbered
-    return input_pipeline.TrainingFeed(part, spec, data, BATCH, seed, weights)
+    return input_pipeline.TrainingFeed(split=part, spec=spec, source=data, batch_size=BATCH, seed=seed, weights=weights)
 
 
 def labels(batches):
@@ -127,20 +127,23 @@ def test_as_many_batches_come_as_are_announced(numbered):
 @pytest.mark.parametrize("batch_size", [7, 1000])
 def test_the_count_of_batches_is_right_for_any_buckets(buckets, batch_size):
     spec, table = numbered_sequences()
-    whole = input_pipeline.TrainingFeed(table, spec, Digits(buckets=buckets), batch_size, 0)
+    whole = input_pipeline.TrainingFeed(
+        split=table, spec=spec, source=Digits(buckets=buckets), batch_size=batch_size, seed=0
+    )
     assert len(list(whole.batches(0))) == whole.steps
 
 
 def test_rows_of_equal_length_are_one_bucket():
     spec, _ = numbered_sequences()
     column = Sequences(np.ones((40, 1), np.float32), np.arange(0, 41, 4))
-    whole = input_pipeline.TrainingFeed(Table({"x": column}, {"y": np.arange(10)}, str), spec, Digits(), 4, 0)
+    table = Table({"x": column}, {"y": np.arange(10)}, str)
+    whole = input_pipeline.TrainingFeed(split=table, spec=spec, source=Digits(), batch_size=4, seed=0)
     assert [x.shape for x, _ in whole.batches(0).as_numpy_iterator()] == [(4, 4, 1), (4, 4, 1), (2, 4, 1)]
 
 
 def test_evaluation_keeps_the_rows_order(numbered):
-    spec, part, data = numbered
-    batches = input_pipeline.ordered_batches(part, spec, data, BATCH)
+    spec, part, _ = numbered
+    batches = input_pipeline.ordered_batches(part, spec, BATCH)
     assert int(batches.cardinality()) == -(-ROWS // BATCH)
     assert labels(batches) == list(range(ROWS))
 
@@ -154,7 +157,9 @@ def test_a_step_is_traced_once_over_epochs_of_the_vowels(vowels):
         return tf.reduce_sum(x) + tf.cast(tf.reduce_sum(y), tf.float32)
 
     epoch = tf.Variable(0, dtype=tf.int64)
-    batches = input_pipeline.TrainingFeed(vowels.train, vowels.spec, JapaneseVowels(), 32, 0).batches(epoch)
+    batches = input_pipeline.TrainingFeed(
+        split=vowels.train, spec=vowels.spec, source=JapaneseVowels(), batch_size=32, seed=0
+    ).batches(epoch)
 
     @tf.function
     def run(iterator, steps):
@@ -168,7 +173,9 @@ def test_a_step_is_traced_once_over_epochs_of_the_vowels(vowels):
 
 
 def test_lengths_that_reach_the_model_are_those_of_the_buckets(vowels):
-    whole = input_pipeline.TrainingFeed(vowels.train, vowels.spec, JapaneseVowels(), 32, 0)
+    whole = input_pipeline.TrainingFeed(
+        split=vowels.train, spec=vowels.spec, source=JapaneseVowels(), batch_size=32, seed=0
+    )
     widths = {x.shape[1] for epoch in range(3) for x, _ in whole.batches(epoch)}
     assert widths == set(input_pipeline.bucket_boundaries(vowels.train, JapaneseVowels())) and len(widths) <= 4
 
@@ -195,7 +202,7 @@ def test_bounds_that_are_given_are_taken_and_the_longest_row_fits():
 
 
 def test_evaluation_pads_to_the_longest_row_of_its_split(vowels):
-    batches = input_pipeline.ordered_batches(vowels.test, vowels.spec, JapaneseVowels(), 64)
+    batches = input_pipeline.ordered_batches(vowels.test, vowels.spec, 64)
     assert {x.shape[1] for x, _ in batches} == {int(vowels.test.lengths.max())}
 
 
@@ -266,7 +273,11 @@ def test_images_stream_from_their_files_in_the_order_of_the_epoch(tmp_path):
     loaded = splits.load(data)
     in_memory = splits.load(ImageFolder(path=str(tmp_path), in_memory=True))
     streamed, kept = (
-        list(input_pipeline.TrainingFeed(each.train, each.spec, data, 4, 0).batches(1).as_numpy_iterator())
+        list(
+            input_pipeline.TrainingFeed(split=each.train, spec=each.spec, source=data, batch_size=4, seed=0)
+            .batches(1)
+            .as_numpy_iterator()
+        )
         for each in (loaded, in_memory)
     )
     assert len(streamed) == len(kept) == -(-len(loaded.train) // 4)

@@ -7,7 +7,6 @@ import pytest
 from pipeline.data import input_pipeline, splits
 from pipeline.data.options import SplitOptions
 from pipeline.data.sources.csv import Csv
-from pipeline.data.sources.digits import Digits
 from pipeline.data.sources.npz import Npz
 from pipeline.data.sources.synthetic import Synthetic
 from pipeline.errors import ConfigError
@@ -60,7 +59,7 @@ def built(model, data):
 def raw(data, rows=9):
     """The first raw rows of a data set's training split, as the saved model takes them."""
     part = data.train.select(np.arange(min(rows, len(data.train))))
-    return next(iter(input_pipeline.ordered_batches(part, data.spec, Digits(), rows)))[0]
+    return next(iter(input_pipeline.ordered_batches(part, data.spec, rows)))[0]
 
 
 def flat(outputs):

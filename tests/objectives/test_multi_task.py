@@ -39,7 +39,7 @@ def objective_of():
         built = build_model(model, data.spec, lambda name: input_pipeline.feature_batches(data.train, data.spec, name))
         made = MultiTask(objective, data.spec, built)
         made.compile(Optimizer("SGD", {"learning_rate": 0.1}).build(1), training or Tape())
-        return made, next(iter(input_pipeline.ordered_batches(data.train, data.spec, ALL, 50)))
+        return made, next(iter(input_pipeline.ordered_batches(data.train, data.spec, 50)))
 
     return make
 

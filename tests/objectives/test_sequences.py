@@ -44,7 +44,7 @@ def step(objective, batch):
 @pytest.mark.parametrize("more", [1, 40])
 def test_further_padding_changes_no_loss_metric_or_gradient(vowels, model, more):
     objective = objective_of(model, vowels)
-    x, y = next(iter(input_pipeline.ordered_batches(vowels.train, vowels.spec, JapaneseVowels(), 16)))
+    x, y = next(iter(input_pipeline.ordered_batches(vowels.train, vowels.spec, 16)))
     assert (x.numpy()[:, -1] == 0).all(axis=1).any()  # some rows are padded already
     plain = step(objective, (x, y))
     padded = step(objective, (tf.pad(x, [[0, 0], [0, more], [0, 0]]), y))
@@ -74,7 +74,9 @@ def test_step_is_traced_at_most_once_per_bucket(vowels, model):
     objective = objective_of(model, vowels)
     objective.measure = traces = Traces(objective)
     data = JapaneseVowels()
-    training_feed = input_pipeline.TrainingFeed(vowels.train, vowels.spec, data, 16, seed=0)
+    training_feed = input_pipeline.TrainingFeed(
+        split=vowels.train, spec=vowels.spec, source=data, batch_size=16, seed=0
+    )
     buckets = input_pipeline.bucket_boundaries(vowels.train, data)
     epochs = [training_feed.batches(epoch) for epoch in range(3)]
     assert len({batch[0].shape[1] for batch in epochs[0]}) == len(buckets) > 1
@@ -86,7 +88,9 @@ def test_step_is_traced_at_most_once_per_bucket(vowels, model):
 
 def test_batches_are_padded_to_the_bounds_of_buckets(vowels):
     data = JapaneseVowels(buckets=[12, 18])
-    training_feed = input_pipeline.TrainingFeed(vowels.train, vowels.spec, data, 16, seed=0)
+    training_feed = input_pipeline.TrainingFeed(
+        split=vowels.train, spec=vowels.spec, source=data, batch_size=16, seed=0
+    )
     assert {batch[0].shape[1] for batch in training_feed.batches(0)} == set(
         input_pipeline.bucket_boundaries(vowels.train, data)
     )

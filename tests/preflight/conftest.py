@@ -138,7 +138,14 @@ def prepared(root):
         data = SplitDataset(spec, split["train"], held_out, split["test"], digest_of(spec, split.values()))
         built = (objective or Supervised)(config.objective, spec, model)
         weights = config.objective.class_weights(spec, data.train.labels)
-        feed = TrainingFeed(data.train, spec, config.data, config.training.batch_size, 0, weights)
+        feed = TrainingFeed(
+            split=data.train,
+            spec=spec,
+            source=config.data,
+            batch_size=config.training.batch_size,
+            seed=0,
+            weights=weights,
+        )
         built.compile(config.optimizer.build(config.training.total_steps(feed.steps)), config.training)
         if change:
             change(model)

@@ -37,7 +37,9 @@ def checked(data, model=None, objective=None, optimizer=ADAM, **training):
         config.model, data.spec, lambda name: input_pipeline.feature_batches(data.train, data.spec, name)
     )
     objective = Supervised(config.objective, data.spec, model)
-    batches = input_pipeline.TrainingFeed(data.train, data.spec, config.data, config.training.batch_size, 0)
+    batches = input_pipeline.TrainingFeed(
+        split=data.train, spec=data.spec, source=config.data, batch_size=config.training.batch_size, seed=0
+    )
     objective.compile(optimizer.build(10), config.training)
     inspection.check(config, data, objective, batches)
     return objective
@@ -69,7 +71,7 @@ def test_what_an_epoch_logs_can_be_watched(digits, monitor):
 
 def test_what_is_said_to_be_logged_is_what_is_logged(digits):
     objective = checked(digits, objective=SupervisedOptions(metrics=["accuracy", "SparseTopKCategoricalAccuracy"]))
-    batches = input_pipeline.ordered_batches(digits.validation, digits.spec, Digits(), 64)
+    batches = input_pipeline.ordered_batches(digits.validation, digits.spec, 64)
     found = objective.model.evaluate(batches, verbose=0, return_dict=True)
     assert sorted(objective.log_names()) == sorted(found)
 
@@ -79,7 +81,7 @@ def test_what_is_said_to_be_logged_of_several_labels_is_what_is_logged(tmp_path)
     (tmp_path / "t.csv").write_text("\n".join(["size,kind,label", *lines]) + "\n")
     data = splits.load(Csv(path=str(tmp_path / "t.csv"), numeric=["size"], labels=["kind", "label"]))
     objective = checked(data, model=Tabular(hidden=[4]))
-    batches = input_pipeline.ordered_batches(data.test, data.spec, Digits(), 64)
+    batches = input_pipeline.ordered_batches(data.test, data.spec, 64)
     found = objective.model.evaluate(batches, verbose=0, return_dict=True)
     assert sorted(objective.log_names()) == sorted(found)
 

@@ -129,7 +129,7 @@ def trained(data, look, **model):
         Mlp(**model), data.spec, lambda name: input_pipeline.feature_batches(data.train, data.spec, name)
     )
     objective = Supervised(SupervisedOptions(), data.spec, built)
-    batches = input_pipeline.TrainingFeed(data.train, data.spec, Digits(), 64, 0)
+    batches = input_pipeline.TrainingFeed(split=data.train, spec=data.spec, source=Digits(), batch_size=64, seed=0)
     training = Fit(epochs=2, tensorboard=False)
     optimizer = Optimizer("Adam", {"learning_rate": 0.001})
     objective.compile(optimizer.build(2 * batches.steps), training)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,10 @@ class TFRecord(DataSource):
         for of_split in entries.values():
             for entry in of_split:
                 _check_file(folder / entry["file"], entry)
-        splits = {split_name: _read_split(spec, folder, of_split) for split_name, of_split in entries.items()}
+        splits = {
+            split_name: _read_split(spec, folder, of_split, shuffle_buffer=self.shuffle_buffer)
+            for split_name, of_split in entries.items()
+        }
         return Dataset(spec, splits, str(folder))
 
 
@@ -105,12 +108,17 @@ def _check_file(path: Path, entry: dict[str, Any]) -> None:
         )
 
 
-def _read_split(spec: DataSpec, folder: Path, entries: list[dict[str, Any]]) -> Shards:
+def _read_split(spec: DataSpec, folder: Path, entries: list[dict[str, Any]], *, shuffle_buffer: int) -> Shards:
     """Check every record of a split in one pass, and keep its labels and lengths."""
-    files = tuple(str(folder / entry["file"]) for entry in entries)
-    counts, digests = (tuple(entry[key] for entry in entries) for key in ("rows", "sha256"))
-    shards = Shards(files, counts, digests, labels={}, lengths=None)  # without labels yet: for its row_location
-    records = tf.data.TFRecordDataset(list(files)).map(_summarizer(spec), tf.data.AUTOTUNE, deterministic=True)
+    shards = Shards(
+        files=tuple(str(folder / entry["file"]) for entry in entries),
+        counts=tuple(entry["rows"] for entry in entries),
+        digests=tuple(entry["sha256"] for entry in entries),
+        labels={},  # not known yet; errors need only the location of a row
+        lengths=None,
+        shuffle_buffer=shuffle_buffer,
+    )
+    records = tf.data.TFRecordDataset(list(shards.files)).map(_summarizer(spec), tf.data.AUTOTUNE, deterministic=True)
     labels, lengths, rows = [], [], 0
     try:
         for batch_labels, batch_lengths, faults in records.batch(BATCH).as_numpy_iterator():
@@ -129,7 +137,7 @@ def _read_split(spec: DataSpec, folder: Path, entries: list[dict[str, Any]]) -> 
             f"{folder / MANIFEST}: expected {len(shards):,} rows in these shards; found {rows:,}. Write them again."
         )
     joined = {name: np.concatenate([batch[name] for batch in labels]) for name in spec.labels}
-    return Shards(files, counts, digests, joined, np.concatenate(lengths) if spec.lengths else None)
+    return replace(shards, labels=joined, lengths=np.concatenate(lengths) if spec.lengths else None)
 
 
 def _summarizer(spec: DataSpec) -> Callable[[tf.Tensor], tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]]:
@@ -149,7 +157,7 @@ def _summarizer(spec: DataSpec) -> Callable[[tf.Tensor], tuple[dict[str, tf.Tens
             padded = False
             if feature.variable_length:
                 length = tf.shape(values, tf.int64)[0]
-                steps = tf.reshape(values, [length, prod(feature.shape[1:])])
+                steps = tf.reshape(values, [length, prod(feature.fixed_shape)])
                 padded = tf.reduce_any(tf.reduce_all(steps == PADDING, axis=1))
             faults.append(tf.stack([infinite, padded]))
         return labels, length, tf.stack(faults)
