@@ -23,7 +23,7 @@ def option(
     above: float | None = None,
     max: float | None = None,
     below: float | None = None,
-    choices: Collection[str] = (),
+    choices: Collection[str | int] = (),
     required: bool = False,
     keras: str | None = None,
     path: str | None = None,
@@ -154,9 +154,9 @@ def check_value(place: str, value: Any, rules: Any) -> None:
         return
     for key, entry in entries(place, value):
         if rules["choices"] and entry not in rules["choices"]:
-            expected = ", ".join(map(str, rules["choices"]))
+            allowed = [str(choice) for choice in rules["choices"]]
             raise ConfigError(
-                f"{key}: expected one of {expected}; found {entry!r}. {nearest(str(entry), rules['choices'])}"
+                f"{key}: expected one of {', '.join(allowed)}; found {entry!r}. {nearest(str(entry), allowed)}"
             )
         if isinstance(entry, (int, float)) and not isinstance(entry, bool):
             check_limits(key, entry, **rules["limits"])

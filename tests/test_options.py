@@ -19,6 +19,7 @@ class Inner(Options):
     sizes: list[int] = option([1], "sizes", min=1, required=True)
     rates: dict[str, float] = option({}, "rates", above=0, max=1)
     mode: str = option("a", "a mode", choices=("a", "b"))
+    channels: int = option(1, "channels", choices=(1, 3))
     layer: Any = option("Dense", "a layer", keras="layer")
 
 
@@ -48,6 +49,7 @@ class Outer(Options):
         ({"sizes": []}, r"outer\.inner\.sizes: expected a value; found none.*outer\.inner\.sizes=\.\.\."),
         ({"rates": {"x": 0.0}}, r"outer\.inner\.rates\.x: expected a number above 0 to 1; found 0\.0"),
         ({"mode": "c"}, r"outer\.inner\.mode: expected one of a, b; found 'c'"),
+        ({"channels": 2}, r"outer\.inner\.channels: expected one of 1, 3; found 2"),
         ({"layer": {"config": {}}}, r"outer\.inner\.layer: .*class_name"),
         ({"layer": ["Dense", 3]}, r"outer\.inner\.layer: .*found 3"),
     ],
@@ -76,7 +78,7 @@ def test_paths_and_options_marked_so_do_not_decide_the_result():
     assert keys.keys() == {
         "seed",
         "extra.a.b",
-        *(f"inner.{name}" for name in ("share", "sizes", "rates", "mode", "layer")),
+        *(f"inner.{name}" for name in ("share", "sizes", "rates", "mode", "channels", "layer")),
     }
 
 
@@ -98,6 +100,7 @@ def test_help_describes_type_range_and_choices():
         "sizes": "list[int] of at least 1",
         "rates": "dict[str, float] above 0 to 1",
         "mode": "one of a, b",
+        "channels": "one of 1, 3",
         "layer": "Keras layer",
     }
     assert describe_limits(min=None, above=None, max=None, below=None) == ""

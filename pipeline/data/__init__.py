@@ -1,1 +1,1 @@
-"""From bytes on disk to batches: readers, splits, feed."""
+"""From files to batches: sources, splits, checks and the input pipeline."""

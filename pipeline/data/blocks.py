@@ -5,36 +5,37 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from pipeline.data.containers import Images, Sequences, Shards, Split
+from pipeline.data.containers import FeatureColumn, Images, Sequences, Shards, Split
 from pipeline.data.records import record_parser
 from pipeline.spec import DataSpec
 
-ROWS = 8_192  # in memory at a time
-IMAGES = 64  # decoded at a time
-MOST_IMAGES = 10_000  # decoded at most
+ROWS_PER_BLOCK = 8_192
+IMAGES_PER_BLOCK = 64  # decoded from files
+MAX_IMAGES = 10_000  # decoded from files in total
 
-Block = tuple[dict[str, np.ndarray | Sequences], dict[str, np.ndarray]]
+type Block = tuple[dict[str, np.ndarray | Sequences], dict[str, np.ndarray]]
+"""Features and labels of some rows, by name, rows first."""
 
 
 def blocks(split: Split, spec: DataSpec) -> Iterator[Block]:
-    """Yield (features, labels) of successive rows, each by name with rows first.
+    """Yield the rows of a split, block by block.
 
-    Of more than MOST_IMAGES images on disk, MOST_IMAGES evenly spaced ones are decoded.
+    If there are more than MAX_IMAGES images on disk, only that number of evenly spaced ones is decoded.
     """
     if isinstance(split, Shards):
         yield from _shard_blocks(split, spec)
         return
     on_disk = any(isinstance(column, Images) for column in split.features.values())
     rows = np.arange(len(split))
-    if on_disk and len(split) > MOST_IMAGES:
-        rows = np.linspace(0, len(split) - 1, MOST_IMAGES).astype(np.int64)
-    step = IMAGES if on_disk else ROWS
+    if on_disk and len(split) > MAX_IMAGES:
+        rows = np.linspace(0, len(split) - 1, MAX_IMAGES).astype(np.int64)
+    step = IMAGES_PER_BLOCK if on_disk else ROWS_PER_BLOCK
     for start in range(0, len(rows), step):
         table = split.select(rows[start : start + step])
         yield {name: _decoded(column) for name, column in table.features.items()}, table.labels
 
 
-def _decoded(column: np.ndarray | Sequences | Images) -> np.ndarray | Sequences:
+def _decoded(column: FeatureColumn) -> np.ndarray | Sequences:
     if not isinstance(column, Images):
         return column
     with tf.device("CPU"):
@@ -43,7 +44,7 @@ def _decoded(column: np.ndarray | Sequences | Images) -> np.ndarray | Sequences:
 
 def _shard_blocks(split: Shards, spec: DataSpec) -> Iterator[Block]:
     records = tf.data.TFRecordDataset(list(split.files)).map(record_parser(spec), tf.data.AUTOTUNE, deterministic=True)
-    for features, labels in records.ragged_batch(ROWS):
+    for features, labels in records.ragged_batch(ROWS_PER_BLOCK):
         yield (
             {name: _to_column(value) for name, value in features.items()},
             {name: value.numpy() for name, value in labels.items()},

@@ -1,16 +1,17 @@
-"""Checks that every row passes before training. Each error names the first row that fails."""
+"""Check every row before training. Each error names the first row that fails."""
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import cast
 
 import numpy as np
 
-from pipeline.data.containers import Images, Sequences, Shards, Split
+from pipeline.data.containers import FeatureColumn, Images, Sequences, Shards, Split, Table
 from pipeline.data.source import DataSource
 from pipeline.errors import DataError, nearest
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, PADDING, DataSpec, Label
 
 SUM_TOLERANCE = 1e-3  # largest distance of the sum of a one-hot row from 1
-BLOCK = 1 << 22  # numbers checked at a time, so that a check takes little memory beside its data
+BLOCK = 1 << 22  # numbers checked at a time, so that a check needs little memory
 
 
 def check(spec: DataSpec, splits: Mapping[str, Split], source: DataSource) -> None:
@@ -18,8 +19,8 @@ def check(spec: DataSpec, splits: Mapping[str, Split], source: DataSource) -> No
 
     Args:
         spec: The spec of the rows.
-        splits: The splits by name, as they are trained on and evaluated.
-        source: The options by which they were read.
+        splits: The splits by name.
+        source: The source that they were read from.
 
     Raises:
         DataError: A row breaks the spec, a split has no rows, or the train split lacks a class, a category or values.
@@ -34,20 +35,20 @@ def check(spec: DataSpec, splits: Mapping[str, Split], source: DataSource) -> No
             )
         if label.classes:
             _check_every_class_is_trained(label, name, train)
-    if source.allows_missing_values and not isinstance(train, Shards):
+    if source.allows_missing_values and isinstance(train, Table):
         for name, column in train.features.items():
             _check_has_values(name, column)
     for name in source.columns_of_known_categories:
-        check_categories(name, set(train.features[name].flat), splits)
+        check_categories(name, set(_categories(name, train)), splits)
 
 
 def check_rows(spec: DataSpec, splits: Mapping[str, Split], source: DataSource) -> None:
-    """Check that every row keeps to the spec. The features of shards were checked when they were read.
+    """Check that every row conforms to the spec. The features of shards were checked when they were read.
 
     Args:
         spec: The spec of the rows.
         splits: The splits by name.
-        source: The options by which they were read.
+        source: The source that they were read from.
 
     Raises:
         DataError: A row breaks the spec, or a split has no rows.
@@ -63,13 +64,18 @@ def check_rows(spec: DataSpec, splits: Mapping[str, Split], source: DataSource) 
 
 
 def check_categories(name: str, known: set[str], splits: Mapping[str, Split]) -> None:
-    """Check that every category of a column is known from training.
+    """Check that every category of a feature occurs in training.
+
+    Args:
+        name: Of the feature.
+        known: The categories that occur in training.
+        splits: The splits to check, by name.
 
     Raises:
-        DataError: One is not.
+        DataError: A category does not.
     """
     for split_name, split in splits.items():
-        for row, category in enumerate(split.features[name].flat):
+        for row, category in enumerate(_categories(name, split)):
             if category not in known:
                 raise DataError(
                     f"{split.row_location(row)}, column {name!r}: expected a category that occurs in the train split; "
@@ -78,15 +84,20 @@ def check_categories(name: str, known: set[str], splits: Mapping[str, Split]) ->
                 )
 
 
-def blocks(values: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (first row, rows) of blocks of at most BLOCK numbers, until all rows are given."""
+def row_blocks(values: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (index of the first row, rows) of successive blocks of at most BLOCK numbers."""
     rows = max(1, BLOCK * len(values) // max(values.size, 1))
     for start in range(0, len(values), rows):
         yield start, values[start : start + rows]
 
 
+def _categories(name: str, split: Split) -> Iterator[str]:
+    """Return the category of each row. Only tables have features of categories, as arrays of one value per row."""
+    return cast(np.ndarray, cast(Table, split).features[name]).flat
+
+
 def _check_label(label: Label, name: str, split: Split) -> None:
-    """Check that labels lie in the range of their kind: those of a row, or of each step or pixel of it."""
+    """Check that the labels of each row, or of each step or pixel of it, lie in the range of their kind."""
     values = split.labels[name]
     if label.kind == CLASS:
         wrong = (values < 0) | (values >= len(label.classes))
@@ -105,9 +116,7 @@ def _check_label(label: Label, name: str, split: Split) -> None:
         raise DataError(f"{split.row_location(row)}: expected {expected} in label {name!r}; found {values[row]}.")
 
 
-def _check_feature(
-    name: str, column: np.ndarray | Sequences | Images, row_location: Callable[[int], str], *, allow_nan: bool
-) -> None:
+def _check_feature(name: str, column: FeatureColumn, row_location: Callable[[int], str], *, allow_nan: bool) -> None:
     """Check that numbers are finite and that sequences have steps, none of them all zeros, since zeros are masked."""
     if isinstance(column, Images):
         return
@@ -129,7 +138,7 @@ def _check_feature(
 def _check_finite(name: str, values: np.ndarray, location: Callable[[int], str], *, allow_nan: bool) -> None:
     if values.dtype.kind not in "fc":
         return
-    for start, block in blocks(values):
+    for start, block in row_blocks(values):
         wrong = np.isinf(block) if allow_nan else ~np.isfinite(block)
         if wrong.any():
             index = np.argwhere(wrong)[0]
@@ -141,7 +150,7 @@ def _check_finite(name: str, values: np.ndarray, location: Callable[[int], str],
 
 
 def _check_padding(name: str, values: np.ndarray, location: Callable[[int], str]) -> None:
-    for start, block in blocks(values):
+    for start, block in row_blocks(values):
         padded = (block.reshape(len(block), -1) == PADDING).all(axis=1)
         if padded.any():
             raise DataError(
@@ -164,7 +173,7 @@ def _check_every_class_is_trained(label: Label, name: str, train: Split) -> None
         )
 
 
-def _check_has_values(name: str, column: np.ndarray | Sequences | Images) -> None:
+def _check_has_values(name: str, column: FeatureColumn) -> None:
     """Check that a feature whose missing values are replaced by its mean has a mean."""
     if isinstance(column, np.ndarray) and column.dtype.kind == "f" and np.isnan(column).all():
         raise DataError(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from pipeline.errors import DataError, nearest
 from pipeline.lazy import np
 
-LONGEST_NUMBER = 100  # digits; longer class names are ordered as text, since Python refuses to convert huge integers
+MAX_DIGITS = 100  # of class names that are ordered as numbers; Python refuses to convert huge integers
 
 
 def numbered_rows(location: str) -> Callable[[int], str]:
@@ -16,14 +16,14 @@ def numbered_rows(location: str) -> Callable[[int], str]:
 
 
 def class_names(values: Collection[str]) -> list[str]:
-    """Return the distinct values in order: as numbers if all are whole numbers, otherwise as text."""
+    """Return the distinct values in order: by number if all are whole numbers, otherwise alphabetically."""
     names = set(values)
-    if all(name.removeprefix("-").isdecimal() and len(name) < LONGEST_NUMBER for name in names):
+    if all(name.removeprefix("-").isdecimal() and len(name) < MAX_DIGITS for name in names):
         return sorted(names, key=lambda name: (int(name), name))
     return sorted(names)
 
 
-def class_indices(values: Sequence[str], names: Sequence[str], row_location: Callable[[int], str]) -> np.ndarray:
+def class_indices(values: Sequence[str], *, names: Sequence[str], row_location: Callable[[int], str]) -> np.ndarray:
     """Return the index of the class of each row: (rows,) int64.
 
     Args:

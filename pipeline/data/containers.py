@@ -1,8 +1,8 @@
-"""The containers in which a data source returns its rows: columns, splits and the data set made of them."""
+"""The containers in which a data source returns its rows: feature columns, splits and the data set."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pipeline.lazy import np, tf
@@ -11,9 +11,11 @@ from pipeline.spec import DataSpec
 
 @dataclass(frozen=True)
 class Sequences:
-    """One feature whose rows differ in length, concatenated.
+    """A feature whose rows differ in length.
 
-    values: (steps of all rows, ...). offsets: (rows + 1,) int64; row i is values[offsets[i] : offsets[i + 1]].
+    Attributes:
+        values: (steps of all rows, ...), the rows concatenated.
+        offsets: (rows + 1,) int64. Row i is values[offsets[i] : offsets[i + 1]].
     """
 
     values: np.ndarray
@@ -21,11 +23,11 @@ class Sequences:
 
     @classmethod
     def from_lengths(cls, values: np.ndarray, lengths: np.ndarray | list[int]) -> Sequences:
-        """Return the sequences of rows that are concatenated in `values`.
+        """Return sequences of the given lengths.
 
         Args:
-            values: (steps of all rows, ...).
-            lengths: (rows,) integers, the number of steps of each row. Their sum is the number of steps.
+            values: (steps of all rows, ...), the rows concatenated.
+            lengths: (rows,) integers, the number of steps of each row. Their sum is the number of values.
         """
         return cls(values, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
 
@@ -39,17 +41,20 @@ class Sequences:
 
     def select(self, rows: np.ndarray | slice) -> Sequences:
         """Return the given rows, in the given order."""
-        lengths = self.lengths[rows]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        steps = np.repeat(self.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1])
-        return Sequences(self.values[steps], offsets)
+        starts, lengths = self.offsets[:-1][rows], self.lengths[rows]
+        new_starts = np.cumsum(lengths) - lengths
+        steps = np.repeat(starts - new_starts, lengths) + np.arange(lengths.sum())
+        return Sequences.from_lengths(self.values[steps], lengths)
 
 
 @dataclass(frozen=True)
 class Images:
-    """One feature whose rows are PNG or JPEG files. A file is decoded each time its row is fetched.
+    """A feature whose rows are PNG or JPEG files. A file is decoded each time its row is fetched.
 
-    paths: (rows,) of str. shape: (height, width, channels) after decoding. resize: whether files may differ from it.
+    Attributes:
+        paths: (rows,) of str.
+        shape: (height, width, channels) after decoding.
+        resize: Whether the images in the files may have another size, and are resized.
     """
 
     paths: np.ndarray
@@ -64,21 +69,17 @@ class Images:
         return Images(self.paths[rows], self.shape, self.resize)
 
     def decode(self, path: tf.Tensor) -> tf.Tensor:
-        """Return the pixels of one file, `shape` uint8. Made of TensorFlow operations only, for Dataset.map.
-
-        Args:
-            path: () string.
-        """
+        """Return the pixels of one file, `shape` uint8; see `decode_image`."""
         return decode_image(path, self.shape, resize=self.resize)
 
 
 def decode_image(path: tf.Tensor, shape: tuple[int | None, int | None, int], *, resize: bool) -> tf.Tensor:
-    """Return the pixels of a PNG or JPEG file. Made of TensorFlow operations only, for Dataset.map.
+    """Return the pixels of a PNG or JPEG file. It can be used in Dataset.map.
 
     Args:
         path: () string.
         shape: (height, width, channels); None is any height or width.
-        resize: Whether the file may have another size. Resizing is bilinear with antialiasing.
+        resize: Whether an image of another size is resized, with bilinear interpolation and antialiasing.
 
     Returns:
         `shape` uint8.
@@ -90,16 +91,21 @@ def decode_image(path: tf.Tensor, shape: tuple[int | None, int | None, int], *, 
     return tf.ensure_shape(image, shape)
 
 
+type FeatureColumn = np.ndarray | Sequences | Images
+"""The values of one feature, rows first. Text is an array of dtype object."""
+
+
 @dataclass(frozen=True)
 class Table:
     """A split whose rows can be fetched by index.
 
-    features: By name; all have the same number of rows. Text is an array of dtype object.
-    labels: By name: (rows,) or (rows, width).
-    row_location: Returns the location of a row for error messages: row_location(3) -> "people.csv, line 5".
+    Attributes:
+        features: By name; all have the same number of rows.
+        labels: By name: (rows,) or (rows, width).
+        row_location: Returns the location of a row for error messages: row_location(3) -> "people.csv, line 5".
     """
 
-    features: dict[str, np.ndarray | Sequences | Images]
+    features: Mapping[str, FeatureColumn]
     labels: dict[str, np.ndarray]
     row_location: Callable[[int], str]
 
@@ -132,10 +138,13 @@ class Table:
 class Shards:
     """A split whose rows are streamed from TFRecord files, in the order of the files.
 
-    files: Paths. counts: The number of rows of each file. digests: sha256 of each file.
-    labels: By name, of all rows in order. They are small enough to keep in memory, and checked before training.
-    lengths: (rows,) int64, the number of steps of each row; None if all rows have the same shape.
-    shuffle_buffer: The number of rows that are shuffled together in training.
+    Attributes:
+        files: The paths.
+        counts: The number of rows of each file.
+        digests: The sha256 of each file.
+        labels: By name, of all rows in order. They are kept in memory, and checked before training.
+        lengths: (rows,) int64, the number of steps of each row; None if all rows have the same shape.
+        shuffle_buffer: The number of rows that are shuffled together in training.
     """
 
     files: tuple[str, ...]
@@ -149,7 +158,7 @@ class Shards:
         return sum(self.counts)
 
     def row_location(self, row: int) -> str:
-        """Return the location of a row for error messages: its file, and its record in it, counted from 0."""
+        """Return the location of a row for error messages: its file, and the index of its record from 0."""
         ends = np.cumsum(self.counts)
         file = int(np.searchsorted(ends, row, side="right"))
         return f"{self.files[file]}, record {row - ends[file] + self.counts[file]}"
@@ -161,11 +170,12 @@ SPLIT_NAMES = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set as its source gives it.
+    """A data set as its source returns it.
 
-    splits: Those of SPLIT_NAMES that the source gives. "train" is always there; the others are taken from it if they
-    are missing.
-    location: The file or folder, for error messages.
+    Attributes:
+        spec: Of the rows of every split.
+        splits: "train", and "validation" and "test" if the data has them; otherwise they are divided from "train".
+        location: The file or folder, for error messages.
     """
 
     spec: DataSpec

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from pipeline.data.containers import Dataset, Images, Sequences, Table
+from pipeline.data.containers import Dataset, FeatureColumn, Images, Sequences, Table
 from pipeline.errors import DataError
 from pipeline.lazy import np
 from pipeline.spec import DataSpec, Feature, Label
@@ -14,11 +14,11 @@ from pipeline.spec import DataSpec, Feature, Label
 def describe(
     splits: dict[str, Table], *, labels: dict[str, Label], location: str, text: Collection[str] = ()
 ) -> Dataset:
-    """Make a data set of its splits.
+    """Return a data set of these splits.
 
     Args:
         splits: One table per split: "train", and "validation" and "test" if the data has them.
-        labels: What each label means, by name: `class_label(names)`, `real_label()`, `row_label(kind, names)`.
+        labels: The labels by name, from `class_label(names)`, `real_label()` or `row_label(kind, names)`.
         location: The file or folder, for error messages.
         text: The string features that are free text, which the model splits into words; others are categories.
 
@@ -51,7 +51,7 @@ def describe(
     return Dataset(DataSpec(features, labels, span), splits, location)
 
 
-def describe_feature(column: np.ndarray | Sequences | Images) -> Feature:
+def describe_feature(column: FeatureColumn) -> Feature:
     """Return the shape and dtype of a column's rows."""
     match column:
         case Images(shape=shape):
@@ -63,5 +63,5 @@ def describe_feature(column: np.ndarray | Sequences | Images) -> Feature:
 
 
 def dtype_name(array: np.ndarray) -> str:
-    """Return the name of a dtype as `Feature` has it: that of an object array, which holds text, is "string"."""
+    """Return the dtype of an array as `Feature` names it: "string" for an object array, which holds text."""
     return "string" if array.dtype == object else array.dtype.name

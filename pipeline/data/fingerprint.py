@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.data.containers import Dataset, Images, Sequences, Shards
+from pipeline.data.containers import Dataset, FeatureColumn, Images, Sequences, Shards
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def fingerprint(dataset: Dataset) -> str:
     """Return the sha256, in hexadecimal, over the spec and every feature and label of a data set.
 
-    Paths and compression do not count. Images on disk count by the bytes of their files, shards by their recorded
-    sha256. The same pixels in another form therefore have another fingerprint.
+    Paths and compression do not matter. Images on disk are hashed as files, and shards by their recorded sha256, so
+    that the same pixels in another file format have another fingerprint.
     """
     digest = hashlib.sha256(json.dumps(asdict(dataset.spec)).encode())
     for split_name, split in sorted(dataset.splits.items()):
@@ -36,11 +36,11 @@ def fingerprint(dataset: Dataset) -> str:
 
 
 def _add(digest: _Hash, *values: object) -> None:
-    """Add values so that no two lists of values add the same bytes."""
+    """Add values in JSON, so that different lists of values add different bytes."""
     digest.update(json.dumps(values).encode())
 
 
-def _add_column(digest: _Hash, column: np.ndarray | Sequences | Images) -> None:
+def _add_column(digest: _Hash, column: FeatureColumn) -> None:
     if isinstance(column, Images):
         _add(digest, column.shape, column.resize)
         for path in column.paths:

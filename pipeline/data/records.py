@@ -1,17 +1,18 @@
-"""One row as one TFRecord record, a tf.train.Example.
+"""Serialize a row as a TFRecord record, a tf.train.Example, and parse it.
 
-`features/NAME` holds the little-endian bytes of a feature (text: UTF-8 strings), `labels/NAME` the numbers of a label.
+`features/NAME` holds the little-endian bytes of a feature, or its text in UTF-8; `labels/NAME` the numbers of a label.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from pipeline.data.containers import Images, Sequences, Table
+from pipeline.data.containers import FeatureColumn, Images, Sequences, Table
 from pipeline.lazy import np, tf
 from pipeline.spec import DataSpec, Feature, Label
 
-Example = tuple[dict[str, "tf.Tensor"], dict[str, "tf.Tensor"]]
+type Example = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
+"""Features and labels of one row, by name."""
 
 
 def serialize_row(spec: DataSpec, table: Table, row: int) -> bytes:
@@ -22,9 +23,9 @@ def serialize_row(spec: DataSpec, table: Table, row: int) -> bytes:
 
 
 def record_parser(spec: DataSpec) -> Callable[[tf.Tensor], Example]:
-    """Return a function that parses a record, () string, to (features, labels): dicts of tensors of the spec's shapes.
+    """Return a function from a record, () string, to its features and labels in the shapes and dtypes of the spec.
 
-    The function is made of TensorFlow operations only, for Dataset.map.
+    The function can be used in Dataset.map.
     """
     fields = {
         f"labels/{name}": tf.io.FixedLenFeature(label.shape, tf.as_dtype(label.dtype))
@@ -43,7 +44,7 @@ def record_parser(spec: DataSpec) -> Callable[[tf.Tensor], Example]:
     return parse
 
 
-def _feature_field(column: np.ndarray | Sequences | Images, row: int) -> tf.train.Feature:
+def _feature_field(column: FeatureColumn, row: int) -> tf.train.Feature:
     match column:
         case Images(paths=paths):
             with tf.device("CPU"):

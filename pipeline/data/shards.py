@@ -1,7 +1,7 @@
 """Write a data set as TFRecord shards and their manifest, spec.json.
 
-A shard is a TFRecord file of rows as pipeline.data.records serializes them. The manifest holds the spec of the rows,
-and for each file its number of rows, its size and its sha256.
+A shard is a TFRecord file of rows that pipeline.data.records serializes. The manifest holds the spec of the rows, and
+the number of rows, size and sha256 of each file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pipeline.lazy import tf
 from pipeline.spec import DataSpec
 
 MANIFEST = "spec.json"
-FORMAT = 1  # increases when records or the manifest change
+FORMAT = 1  # increased when records or the manifest change
 
 
 def write_shards(
@@ -39,7 +39,7 @@ def write_shards(
         spec: The spec of the rows.
         splits: The splits by name.
         folder: The folder to create.
-        rows_per_shard: The number of rows in each file but the last of a split.
+        rows_per_shard: The number of rows per file; the last file of a split may have fewer.
         progress: Called with (split name, rows written, rows of the split) after every shard.
 
     Raises:
@@ -58,7 +58,7 @@ def write_shards(
                     {"file": path.name, "rows": len(rows), "bytes": path.stat().st_size, "sha256": sha256(path)}
                 )
                 progress(split_name, rows.stop, len(split))
-        manifest = {"format": FORMAT, "spec": asdict(spec), "parts": files}
+        manifest = {"format": FORMAT, "spec": asdict(spec), "splits": files}
         (draft / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         flush_to_disk(draft / MANIFEST)
 

@@ -68,15 +68,15 @@ class DataSource(Options):
     def read(self) -> Dataset:
         """Read the data set. Every subclass implements this method.
 
-        `describe(splits, labels=..., location=...)` makes the data set of one `Table` per split. If "train" is the only
-        split, the others are taken from it afterwards. Values are checked afterwards too.
+        `describe(splits, labels=..., location=...)` returns the data set for one `Table` per split. If "train" is the
+        only split, it is divided afterwards. Values are checked afterwards too.
 
         Returns:
             The data set, with "train" and the other splits that the data itself has.
 
         Raises:
-            DataError: Something cannot be read. The message names the file and the line or row. An OSError may be
-                raised too.
+            DataError: The data cannot be read. The message names the file and the line or row.
+            OSError: Likewise; it is re-raised as a DataError.
         """
         raise NotImplementedError(f"{type(self).__name__}.read")
 
@@ -87,5 +87,5 @@ class DataSource(Options):
 
     @property
     def columns_of_known_categories(self) -> list[str]:
-        """The features whose values must all occur in the training split."""
+        """The names of features whose values must all occur in the train split."""
         return []

@@ -1,4 +1,4 @@
-"""The splits of a data set: given by the data, or drawn from it, stratified, as a pure function of a seed."""
+"""The splits of a data set: those of the data itself, or a stratified division of its rows by a seed."""
 
 from dataclasses import dataclass, replace
 
@@ -19,7 +19,12 @@ KEPT, MERGED = -2, -1  # strata; no class has these indices
 class SplitDataset:
     """A checked data set, ready for training.
 
-    validation: None if data.split.validation is 0. fingerprint: sha256 of the whole data set.
+    Attributes:
+        spec: Of the rows of every split.
+        train: The training split.
+        validation: The validation split; None if data.split.validation is 0.
+        test: The test split.
+        fingerprint: The sha256 of the whole data set.
     """
 
     spec: DataSpec
@@ -44,7 +49,7 @@ def read(source: DataSource) -> Dataset:
     """Read a data set.
 
     Raises:
-        DataError: Something cannot be read. The message names the file and the line or row.
+        DataError: The data cannot be read. The message names the file and the line or row.
     """
     try:
         return source.read()
@@ -56,8 +61,8 @@ def load(source: DataSource) -> SplitDataset:
     """Read a data set, divide it into splits, and check every row.
 
     Raises:
-        DataError: Something cannot be read, or a row cannot be trained on. The message names the file and the row.
-        ConfigError: No row is left for the test.
+        DataError: The data cannot be read, or a row is not valid. The message names the file and the row.
+        ConfigError: There is no test split.
     """
     dataset = read(source)
     splits = divide(dataset, source.split)
@@ -71,7 +76,7 @@ def load(source: DataSource) -> SplitDataset:
 
 
 def load_split(source: DataSource, split_name: str, spec: DataSpec) -> tuple[Split, str]:
-    """Read one split of a data set, for a model that was trained on data of the given spec.
+    """Read one split of a data set, for a model that was trained on data of this spec.
 
     Args:
         source: The data source.
@@ -93,14 +98,14 @@ def load_split(source: DataSource, split_name: str, spec: DataSpec) -> tuple[Spl
             raise DataError(f"{dataset.location}: expected a {split_name} split; found {', '.join(splits)}.")
         split = splits[split_name]
     checks.check_rows(dataset.spec, {split_name: split}, source)
-    return _with_class_indices(split, dataset.spec, spec, dataset.location), fingerprint(dataset)
+    return _with_class_indices(split, dataset, trained=spec), fingerprint(dataset)
 
 
 def divide(dataset: Dataset, options: SplitOptions) -> dict[str, Split]:
-    """Return the splits of a data set by name. Those that the data does not give are taken from its train split.
+    """Return the splits of a data set by name. Splits that the data does not have are divided from its train split.
 
     Raises:
-        DataError: A split is missing and the train split is streamed, so that it cannot be divided.
+        DataError: A split is missing, and the train split cannot be divided since it is streamed.
     """
     shares = {"validation": options.validation, "test": options.test}
     missing = {name: share for name, share in shares.items() if name not in dataset.splits and share > 0}
@@ -125,12 +130,18 @@ def _all_rows(dataset: Dataset) -> Split:
     return dataset.splits["train"]
 
 
-def _with_class_indices(split: Split, spec: DataSpec, trained: DataSpec, location: str) -> Split:
+def _with_class_indices(split: Split, dataset: Dataset, *, trained: DataSpec) -> Split:
     """Return the split with the class indices of the training data.
+
+    Args:
+        split: The rows.
+        dataset: The data set of the split.
+        trained: The spec of the training data.
 
     Raises:
         DataError: The specs differ in more than the order and number of the classes.
     """
+    spec, location = dataset.spec, dataset.location
     if spec.features != trained.features:
         raise DataError(f"{location}: expected the features {trained.features}; found {spec.features}.")
     if spec.labels == trained.labels:
@@ -138,16 +149,16 @@ def _with_class_indices(split: Split, spec: DataSpec, trained: DataSpec, locatio
     labels = {}
     for name, label in trained.labels.items():
         other = spec.labels.get(name)
-        unknown = set(other.classes) - set(label.classes) if other and other.kind == label.kind else None
-        if unknown is None or unknown or label.kind != CLASS:
+        are_classes = other is not None and other.kind == label.kind == CLASS
+        if other is None or not are_classes or set(other.classes) - set(label.classes):
             raise DataError(f"{location}: expected the label {name!r} as trained, {label}; found {other}.")
-        index_of = np.array([label.classes.index(class_name) for class_name in other.classes])
-        labels[name] = index_of[split.labels[name]]
+        trained_index = np.array([label.classes.index(class_name) for class_name in other.classes])
+        labels[name] = trained_index[split.labels[name]]
     return replace(split, labels=labels)
 
 
 def _strata(spec: DataSpec, table: Table, options: SplitOptions) -> np.ndarray:
-    """Return the stratum of each row, (rows,) int64: its class in the first label with one class per row, else 0."""
+    """Return the stratum of each row, (rows,) int64: the class of the first label with one class per row, else 0."""
     for name, label in spec.labels.items():
         if options.stratify and label.kind == CLASS and label.shape == ():
             return table.labels[name]
@@ -155,10 +166,10 @@ def _strata(spec: DataSpec, table: Table, options: SplitOptions) -> np.ndarray:
 
 
 def _merge_small(strata: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Merge the strata with less than one row for `share`, and keep the first row of each apart.
+    """Merge the strata that are too small for one row of `share`, and set the first row of each aside for "train".
 
     Returns:
-        The new stratum of each row, (rows,) int64, and the rows kept apart, whose stratum is KEPT.
+        The new stratum of each row, (rows,) int64, and the rows that are set aside, whose stratum is KEPT.
     """
     _, first, inverse, counts = np.unique(strata, return_index=True, return_inverse=True, return_counts=True)
     small = counts * share < 1
@@ -169,14 +180,15 @@ def _merge_small(strata: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarr
 
 
 def assign(strata: np.ndarray, shares: dict[str, float], seed: int) -> dict[str, np.ndarray]:
-    """Assign rows to splits, stratum by stratum, in an order that only the seed decides.
+    """Assign rows to splits, stratum by stratum, in an order that depends on the seed only.
 
-    Each split gets its share of each stratum to within one row. Strata too small for that are divided together, each
-    with one row in "train".
+    Each split gets its share of each stratum to within one row. Strata that are too small for that are divided
+    together, each with one row in "train".
 
     Args:
         strata: (rows,) int64.
         shares: Split name -> share of all rows. The remaining rows are "train".
+        seed: Of the order of the rows.
 
     Returns:
         Split name -> sorted row indices.

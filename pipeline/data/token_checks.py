@@ -31,7 +31,7 @@ def check(spec: DataSpec, split: Split, vocabularies: Mapping[str, int]) -> None
 
 
 def _first_fault(column: np.ndarray | Sequences, vocabulary: int) -> tuple[int, str] | None:
-    """Return (row, message) of the first row that a model with this vocabulary cannot take, or None."""
+    """Return (row, message) of the first row with an unknown token ID or no token; None if there is none."""
     if isinstance(column, Sequences):
         tokens, row_of = column.values, np.repeat(np.arange(len(column)), column.lengths)
     else:

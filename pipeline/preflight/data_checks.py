@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 from pipeline.data import input_pipeline
-from pipeline.data.checks import blocks
+from pipeline.data.checks import row_blocks
 from pipeline.data.containers import Images, Sequences, Shards, Split, Table
 from pipeline.files import atomic_write
 from pipeline.preflight import catalogue
@@ -96,7 +96,7 @@ def _check_constant(name: str, column: np.ndarray | Sequences) -> Iterator[Findi
     values = _values(column)
     columns = values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
     constant = np.ones(columns.shape[1], bool)
-    for _, block in blocks(columns):
+    for _, block in row_blocks(columns):
         constant &= (block == columns[0]).all(axis=0)
         if not constant.any():
             return

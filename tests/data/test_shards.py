@@ -229,10 +229,10 @@ def changed(folder, change):
     [
         lambda manifest: manifest.pop("spec"),
         lambda manifest: manifest.update(format=2),
-        lambda manifest: manifest["parts"].pop("train"),
-        lambda manifest: manifest["parts"].update(train=[]),
-        lambda manifest: manifest["parts"]["train"][0].update(file="../elsewhere"),
-        lambda manifest: manifest["parts"]["train"][0].update(rows=-1),
+        lambda manifest: manifest["splits"].pop("train"),
+        lambda manifest: manifest["splits"].update(train=[]),
+        lambda manifest: manifest["splits"]["train"][0].update(file="../elsewhere"),
+        lambda manifest: manifest["splits"]["train"][0].update(rows=-1),
         lambda manifest: manifest["spec"]["features"]["x"].update(dtype="complex64"),
         lambda manifest: manifest["spec"]["labels"]["y"].update(dtype="object"),
         lambda manifest: manifest["spec"]["labels"]["y"].update(unknown=1),
@@ -256,7 +256,7 @@ def test_records_that_the_manifest_does_not_describe_are_refused_naming_the_firs
 
 
 def test_another_row_count_than_the_manifest_gives_is_refused(vectors):
-    changed(vectors, lambda manifest: manifest["parts"]["train"][3].update(rows=2))
+    changed(vectors, lambda manifest: manifest["splits"]["train"][3].update(rows=2))
     refused(vectors, "expected 11 rows", "found 10")
 
 

@@ -1,0 +1,1 @@
+"""Data sources, one per file: its options, and `read`, which returns the data set."""

@@ -7,7 +7,7 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, override
 
 from pipeline.data.source import (
     CLASS,
@@ -40,8 +40,8 @@ class Csv(DataSource):
     """
 
     path: str = option("", "file of the training rows, and of the splits that have no file", required=True, path=READ)
-    validation_path: str = option("", "file of the validation rows; '' cuts them from `path`", path=READ)
-    test_path: str = option("", "file of the test rows; '' cuts them from `path`", path=READ)
+    validation_path: str = option("", "file of the validation rows; '' divides them from `path`", path=READ)
+    test_path: str = option("", "file of the test rows; '' divides them from `path`", path=READ)
     delimiter: str = option(",", "the character between two fields")
     labels: list[str] = option(["label"], "columns to predict", required=True)
     label_kind: str = option(CLASS, "what the label columns hold", choices=(CLASS, REAL))
@@ -60,6 +60,7 @@ class Csv(DataSource):
         choices=("refuse", "accept"),
     )
 
+    @override
     def check(self) -> None:
         super().check()
         if len(self.delimiter) != 1:
@@ -78,10 +79,12 @@ class Csv(DataSource):
             )
 
     @property
+    @override
     def allows_missing_values(self) -> bool:
         return self.missing_values == "impute"
 
     @property
+    @override
     def columns_of_known_categories(self) -> list[str]:
         return self.categorical if self.unknown_categories == "refuse" else []
 
@@ -109,18 +112,18 @@ class Csv(DataSource):
         for name, label in labels.items():
             file.check_no_missing(name, self.missing, fix="Remove the row: nothing can be learned from it.")
             if label.kind == CLASS:
-                targets[name] = class_indices(file.columns[name], label.classes, file.row_location)
+                targets[name] = class_indices(file.columns[name], names=label.classes, row_location=file.row_location)
             else:
                 targets[name] = file.numbers(name)
         return targets
 
     def _features(self, file: CsvFile) -> dict[str, np.ndarray]:
-        texts = [*self.categorical, *self.text]
+        text_columns = [*self.categorical, *self.text]
         if self.missing_values == "refuse":
-            for name in [*self.numeric, *texts]:
+            for name in [*self.numeric, *text_columns]:
                 file.check_no_missing(name, self.missing, fix="Fill it in, or set data.missing_values=impute.")
         features = {name: file.numbers(name, self.missing)[:, np.newaxis] for name in self.numeric}
-        for name in texts:
+        for name in text_columns:
             fields = ["" if field.strip() in self.missing else field for field in file.columns[name]]
             features[name] = np.array(fields, object)[:, np.newaxis]
         return features
@@ -130,7 +133,10 @@ class Csv(DataSource):
 class CsvFile:
     """Some columns of one file.
 
-    columns: Name -> one field per row. lines: The line on which each row begins, counted from 1.
+    Attributes:
+        path: The file.
+        columns: Name -> one field per row.
+        lines: The line on which each row begins, counted from 1.
     """
 
     path: Path
@@ -202,10 +208,10 @@ def read_columns(path: Path, *, delimiter: str, names: Sequence[str]) -> CsvFile
 
 
 def _numbered_rows(reader: Any, path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line, fields) of each row that is not empty. A quoted field may span several lines: the first counts.
+    """Yield (first line, fields) of each row that is not empty.
 
     Args:
-        reader: What csv.reader returns, whose class has no public name.
+        reader: From csv.reader, whose class has no public name.
         path: The file, for error messages.
     """
     while True:
@@ -215,10 +221,9 @@ def _numbered_rows(reader: Any, path: Path) -> Iterator[tuple[int, list[str]]]:
         except StopIteration:
             return
         except UnicodeDecodeError as error:
-            found = f"byte 0x{error.object[error.start]:02x}, {error.reason}"
             raise DataError(
-                f"{path}, line {_undecodable_line(path)}: expected text in UTF-8; found {found}. Save the file as "
-                "UTF-8."
+                f"{path}, line {_undecodable_line(path)}: expected text in UTF-8; found byte "
+                f"0x{error.object[error.start]:02x}, {error.reason}. Save the file as UTF-8."
             ) from error
         except csv.Error as error:
             raise DataError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import override
 
 from pipeline.data.source import (
     ConfigError,
@@ -38,6 +39,7 @@ class DigitTasks(DataSource):
     move: bool = option(True, "rotate each training task by right angles and mirror it, as a whole: augmentation")
     seed: int = option(0, "decides every task", min=0)
 
+    @override
     def check(self) -> None:
         super().check()
         if self.images > self.validation_images:
@@ -57,8 +59,8 @@ class DigitTasks(DataSource):
         images_of = {digit: images[digits == digit] for digit in range(10)}
         train_images = [images_of[digit] for digit in range(10) if digit not in self.test_digits]
         classes = {
-            "train": [of_digit[: -self.validation_images] for of_digit in train_images],
-            "validation": [of_digit[-self.validation_images :] for of_digit in train_images],
+            "train": [digit_images[: -self.validation_images] for digit_images in train_images],
+            "validation": [digit_images[-self.validation_images :] for digit_images in train_images],
             "test": [images_of[digit] for digit in self.test_digits],
         }
         counts = {"train": self.tasks, "validation": self.held_out, "test": self.held_out}
@@ -77,9 +79,9 @@ class DigitTasks(DataSource):
 def draw_tasks(
     classes: list[np.ndarray], *, tasks: int, ways: int, images: int, seed: int | list[int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw few-shot tasks, a pure function of the arguments.
+    """Draw few-shot tasks as a pure function of the arguments.
 
-    A task has `ways` of the classes, numbered from 0, and `images` different images of each. The classes take turns:
+    A task has `ways` of the classes, numbered from 0, and `images` different images of each. The classes alternate:
     the first k * ways points show each class k times.
 
     Args:
@@ -95,10 +97,10 @@ def draw_tasks(
     generator = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed)))
     chosen = _permutations(generator, tasks, len(classes))[:, :ways]
     x = np.empty((tasks, ways, images, *classes[0].shape[1:]), classes[0].dtype)
-    for number, of_class in enumerate(classes):
+    for number, class_images in enumerate(classes):
         in_task = chosen == number
-        rows = _permutations(generator, np.count_nonzero(in_task), len(of_class))[:, :images]
-        x[in_task] = of_class[rows]
+        rows = _permutations(generator, int(in_task.sum()), len(class_images))[:, :images]
+        x[in_task] = class_images[rows]
     y = np.tile(np.arange(ways, dtype=np.int64), (tasks, images))
     return x.swapaxes(1, 2).reshape(tasks, images * ways, *x.shape[3:]), y
 
@@ -109,7 +111,7 @@ def _permutations(generator: np.random.Generator, rows: int, count: int) -> np.n
 
 
 def move_tasks(x: np.ndarray, seed: int | list[int]) -> np.ndarray:
-    """Rotate each task by right angles and mirror it, as a whole: one of eight ways, a pure function of the seed.
+    """Rotate each task by right angles and mirror it, as a whole, as a pure function of the seed.
 
     Args:
         x: (tasks, points, size, size, channels).

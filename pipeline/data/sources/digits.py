@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import override
 
 from pipeline.data.source import (
     ConfigError,
@@ -36,6 +37,7 @@ class Digits(DataSource):
         required=True,
     )
 
+    @override
     def check(self) -> None:
         super().check()
         if len(set(self.labels)) < len(self.labels):

@@ -11,7 +11,7 @@ import zlib
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, override
 
 from pipeline.data.source import (
     READ,
@@ -29,8 +29,8 @@ from pipeline.data.source import (
 )
 from pipeline.errors import nearest
 
-DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-MOST_DIMENSIONS = 4  # rows, height, width, channels
+CODES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+MAX_DIMENSIONS = 4  # rows, height, width, channels
 CHUNK = 1 << 16  # bytes decompressed at a time
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -50,6 +50,7 @@ class Idx(DataSource):
     test_labels: str = option("t10k-labels-idx1-ubyte", "file in `path`, with or without .gz; '' if there is none")
     classes: int = option(10, "number of classes; a label outside 0 to classes - 1 is refused", min=2)
 
+    @override
     def check(self) -> None:
         super().check()
         if bool(self.test_images) != bool(self.test_labels):
@@ -92,8 +93,8 @@ def find_file(folder: Path, name: str) -> Path:
     for path in (folder / name, folder / f"{name}.gz"):
         if path.is_file():
             return path
-    found = [path.name for path in folder.iterdir()]
-    raise DataError(f"{folder / name}: expected this file, or it with .gz; found neither. {nearest(name, found)}")
+    present = [path.name for path in folder.iterdir()]
+    raise DataError(f"{folder / name}: expected this file, or it with .gz; found neither. {nearest(name, present)}")
 
 
 def _read_array(path: Path, *, dimensions: int, content: str) -> np.ndarray:
@@ -110,7 +111,13 @@ def _read_array(path: Path, *, dimensions: int, content: str) -> np.ndarray:
 
 
 class Header(NamedTuple):
-    """The header of an idx file. start: the byte of the first value."""
+    """The header of an idx file.
+
+    Attributes:
+        dtype: Of the values, big-endian.
+        shape: Of the array.
+        start: The byte of the first value.
+    """
 
     dtype: np.dtype
     shape: tuple[int, ...]
@@ -140,7 +147,7 @@ def _read_gzipped(path: Path) -> np.ndarray:
             header = _read_header(stream, path)
             claimed = prod(header.shape) * header.dtype.itemsize
             content = bytearray()
-            # in chunks, since read(claimed) would allocate the claim; one byte more shows whether the file goes on
+            # in chunks, since read(claimed) would allocate the claim; one more byte shows whether the file is too long
             while chunk := stream.read(min(CHUNK, claimed + 1 - len(content))):
                 content += chunk
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -152,19 +159,19 @@ def _read_gzipped(path: Path) -> np.ndarray:
 def _read_header(stream: BinaryIO | gzip.GzipFile, path: Path) -> Header:
     magic = stream.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0":
-        found = magic.hex(" ") or "an empty file"
+        start = magic.hex(" ") or "an empty file"
         raise DataError(
-            f"{path}, byte 0: expected an idx file, which begins with 00 00; found {found}. Check data.path and the "
+            f"{path}, byte 0: expected an idx file, which begins with 00 00; found {start}. Check data.path and the "
             "names of the files."
         )
     code, dimensions = magic[2:]
-    if dimensions > MOST_DIMENSIONS:
+    if dimensions > MAX_DIMENSIONS:
         raise DataError(
-            f"{path}, byte 3: expected at most {MOST_DIMENSIONS} dimensions; found {dimensions}. "
+            f"{path}, byte 3: expected at most {MAX_DIMENSIONS} dimensions; found {dimensions}. "
             "Check that the file holds images or labels."
         )
-    if code not in DTYPES:
-        known = ", ".join(f"{known:02x}" for known in DTYPES)
+    if code not in CODES:
+        known = ", ".join(f"{known:02x}" for known in CODES)
         raise DataError(
             f"{path}, byte 2: expected the code of an idx dtype ({known}); found {code:02x}. Copy the file again."
         )
@@ -179,17 +186,17 @@ def _read_header(stream: BinaryIO | gzip.GzipFile, path: Path) -> Header:
         raise DataError(
             f"{path}, byte 4: expected sizes of at least 1; found {' x '.join(map(str, shape))}. Copy the file again."
         )
-    return Header(np.dtype(DTYPES[code]), shape, 4 + 4 * dimensions)
+    return Header(np.dtype(CODES[code]), shape, 4 + 4 * dimensions)
 
 
-def _check_size(path: Path, header: Header, found: int) -> None:
-    """Compare the number of bytes with the header. If the file is too long, `found` need only exceed it by one."""
+def _check_size(path: Path, header: Header, size: int) -> None:
+    """Compare the number of bytes with the header. If the file is too long, `size` need only be one byte too many."""
     expected = header.start + prod(header.shape) * header.dtype.itemsize
     claim = (
         f"expected {expected:,} bytes, since the header claims {' x '.join(map(str, header.shape))} values of "
         f"{header.dtype.itemsize} byte"
     )
-    if found < expected:
-        raise DataError(f"{path}, byte {found}: {claim}; found the end of the file after {found:,}. Copy it again.")
-    if found > expected:
+    if size < expected:
+        raise DataError(f"{path}, byte {size}: {claim}; found the end of the file after {size:,}. Copy it again.")
+    if size > expected:
         raise DataError(f"{path}, byte {expected}: {claim}; found more bytes after that. Copy it again.")

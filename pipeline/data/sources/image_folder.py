@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import override
 
 from pipeline.data.containers import decode_image
 from pipeline.data.source import (
@@ -27,7 +28,7 @@ from pipeline.lazy import tf
 
 EXTENSIONS = (".png", ".jpg", ".jpeg")
 SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")  # the first bytes of a PNG and of a JPEG
-MOST_NAMED = 3  # files named in one error
+MAX_NAMED = 3  # files named in one error
 
 
 @dataclass
@@ -44,6 +45,7 @@ class ImageFolder(DataSource):
     channels: int = option(3, "1 for grey, 3 for colour", choices=(1, 3))
     in_memory: bool = option(False, "decode once and keep the pixels; false streams from disk")
 
+    @override
     def check(self) -> None:
         super().check()
         if (self.height is None) != (self.width is None):
@@ -64,21 +66,21 @@ class ImageFolder(DataSource):
             split_name: [(str(path), index) for index, name in enumerate(names) for path in by_name.get(name, [])]
             for split_name, by_name in classes.items()
         }
-        paths = np.array([path for of_split in rows.values() for path, _ in of_split], object)
+        paths = np.array([path for split_rows in rows.values() for path, _ in split_rows], object)
         column = self._decode(paths)
         splits, start = {}, 0
-        for split_name, of_split in rows.items():
-            own = slice(start, start + len(of_split))  # a slice, so that pixels in memory are not copied
+        for split_name, split_rows in rows.items():
+            own = slice(start, start + len(split_rows))  # a slice, so that pixels in memory are not copied
             start = own.stop
             features = {"image": column[own] if isinstance(column, np.ndarray) else column.select(own)}
-            labels = {"label": np.array([index for _, index in of_split], np.int64)}
+            labels = {"label": np.array([index for _, index in split_rows], np.int64)}
             splits[split_name] = Table(features, labels, paths[own].__getitem__)
         return describe(splits, labels={"label": class_label(names)}, location=self.path)
 
     def _decode(self, paths: np.ndarray) -> np.ndarray | Images:
         """Decode every file once. Return the pixels, (files, height, width, channels) uint8, or the files on disk."""
-        size = (self.height, self.width) if self.height else None
-        decoded = decode_files(paths, size, self.channels)
+        size = (self.height, self.width) if self.height and self.width else None
+        decoded = decode_files(paths, size=size, channels=self.channels)
         first = next(decoded)
         if not self.in_memory:
             for _ in decoded:
@@ -138,12 +140,12 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _first_names(paths: list[Path]) -> str:
-    more = f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
+    more = f" and {len(paths) - MAX_NAMED} more" if len(paths) > MAX_NAMED else ""
     kind = "folder" if paths[0].is_dir() else "file"
-    return f"{kind} {', '.join(path.name for path in paths[:MOST_NAMED])}{more}"
+    return f"{kind} {', '.join(path.name for path in paths[:MAX_NAMED])}{more}"
 
 
-def decode_files(paths: np.ndarray, size: tuple[int, int] | None, channels: int) -> Iterator[np.ndarray]:
+def decode_files(paths: np.ndarray, *, size: tuple[int, int] | None, channels: int) -> Iterator[np.ndarray]:
     """Decode image files in parallel and yield their pixels in order: (height, width, channels) uint8.
 
     Args:

@@ -43,8 +43,8 @@ class KerasDataset(DataSource):
     """
 
     name: str = option("mnist", "the data set", choices=tuple(CLASSES))
-    vocabulary: int = option(10_000, "imdb: number of words kept, the most frequent first", min=4)
-    max_length: int = option(200, "imdb: number of words kept of a review, from its end", min=1)
+    vocabulary: int = option(10_000, "imdb: size of the vocabulary: the most frequent words", min=4)
+    max_length: int = option(200, "imdb: number of tokens kept from the end of a review", min=1)
 
     def read(self) -> Dataset:
         """Return train and test: image (height, width, channels) uint8, or review (steps,) int32 of token IDs."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import override
 
 from pipeline.data.source import (
     CLASS,
@@ -33,13 +35,13 @@ from pipeline.data.source import (
 from pipeline.errors import nearest
 from pipeline.spec import LABEL_KINDS, Label
 
-NAME_FORMS = ("{split}_{name}", "{name}_{split}")  # of arrays of one split; the second is that of the Keras examples
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OverflowError, RuntimeError)
+NAME_FORMS = ("{split}_{name}", "{name}_{split}")  # of the arrays of a split; the second is that of the Keras examples
+READ_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OverflowError, RuntimeError)
 
 
 @dataclass
 class Npz(DataSource):
-    """A NumPy .npz file. Arrays named train_NAME, validation_NAME and test_NAME are splits; NAME alone is split.
+    """A NumPy .npz file. Arrays named train_NAME, validation_NAME and test_NAME are splits; NAME alone is divided.
 
     Example:
         make train data=npz data.path=my.npz
@@ -52,6 +54,7 @@ class Npz(DataSource):
     label_kind: str = option(CLASS, "what each label array holds", choices=LABEL_KINDS)
     classes: int | None = option(None, "number of classes; null counts those in the file")
 
+    @override
     def check(self) -> None:
         super().check()
         names = self.features + self.labels
@@ -62,19 +65,19 @@ class Npz(DataSource):
             )
 
     def read(self) -> Dataset:
-        """Return one split, or those whose arrays are named train_NAME or NAME_train, and so on."""
+        """Return the splits whose arrays are named train_NAME or NAME_train, and so on; else one split."""
         arrays = self._read_arrays()
         location_of = {
             split_name: f"{self.path}, {split_name} arrays" if len(arrays) > 1 else self.path for split_name in arrays
         }
         labels, targets = {}, {}
         for name in self.labels:
-            given = {split_name: by_name[name] for split_name, by_name in arrays.items()}
+            values = {split_name: by_name[name] for split_name, by_name in arrays.items()}
             location = f"{self.path}, label {name!r}"
             if self.label_kind == CLASS:
-                labels[name], targets[name] = self._read_classes(given, location, location_of)
+                labels[name], targets[name] = self._read_classes(values, location, location_of)
             else:
-                labels[name], targets[name] = self._read_numbers(given, location)
+                labels[name], targets[name] = self._read_numbers(values, location)
         splits = {
             split_name: Table(
                 self._features(arrays[split_name], location),
@@ -92,74 +95,75 @@ class Npz(DataSource):
         with _open_archive(path) as archive:
             return {
                 split_name: {name: _read_array(archive, path, member) for name, member in members.items()}
-                for split_name, members in split_members(_array_names(archive), names).items()
+                for split_name, members in split_members(_array_names(archive), names=names).items()
             }
 
     def _features(self, arrays: dict[str, np.ndarray], location: str) -> dict[str, np.ndarray | Sequences]:
-        features = {}
-        for name in self.features:
-            column = to_feature_dtype(arrays[name], f"{location}, {name!r}")
-            if self.lengths:
-                features[name] = concatenated_rows(column, arrays[self.lengths], f"{location}, {name!r}")
-            else:
-                features[name] = column if column.ndim > 1 else column[:, np.newaxis]
-        return features
+        return {name: self._feature(arrays, name, f"{location}, {name!r}") for name in self.features}
+
+    def _feature(self, arrays: dict[str, np.ndarray], name: str, location: str) -> np.ndarray | Sequences:
+        column = to_feature_dtype(arrays[name], location)
+        if self.lengths:
+            return concatenated_rows(column, lengths=arrays[self.lengths], location=location)
+        return column if column.ndim > 1 else column[:, np.newaxis]
 
     def _read_classes(
-        self, given: dict[str, np.ndarray], location: str, location_of: dict[str, str]
+        self, values: dict[str, np.ndarray], location: str, location_of: dict[str, str]
     ) -> tuple[Label, dict[str, np.ndarray]]:
-        """Read a label that is a class: an index, or a name as text; for rows that are tasks an index per point.
+        """Read a class label: an index or a name per row, or an index per point if rows are tasks.
 
         Args:
-            given: Split name -> array of the file.
+            values: Split name -> array of the file.
             location: The file and label, for error messages.
             location_of: Split name -> its location, for error messages that name a row.
 
         Returns:
             The label, and split name -> (rows,) or (rows, points) int64.
         """
-        given = {split_name: _class_column(array, location) for split_name, array in given.items()}
-        kinds = {array.dtype.kind for array in given.values()}
+        columns = {split_name: _class_column(array, location) for split_name, array in values.items()}
+        kinds = {array.dtype.kind for array in columns.values()}
         if kinds == {"U"}:
-            names = class_names(given["train"].tolist())
+            names = class_names(columns["train"].tolist())
             return class_label(names), {
-                split_name: class_indices(array.tolist(), names, numbered_rows(location_of[split_name]))
-                for split_name, array in given.items()
+                split_name: class_indices(
+                    array.tolist(), names=names, row_location=numbered_rows(location_of[split_name])
+                )
+                for split_name, array in columns.items()
             }
         if not kinds <= set("biu"):
-            dtypes = ", ".join(str(array.dtype) for array in given.values())
+            dtypes = ", ".join(str(array.dtype) for array in columns.values())
             raise DataError(
                 f"{location}: expected whole numbers or text, one class per row; found {dtypes}. Set data.label_kind."
             )
-        count = self.classes or 1 + max(int(array.max()) for array in given.values())
-        rows = len(given["train"])
+        count = self.classes or 1 + max(int(array.max()) for array in columns.values())
+        rows = len(columns["train"])
         if count > rows:
             raise DataError(
                 f"{location}: expected classes from 0 to at most {rows - 1}, since there are {rows} training rows; "
                 f"found {count - 1}. Number the classes from 0 without gaps."
             )
-        shapes = {array.shape[1:] for array in given.values()}
+        shapes = {array.shape[1:] for array in columns.values()}
         if len(shapes) > 1:
             raise DataError(
                 f"{location}: expected the same number of points per task in every split; found {sorted(shapes)}. "
                 "Fix the arrays."
             )
         return class_label(range(count), *shapes), {
-            split_name: array.astype(np.int64) for split_name, array in given.items()
+            split_name: array.astype(np.int64) for split_name, array in columns.items()
         }
 
-    def _read_numbers(self, given: dict[str, np.ndarray], location: str) -> tuple[Label, dict[str, np.ndarray]]:
+    def _read_numbers(self, values: dict[str, np.ndarray], location: str) -> tuple[Label, dict[str, np.ndarray]]:
         """Read a label of one or more numbers per row.
 
         Args:
-            given: Split name -> array of the file.
+            values: Split name -> array of the file.
             location: The file and label, for error messages.
 
         Returns:
             The label, and split name -> (rows,) or (rows, width) float32.
         """
-        width = given["train"].shape[1:]
-        for array in given.values():
+        width = values["train"].shape[1:]
+        for array in values.values():
             if array.dtype.kind not in "biuf" or array.shape[1:] != width:
                 raise DataError(
                     f"{location}: expected numbers of the same shape in every split; found {array.dtype} "
@@ -167,14 +171,14 @@ class Npz(DataSource):
                 )
         if self.label_kind == REAL and width in ((), (1,)):
             return real_label(), {
-                split_name: array.reshape(-1).astype(np.float32) for split_name, array in given.items()
+                split_name: array.reshape(-1).astype(np.float32) for split_name, array in values.items()
             }
         if len(width) != 1:
             raise DataError(
-                f"{location}: expected one row of numbers per example; found shape {given['train'].shape}. Fix the "
+                f"{location}: expected one row of numbers per example; found shape {values['train'].shape}. Fix the "
                 "array, or set data.label_kind."
             )
-        targets = {split_name: array.astype(np.float32) for split_name, array in given.items()}
+        targets = {split_name: array.astype(np.float32) for split_name, array in values.items()}
         if self.label_kind == REAL:
             return real_label(*width), targets
         if self.classes not in (None, *width):
@@ -185,24 +189,34 @@ class Npz(DataSource):
         return row_label(self.label_kind, range(*width)), targets
 
 
-def split_members(found: list[str], names: list[str]) -> dict[str, dict[str, str]]:
-    """Return which array of a file holds each name: split name -> (name -> array).
+def split_members(members: Collection[str], *, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return the members of a file that hold the arrays of each split: split name -> (name -> member).
 
-    A split of which the file holds any array must have all. If the file has no arrays of the train split, every array
-    belongs to one split, "train".
+    A split has all of the names if the file holds any of its arrays. If the file holds no array of a split "train",
+    there is one split, "train", whose members have the plain names.
+
+    Args:
+        members: The names of the arrays in the file.
+        names: The features, labels and lengths.
     """
     for form in NAME_FORMS:
-        members = {split: {name: form.format(split=split, name=name) for name in names} for split in SPLIT_NAMES}
-        if set(members["train"].values()) & set(found):
-            return {split: by_name for split, by_name in members.items() if set(by_name.values()) & set(found)}
+        expected = {split: {name: form.format(split=split, name=name) for name in names} for split in SPLIT_NAMES}
+        present = {split: by_name for split, by_name in expected.items() if set(by_name.values()) & set(members)}
+        if "train" in present:
+            return present
     return {"train": {name: name for name in names}}
 
 
-def concatenated_rows(values: np.ndarray, lengths: np.ndarray, location: str) -> Sequences:
-    """Return rows of different lengths, after checking that the lengths match the values.
+def concatenated_rows(values: np.ndarray, *, lengths: np.ndarray, location: str) -> Sequences:
+    """Return rows of different lengths.
+
+    Args:
+        values: (steps of all rows, ...), the rows concatenated.
+        lengths: (rows,) integers, the number of steps of each row.
+        location: The file and array, for error messages.
 
     Raises:
-        DataError: They do not, or the values are text.
+        DataError: The lengths do not match the values, or the values are text.
     """
     if values.dtype == object:
         raise DataError(
@@ -247,9 +261,7 @@ def _array_names(archive: zipfile.ZipFile) -> list[str]:
 
 
 def _read_array(archive: zipfile.ZipFile, path: Path, name: str) -> np.ndarray:
-    """Return one array of a file, which has rows.
-
-    The memory allocated is bounded by the size of the file.
+    """Return one array of a file. The memory allocated is bounded by the size of the file.
 
     Raises:
         DataError: The array is missing, damaged or empty, or holds Python objects.
@@ -260,7 +272,7 @@ def _read_array(archive: zipfile.ZipFile, path: Path, name: str) -> np.ndarray:
         raise DataError(f"{path}: expected an array {name!r}; found none. {nearest(name, known)}")
     try:
         array = _read_member(archive, f"{name}.npy", location)
-    except DAMAGE as error:
+    except READ_ERRORS as error:
         raise DataError(f"{location}: expected a whole array; found damage ({error}). Copy the file again.") from error
     if not array.ndim or not len(array):
         raise DataError(f"{location}: expected rows; found shape {array.shape}. Save the array with rows first.")

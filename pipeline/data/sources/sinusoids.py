@@ -30,7 +30,7 @@ class Sinusoids(DataSource):
 
 
 def draw_tasks(*, tasks: int, points: int, seed: int | list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Draw sine waves of random amplitude and phase, a pure function of the arguments.
+    """Draw sine waves of random amplitude and phase as a pure function of the arguments.
 
     Args:
         tasks: The number of waves.

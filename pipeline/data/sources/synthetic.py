@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import override
 
 from pipeline.data.source import (
     ConfigError,
@@ -36,6 +37,7 @@ class Synthetic(DataSource):
     noise: float = option(0.1, "standard deviation of the noise added to the scores of the rule", min=0)
     seed: int = option(0, "decides every number", min=0)
 
+    @override
     def check(self) -> None:
         super().check()
         if self.lengths and not (len(self.lengths) == 2 and self.lengths[0] <= self.lengths[1]):

@@ -39,12 +39,12 @@ class TFRecord(DataSource):
         """Return the splits of the manifest, after checking the size and digest of each file and every record."""
         folder = Path(self.path)
         spec, entries = _read_manifest(folder)
-        for of_split in entries.values():
-            for entry in of_split:
+        for split_entries in entries.values():
+            for entry in split_entries:
                 _check_file(folder / entry["file"], entry)
         splits = {
-            split_name: _read_split(spec, folder, of_split, shuffle_buffer=self.shuffle_buffer)
-            for split_name, of_split in entries.items()
+            split_name: _read_split(spec, folder, split_entries, shuffle_buffer=self.shuffle_buffer)
+            for split_name, split_entries in entries.items()
         }
         return Dataset(spec, splits, str(folder))
 
@@ -60,7 +60,10 @@ def _read_manifest(folder: Path) -> tuple[DataSpec, dict[str, list[dict[str, Any
             raise DataError(
                 f"{path}: expected shards of format {FORMAT}; found {manifest['format']!r}. Write the shards again."
             )
-        entries = {name: [_checked_entry(entry) for entry in of_split] for name, of_split in manifest["parts"].items()}
+        entries = {
+            name: [_checked_entry(entry) for entry in split_entries]
+            for name, split_entries in manifest["splits"].items()
+        }
         spec = _checked_spec(manifest["spec"])
         if not entries["train"]:
             raise ValueError("no training shards")
@@ -141,9 +144,9 @@ def _read_split(spec: DataSpec, folder: Path, entries: list[dict[str, Any]], *, 
 
 
 def _summarizer(spec: DataSpec) -> Callable[[tf.Tensor], tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]]:
-    """Return a function from one record to its (labels, length, faults), made of TensorFlow operations only.
+    """Return a function from a record to (labels, length, faults). It can be used in Dataset.map.
 
-    faults: (features, 2) bool; whether a value is NaN or infinite, and whether a step is all padding.
+    faults: (features, 2) bool, whether a value is NaN or infinite, and whether a step is all padding.
     """
     parse = record_parser(spec)
 
@@ -187,7 +190,7 @@ def _refuse_faults(spec: DataSpec, shards: Shards, first_row: int, faults: np.nd
 
 
 def _count_readable(records: tf.data.Dataset) -> int:
-    """Return how many elements a dataset gives before its first error."""
+    """Return the number of elements of a dataset before its first error."""
     count = 0
     with suppress(tf.errors.OpError):
         for _ in records:
