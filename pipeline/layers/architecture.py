@@ -1,29 +1,32 @@
-"""One digest of what a model is made of, its weights apart."""
+"""The digest of a model's architecture, without the values of its weights."""
 
 import hashlib
 import json
+from typing import Any
+
+import keras
 
 from pipeline.keras_internals import all_layers
 
 
-def digest(model):
-    """The sha256, in hexadecimal, of the configs of a model and of all layers in it, and of what is trainable.
+def digest(model: keras.Model) -> str:
+    """Return the sha256, in hexadecimal, of the configs of all layers of a model, and of what is trainable.
 
-    The layers count by themselves too: a subclassed model's own config says nothing of what its layers became. What
-    has no config counts by its class.
+    Every layer counts by itself: the config of a subclassed model does not describe the layers that it made. A layer
+    without a config counts by its class.
     """
-    described = [_described(layer) for layer in all_layers(model)]
-    described += [[variable.path, variable.shape, variable.trainable] for variable in model.variables]
-    return hashlib.sha256(json.dumps(described, sort_keys=True, default=_kind).encode()).hexdigest()
+    description = [_description(layer) for layer in all_layers(model)]
+    description += [[variable.path, variable.shape, variable.trainable] for variable in model.variables]
+    return hashlib.sha256(json.dumps(description, sort_keys=True, default=_to_json).encode()).hexdigest()
 
 
-def _described(layer):
+def _description(layer: keras.Layer) -> list[Any]:
     try:
         return [type(layer).__name__, layer.get_config()]
     except (NotImplementedError, TypeError):
         return [type(layer).__name__]
 
 
-def _kind(value):
-    """What stands for an object that JSON does not know: its repr may hold an address, and differ from call to call."""
+def _to_json(value: object) -> str:
+    """Return a string for an object that JSON does not have. Its repr could hold an address, which always differs."""
     return str(value) if isinstance(value, (bytes, set, complex)) else type(value).__name__

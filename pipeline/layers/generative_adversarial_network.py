@@ -1,4 +1,4 @@
-"""A generator of images of a class, and the critic it is trained against, as one Keras model."""
+"""A generator of images and its critic, both conditioned on a class, as one Keras model."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-SAMPLES_SEED = 0  # of the random numbers of images that are made to be shown or scored
+SAMPLES_SEED = 0  # of the random numbers of images for reports and scores
 
 
 @keras.saving.register_keras_serializable("pipeline")
 class GenerativeAdversarialNetwork(keras.Model):
     """Generator and critic (Goodfellow et al. 2014), both conditioned on the class (Mirza and Osindero 2014).
 
-    Calling the model calls the generator: {"latent": (batch, latent) normal random numbers, "label": (batch,) class}
-    -> (batch, *image) float32, on the scale of the data.
+    Calling the model calls the generator. It maps {"latent": (batch, latent) standard normal, "label": (batch,) class
+    indices} to images (batch, *image) float32 in the value range of the data.
     """
 
     def __init__(
-        self, front: Sequence[keras.Layer], generator: keras.Model, critic: keras.Model, **arguments: Any
+        self, *, front: Sequence[keras.Layer], generator: keras.Model, critic: keras.Model, **arguments: Any
     ) -> None:
         """Join the two networks.
 
@@ -36,7 +36,7 @@ class GenerativeAdversarialNetwork(keras.Model):
         self.front = front
         self.generator = generator
         self.critic = critic
-        self.latent, self.classes = (each.shape[-1] for each in generator.inputs)
+        self.latent, self.classes = (tensor.shape[-1] for tensor in generator.inputs)
         self.seed_generator = keras.random.SeedGenerator(name="latent_seed")
 
     def call(self, inputs: dict[str, keras.KerasTensor], training: bool = False) -> keras.KerasTensor:
@@ -44,27 +44,36 @@ class GenerativeAdversarialNetwork(keras.Model):
         return self.generator([inputs["latent"], self.one_hot(inputs["label"])], training=training)
 
     def draw(self, classes: tf.Tensor) -> tf.Tensor:
-        """Generate images from new random numbers, as in training: one-hot (batch, classes) -> (batch, *image)."""
+        """Generate images (batch, *image) from new random numbers, as in training.
+
+        Args:
+            classes: (batch, classes), one-hot.
+        """
         # the numbers of keras.random.normal without its conversion of the seed, 5 % of the step of a small network
         latent = tf.random.stateless_normal((ops.shape(classes)[0], self.latent), self.seed_generator.next())
         return self.generator([latent, classes], training=True)
 
     def preprocess(self, images: tf.Tensor) -> tf.Tensor:
-        """Apply the layers between raw images and the critic."""
+        """Apply the layers between raw images (batch, *image) and the critic."""
         for layer in self.front:
             images = layer(images)
         return images
 
-    def criticise(self, preprocessed: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
-        """Return (batch,) float32 for images and their one-hot classes: a logit, or the potential of Wasserstein."""
+    def criticize(self, preprocessed: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+        """Return the critic's score of images, (batch,) float32: a logit, or the potential of a Wasserstein GAN.
+
+        Args:
+            preprocessed: Images from `preprocess`.
+            classes: (batch, classes), one-hot.
+        """
         return ops.squeeze(self.critic([preprocessed, classes], training=True), axis=-1)
 
-    def one_hot(self, labels: tf.Tensor) -> tf.Tensor:
-        """Return one-hot classes: (batch,) -> (batch, classes)."""
+    def one_hot(self, labels: keras.KerasTensor | tf.Tensor) -> tf.Tensor:
+        """Return (batch, classes) float32, one-hot, for class indices (batch,)."""
         return ops.one_hot(labels, self.classes)
 
     def samples(self, rows: int) -> np.ndarray:
-        """Generate images from the same random numbers in every call, each row of numbers once per class.
+        """Generate one image per class from each of `rows` random vectors, which are the same in every call.
 
         Returns:
             (rows, classes, *image) float32.
@@ -76,21 +85,26 @@ class GenerativeAdversarialNetwork(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of a new model like this one."""
-        nested = {
-            "front": [keras.saving.serialize_keras_object(layer) for layer in self.front],
-            "generator": keras.saving.serialize_keras_object(self.generator),
-            "critic": keras.saving.serialize_keras_object(self.critic),
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "name": self.name,
+            "dtype": serialize(self.dtype_policy),
+            "front": [serialize(layer) for layer in self.front],
+            "generator": serialize(self.generator),
+            "critic": serialize(self.critic),
         }
-        return {"name": self.name, "dtype": keras.saving.serialize_keras_object(self.dtype_policy)} | nested
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """Return a new model from what get_config returned."""
-        nested = {key: keras.saving.deserialize_keras_object(config[key]) for key in ("generator", "critic", "dtype")}
-        front = [keras.saving.deserialize_keras_object(layer) for layer in config["front"]]
-        return cls(**(config | nested | {"front": front}))
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Self:
+        """Return a new model from the result of get_config.
+
+        Args:
+            config: The result of get_config.
+            custom_objects: Name -> class, for layers that are not registered.
+        """
+        return cls(**keras.saving.deserialize_keras_object(config, custom_objects))
 
 
 def sample_generator() -> np.random.Generator:
-    """Return a generator of the random numbers of images that are shown or scored: the same numbers every time."""
+    """Return the random number generator of images for reports and scores, which starts the same every time."""
     return np.random.Generator(np.random.Philox(SAMPLES_SEED))

@@ -18,8 +18,8 @@ ACTIVATIONS = {CLASS: "softmax", ONE_HOT: "softmax", REAL: "linear"}  # multi-la
 def heads(model: ModelOptions, spec: DataSpec) -> dict[str, keras.layers.Dense]:
     """Return one dense output layer per label, by the name of the label, which is also the name of the layer.
 
-    The activation is softmax over classes, sigmoid for multi-label and linear for real labels. Outputs are float32 in
-    any precision of the run, so that small probabilities do not become 0.
+    The activation is softmax over classes, sigmoid for multi-label and linear for real labels. Outputs are float32
+    whatever the precision of the run, so that small probabilities do not become 0.
 
     Raises:
         ConfigError: There are several labels, and Keras cannot name a loss after one of them.
@@ -56,10 +56,12 @@ def only_head(model: ModelOptions, spec: DataSpec) -> keras.layers.Dense:
     return next(iter(heads(model, spec).values()))
 
 
-def outputs(model: ModelOptions, spec: DataSpec, x: keras.KerasTensor) -> keras.KerasTensor | dict:
-    """Return the outputs of a functional model for its last tensor (batch, units).
+def outputs(
+    model: ModelOptions, spec: DataSpec, x: keras.KerasTensor
+) -> keras.KerasTensor | dict[str, keras.KerasTensor]:
+    """Return the outputs of a functional model from its last tensor (batch, units).
 
-    For one label this is the tensor, since Keras then expects a single target; for several labels a dict by label.
+    They are a tensor if there is one label, since Keras then expects a single target; otherwise a dict by label.
     """
     tensors = {name: head(x) for name, head in heads(model, spec).items()}
     return tensors if len(tensors) > 1 else next(iter(tensors.values()))

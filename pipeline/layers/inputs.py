@@ -1,4 +1,4 @@
-"""The first layers of a model: its inputs and the layers that turn raw values into what the network takes."""
+"""The first layers of a model: its inputs, preprocessing and embedding."""
 
 from __future__ import annotations
 
@@ -37,9 +37,8 @@ def raw_input(name: str, feature: Feature) -> keras.KerasTensor:
 def preprocessing(model: ModelOptions, feature: Feature, values: tf.data.Dataset) -> list[keras.Layer]:
     """Return the layers between the raw values of a numeric feature and the network, in order.
 
-    If the length varies, a Masking layer comes first, which masks the steps that are padding. All of these layers
-    compute in float32 in any precision of the run, since raw values may be too large for 16 bits, or their statistics
-    too fine.
+    If the length varies, the first one is a Masking layer, which masks the steps that are padding. All of these layers
+    compute in float32 whatever the precision of the run, since 16 bits may be too few for raw values.
 
     Args:
         model: Its `preprocessing` names the layers.
@@ -65,24 +64,24 @@ def _preprocessing_layers(model: ModelOptions, feature: Feature, values: tf.data
     layers = [keras_objects.layer("model.preprocessing", value) for value in model.preprocessing]
     if not layers and not feature.dtype.startswith("float"):
         layers = [keras.layers.Rescaling(1.0)]  # converts integers to floats
-    for position, layer in enumerate(layers):
+    for index, layer in enumerate(layers):
         if hasattr(layer, "adapt"):
-            layer.adapt(values.map(keras.Sequential(layers[:position])) if position else values)
+            layer.adapt(values.map(keras.Sequential(layers[:index])) if index else values)
     if feature.variable_length:
         layers.insert(0, keras.layers.Masking(PADDING))
     return layers
 
 
-def embedding(vocabulary: int | None, width: int, feature: Feature) -> keras.layers.Embedding:
+def embedding(feature: Feature, *, vocabulary: int | None, width: int) -> keras.layers.Embedding:
     """Return the layer that turns token IDs (batch, steps) into vectors (batch, steps, width); padding is masked.
 
     Args:
-        vocabulary: Number of token IDs, as model.vocabulary gives it; ID 0 is padding.
-        width: Of a vector.
         feature: The sequence of token IDs.
+        vocabulary: model.vocabulary, the number of token IDs; ID 0 is padding.
+        width: Of a vector.
 
     Raises:
-        ConfigError: No vocabulary is given.
+        ConfigError: model.vocabulary is null.
     """
     if not vocabulary:
         raise ConfigError(

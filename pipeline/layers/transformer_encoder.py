@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import keras
 from keras import layers, ops
@@ -16,96 +16,75 @@ from pipeline import keras_objects
 class TransformerEncoder(keras.Model):
     """Pre-norm encoder blocks (Vaswani et al. 2017; Xiong et al. 2020), averaged over the steps that are not padding.
 
-    (batch, steps, ...) -> (batch, width of the label).
+    The model maps (batch, steps, ...) to (batch, width of the label).
     """
 
     def __init__(
         self,
-        front: Sequence[keras.Layer],
-        head: keras.Layer,
         *,
-        depth: int,
-        heads: int,
-        feed_forward: int,
-        dropout: float,
-        activation: str,
+        front: Sequence[keras.Layer],
+        blocks: Sequence[EncoderBlock],
+        head: keras.Layer,
         epsilon: float,
-        kernel_initializer: Any,
-        bias_initializer: Any,
         **arguments: Any,
     ) -> None:
-        """Create the blocks.
+        """Join the layers.
 
         Args:
             front: Layers from raw steps to (batch, steps, width). They make the mask if lengths vary.
+            blocks: The encoder blocks in order.
             head: The output layer.
-            depth: Number of blocks.
-            heads: As for EncoderBlock, like the options below.
-            feed_forward: See `heads`.
-            dropout: See `heads`.
-            activation: See `heads`.
-            epsilon: Of every layer normalization.
-            kernel_initializer: In the form of the config; see `heads`.
-            bias_initializer: In the form of the config; see `heads`.
+            epsilon: Of the layer normalization after the blocks.
             arguments: Of keras.Model.
         """
         super().__init__(autocast=False, **arguments)  # raw values reach the front unchanged in any precision
         self.front = front
         self.head = head
-        self.settings = {
-            "depth": depth,
-            "heads": heads,
-            "feed_forward": feed_forward,
-            "dropout": dropout,
-            "activation": activation,
-            "epsilon": epsilon,
-            "kernel_initializer": kernel_initializer,
-            "bias_initializer": bias_initializer,
-        }
-        block = {name: value for name, value in self.settings.items() if name != "depth"}
-        self.blocks = [EncoderBlock(**block, dtype=self.dtype_policy) for _ in range(depth)]
+        self.blocks = blocks
+        self.epsilon = epsilon
         self.norm = layers.LayerNormalization(epsilon=epsilon, dtype=self.dtype_policy)
         self.pool = layers.GlobalAveragePooling1D(dtype=self.dtype_policy)
 
-    def call(self, steps: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
+    def call(self, inputs: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
         """Return the outputs of the head."""
-        x, mask = steps, None  # mask: (batch, steps) bool, or None if all rows have the same length
+        x, mask = inputs, None  # mask: (batch, steps) bool, or None if all rows have the same length
         for layer in self.front:
             mask = layer.compute_mask(x, mask)
             x = layer(x)
-        x = x + ops.cast(position_codes(ops.shape(x)[1], x.shape[-1]), x.dtype)
+        steps, width = ops.shape(x)[1:]
+        x = x + ops.cast(position_codes(steps, width), x.dtype)
         for block in self.blocks:
             x = block(x, mask=mask, training=training)
         return self.head(self.pool(self.norm(x), mask=mask))
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of a new model like this one."""
-        nested = {
-            "front": [keras.saving.serialize_keras_object(layer) for layer in self.front],
-            "head": keras.saving.serialize_keras_object(self.head),
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "name": self.name,
+            "dtype": serialize(self.dtype_policy),
+            "front": [serialize(layer) for layer in self.front],
+            "blocks": [serialize(block) for block in self.blocks],
+            "head": serialize(self.head),
+            "epsilon": self.epsilon,
         }
-        return (
-            {"name": self.name, "dtype": keras.saving.serialize_keras_object(self.dtype_policy)}
-            | nested
-            | self.settings
-        )
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """Return a new model from what get_config returned."""
-        nested = {
-            "front": [keras.saving.deserialize_keras_object(layer) for layer in config["front"]],
-            "head": keras.saving.deserialize_keras_object(config["head"]),
-            "dtype": keras.saving.deserialize_keras_object(config["dtype"]),
-        }
-        return cls(**(config | nested))
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Self:
+        """Return a new model from the result of get_config.
+
+        Args:
+            config: The result of get_config.
+            custom_objects: Name -> class, for layers that are not registered.
+        """
+        return cls(**keras.saving.deserialize_keras_object(config, custom_objects))
 
 
 @keras.saving.register_keras_serializable("pipeline")
 class EncoderBlock(layers.Layer):
-    """Self-attention, then two dense layers, each after a layer normalization and beside a shortcut.
+    """Self-attention, then two dense layers, each after a layer normalization and with a residual connection.
 
-    (batch, steps, width) -> (batch, steps, width).
+    The block maps (batch, steps, width) to the same shape.
     """
 
     def __init__(
@@ -144,7 +123,7 @@ class EncoderBlock(layers.Layer):
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         """Create the layers of the block."""
-        width = shape[-1]
+        width = cast(int, shape[-1])  # only the batch size and the number of steps may be unknown
         self.attention_norm = layers.LayerNormalization(epsilon=self.epsilon, dtype=self.dtype_policy)
         self.attention = layers.MultiHeadAttention(self.heads, width // self.heads, **self._common_arguments())
         self.dense_norm = layers.LayerNormalization(epsilon=self.epsilon, dtype=self.dtype_policy)
@@ -157,7 +136,7 @@ class EncoderBlock(layers.Layer):
         self.expand.build(shape)
         self.contract.build((*shape[:-1], self.feed_forward))
 
-    def call(
+    def call(  # pyrefly: ignore[bad-override]  # the method of keras.Layer raises an error, so it returns Never
         self, x: keras.KerasTensor, mask: keras.KerasTensor | None = None, training: bool = False
     ) -> keras.KerasTensor:
         """Return the new steps.

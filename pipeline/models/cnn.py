@@ -38,7 +38,7 @@ class Cnn(ModelOptions):
     batch_normalization: BatchNormalization = section(BatchNormalization, "constants of batch normalization")
 
     def build(self, spec: DataSpec, values_of: TrainingValues) -> keras.Model:
-        """Return a model (batch, height, width, channels) -> (batch, width of the label). Channels may be left out."""
+        """Return a model (batch, height, width[, channels]) -> (batch, width of the label)."""
         name, feature = inputs.only_feature(self, spec)
         body = []
         if len(feature.shape) == 2:

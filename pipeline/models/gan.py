@@ -1,4 +1,4 @@
-"""A generator of images of a class, and the critic it is trained against."""
+"""A generator of images and its critic, both conditioned on a class."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Gan(ModelOptions):
                 f"model=gan: expected images (height, width, channels); found {name} {feature.shape} {feature.dtype}."
             )
         if [label.kind for label in spec.labels.values()] != [CLASS]:
-            found = ", ".join(f"{label} ({kind.kind})" for label, kind in spec.labels.items())
+            labels = ", ".join(f"{name} ({label.kind})" for name, label in spec.labels.items())
             raise ConfigError(
-                f"model=gan: expected one class label, which decides what is generated; found {found}. Name one class "
+                f"model=gan: expected one class label, which decides what is generated; found {labels}. Name one class "
                 "label in data.labels."
             )
         classes = next(iter(spec.labels.values())).width
@@ -47,15 +47,15 @@ class Gan(ModelOptions):
         for layer in front:
             image = layer(image)
         model = GenerativeAdversarialNetwork(
-            front,
-            self._generator(feature.shape, classes, *value_range(values)),
-            self._critic(image.shape[1:], classes),
+            front=front,
+            generator=self._generator(feature.fixed_shape, classes, *value_range(values)),
+            critic=self._critic(image.shape[1:], classes),
         )
         model({"latent": keras.Input((self.latent,)), "label": keras.Input((), dtype="int64")})
         return model
 
-    def _generator(self, shape: Sequence[int], classes: int, darkest: float, brightest: float) -> keras.Model:
-        """Return dense layers from random numbers and a one-hot class to an image with the value range of the data."""
+    def _generator(self, shape: Sequence[int], classes: int, low: float, high: float) -> keras.Model:
+        """Return dense layers from random numbers and a one-hot class to an image with values from low to high."""
         layers = keras.layers
         latent, label = keras.Input((self.latent,), name="latent"), keras.Input((classes,), name="label")
         x = layers.Concatenate(name="latent_and_class")([latent, label])
@@ -64,11 +64,11 @@ class Gan(ModelOptions):
             x
         )
         x = layers.Reshape(shape, dtype="float32", name="image")(x)
-        x = layers.Rescaling(brightest - darkest, darkest, dtype="float32", name="range")(x)
+        x = layers.Rescaling(high - low, low, dtype="float32", name="range")(x)
         return keras.Model([latent, label], x, name="generator")
 
     def _critic(self, shape: Sequence[int], classes: int) -> keras.Model:
-        """Return dense layers from a preprocessed image and a one-hot class to a logit, larger for real images."""
+        """Return dense layers from a preprocessed image and a one-hot class to a logit, which is higher if real."""
         layers = keras.layers
         image, label = keras.Input(shape, name="image"), keras.Input((classes,), name="label")
         x = layers.Concatenate(name="image_and_class")([layers.Flatten(name="flat")(image), label])

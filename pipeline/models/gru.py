@@ -39,18 +39,18 @@ class Gru(ModelOptions):
         """Return a model (batch, steps) or (batch, steps, values) -> (batch, width of the label)."""
         name, feature = inputs.only_feature(self, spec)
         last = len(self.units) - 1
-        body = [self._recurrent(units, position < last) for position, units in enumerate(self.units)]
+        body = [self._recurrent(units, return_sequences=index < last) for index, units in enumerate(self.units)]
         if self.dropout:
             body.append(keras.layers.Dropout(self.dropout))
         if feature.holds_tokens:
-            front = [inputs.embedding(self.vocabulary, self.embedding, feature)]
+            front = [inputs.embedding(feature, vocabulary=self.vocabulary, width=self.embedding)]
         else:
             front = inputs.preprocessing(self, feature, values_of(name))
         return keras.Sequential(
             [inputs.raw_input(name, feature), *front, *body, heads.only_head(self, spec)], name="gru"
         )
 
-    def _recurrent(self, units: int, return_sequences: bool) -> keras.Layer:
+    def _recurrent(self, units: int, *, return_sequences: bool) -> keras.Layer:
         layer = keras.layers.GRU(
             units,
             return_sequences=return_sequences,

@@ -40,28 +40,29 @@ class Transformer(ModelOptions):
 
     def build(self, spec: DataSpec, values_of: TrainingValues) -> keras.Model:
         """Return a model (batch, steps) or (batch, steps, values) -> (batch, width of the label)."""
-        from pipeline.layers.transformer_encoder import TransformerEncoder
+        from pipeline.layers.transformer_encoder import EncoderBlock, TransformerEncoder
 
         name, feature = inputs.only_feature(self, spec)
         if not feature.holds_tokens and len(feature.shape) != 2:
             raise ConfigError(f"model=transformer: expected sequences (steps, values); found {name} {feature.shape}.")
         if feature.holds_tokens:
-            front = [inputs.embedding(self.vocabulary, self.width, feature)]
+            front = [inputs.embedding(feature, vocabulary=self.vocabulary, width=self.width)]
         else:
             front = inputs.preprocessing(self, feature, values_of(name))
             front.append(keras.layers.Dense(self.width, **self.initializers()))
-        model = TransformerEncoder(
-            front,
-            heads.only_head(self, spec),
-            depth=self.depth,
-            heads=self.heads,
-            feed_forward=self.feed_forward,
-            dropout=self.dropout,
-            activation=self.activation,
-            epsilon=self.epsilon,
-            kernel_initializer=self.kernel_initializer,
-            bias_initializer=self.bias_initializer,
-            name="transformer",
-        )
+        head = heads.only_head(self, spec)
+        blocks = [
+            EncoderBlock(
+                heads=self.heads,
+                feed_forward=self.feed_forward,
+                dropout=self.dropout,
+                activation=self.activation,
+                epsilon=self.epsilon,
+                kernel_initializer=self.kernel_initializer,
+                bias_initializer=self.bias_initializer,
+            )
+            for _ in range(self.depth)
+        ]
+        model = TransformerEncoder(front=front, blocks=blocks, head=head, epsilon=self.epsilon, name="transformer")
         model(inputs.raw_input(name, feature))  # a subclassed model is built when it is first called
         return model

@@ -215,7 +215,7 @@ class Adversarial(Objective):
         images, labels = batch
         classes = self.model.one_hot(labels)
         real, fake = self.model.preprocess(images), self.model.preprocess(self.model.draw(classes))
-        on_real, on_fake = self.model.criticise(real, classes), self.model.criticise(fake, classes)
+        on_real, on_fake = self.model.criticize(real, classes), self.model.criticize(fake, classes)
         if self.options.loss == "non_saturating":
             return {"critic_loss": ops.mean(ops.softplus(-on_real)) + ops.mean(ops.softplus(on_fake))}, None
         penalty = self.options.gradient_penalty * self.gradient_penalty(real, fake, classes)
@@ -237,7 +237,7 @@ class Adversarial(Objective):
         between = share * real + (1 - share) * fake
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(between)
-            verdict = self.model.criticise(between, classes)
+            verdict = self.model.criticize(between, classes)
         grad = tape.gradient(verdict, between)
         norm = ops.sqrt(ops.sum(ops.square(grad), axis=tuple(range(1, len(grad.shape)))) + TINY)
         return ops.mean(ops.square(norm - 1))
@@ -247,7 +247,7 @@ class Adversarial(Objective):
         ops = keras.ops
         _, labels = batch
         classes = self.model.one_hot(labels)
-        verdict = self.model.criticise(self.model.preprocess(self.model.draw(classes)), classes)
+        verdict = self.model.criticize(self.model.preprocess(self.model.draw(classes)), classes)
         if self.options.loss == "non_saturating":
             return {"generator_loss": ops.mean(ops.softplus(-verdict))}, None
         return {"generator_loss": -ops.mean(verdict)}, None

@@ -132,7 +132,7 @@ def test_gradient_penalty_is_the_squared_distance_of_the_gradient_norm_from_one(
     weights = (
         np.arange(1.0, 65.0, dtype=np.float32).reshape(8, 8, 1) / 100
     )  # a linear critic has this gradient everywhere
-    model.criticise = lambda images, labels: ops.sum(images * weights, axis=(1, 2, 3))
+    model.criticize = lambda images, labels: ops.sum(images * weights, axis=(1, 2, 3))
     real, fake = (keras.random.uniform((5, 8, 8, 1), seed=seed) for seed in (1, 2))
     found = float(objective.gradient_penalty(real, fake, np.zeros(5, np.int64)))
     assert found == pytest.approx((np.linalg.norm(weights) - 1) ** 2, rel=1e-5)
