@@ -69,7 +69,9 @@ def named(block: np.ndarray) -> Block:
 def compare_with_profile(reference: Profile, new_blocks: Iterator[np.ndarray]) -> None:
     """Count rows in the bins of a profile and compare them with it."""
     new = profiles.count_rows(reference.columns, map(named, new_blocks))
-    drift_detection.with_verdicts(drift_detection.compare_data(reference, new, Drift()), Drift().rate)
+    drift_detection.with_verdicts(
+        drift_detection.compare_data(reference=reference, new=new, options=Drift()), Drift().rate
+    )
 
 
 def compare_with_histograms() -> None:
@@ -201,14 +203,16 @@ class Detector:
         images, labels = shift(generator, self.images[drawn], self.labels[drawn], changed_rows)
         new = profiles.count_rows(self.training_profile.columns, column_blocks(self.spec, images, labels))
         new_predictions = prediction_profiles.profile_predictions(
-            self.label, labels, predict(self.model, images), self.prediction_profile.profile.columns
+            self.label,
+            targets=labels,
+            outputs=predict(self.model, images),
+            columns=self.prediction_profile.profile.columns,
         )
         predictions = drift_detection.compare_predictions(
-            {"digit": self.prediction_profile}, {"digit": new_predictions}, Drift()
+            reference={"digit": self.prediction_profile}, new={"digit": new_predictions}, options=Drift()
         )
-        results = drift_detection.with_verdicts(
-            [*drift_detection.compare_data(self.training_profile, new, Drift()), predictions], Drift().rate
-        )
+        data = drift_detection.compare_data(reference=self.training_profile, new=new, options=Drift())
+        results = drift_detection.with_verdicts([*data, predictions], Drift().rate)
         return {source_of(result) for result in results if result.verdict == DriftVerdict.DRIFT}
 
 
@@ -253,7 +257,7 @@ def make_detector(path: str) -> Detector:
     reference, rest = slice(0, REFERENCE_ROWS), slice(REFERENCE_ROWS, None)
     (label,) = data.spec.labels.values()
     prediction_profile = prediction_profiles.profile_predictions(
-        label, labels[reference], predict(model, images[reference])
+        label, targets=labels[reference], outputs=predict(model, images[reference])
     )
     return Detector(
         spec=data.spec,

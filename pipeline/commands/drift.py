@@ -111,13 +111,16 @@ def check_data(config: Config) -> tuple[list[DriftResult], Path]:
     outputs = predict(config, folder, spec, rows, objective=config.objective)
     predictions = {
         name: prediction_profiles.profile_predictions(
-            label, rows.labels[name], outputs[name], reference_predictions[name].profile.columns
+            label,
+            targets=rows.labels[name],
+            outputs=outputs[name],
+            columns=reference_predictions[name].profile.columns,
         )
         for name, label in spec.labels.items()
     }
     groups = [
-        *drift_detection.compare_data(reference, new, config.drift),
-        drift_detection.compare_predictions(reference_predictions, predictions, config.drift),
+        *drift_detection.compare_data(reference=reference, new=new, options=config.drift),
+        drift_detection.compare_predictions(reference=reference_predictions, new=predictions, options=config.drift),
     ]
     results = drift_detection.with_verdicts(groups, config.drift.rate)
     if config.drift.against:
@@ -275,8 +278,10 @@ def detect_changes(scores: np.ndarray, options: Drift) -> list[tuple[str, int | 
         return [("ADWIN", None), ("Page-Hinkley", None)]
     scaled = (scores - scores[0]) / (change_points.noise_level(scores) or 1.0)
     changes = {
-        "ADWIN": change_points.adwin(scaled, options.delta),
-        "Page-Hinkley": change_points.page_hinkley(scaled, options.threshold, change_points.SLACK, options.rows),
+        "ADWIN": change_points.adwin(scaled, delta=options.delta),
+        "Page-Hinkley": change_points.page_hinkley(
+            scaled, threshold=options.threshold, slack=change_points.SLACK, min_values=options.rows
+        ),
     }
     return [
         (method, index) for method, points in changes.items() for index in [point.index for point in points] or [None]

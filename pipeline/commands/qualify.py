@@ -78,7 +78,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     baseline = train_experiments(config, "baseline", locks.baseline)
     trained = train_experiments(config, "candidate", locks.candidate)
     samples = pair_scores(baseline, trained, options)
-    comparisons = equivalence.compare_environments(samples, options.margin, options.confidence)
+    comparisons = equivalence.compare_environments(samples, margin=options.margin, confidence=options.confidence)
 
     verdict = equivalence.overall_verdict(comparisons)
     page = write_report(config, invocation.command_line, locks=locks, changes=changes, comparisons=comparisons)

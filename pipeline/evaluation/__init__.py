@@ -1,1 +1,1 @@
-"""How good it is: metrics with their uncertainty, and the report."""
+"""Statistics: metrics with intervals, profiles, drift, change points and equivalence."""

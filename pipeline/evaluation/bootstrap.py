@@ -18,22 +18,22 @@ Statistic = Callable[[np.ndarray], dict[str, np.ndarray]]
 """Takes row weights (rows, draws) float64, returns the scores of each draw by name: (draws,) float64."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Score:
     """A score and its percentile bootstrap interval.
 
     Attributes:
         value: The score of all rows.
-        low: The lower end of the interval; NaN if there is a single row or no interval.
-        high: The upper end of the interval; NaN likewise.
+        low: The lower end of the interval; NaN if there is none, as for a single row.
+        high: The upper end of the interval; NaN if there is none.
     """
 
     value: float
-    low: float
-    high: float
+    low: float = np.nan
+    high: float = np.nan
 
 
-def bootstrap_scores(statistics: Sequence[Statistic], rows: int, options: Evaluation, seed: int) -> dict[str, Score]:
+def bootstrap_scores(statistics: Sequence[Statistic], *, rows: int, options: Evaluation, seed: int) -> dict[str, Score]:
     """Compute scores and their percentile intervals by resampling rows, with the same draws for every score.
 
     Args:
@@ -51,7 +51,7 @@ def bootstrap_scores(statistics: Sequence[Statistic], rows: int, options: Evalua
 
     values = {name: float(value[0]) for name, value in scores_of_weights(np.ones((rows, 1))).items()}
     if rows == 1:
-        return {name: Score(value, np.nan, np.nan) for name, value in values.items()}
+        return {name: Score(value=value) for name, value in values.items()}
     interval = bootstrap(
         (np.arange(rows),),
         scores_of_draws,
@@ -63,13 +63,13 @@ def bootstrap_scores(statistics: Sequence[Statistic], rows: int, options: Evalua
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return {
-        name: Score(value, float(low), float(high))
+        name: Score(value=value, low=float(low), high=float(high))
         for (name, value), low, high in zip(values.items(), interval.low, interval.high, strict=True)
     }
 
 
 def draws_per_batch(rows: int) -> int:
-    """Return how many resamples of so many rows are computed at a time."""
+    """Return the number of resamples of this number of rows that are computed at a time."""
     return max(1, MAX_WEIGHTS // rows)
 
 

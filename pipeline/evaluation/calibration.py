@@ -10,7 +10,7 @@ from pipeline.evaluation.options import Evaluation
 from pipeline.evaluation.row_groups import membership, ratio_or_nan
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Calibration:
     """A reliability diagram and the expected calibration error of the predicted class's probability.
 
@@ -37,7 +37,9 @@ class Calibration:
     ece_by_chance: float
 
 
-def estimate_calibration(confidences: np.ndarray, correct: np.ndarray, options: Evaluation, seed: int) -> Calibration:
+def estimate_calibration(
+    *, confidences: np.ndarray, correct: np.ndarray, options: Evaluation, seed: int
+) -> Calibration:
     """Estimate the calibration of predictions.
 
     Args:
@@ -55,19 +57,22 @@ def estimate_calibration(confidences: np.ndarray, correct: np.ndarray, options: 
     batch = draws_per_batch(rows)
     batches = [min(batch, options.resamples - start) for start in range(0, options.resamples, batch)]
     by_chance = np.concatenate(
-        [calibration_errors(bins, confidences, rng.random((rows, draws)) < confidences[:, None]) for draws in batches]
+        [
+            calibration_errors(bins, confidences=confidences, correct=rng.random((rows, draws)) < confidences[:, None])
+            for draws in batches
+        ]
     )
     return Calibration(
         edges=edges,
         confidence=ratio_or_nan(bins @ confidences, count),
         accuracy=ratio_or_nan(bins @ correct.astype(np.float64), count),
         count=count.astype(np.int64),
-        ece=float(calibration_errors(bins, confidences, correct[:, None])[0]),
+        ece=float(calibration_errors(bins, confidences=confidences, correct=correct[:, None])[0]),
         ece_by_chance=float(np.quantile(by_chance, options.confidence)),
     )
 
 
-def calibration_errors(bins: sparse.csr_array, confidences: np.ndarray, correct: np.ndarray) -> np.ndarray:
+def calibration_errors(bins: sparse.csr_array, *, confidences: np.ndarray, correct: np.ndarray) -> np.ndarray:
     """Return the expected calibration error of each draw: (draws,) float64.
 
     Args:

@@ -24,12 +24,12 @@ class ChangePoint:
 
 
 def adwin(
-    values: Sequence[float] | np.ndarray, delta: float = 0.002, *, clock: int = 1, min_side: int = 5, grace: int = 10
+    values: Sequence[float] | np.ndarray, *, delta: float = 0.002, clock: int = 1, min_side: int = 5, grace: int = 10
 ) -> list[ChangePoint]:
     """Find change points with an adaptive window (ADWIN).
 
     Source: Bifet and Gavalda 2007, "Learning from Time-Changing Data with Adaptive Windowing", the cut of section 3.1.
-    Every cut of the window is tested, so a test takes time in the length of the window. The window is emptied after an
+    Every cut of the window is tested, so that the time of a test grows with the window. The window is emptied after an
     alarm.
 
     Args:
@@ -58,6 +58,7 @@ def adwin(
 
 def page_hinkley(
     values: Sequence[float] | np.ndarray,
+    *,
     threshold: float = 50.0,
     slack: float = 0.005,
     min_values: int = 30,

@@ -39,7 +39,7 @@ def data_columns(
 
     Args:
         spec: Of the data.
-        features: By name, as `data.blocks` yields them.
+        features: By name, from `pipeline.data.blocks`.
         labels: By name, likewise.
     """
     columns = {}
@@ -67,7 +67,7 @@ def feature_columns(feature: Feature, values: np.ndarray | Sequences) -> NamedCo
 
 
 def index_suffix(index: int, flat: np.ndarray) -> str:
-    """Return the suffix of one of the columns of (rows, width); a single column has none."""
+    """Return the suffix of a column's name among those of `flat`, (rows, width); "" for a single column."""
     return f" {index}" if flat.shape[1] > 1 else ""
 
 
@@ -139,20 +139,20 @@ def moment_columns(grey: np.ndarray) -> NamedColumns:
     yield " slant", ratio_or_zero(covariance, variance_y)
 
 
-def energy(*images: np.ndarray) -> np.ndarray:
-    """Return the sum of squares of each row: (rows,). images: (rows, height, width) each."""
-    return sum(np.einsum("nij,nij->n", image, image) for image in images)
+def energy(down: np.ndarray, across: np.ndarray) -> np.ndarray:
+    """Return the sum of squares of both arrays in each row: (rows, height, width) each -> (rows,)."""
+    return np.einsum("nij,nij->n", down, down) + np.einsum("nij,nij->n", across, across)
 
 
 def ratio_or_zero(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Return numerator / denominator, 0 where the denominator is 0, as in an image of one shade. (rows,) each."""
+    """Return numerator / denominator, (rows,) each; 0 if the denominator is 0, as in an image of one shade."""
     return np.divide(numerator, denominator, out=np.zeros(len(numerator)), where=denominator != 0)
 
 
 def label_columns(label: Label, values: np.ndarray) -> NamedColumns:
-    """Yield the columns of a label: names of a class label, numbers of all others."""
+    """Yield the columns of a label: class names, or numbers for other kinds of label."""
     if label.kind == CLASS:
-        points = values.reshape(len(values), -1)[:, :MAX_COLUMNS]  # the points of a task, else one
+        points = values.reshape(len(values), -1)[:, :MAX_COLUMNS]  # several if rows are tasks
         for index, column in enumerate(points.T):
             yield index_suffix(index, points), np.array(label.classes, dtype=object)[column]
     elif label.kind == REAL:

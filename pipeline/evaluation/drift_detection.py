@@ -43,7 +43,7 @@ class DriftKind(StrEnum):
     SERIES = "series"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DriftResult:
     """One comparison.
 
@@ -73,7 +73,7 @@ class DriftResult:
     detail: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """The outcome of one test of two samples; see DriftResult. The p-value is not corrected."""
 
@@ -86,19 +86,24 @@ class Outcome:
 # ---- two samples ----------------------------------------------------------------------------------------------------
 
 
-def compare_data(reference: Profile, new: Profile, options: Drift) -> tuple[list[DriftResult], list[DriftResult]]:
+def compare_data(*, reference: Profile, new: Profile, options: Drift) -> tuple[list[DriftResult], list[DriftResult]]:
     """Compare two profiles of data, counted in the same bins.
+
+    Args:
+        reference: The earlier rows.
+        new: The new rows.
+        options: Thresholds.
 
     Returns:
         The groups of `with_verdicts`: features and labels.
     """
-    results = compare_profiles(DriftKind.INPUT, reference, new, options)
+    results = compare_profiles(DriftKind.INPUT, reference=reference, new=new, options=options)
     labels = [result for result in results if result.subject.startswith(LABEL_PREFIX)]
     return [result for result in results if not result.subject.startswith(LABEL_PREFIX)], labels
 
 
 def compare_profiles(
-    kind: DriftKind, reference: Profile, new: Profile, options: Drift, prefix: str = ""
+    kind: DriftKind, *, reference: Profile, new: Profile, options: Drift, prefix: str = ""
 ) -> list[DriftResult]:
     """Compare two profiles, counted in the same bins, column by column. The results have no verdicts yet.
 
@@ -113,24 +118,25 @@ def compare_profiles(
         prefix: Of the subjects.
     """
     return [
-        drift_result(kind, prefix + name, method, test, (reference.rows, new.rows))
+        drift_result(test, kind=kind, subject=prefix + name, method=method, rows=(reference.rows, new.rows))
         for name, column in reference.columns.items()
-        for method, test in compare_column(column, new.columns[name], options)
+        for method, test in compare_column(reference=column, new=new.columns[name], options=options)
     ]
 
 
-def drift_result(kind: DriftKind, subject: str, method: str, test: Outcome, rows: tuple[int, int]) -> DriftResult:
-    """Return the result of a test without a verdict. rows: Of the reference and the new sample."""
+def drift_result(test: Outcome, *, kind: DriftKind, subject: str, method: str, rows: tuple[int, int]) -> DriftResult:
+    """Return the result of a test, without a verdict.
+
+    Args:
+        test: The outcome of the test.
+        kind: As for DriftResult.
+        subject: As for DriftResult.
+        method: As for DriftResult.
+        rows: Of the reference and of the new sample.
+    """
+    reference_rows, new_rows = rows
     return DriftResult(
-        kind=kind,
-        subject=subject,
-        method=method,
-        reference_rows=rows[0],
-        rows=rows[1],
-        effect=test.effect,
-        p_value=test.p_value,
-        threshold=test.threshold,
-        detail=test.detail,
+        kind=kind, subject=subject, method=method, reference_rows=reference_rows, rows=new_rows, **vars(test)
     )
 
 
@@ -162,20 +168,23 @@ def _with_verdict(result: DriftResult, p_value: float, rate: float) -> DriftResu
     return replace(result, p_value=p_value, verdict=verdict)
 
 
-def compare_column(reference: Column, new: Column, options: Drift) -> Iterator[tuple[str, Outcome]]:
+def compare_column(*, reference: Column, new: Column, options: Drift) -> Iterator[tuple[str, Outcome]]:
     """Yield (name of the method, result) of each test of a column's two samples."""
     reference_counts, new_counts = (
         np.array([*column.counts, column.missing], np.float64) for column in (reference, new)
     )
     merged = merge_sparse_bins(reference_counts, new_counts)
-    yield "population stability index", stability_index_test(*merged, options.rate, options.psi)
+    yield "population stability index", stability_index_test(*merged, rate=options.rate, minimum=options.psi)
     if isinstance(reference, NumberColumn):
-        distance = kolmogorov_smirnov_test(reference_counts[:-1], new_counts[:-1], options.rate, options.distance)
+        distance = kolmogorov_smirnov_test(
+            reference_counts[:-1], new_counts[:-1], rate=options.rate, minimum=options.distance
+        )
         yield "Kolmogorov-Smirnov, binned", distance
     else:
-        yield "chi-square", chi_square_test(*merged, options.rate, options.effect)
+        yield "chi-square", chi_square_test(*merged, rate=options.rate, minimum=options.effect)
         names = [*reference.values, OTHER, "missing"]
-        yield "largest change of a share", share_change_test(names, reference_counts, new_counts, options)
+        change = share_change_test(names, reference=reference_counts, new=new_counts, options=options)
+        yield "largest change of a share", change
 
 
 def merge_sparse_bins(reference: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -221,7 +230,7 @@ def stability_index_null(reference: np.ndarray, new: np.ndarray) -> tuple[float,
     return 1 / reference.sum() + 1 / new.sum(), len(reference) - 1
 
 
-def stability_index_test(reference: np.ndarray, new: np.ndarray, rate: float, minimum: float) -> Outcome:
+def stability_index_test(reference: np.ndarray, new: np.ndarray, *, rate: float, minimum: float) -> Outcome:
     """Test the population stability index of two samples' counts.
 
     Args:
@@ -231,44 +240,45 @@ def stability_index_test(reference: np.ndarray, new: np.ndarray, rate: float, mi
         minimum: Smallest effect that matters.
     """
     if _cannot_compare(reference, new):
-        return Outcome(0.0, 1.0, minimum)
+        return Outcome(effect=0.0, p_value=1.0, threshold=minimum)
     effect, (scale, freedom) = stability_index(reference, new), stability_index_null(reference, new)
     threshold = max(minimum, scale * float(chi2.isf(rate, freedom)))
-    return Outcome(effect, float(chi2.sf(effect / scale, freedom)), threshold)
+    return Outcome(effect=effect, p_value=float(chi2.sf(effect / scale, freedom)), threshold=threshold)
 
 
-def kolmogorov_smirnov_test(reference: np.ndarray, new: np.ndarray, rate: float, minimum: float) -> Outcome:
+def kolmogorov_smirnov_test(reference: np.ndarray, new: np.ndarray, *, rate: float, minimum: float) -> Outcome:
     """Test the Kolmogorov-Smirnov distance of two samples' counts: the largest difference of the cumulative shares.
 
     Binning only reduces the distance, so the p-value is too large rather than too small. The arguments are those of
     `stability_index_test`.
     """
     if not (reference.sum() and new.sum()):
-        return Outcome(0.0, 1.0, minimum)
+        return Outcome(effect=0.0, p_value=1.0, threshold=minimum)
     difference = np.cumsum(new) / new.sum() - np.cumsum(reference) / reference.sum()
     effect = float(np.abs(difference).max())
     root = np.sqrt(reference.sum() * new.sum() / (reference.sum() + new.sum()))
     threshold = max(minimum, float(kstwobign.isf(rate) / root))
-    return Outcome(effect, float(kstwobign.sf(effect * root)), threshold)
+    return Outcome(effect=effect, p_value=float(kstwobign.sf(effect * root)), threshold=threshold)
 
 
-def chi_square_test(reference: np.ndarray, new: np.ndarray, rate: float, minimum: float) -> Outcome:
+def chi_square_test(reference: np.ndarray, new: np.ndarray, *, rate: float, minimum: float) -> Outcome:
     """Test homogeneity of two samples' counts by chi-square.
 
     The effect is Cohen's w, the square root of the statistic times (1/n + 1/m) (Cohen 1988, "Statistical Power Analysis
     for the Behavioral Sciences"). The arguments are those of `stability_index_test`.
     """
     if _cannot_compare(reference, new):
-        return Outcome(0.0, 1.0, minimum)
+        return Outcome(effect=0.0, p_value=1.0, threshold=minimum)
     scale, freedom = stability_index_null(reference, new)
     share = (reference + new) / (reference.sum() + new.sum())
     difference = reference / reference.sum() - new / new.sum()
     statistic = float((np.square(difference) / share).sum() / scale)
     threshold = max(minimum, float(np.sqrt(scale * chi2.isf(rate, freedom))))
-    return Outcome(float(np.sqrt(statistic * scale)), float(chi2.sf(statistic, freedom)), threshold)
+    effect = float(np.sqrt(statistic * scale))
+    return Outcome(effect=effect, p_value=float(chi2.sf(statistic, freedom)), threshold=threshold)
 
 
-def share_change_test(names: Sequence[str], reference: np.ndarray, new: np.ndarray, options: Drift) -> Outcome:
+def share_change_test(names: Sequence[str], *, reference: np.ndarray, new: np.ndarray, options: Drift) -> Outcome:
     """Test the name whose share has changed most significantly.
 
     The effect is Cohen's h of that share, new minus reference. The p-value is that of Fisher's exact test of the name
@@ -283,7 +293,7 @@ def share_change_test(names: Sequence[str], reference: np.ndarray, new: np.ndarr
     """
     n, m, present = reference.sum(), new.sum(), reference + new > 0
     if not (n and m):
-        return Outcome(0.0, 1.0, options.effect)
+        return Outcome(effect=0.0, p_value=1.0, threshold=options.effect)
     present_names, reference, new = np.array(names)[present], reference[present], new[present]
     null = hypergeom(n + m, reference + new, m)
     p_values = 2 * np.minimum(null.cdf(new), null.sf(new - 1))
@@ -293,7 +303,12 @@ def share_change_test(names: Sequence[str], reference: np.ndarray, new: np.ndarr
     count = len(present_names)
     by_chance = float(norm.isf(options.rate / 2 / count) * np.sqrt(1 / n + 1 / m))
     detail = f"{present_names[index]}: {100 * p:.4g} % before, {100 * q:.4g} % now"
-    return Outcome(effect, min(1.0, float(p_values[index]) * count), max(options.effect, by_chance), detail)
+    return Outcome(
+        effect=effect,
+        p_value=min(1.0, float(p_values[index]) * count),
+        threshold=max(options.effect, by_chance),
+        detail=detail,
+    )
 
 
 def _cannot_compare(reference: np.ndarray, new: np.ndarray) -> bool:
@@ -304,7 +319,7 @@ def _cannot_compare(reference: np.ndarray, new: np.ndarray) -> bool:
 
 
 def compare_predictions(
-    reference: Mapping[str, PredictionProfile], new: Mapping[str, PredictionProfile], options: Drift
+    *, reference: Mapping[str, PredictionProfile], new: Mapping[str, PredictionProfile], options: Drift
 ) -> list[DriftResult]:
     """Compare a model's predictions of new rows with those of its reference rows.
 
@@ -319,16 +334,26 @@ def compare_predictions(
     results = []
     for name, before in reference.items():
         after, prefix = new[name], f"{name}: " if len(reference) > 1 else ""
-        results += compare_profiles(DriftKind.PREDICTION, before.profile, after.profile, options, prefix)
+        results += compare_profiles(
+            DriftKind.PREDICTION, reference=before.profile, new=after.profile, options=options, prefix=prefix
+        )
         if before.calibration and after.calibration:
-            test = calibration_test(before.calibration, after.calibration, options.rate, options.distance)
-            rows = before.profile.rows, after.profile.rows
-            subject = f"{prefix}calibration"
-            results.append(drift_result(DriftKind.PREDICTION, subject, "gap by confidence", test, rows))
+            test = calibration_test(
+                before=before.calibration, after=after.calibration, rate=options.rate, minimum=options.distance
+            )
+            results.append(
+                drift_result(
+                    test,
+                    kind=DriftKind.PREDICTION,
+                    subject=f"{prefix}calibration",
+                    method="gap by confidence",
+                    rows=(before.profile.rows, after.profile.rows),
+                )
+            )
     return results
 
 
-def calibration_test(before: CalibrationCounts, after: CalibrationCounts, rate: float, minimum: float) -> Outcome:
+def calibration_test(*, before: CalibrationCounts, after: CalibrationCounts, rate: float, minimum: float) -> Outcome:
     """Test whether accuracy minus confidence has changed, over the tenths of confidence with rows in both samples.
 
     The effect is the mean absolute change of that gap over the new rows: the change of the expected calibration error
@@ -345,7 +370,7 @@ def calibration_test(before: CalibrationCounts, after: CalibrationCounts, rate: 
     )
     in_both = (rows >= 2 * MIN_EXPECTED_ROWS).all(axis=0)
     if not in_both.any():
-        return Outcome(0.0, 1.0, minimum)
+        return Outcome(effect=0.0, p_value=1.0, threshold=minimum)
     rows, right, sums = rows[:, in_both], right[:, in_both], sums[:, in_both]
     accuracy = (right + 1) / (rows + 2)  # Laplace's estimate, so that a tenth without mistakes has a variance
     variance = (accuracy * (1 - accuracy) / rows).sum(axis=0)
@@ -354,7 +379,7 @@ def calibration_test(before: CalibrationCounts, after: CalibrationCounts, rate: 
     statistic, freedom = float((change**2 / variance).sum()), len(change)
     by_chance = float((weights * np.sqrt(variance)).sum()) * np.sqrt(chi2.isf(rate, freedom) / freedom)
     effect = float((weights * np.abs(change)).sum())
-    return Outcome(effect, float(chi2.sf(statistic, freedom)), max(minimum, float(by_chance)))
+    return Outcome(effect=effect, p_value=float(chi2.sf(statistic, freedom)), threshold=max(minimum, float(by_chance)))
 
 
 # ---- performance ----------------------------------------------------------------------------------------------------
@@ -410,12 +435,20 @@ def compare_scores(
             threshold=options.difference,
             detail=f"{evaluation.confidence:.6g} interval [{low:.4g}, {high:.4g}]",
         )
-        results.append(drift_result(DriftKind.PERFORMANCE, f"{name} {score}", "paired bootstrap", test, (rows, rows)))
+        results.append(
+            drift_result(
+                test,
+                kind=DriftKind.PERFORMANCE,
+                subject=f"{name} {score}",
+                method="paired bootstrap",
+                rows=(rows, rows),
+            )
+        )
     return with_verdicts([results], options.rate)
 
 
 def _score_function(
     label: Label, targets: np.ndarray, outputs: np.ndarray
 ) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    statistics = label_statistics(label, targets, outputs)
+    statistics = label_statistics(label, targets=targets, outputs=outputs)
     return lambda weights: {name: values for statistic in statistics for name, values in statistic(weights).items()}

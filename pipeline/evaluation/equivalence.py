@@ -7,6 +7,7 @@ If neither claim can be made, more seeds are needed: a difference that is not fo
 """
 
 import bisect
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,7 +28,7 @@ class EquivalenceVerdict(StrEnum):
     TOO_FEW_SEEDS = "not enough seeds"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PairedScores:
     """Scores of the same trainings in two environments, one pair per seed.
 
@@ -44,7 +45,7 @@ class PairedScores:
     resolution: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EnvironmentComparison:
     """The comparison of one data set.
 
@@ -76,7 +77,7 @@ class EnvironmentComparison:
 
 
 def compare_environments(
-    samples: Mapping[str, PairedScores], margin: float, confidence: float
+    samples: Mapping[str, PairedScores], *, margin: float, confidence: float
 ) -> list[EnvironmentComparison]:
     """Compare the scores of every data set.
 
@@ -91,36 +92,63 @@ def compare_environments(
         confidence: 1 - alpha.
     """
     tested = max(1, sum(not all(pairs.identical) for pairs in samples.values()))
-    return [_compare(name, pairs, margin, 1 - confidence, tested) for name, pairs in samples.items()]
+    return [
+        _compare(name, pairs, margin=margin, alpha=1 - confidence, tested=tested) for name, pairs in samples.items()
+    ]
 
 
-def _compare(name: str, pairs: PairedScores, margin: float, alpha: float, tested: int) -> EnvironmentComparison:
+def _compare(name: str, pairs: PairedScores, *, margin: float, alpha: float, tested: int) -> EnvironmentComparison:
     differences = np.subtract(pairs.candidate, pairs.baseline)
     mean = float(differences.mean())
     if all(pairs.identical):
         return EnvironmentComparison(
-            name, pairs, mean, mean, mean, mean, mean, 1.0, 0.0, None, EquivalenceVerdict.IDENTICAL
+            name=name,
+            pairs=pairs,
+            difference=mean,
+            low=mean,
+            high=mean,
+            narrow_low=mean,
+            narrow_high=mean,
+            p_different=1.0,
+            p_equivalent=0.0,
+            needed=None,
+            verdict=EquivalenceVerdict.IDENTICAL,
         )
     if len(differences) < 2:
-        infinity = float("inf")
-        intervals = (-infinity, infinity, -infinity, infinity)
-        return EnvironmentComparison(name, pairs, mean, *intervals, 1.0, 1.0, None, EquivalenceVerdict.TOO_FEW_SEEDS)
+        return EnvironmentComparison(
+            name=name,
+            pairs=pairs,
+            difference=mean,
+            low=-math.inf,
+            high=math.inf,
+            narrow_low=-math.inf,
+            narrow_high=math.inf,
+            p_different=1.0,
+            p_equivalent=1.0,
+            needed=None,
+            verdict=EquivalenceVerdict.TOO_FEW_SEEDS,
+        )
     deviation, freedom = deviation_of(differences, pairs.resolution), len(differences) - 1
     error = deviation / np.sqrt(len(differences))
     wide, narrow = (float(student.isf(tail, freedom) * error) for tail in (alpha / tested / 2, alpha))
-    p_different = min(1.0, tested * 2 * float(student.sf(abs(mean) / error, freedom)))
-    p_equivalent = float(student.sf((margin - abs(mean)) / error, freedom))
-    verdict = _verdict(mean, wide, narrow, margin)
-    needed = seeds_needed(deviation, margin, alpha) if verdict == EquivalenceVerdict.TOO_FEW_SEEDS else None
-    intervals = (mean - wide, mean + wide, mean - narrow, mean + narrow)
-    return EnvironmentComparison(name, pairs, mean, *intervals, p_different, p_equivalent, needed, verdict)
-
-
-def _verdict(mean: float, wide: float, narrow: float, margin: float) -> EquivalenceVerdict:
-    """A difference that is significant but surely smaller than the margin counts as equivalent."""
-    if abs(mean) + narrow < margin:
-        return EquivalenceVerdict.EQUIVALENT
-    return EquivalenceVerdict.DIFFERENT if abs(mean) > wide else EquivalenceVerdict.TOO_FEW_SEEDS
+    if abs(mean) + narrow < margin:  # also if the difference is significant
+        verdict = EquivalenceVerdict.EQUIVALENT
+    else:
+        verdict = EquivalenceVerdict.DIFFERENT if abs(mean) > wide else EquivalenceVerdict.TOO_FEW_SEEDS
+    too_few = verdict == EquivalenceVerdict.TOO_FEW_SEEDS
+    return EnvironmentComparison(
+        name=name,
+        pairs=pairs,
+        difference=mean,
+        low=mean - wide,
+        high=mean + wide,
+        narrow_low=mean - narrow,
+        narrow_high=mean + narrow,
+        p_different=min(1.0, tested * 2 * float(student.sf(abs(mean) / error, freedom))),
+        p_equivalent=float(student.sf((margin - abs(mean)) / error, freedom)),
+        needed=seeds_needed(deviation, margin=margin, alpha=alpha) if too_few else None,
+        verdict=verdict,
+    )
 
 
 def deviation_of(differences: np.ndarray, resolution: float) -> float:
@@ -136,13 +164,18 @@ def deviation_of(differences: np.ndarray, resolution: float) -> float:
     return max(float(differences.std(ddof=1)), resolution / np.sqrt(6))
 
 
-def seeds_needed(deviation: float, margin: float, alpha: float) -> int | None:
+def seeds_needed(deviation: float, *, margin: float, alpha: float) -> int | None:
     """Return the fewest seeds that show equivalence with probability POWER if there is no difference.
 
     This is the usual approximation of the power of TOST: both one-sided tests have to pass.
 
+    Args:
+        deviation: Standard deviation of the differences.
+        margin: Smallest difference that matters.
+        alpha: Level of each one-sided test.
+
     Returns:
-        None if more than MAX_SEEDS would be needed.
+        The number of seeds; None if it exceeds MAX_SEEDS.
     """
 
     def is_enough(seeds: int) -> bool:

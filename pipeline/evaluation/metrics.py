@@ -25,7 +25,7 @@ ClassCounts = Callable[[np.ndarray], list[np.ndarray]]
 """Takes row weights (rows, draws), returns rows, predicted rows and correct rows of each class: (classes, draws)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClassScores:
     """One row of the table of classes.
 
@@ -44,7 +44,7 @@ class ClassScores:
     f1: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Residuals:
     """Predictions and targets of a real label: (rows, width) float64 each."""
 
@@ -52,7 +52,7 @@ class Residuals:
     targets: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LabelEvaluation:
     """The evaluation of the predictions of one label.
 
@@ -81,12 +81,12 @@ class LabelEvaluation:
     predictions: "PredictionProfile | None" = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScoresOnly:
     """The evaluation of a model whose outputs are not predictions of labels, such as generated images.
 
     Attributes:
-        name: Of what is evaluated.
+        name: Of the output, such as "generated".
         rows: Number of rows behind the scores.
         confidence: Level of the intervals of the scores.
         scores: By name.
@@ -132,12 +132,12 @@ def evaluate_label(
     rows = len(targets)
     if rows == 0:
         raise DataError(f"label {name!r}: expected rows to evaluate on; found none. Give this split some rows.")
-    outputs = check_outputs(name, label, rows, outputs)
-    mean_losses = mean_statistic({key: check_losses(name, key, rows, values) for key, values in losses.items()})
-    statistics = [mean_losses, *label_statistics(label, targets, outputs)]
-    scores = bootstrap_scores(statistics, rows, options, seed)
-    details = label_details(label, targets, outputs, options, seed)
-    return LabelEvaluation(name, label, rows, options.confidence, scores, **details)
+    outputs = check_outputs(outputs, name=name, label=label, rows=rows)
+    row_losses = {loss: check_losses(values, name=name, loss=loss, rows=rows) for loss, values in losses.items()}
+    statistics = [mean_statistic(row_losses), *label_statistics(label, targets=targets, outputs=outputs)]
+    scores = bootstrap_scores(statistics, rows=rows, options=options, seed=seed)
+    details = label_details(label, targets=targets, outputs=outputs, options=options, seed=seed)
+    return LabelEvaluation(name=name, label=label, rows=rows, confidence=options.confidence, scores=scores, **details)
 
 
 # ---- as JSON --------------------------------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ def calibration_to_json(evaluations: Sequence[LabelEvaluation | ScoresOnly]) -> 
 # ---- kinds of label -------------------------------------------------------------------------------------------------
 
 
-def label_statistics(label: Label, targets: np.ndarray, outputs: np.ndarray) -> list[Statistic]:
+def label_statistics(label: Label, *, targets: np.ndarray, outputs: np.ndarray) -> list[Statistic]:
     """Return the statistics whose scores evaluate a label, without its losses.
 
     Args:
@@ -177,39 +177,43 @@ def label_statistics(label: Label, targets: np.ndarray, outputs: np.ndarray) -> 
         outputs: (rows, width) float64, checked.
     """
     if label.kind == REAL:
-        return [regression(targets.reshape(outputs.shape).astype(np.float64), outputs)]
+        return [regression(targets=targets.reshape(outputs.shape).astype(np.float64), predictions=outputs)]
     if label.kind == MULTI_LABEL:
-        truth, predicted = multi_label_classes(targets, outputs)
+        truth, predicted = targets.reshape(outputs.shape) > 0.5, outputs > 0.5
         agreement = {
             "subset_accuracy": (truth == predicted).all(axis=1),
             "hamming_loss": (truth != predicted).mean(axis=1),
         }
-        return [mean_statistic(agreement), macro_f1(multi_label_counts(truth, predicted))]
+        return [mean_statistic(agreement), macro_f1(multi_label_counts(truth=truth, predicted=predicted))]
     truth, predicted = true_classes(label, targets), outputs.argmax(axis=1)
-    counts = class_counts(truth, predicted, label.width)
+    counts = class_counts(truth=truth, predicted=predicted, classes=label.width)
     statistics = [mean_statistic({"accuracy": predicted == truth}), balanced_accuracy(counts), macro_f1(counts)]
     if label.width > 5:
-        statistics.append(mean_statistic({"top_3_accuracy": rank(truth, outputs) < 3}))
+        statistics.append(mean_statistic({"top_3_accuracy": rank(truth=truth, probabilities=outputs) < 3}))
     if label.width == 2 and 0 < np.count_nonzero(truth) < len(truth):  # undefined if one class has no rows
-        statistics.append(roc_auc(truth == 1, outputs[:, 1]))
+        statistics.append(roc_auc(positive=truth == 1, confidences=outputs[:, 1]))
     return statistics
 
 
 def label_details(
-    label: Label, targets: np.ndarray, outputs: np.ndarray, options: Evaluation, seed: int
+    label: Label, *, targets: np.ndarray, outputs: np.ndarray, options: Evaluation, seed: int
 ) -> dict[str, Any]:
-    """Return the fields of LabelEvaluation beyond the scores, as its constructor takes them."""
+    """Return the fields of LabelEvaluation beyond the scores, by name. Arguments as for `evaluate_label`."""
     if label.kind == REAL:
-        return {"residuals": Residuals(outputs, targets.reshape(outputs.shape).astype(np.float64))}
+        residuals = Residuals(predictions=outputs, targets=targets.reshape(outputs.shape).astype(np.float64))
+        return {"residuals": residuals}
     if label.kind == MULTI_LABEL:
-        counts = multi_label_counts(*multi_label_classes(targets, outputs))
+        counts = multi_label_counts(truth=targets.reshape(outputs.shape) > 0.5, predicted=outputs > 0.5)
         return {"per_class": per_class_scores(label, counts, len(targets))}
     truth, predicted = true_classes(label, targets), outputs.argmax(axis=1)
+    counts = class_counts(truth=truth, predicted=predicted, classes=label.width)
     cells = np.bincount(truth * label.width + predicted, minlength=label.width**2)
     return {
-        "per_class": per_class_scores(label, class_counts(truth, predicted, label.width), len(targets)),
+        "per_class": per_class_scores(label, counts, len(targets)),
         "confusion": cells.reshape(label.width, label.width),
-        "calibration": estimate_calibration(outputs.max(axis=1), predicted == truth, options, seed),
+        "calibration": estimate_calibration(
+            confidences=outputs.max(axis=1), correct=predicted == truth, options=options, seed=seed
+        ),
     }
 
 
@@ -218,16 +222,17 @@ def true_classes(label: Label, targets: np.ndarray) -> np.ndarray:
     return targets.reshape(-1) if label.kind == CLASS else targets.argmax(axis=1)
 
 
-def multi_label_classes(targets: np.ndarray, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the true and the predicted classes of each row of a multi-label: (rows, classes) bool each."""
-    return targets.reshape(outputs.shape) > 0.5, outputs > 0.5
-
-
 # ---- checks ---------------------------------------------------------------------------------------------------------
 
 
-def check_outputs(name: str, label: Label, rows: int, outputs: ArrayLike) -> np.ndarray:
+def check_outputs(outputs: ArrayLike, *, name: str, label: Label, rows: int) -> np.ndarray:
     """Return a model's outputs as (rows, width) float64; a single sigmoid unit becomes the two classes' probabilities.
+
+    Args:
+        outputs: As for `evaluate_label`.
+        name: Of the label, for error messages.
+        label: The label.
+        rows: Number of rows.
 
     Raises:
         DataError: An output is not finite or, of a label with classes, not a probability; or the shape does not fit.
@@ -254,15 +259,29 @@ def check_outputs(name: str, label: Label, rows: int, outputs: ArrayLike) -> np.
     return np.hstack([1 - outputs, outputs]) if outputs.shape[1] < label.width else outputs
 
 
-def check_losses(name: str, key: str, rows: int, values: ArrayLike) -> np.ndarray:
-    """Return the losses of the rows as (rows,) float64. Raises DataError if one is not finite."""
+def check_losses(values: ArrayLike, *, name: str, loss: str, rows: int) -> np.ndarray:
+    """Return the losses of the rows as (rows,) float64.
+
+    Args:
+        values: (rows,) numbers.
+        name: Of the label, for error messages.
+        loss: Name of the loss, for error messages.
+        rows: Number of rows.
+
+    Raises:
+        DataError: A loss is not finite.
+    """
     values = np.asarray(values, np.float64).reshape(rows)
-    require_finite(f"label {name!r}: {key}", values[:, None])
+    require_finite(f"label {name!r}: {loss}", values[:, None])
     return values
 
 
 def require_finite(subject: str, values: np.ndarray) -> None:
-    """Raise DataError if a value is NaN or infinite. values: (rows, width) float64."""
+    """Check values, (rows, width) float64.
+
+    Raises:
+        DataError: A value is NaN or infinite.
+    """
     finite = np.isfinite(values)
     bad = ~finite.all(axis=1)
     if bad.any():
@@ -276,13 +295,13 @@ def require_finite(subject: str, values: np.ndarray) -> None:
 # ---- classes --------------------------------------------------------------------------------------------------------
 
 
-def class_counts(truth: np.ndarray, predicted: np.ndarray, classes: int) -> ClassCounts:
-    """Count rows, predicted rows and correct rows per class. truth, predicted: (rows,) class indices."""
+def class_counts(*, truth: np.ndarray, predicted: np.ndarray, classes: int) -> ClassCounts:
+    """Count rows, predicted rows and correct rows per class, from class indices (rows,) each."""
     return _counts(membership(truth, classes), membership(predicted, classes))
 
 
-def multi_label_counts(truth: np.ndarray, predicted: np.ndarray) -> ClassCounts:
-    """Count rows, predicted rows and correct rows per class. truth, predicted: (rows, classes) bool."""
+def multi_label_counts(*, truth: np.ndarray, predicted: np.ndarray) -> ClassCounts:
+    """Count rows, predicted rows and correct rows per class, from (rows, classes) bool each."""
     return _counts(sparse.csr_array(truth.T, dtype=float), sparse.csr_array(predicted.T, dtype=float))
 
 
@@ -291,8 +310,8 @@ def _counts(truth: sparse.csr_array, predicted: sparse.csr_array) -> ClassCounts
     return lambda weights: np.split(members @ weights, 3)
 
 
-def mean_of_present(present: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Average over the classes that are present; 0 if none is. Both (classes, draws), returns (draws,)."""
+def _mean_of_present(present: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Average over the classes that are present, 0 if none is: (classes, draws) each -> (draws,)."""
     return np.where(present, values, 0).sum(axis=0) / np.maximum(present.sum(axis=0), 1)
 
 
@@ -301,7 +320,7 @@ def balanced_accuracy(counts: ClassCounts) -> Statistic:
 
     def statistic(weights: np.ndarray) -> dict[str, np.ndarray]:
         rows, _, correct = counts(weights)
-        return {"balanced_accuracy": mean_of_present(rows > 0, ratio_or_nan(correct, rows))}
+        return {"balanced_accuracy": _mean_of_present(rows > 0, ratio_or_nan(correct, rows))}
 
     return statistic
 
@@ -311,13 +330,13 @@ def macro_f1(counts: ClassCounts) -> Statistic:
 
     def statistic(weights: np.ndarray) -> dict[str, np.ndarray]:
         rows, predicted, correct = counts(weights)
-        return {"macro_f1": mean_of_present(rows + predicted > 0, ratio_or_nan(2 * correct, rows + predicted))}
+        return {"macro_f1": _mean_of_present(rows + predicted > 0, ratio_or_nan(2 * correct, rows + predicted))}
 
     return statistic
 
 
 def per_class_scores(label: Label, counts: ClassCounts, rows: int) -> tuple[ClassScores, ...]:
-    """Return the scores of each class over so many rows."""
+    """Return the scores of each class over this number of rows."""
     truth, predicted, correct = (count[:, 0] for count in counts(np.ones((rows, 1))))
     columns = (
         ratio_or_nan(correct, predicted),
@@ -325,13 +344,13 @@ def per_class_scores(label: Label, counts: ClassCounts, rows: int) -> tuple[Clas
         ratio_or_nan(2 * correct, truth + predicted),
     )
     return tuple(
-        ClassScores(name, int(count), float(precision), float(recall), float(f1))
+        ClassScores(name=name, rows=int(count), precision=float(precision), recall=float(recall), f1=float(f1))
         for name, count, precision, recall, f1 in zip(label.classes, truth, *columns, strict=True)
     )
 
 
-def rank(truth: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Return how many classes are ranked above the true one: (rows,) integer.
+def rank(*, truth: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Return the number of classes that are ranked above the true one: (rows,) integer.
 
     Of equal probabilities the lower class index ranks first, as in argmax.
 
@@ -344,7 +363,7 @@ def rank(truth: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     return (probabilities > own).sum(axis=1) + ((probabilities == own) & earlier).sum(axis=1)
 
 
-def roc_auc(positive: np.ndarray, confidences: np.ndarray) -> Statistic:
+def roc_auc(*, positive: np.ndarray, confidences: np.ndarray) -> Statistic:
     """Return the statistic of the area under the ROC curve.
 
     It is the probability that a positive row is ranked above a negative one, ties counting half (Mann and Whitney 1947,
@@ -374,7 +393,7 @@ def roc_auc(positive: np.ndarray, confidences: np.ndarray) -> Statistic:
 # ---- real numbers ---------------------------------------------------------------------------------------------------
 
 
-def regression(targets: np.ndarray, predictions: np.ndarray) -> Statistic:
+def regression(*, targets: np.ndarray, predictions: np.ndarray) -> Statistic:
     """Return the statistic of MAE, RMSE and R2 (coefficient of determination), averaged over the outputs.
 
     R2 of constant targets is 1 if all predictions are exact, else 0.

@@ -39,7 +39,7 @@ class PredictionProfile:
 
 
 def profile_predictions(
-    label: Label, targets: np.ndarray, outputs: np.ndarray, columns: Mapping[str, Column] | None = None
+    label: Label, *, targets: np.ndarray, outputs: np.ndarray, columns: Mapping[str, Column] | None = None
 ) -> PredictionProfile:
     """Build the profile of the predictions of one label.
 
@@ -49,13 +49,14 @@ def profile_predictions(
         outputs: (rows, width) float64, as `metrics.check_outputs` returns them.
         columns: Columns of an earlier profile to count in; None chooses bins from these rows.
     """
-    blocks = [prediction_columns(label, targets, outputs)]
+    blocks = [prediction_columns(label, targets=targets, outputs=outputs)]
     profile = build_profile(blocks) if columns is None else count_rows(columns, blocks)
     has_one_class = label.kind not in (REAL, MULTI_LABEL)
-    return PredictionProfile(profile, calibration_counts(label, targets, outputs) if has_one_class else None)
+    calibration = calibration_counts(label, targets=targets, outputs=outputs) if has_one_class else None
+    return PredictionProfile(profile, calibration)
 
 
-def prediction_columns(label: Label, targets: np.ndarray, outputs: np.ndarray) -> dict[str, np.ndarray]:
+def prediction_columns(label: Label, *, targets: np.ndarray, outputs: np.ndarray) -> dict[str, np.ndarray]:
     """Return the columns that describe the predictions of a label: column name -> (rows,)."""
     if label.kind == REAL:
         errors = np.abs(outputs - targets.reshape(outputs.shape)).mean(axis=1)
@@ -64,31 +65,32 @@ def prediction_columns(label: Label, targets: np.ndarray, outputs: np.ndarray) -
     probabilities = dict(zip(label.classes[:MAX_CLASSES], outputs.T, strict=False))
     columns = {f"probability of {name}": values for name, values in probabilities.items()}
     if label.kind == MULTI_LABEL:
-        right = ((outputs > 0.5) == (targets.reshape(outputs.shape) > 0.5)).mean(axis=1)
-        return columns | {"share of classes right": right}
+        share = ((outputs > 0.5) == (targets.reshape(outputs.shape) > 0.5)).mean(axis=1)
+        return columns | {"share of classes right": share}
+    right = right_rows(label, targets=targets, outputs=outputs)
     names = np.array(label.classes, dtype=object)
     return columns | {
         "predicted class": names[outputs.argmax(axis=1)],
         "confidence": outputs.max(axis=1),
-        "right or wrong": np.where(right_rows(label, targets, outputs), "right", "wrong").astype(object),
+        "right or wrong": np.where(right, "right", "wrong").astype(object),
     }
 
 
-def right_rows(label: Label, targets: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+def right_rows(label: Label, *, targets: np.ndarray, outputs: np.ndarray) -> np.ndarray:
     """Return whether the predicted class of each row is right: (rows,) bool."""
     return outputs.argmax(axis=1) == true_classes(label, targets)
 
 
-def calibration_counts(label: Label, targets: np.ndarray, outputs: np.ndarray) -> CalibrationCounts:
+def calibration_counts(label: Label, *, targets: np.ndarray, outputs: np.ndarray) -> CalibrationCounts:
     """Count rows and sum confidences by tenths of the confidence."""
     confidences = outputs.max(axis=1)
     tenth = np.clip((confidences * CONFIDENCE_BINS).astype(int), 0, CONFIDENCE_BINS - 1)
-    weights = {"rows": None, "right": right_rows(label, targets, outputs), "confidence": confidences}
+    weights = {"rows": None, "right": right_rows(label, targets=targets, outputs=outputs), "confidence": confidences}
     return {key: tuple(np.bincount(tenth, values, CONFIDENCE_BINS).tolist()) for key, values in weights.items()}
 
 
 def prediction_profile_to_json(profile: PredictionProfile) -> dict[str, Any]:
-    """Return the profile as `json.dumps` takes it."""
+    """Return the profile in the types of JSON."""
     return profile_to_json(profile.profile) | {"calibration": profile.calibration}
 
 

@@ -5,7 +5,7 @@ The bins are chosen from the first rows. Rows that are compared with a profile a
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -13,16 +13,16 @@ import numpy as np
 
 from pipeline.errors import DataError
 
-EDGE_ROWS = 20_000  # the bins are cut at quantiles of so many rows: the share of a bin is off by at most 0.2 points
+EDGE_ROWS = 20_000  # rows whose quantiles are the edges of the bins: the share of a bin is off by at most 0.2 points
 BINS = 20
 MAX_CATEGORIES = 100  # counted separately; the rarer ones share OTHER
 OTHER = "(other)"
 
-Block = Mapping[str, np.ndarray]
+ColumnBlock = Mapping[str, np.ndarray]
 """Column name -> (rows,) numbers, or names as objects. A missing number is NaN, a missing name is None."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NumberColumn:
     """The histogram of a column of numbers.
 
@@ -41,7 +41,7 @@ class NumberColumn:
     high: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CategoryColumn:
     """The counts of a column of names.
 
@@ -72,7 +72,7 @@ class Profile:
     columns: dict[str, Column]
 
 
-def build_profile(blocks: Iterable[Block]) -> Profile:
+def build_profile(blocks: Iterable[ColumnBlock]) -> Profile:
     """Choose bins from the first EDGE_ROWS rows, and count all rows in them.
 
     Raises:
@@ -90,7 +90,7 @@ def build_profile(blocks: Iterable[Block]) -> Profile:
     return count_rows({name: empty_column(values) for name, values in first_rows.items()}, chain([first_rows], blocks))
 
 
-def count_rows(columns: Mapping[str, Column], blocks: Iterable[Block]) -> Profile:
+def count_rows(columns: Mapping[str, Column], blocks: Iterable[ColumnBlock]) -> Profile:
     """Count rows in the bins of these columns, whose own counts are ignored.
 
     Raises:
@@ -119,26 +119,32 @@ def count_rows(columns: Mapping[str, Column], blocks: Iterable[Block]) -> Profil
                 in_bins = count_names(column.values, values)
             counts[name] += in_bins
             missing[name] += block_rows - int(in_bins.sum())
-    return Profile(rows, {name: _with_counts(column, counts[name], missing[name]) for name, column in columns.items()})
-
-
-def _with_counts(column: Column, counts: np.ndarray, missing: int) -> Column:
-    if isinstance(column, NumberColumn):
-        return NumberColumn(column.edges, tuple(counts.tolist()), missing, column.low, column.high)
-    return CategoryColumn(column.values, tuple(counts.tolist()), missing)
+    return Profile(
+        rows,
+        {
+            name: replace(column, counts=tuple(counts[name].tolist()), missing=missing[name])
+            for name, column in columns.items()
+        },
+    )
 
 
 def empty_column(values: np.ndarray) -> Column:
-    """Return a column without counts, its bins or names taken from these values, (rows,)."""
+    """Return a column without counts whose bins or names are chosen from these values, (rows,)."""
     if values.dtype == object:
         present = values[[value is not None for value in values]]
         names = [str(name) for name, _ in Counter(present).most_common(MAX_CATEGORIES)]
-        return CategoryColumn(tuple(sorted(names)), (0,) * (len(names) + 1), 0)
+        return CategoryColumn(values=tuple(sorted(names)), counts=(0,) * (len(names) + 1), missing=0)
     values = values[np.isfinite(values)].astype(np.float64)
     if not len(values):
-        return NumberColumn((), (0,), 0, 0.0, 0.0)
+        return NumberColumn(edges=(), counts=(0,), missing=0, low=0.0, high=0.0)
     edges = bin_edges(values)
-    return NumberColumn(tuple(edges.tolist()), (0,) * (len(edges) + 1), 0, float(values.min()), float(values.max()))
+    return NumberColumn(
+        edges=tuple(edges.tolist()),
+        counts=(0,) * (len(edges) + 1),
+        missing=0,
+        low=float(values.min()),
+        high=float(values.max()),
+    )
 
 
 def bin_edges(values: np.ndarray) -> np.ndarray:
@@ -156,15 +162,15 @@ def bin_edges(values: np.ndarray) -> np.ndarray:
 
 
 def count_names(known: tuple[str, ...], values: np.ndarray) -> np.ndarray:
-    """Count the known names, and last all others; None is not counted. Returns (known + 1,) int64."""
-    found = Counter(values.tolist())
-    found.pop(None, None)
-    counts = [found.pop(name, 0) for name in known]
-    return np.array([*counts, sum(found.values())], np.int64)
+    """Return the number of rows of each known name, then of all other names: (known + 1,) int64. None is ignored."""
+    rows_of = Counter(values.tolist())
+    rows_of.pop(None, None)
+    counts = [rows_of.pop(name, 0) for name in known]
+    return np.array([*counts, sum(rows_of.values())], np.int64)
 
 
 def profile_to_json(profile: Profile) -> dict[str, Any]:
-    """Return the profile as `json.dumps` takes it."""
+    """Return the profile in the types of JSON."""
     return {"rows": profile.rows, "columns": {name: asdict(column) for name, column in profile.columns.items()}}
 
 
@@ -175,14 +181,15 @@ def profile_from_json(content: Any) -> Profile:
         DataError: The content is not a profile.
     """
     try:
-        columns = {
-            name: (NumberColumn if "edges" in column else CategoryColumn)(
-                **{key: tuple(value) if isinstance(value, list) else value for key, value in column.items()}
-            )
-            for name, column in content["columns"].items()
-        }
-        return Profile(content["rows"], columns)
+        return Profile(
+            content["rows"], {name: _column_from_json(column) for name, column in content["columns"].items()}
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"profile: expected a profile as training writes it; found other content ({error!r})."
         ) from None
+
+
+def _column_from_json(content: dict[str, Any]) -> Column:
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
+    return NumberColumn(**fields) if "edges" in fields else CategoryColumn(**fields)

@@ -17,5 +17,5 @@ def membership(groups: np.ndarray, count: int) -> sparse.csr_array:
 
 
 def ratio_or_nan(numerator: ArrayLike, denominator: ArrayLike) -> np.ndarray:
-    """Return numerator / denominator, NaN where the denominator is 0. Both have the same shape."""
+    """Return numerator / denominator, of the same shape each; NaN if the denominator is 0."""
     return np.divide(numerator, denominator, out=np.full(np.shape(numerator), np.nan), where=np.greater(denominator, 0))

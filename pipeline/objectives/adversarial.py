@@ -128,17 +128,26 @@ class AdversarialOptions(ObjectiveOptions):
                 "accuracy_of_real": found.classes_of_real == found.labels,
             }
         )
-        intervals = bootstrap.bootstrap_scores([shares], len(rows), config.evaluation, config.seed)
+        intervals = bootstrap.bootstrap_scores([shares], rows=len(rows), options=config.evaluation, seed=config.seed)
         distance = frechet_distance(found.real, found.generated)
         distance_of_real = frechet_distance(found.real, reference_features)
         scores = {
             "accuracy": intervals["accuracy"],
-            "frechet_distance": bootstrap.Score(distance, np.nan, np.nan),
+            "frechet_distance": bootstrap.Score(value=distance),
             "accuracy_of_real": intervals["accuracy_of_real"],
-            "frechet_distance_of_real": bootstrap.Score(distance_of_real, np.nan, np.nan),
+            "frechet_distance_of_real": bootstrap.Score(value=distance_of_real),
         }
         figures = image_grids(config.data, spec, model, rows)
-        return [metrics.ScoresOnly("generated", len(rows), config.evaluation.confidence, scores, NOTE, figures)]
+        return [
+            metrics.ScoresOnly(
+                name="generated",
+                rows=len(rows),
+                confidence=config.evaluation.confidence,
+                scores=scores,
+                note=NOTE,
+                figures=figures,
+            )
+        ]
 
 
 # ---- training --------------------------------------------------------------------------------------------------------

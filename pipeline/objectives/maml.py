@@ -107,15 +107,19 @@ class MamlOptions(ObjectiveOptions):
             after = adapted(Maml(self, point_label(label), scored), batches, max(SCORED_STEPS))[measure]
             columns |= {f"{prefix}{name}_after_{steps}": after[:, steps] for steps in SCORED_STEPS}
         means = bootstrap.mean_statistic(columns)
-        scores = bootstrap.bootstrap_scores([means], len(rows), config.evaluation, config.seed)
+        scores = bootstrap.bootstrap_scores([means], rows=len(rows), options=config.evaluation, seed=config.seed)
         if label.classes:
-            scores["accuracy_by_chance"] = bootstrap.Score(1 / len(label.classes), np.nan, np.nan)
+            scores["accuracy_by_chance"] = bootstrap.Score(value=1 / len(label.classes))
         note = (
             f"{'Accuracy' if label.classes else 'Mean squared error'} on the queries of each task after 0, 1, ... "
             f"steps of gradient descent on its first {self.support} points, averaged over the tasks. untrained: the "
             "same for the weights that training started from."
         )
-        return [metrics.ScoresOnly("tasks", len(rows), config.evaluation.confidence, scores, note)]
+        return [
+            metrics.ScoresOnly(
+                name="tasks", rows=len(rows), confidence=config.evaluation.confidence, scores=scores, note=note
+            )
+        ]
 
 
 class Maml(Objective):

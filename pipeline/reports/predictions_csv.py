@@ -40,7 +40,7 @@ def write_predictions(
         DataError: The outputs do not fit the labels, or are not finite.
     """
     rows = len(np.asarray(next(iter(outputs.values()))))
-    checked = {name: check_outputs(name, label, rows, outputs[name]) for name, label in labels.items()}
+    checked = {name: check_outputs(outputs[name], name=name, label=label, rows=rows) for name, label in labels.items()}
     prefixes = {name: f"{name}." if len(labels) > 1 else "" for name in labels}
     header = ["row"] + [prefixes[name] + column for name, label in labels.items() for column in column_names(label)]
     with (

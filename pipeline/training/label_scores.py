@@ -67,7 +67,9 @@ def score(
                 options=options,
                 seed=seed,
             ),
-            predictions=prediction_profiles.profile_predictions(label, targets[name], probabilities[name]),
+            predictions=prediction_profiles.profile_predictions(
+                label, targets=targets[name], outputs=probabilities[name]
+            ),
         )
         for name, label in spec.labels.items()
     ]
@@ -91,7 +93,9 @@ def probabilities_of(
         DataError: The outputs do not fit the label or the number of rows, or are not finite.
     """
     return {
-        name: metrics.check_outputs(name, label, rows, as_probabilities(label, losses[name], outputs[name]))
+        name: metrics.check_outputs(
+            as_probabilities(label, losses[name], outputs[name]), name=name, label=label, rows=rows
+        )
         for name, label in spec.labels.items()
     }
 

@@ -45,7 +45,9 @@ def test_page_hinkley_finds_rivers_documented_change():
 def test_page_hinkley_gives_rivers_alarms_on_every_stream():
     for values in streams():
         expected = alarms(river.PageHinkley(threshold=20, delta=0.5, min_instances=10), values)
-        assert [change.alarm for change in change_points.page_hinkley(values, 20, 0.5, 10)] == expected
+        assert [
+            change.alarm for change in change_points.page_hinkley(values, threshold=20, slack=0.5, min_values=10)
+        ] == expected
 
 
 def test_adwin_is_never_later_than_rivers_which_looks_at_fewer_cuts():
@@ -61,7 +63,10 @@ def test_adwin_is_never_later_than_rivers_which_looks_at_fewer_cuts():
 def test_noise_is_seldom_called_a_change():
     rng = np.random.default_rng(1)
     found = [
-        (len(change_points.adwin(values)), len(change_points.page_hinkley(values, 8, change_points.SLACK, 10)))
+        (
+            len(change_points.adwin(values)),
+            len(change_points.page_hinkley(values, threshold=8, slack=change_points.SLACK, min_values=10)),
+        )
         for values in rng.normal(size=(500, 100))
     ]
     most = binom.ppf(0.99, 500, 0.01)

@@ -1,5 +1,7 @@
 """Drift of two samples: what the statistics are under no drift, and what they find when there is some."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import softmax
@@ -19,7 +21,8 @@ def compared(reference, new, config=None):
     before = profiles.build_profile([reference])
     config = config or Drift()
     return drift_detection.with_verdicts(
-        drift_detection.compare_data(before, profiles.count_rows(before.columns, [new]), config), config.rate
+        drift_detection.compare_data(reference=before, new=profiles.count_rows(before.columns, [new]), options=config),
+        config.rate,
     )
 
 
@@ -60,7 +63,7 @@ def test_an_empty_bin_gives_a_finite_index():
 
 def test_chi_square_is_scipys():
     one, other = np.array([30.0, 50, 20]), np.array([100.0, 70, 60])
-    test = drift_detection.chi_square_test(one, other, 0.01, 0.1)
+    test = drift_detection.chi_square_test(one, other, rate=0.01, minimum=0.1)
     expected = chi2_contingency(np.stack([one, other]), correction=False)
     assert test.p_value == pytest.approx(expected.pvalue)
     assert test.effect == pytest.approx(np.sqrt(expected.statistic * (1 / 100 + 1 / 230)))
@@ -72,7 +75,7 @@ def test_the_binned_distance_comes_near_scipys_and_never_exceeds_it():
     before = profiles.build_profile([{"x": one}])
     after = profiles.count_rows(before.columns, [{"x": other}])
     counts = (np.array(found.columns["x"].counts, float) for found in (before, after))
-    test = drift_detection.kolmogorov_smirnov_test(*counts, 0.01, 0.05)
+    test = drift_detection.kolmogorov_smirnov_test(*counts, rate=0.01, minimum=0.05)
     expected = ks_2samp(one, other)
     assert 0.95 * expected.statistic <= test.effect <= expected.statistic
     assert test.p_value >= expected.pvalue
@@ -80,7 +83,7 @@ def test_the_binned_distance_comes_near_scipys_and_never_exceeds_it():
 
 def test_the_largest_change_of_a_share_is_fishers_test_of_one_name_times_the_names():
     one, other = np.array([30.0, 50, 20, 0]), np.array([100.0, 70, 60, 0])
-    test = drift_detection.share_change_test(["a", "b", "c", "never"], one, other, Drift())
+    test = drift_detection.share_change_test(["a", "b", "c", "never"], reference=one, new=other, options=Drift())
     sides = [fisher_exact([[50, 50], [70, 160]], alternative=side).pvalue for side in ("less", "greater")]
     assert test.p_value == pytest.approx(3 * 2 * min(sides))
     assert test.effect == pytest.approx(2 * np.arcsin(np.sqrt(70 / 230)) - 2 * np.arcsin(np.sqrt(0.5)))
@@ -88,13 +91,17 @@ def test_the_largest_change_of_a_share_is_fishers_test_of_one_name_times_the_nam
 
 
 def test_a_single_comparison_weighs_as_much_as_a_group_of_many():
-    many, single = (
-        [drift_detection.DriftResult(DriftKind.INPUT, "x", "m", 1_000, 1_000, 1.0, 0.5, 0.1, DriftVerdict.NONE)] * 200,
-        0.003,
-    )
     single = drift_detection.DriftResult(
-        DriftKind.INPUT, "label y", "m", 1_000, 1_000, 1.0, single, 0.1, DriftVerdict.NONE
+        kind=DriftKind.INPUT,
+        subject="label y",
+        method="m",
+        reference_rows=1_000,
+        rows=1_000,
+        effect=1.0,
+        p_value=0.003,
+        threshold=0.1,
     )
+    many = [replace(single, subject="x", p_value=0.5)] * 200
     assert drift_detection.with_verdicts([many, [single]], 0.01)[-1].verdict == DriftVerdict.DRIFT
     assert drift_detection.with_verdicts([[*many, single]], 0.01)[-1].verdict == DriftVerdict.NONE
 
@@ -186,12 +193,14 @@ def test_undrifted_digits_raise_no_more_false_alarms_than_the_stated_rate(all_di
         halves = np.array_split(rng.permutation(len(labels)), 2)
         before, after = ({name: values[half] for name, values in block.items()} for half in halves)
         reference = profiles.build_profile([before])
-        groups = drift_detection.compare_data(reference, profiles.count_rows(reference.columns, [after]), config)
-        said = prediction_profiles.profile_predictions(label, labels[halves[0]], outputs[halves[0]])
-        says = prediction_profiles.profile_predictions(
-            label, labels[halves[1]], outputs[halves[1]], said.profile.columns
+        groups = drift_detection.compare_data(
+            reference=reference, new=profiles.count_rows(reference.columns, [after]), options=config
         )
-        of_model = drift_detection.compare_predictions({"digit": said}, {"digit": says}, config)
+        said = prediction_profiles.profile_predictions(label, targets=labels[halves[0]], outputs=outputs[halves[0]])
+        says = prediction_profiles.profile_predictions(
+            label, targets=labels[halves[1]], outputs=outputs[halves[1]], columns=said.profile.columns
+        )
+        of_model = drift_detection.compare_predictions(reference={"digit": said}, new={"digit": says}, options=config)
         alarms += DriftVerdict.DRIFT in verdicts(drift_detection.with_verdicts([*groups, of_model], config.rate))
     assert alarms <= binom.ppf(0.99, 500, config.rate)
 
@@ -257,17 +266,17 @@ def made_up(rng, rows, sharpness=1.0, wrong=0.0):
     targets = (truth.cumsum(axis=1) < rng.random((rows, 1))).sum(axis=1).clip(0, 2)
     targets = np.where(rng.random(rows) < wrong, rng.integers(0, 3, rows), targets)
     said = np.exp(scores * sharpness)
-    return targets, said / said.sum(axis=1, keepdims=True)
+    return {"targets": targets, "outputs": said / said.sum(axis=1, keepdims=True)}
 
 
 LABEL = class_label(["a", "b", "c"])
 
 
 def said(one, other):
-    before = prediction_profiles.profile_predictions(LABEL, *one)
-    after = prediction_profiles.profile_predictions(LABEL, *other, before.profile.columns)
+    before = prediction_profiles.profile_predictions(LABEL, **one)
+    after = prediction_profiles.profile_predictions(LABEL, **other, columns=before.profile.columns)
     results = drift_detection.with_verdicts(
-        [drift_detection.compare_predictions({"y": before}, {"y": after}, Drift())], Drift().rate
+        [drift_detection.compare_predictions(reference={"y": before}, new={"y": after}, options=Drift())], Drift().rate
     )
     return {result.subject for result in results if result.verdict == DriftVerdict.DRIFT}
 
@@ -292,8 +301,8 @@ def test_labels_that_no_longer_fit_are_seen_in_calibration_and_errors_alone():
 def calibration_alarms():
     rng, alarms = np.random.default_rng(0), 0
     for _ in range(300):
-        before, after = (prediction_profiles.calibration_counts(LABEL, *made_up(rng, rows)) for rows in (3_000, 1_000))
-        alarms += drift_detection.calibration_test(before, after, 0.05, 0).p_value <= 0.05
+        before, after = (prediction_profiles.calibration_counts(LABEL, **made_up(rng, rows)) for rows in (3_000, 1_000))
+        alarms += drift_detection.calibration_test(before=before, after=after, rate=0.05, minimum=0).p_value <= 0.05
     return alarms
 
 
@@ -317,7 +326,7 @@ def performance(targets, one, other, label=LABEL, **changes):
 
 
 def test_a_model_compared_with_itself_differs_by_nothing():
-    targets, outputs = made_up(np.random.default_rng(0), 1_000)
+    targets, outputs = made_up(np.random.default_rng(0), 1_000).values()
     assert {(result.effect, result.verdict) for result in performance(targets, outputs, outputs).values()} == {
         (0.0, DriftVerdict.NONE)
     }
@@ -325,7 +334,7 @@ def test_a_model_compared_with_itself_differs_by_nothing():
 
 def test_a_worse_model_is_seen_with_the_sign_and_size_of_the_difference():
     rng = np.random.default_rng(0)
-    targets, outputs = made_up(rng, 2_000)
+    targets, outputs = made_up(rng, 2_000).values()
     worse = outputs.copy()
     worse[:200] = np.roll(worse[:200], 1, axis=1)
     found = performance(targets, outputs, worse)["y accuracy"]
@@ -335,7 +344,7 @@ def test_a_worse_model_is_seen_with_the_sign_and_size_of_the_difference():
 
 
 def test_pairing_sees_what_two_intervals_would_not():
-    targets, outputs = made_up(np.random.default_rng(0), 1_000)
+    targets, outputs = made_up(np.random.default_rng(0), 1_000).values()
     worse = outputs.copy()
     right = np.flatnonzero(outputs.argmax(axis=1) == targets)[:15]
     worse[right] = np.roll(worse[right], 1, axis=1)  # 1.5 points, where either interval is about 5 wide

@@ -11,11 +11,18 @@ MARGIN, CONFIDENCE, ROWS, COMPARISONS = 0.005, 0.95, 360, 1_000
 
 
 def pairs(baseline, candidate, identical=False):
-    return PairedScores(tuple(baseline), tuple(candidate), (identical,) * len(baseline), 1 / ROWS)
+    return PairedScores(
+        baseline=tuple(baseline),
+        candidate=tuple(candidate),
+        identical=(identical,) * len(baseline),
+        resolution=1 / ROWS,
+    )
 
 
 def one(baseline, candidate, identical=False, margin=MARGIN):
-    (found,) = equivalence.compare_environments({"digit": pairs(baseline, candidate, identical)}, margin, CONFIDENCE)
+    (found,) = equivalence.compare_environments(
+        {"digit": pairs(baseline, candidate, identical)}, margin=margin, confidence=CONFIDENCE
+    )
     return found
 
 
@@ -32,7 +39,10 @@ def rate(verdict, effect, seeds, sets=1, spread=0.012, margin=MARGIN):
             str(number): pairs(scores(rng, 0.95, seeds, spread), scores(rng, 0.95 + effect, seeds, spread))
             for number in range(sets)
         }
-        found += equivalence.overall_verdict(equivalence.compare_environments(samples, margin, CONFIDENCE)) == verdict
+        found += (
+            equivalence.overall_verdict(equivalence.compare_environments(samples, margin=margin, confidence=CONFIDENCE))
+            == verdict
+        )
     return found / trials
 
 
@@ -53,7 +63,7 @@ def test_a_difference_of_the_margin_is_called_equivalent_at_most_as_often_as_sta
 
 
 def test_as_many_seeds_as_are_said_to_be_needed_show_equivalence():
-    seeds = equivalence.seeds_needed(0.012 * np.sqrt(2), MARGIN, 1 - CONFIDENCE)
+    seeds = equivalence.seeds_needed(0.012 * np.sqrt(2), margin=MARGIN, alpha=1 - CONFIDENCE)
     assert rate(EquivalenceVerdict.EQUIVALENT, 0.0, seeds) == pytest.approx(equivalence.POWER, abs=0.06)
 
 
@@ -85,13 +95,15 @@ def test_identical_data_sets_are_not_counted_among_those_tested():
     rng = np.random.default_rng(0)
     noisy = pairs(scores(rng, 0.95, 10), scores(rng, 0.93, 10))
     same = pairs([0.9] * 10, [0.9] * 10, identical=True)
-    alone = equivalence.compare_environments({"a": noisy}, MARGIN, CONFIDENCE)[0]
-    assert equivalence.compare_environments({"a": noisy, "b": same}, MARGIN, CONFIDENCE)[0] == alone
+    alone = equivalence.compare_environments({"a": noisy}, margin=MARGIN, confidence=CONFIDENCE)[0]
+    assert equivalence.compare_environments({"a": noisy, "b": same}, margin=MARGIN, confidence=CONFIDENCE)[0] == alone
 
 
 def test_the_page_needs_no_network_and_escapes_names(tmp_path):
     found = equivalence.compare_environments(
-        {"<b> digit": pairs([0.9, 0.95, 0.93], [0.9, 0.91, 0.92]), "one": pairs([0.9], [0.8])}, MARGIN, CONFIDENCE
+        {"<b> digit": pairs([0.9, 0.95, 0.93], [0.9, 0.91, 0.92]), "one": pairs([0.9], [0.8])},
+        margin=MARGIN,
+        confidence=CONFIDENCE,
     )
     lock = {"path": "<lock>", "sha256": "f" * 64}
     told = {

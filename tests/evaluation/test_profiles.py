@@ -163,7 +163,7 @@ def test_shards_have_the_profile_of_the_rows_they_were_written_from(vowels, tmp_
 def test_predictions_of_classes_are_counted_with_their_calibration():
     label = class_label(["no", "yes"])
     outputs = np.array([[0.9, 0.1], [0.2, 0.8], [0.45, 0.55]])
-    found = prediction_profiles.profile_predictions(label, np.array([0, 1, 0]), outputs)
+    found = prediction_profiles.profile_predictions(label, targets=np.array([0, 1, 0]), outputs=outputs)
     counts = {
         name: dict(zip(column.values, column.counts))
         for name, column in found.profile.columns.items()
