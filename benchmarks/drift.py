@@ -24,7 +24,7 @@ from pipeline.evaluation import data_columns, drift_detection, prediction_profil
 from pipeline.evaluation.drift_detection import DriftKind, DriftResult, DriftVerdict
 from pipeline.evaluation.options import Drift
 from pipeline.evaluation.prediction_profiles import PredictionProfile
-from pipeline.evaluation.profiles import Block, NumberColumn, Profile
+from pipeline.evaluation.profiles import ColumnBlock, NumberColumn, Profile
 from pipeline.spec import DataSpec, Label
 
 ROWS, COLUMNS, BLOCK = 1_000_000, 50, 65_536
@@ -61,7 +61,7 @@ def blocks(seed: int) -> Iterator[np.ndarray]:
         yield generator.normal(size=(min(BLOCK, ROWS - start), COLUMNS))
 
 
-def named(block: np.ndarray) -> Block:
+def named(block: np.ndarray) -> ColumnBlock:
     """Return the columns of a block by name."""
     return {f"column {index}": values for index, values in enumerate(block.T)}
 
@@ -313,7 +313,7 @@ def binomial_power(rows: int, share: float = 0.1, lost: float = 0.1) -> float:
     return float(binom.cdf(low - 1, rows, remaining) + binom.sf(high, rows, remaining))
 
 
-def column_blocks(spec: DataSpec, images: np.ndarray, labels: np.ndarray) -> Iterator[Block]:
+def column_blocks(spec: DataSpec, images: np.ndarray, labels: np.ndarray) -> Iterator[ColumnBlock]:
     """Yield the columns of a profile, block by block."""
     (feature,), (label,) = spec.features, spec.labels
     for start in range(0, len(labels), COUNTED_AT_ONCE):

@@ -58,7 +58,7 @@ class Problem:
 
     def __post_init__(self) -> None:
         config = composition.compose([*self.overrides])
-        determinism.prepare(config.determinism, config.seed, config.hardware.threads)
+        determinism.prepare(config.determinism, seed=config.seed, threads=config.hardware.threads)
         object.__setattr__(self, "data", splits.load(config.data))
 
     @property

@@ -48,7 +48,7 @@ def prepare(config: Config) -> Experiment:
         EnvironmentMismatch: The device is missing.
     """
     device = devices.select(config.device, config.hardware)
-    device |= determinism.prepare(config.determinism, config.seed, config.hardware.threads)
+    device |= determinism.prepare(config.determinism, seed=config.seed, threads=config.hardware.threads)
     names.check(config)
     data = splits.load(config.data)
     log_data(config, data)

@@ -23,9 +23,10 @@ LABEL_DTYPES = ("int64", "float32")
 class Feature:
     """One input of the model.
 
-    shape: Of one example, without the batch axis. A leading None is a length that differs from row to row.
-    dtype: One of DTYPES, as stored and as the saved model takes it.
-    text: Whether a string is free text, to be split into words, rather than the name of a category.
+    Attributes:
+        shape: Of one example, without the batch axis. A leading None is a length that differs from row to row.
+        dtype: One of DTYPES, in the data and at the input of the saved model.
+        text: Whether a string is free text, to be split into words, rather than the name of a category.
     """
 
     shape: tuple[int | None, ...]
@@ -52,12 +53,13 @@ class Feature:
 class Label:
     """One target.
 
-    kind: One of LABEL_KINDS.
-    classes: The names of the classes in index order; empty for real labels.
-    width: The number of units of an output: of classes, or of real numbers.
-    shape: Of one example's label: () for a class index or a single real number; (points,) if the example is a task of
-    several points with one index or number each; otherwise (width,).
-    dtype: One of LABEL_DTYPES.
+    Attributes:
+        kind: One of LABEL_KINDS.
+        classes: The names of the classes in index order; empty for real labels.
+        width: The number of units of an output: of classes, or of real numbers.
+        shape: Of the label of one example: () for a class index or a single real number; (points,) if the example is a
+            task of several points with one index or number each; otherwise (width,).
+        dtype: One of LABEL_DTYPES.
     """
 
     kind: str
@@ -71,7 +73,10 @@ class Label:
 class DataSpec:
     """Features and labels by name, the same for all splits of a data set.
 
-    lengths: The shortest and longest row of variable-length data, in steps; None if all rows have the same shape.
+    Attributes:
+        features: By name.
+        labels: By name.
+        lengths: The shortest and longest row of variable-length data, in steps; None if all rows have the same shape.
     """
 
     features: dict[str, Feature]

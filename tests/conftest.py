@@ -40,7 +40,7 @@ def pytest_terminal_summary(terminalreporter, config):
 @pytest.fixture(scope="session", autouse=True)
 def strict():
     """Fix threads and kernels before any test makes TensorFlow start; both hold for the whole process."""
-    determinism.prepare("strict", SEED, THREADS)
+    determinism.prepare("strict", seed=SEED, threads=THREADS)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -172,7 +172,7 @@ def check_driver(setup: gpus.GpuSetup) -> Check:
     if version is None:
         return Check("driver", State.OK, "none")
     if gpus.is_too_old(version):
-        return Check("driver", State.NOTE, f"{version}; CUDA 12 needs {gpus.LEAST_DRIVER}", "install a newer one")
+        return Check("driver", State.NOTE, f"{version}; CUDA 12 needs {gpus.MIN_DRIVER}", "install a newer one")
     return Check("driver", State.OK, version)
 
 

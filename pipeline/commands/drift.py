@@ -104,7 +104,7 @@ def check_data(config: Config) -> tuple[list[DriftResult], Path]:
         for name, content in run_folder.read(folder, predictions_csv.PROFILE_FILE).items()
     }
     devices.select(config.device, config.hardware)
-    determinism.prepare(config.determinism, config.seed, config.hardware.threads)
+    determinism.prepare(config.determinism, seed=config.seed, threads=config.hardware.threads)
     rows, fingerprint = load_rows(config, spec, config.drift.split)
 
     new = profiles.count_rows(reference.columns, data_columns.column_blocks(spec, rows))

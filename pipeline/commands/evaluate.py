@@ -33,7 +33,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     trained = run_folder.read_finished(folder)
     spec = spec_from_dict(run_folder.read(folder, "spec.json"))
     device = devices.select(config.device, config.hardware)
-    device |= determinism.prepare(config.determinism, config.seed, config.hardware.threads)
+    device |= determinism.prepare(config.determinism, seed=config.seed, threads=config.hardware.threads)
     model = saved_model.load(folder / "model.keras")
     rows, fingerprint = load_rows(config, spec, split)
     check_categories(config.data, model, rows, split)

@@ -120,7 +120,7 @@ def train_all(config: Config) -> dict[str, Any]:
         for name in config.golden.experiments:
             logger.info("training %s ...", name)
             arguments = ["pipeline", "train", f"experiment={name}", f"run.name={name}", *options]
-            subprocesses.run_module(sys.executable, lock, arguments, root / f"{name}.log")
+            subprocesses.run_module(arguments, python=sys.executable, lock=lock, log=root / f"{name}.log")
             runs[name] = read_outcome(root / name)
             record = run_folder.read(root / name, "environment.json")
     return {"hardware": hardware.kind(record["hardware"]["gpus"]), "made": read_provenance(record), "runs": runs}

@@ -71,7 +71,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     """
     options = config.qualify
     locks = find_locks(options)
-    changes = candidate.changes(locks.baseline, locks.candidate)
+    changes = candidate.changes(baseline=locks.baseline, candidate=locks.candidate)
     logger.info("baseline   %s", locks.baseline)
     logger.info("candidate  %s: %s", locks.candidate, ", ".join(changes) or "the same versions")
 
@@ -154,7 +154,10 @@ def train_experiments(config: Config, role: str, lock: Path) -> dict[str, list[P
         logger.info("training   %s, %d seeds, %s; its output goes to %s", name, options.seeds, role, log)
         try:
             subprocesses.run_module(
-                python, lock, ["pipeline.cli.seeds", str(options.seeds), *arguments, f"run.root={root}"], log
+                ["pipeline.cli.seeds", str(options.seeds), *arguments, f"run.root={root}"],
+                python=python,
+                lock=lock,
+                log=log,
             )
         except EnvironmentMismatch as error:
             raise EnvironmentMismatch(

@@ -15,7 +15,7 @@ from pipeline.spec import CLASS, DataSpec
 KEPT, MERGED = -2, -1  # strata; no class has these indices
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SplitDataset:
     """A checked data set, ready for training.
 
@@ -72,7 +72,13 @@ def load(source: DataSource) -> SplitDataset:
             "found 0."
         )
     checks.check(dataset.spec, splits, source)
-    return SplitDataset(dataset.spec, splits["train"], splits.get("validation"), splits["test"], fingerprint(dataset))
+    return SplitDataset(
+        spec=dataset.spec,
+        train=splits["train"],
+        validation=splits.get("validation"),
+        test=splits["test"],
+        fingerprint=fingerprint(dataset),
+    )
 
 
 def load_split(source: DataSource, split_name: str, spec: DataSpec) -> tuple[Split, str]:

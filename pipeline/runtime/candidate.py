@@ -54,7 +54,7 @@ def _entries(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
         yield number, entry
 
 
-def changes(baseline: str | Path, candidate: str | Path) -> list[str]:
+def changes(*, baseline: str | Path, candidate: str | Path) -> list[str]:
     """Return one line per package whose versions in two lock files differ, or that only one of them has."""
     then, now = environment.locked(baseline), environment.locked(candidate)
     return [

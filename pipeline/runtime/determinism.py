@@ -10,7 +10,7 @@ from pipeline.errors import EnvironmentMismatch
 STRICT = "strict"
 
 
-def prepare(mode: str, seed: int, threads: int) -> dict[str, Any]:
+def prepare(mode: str, *, seed: int, threads: int) -> dict[str, Any]:
     """Set everything that decides the bits of a run on one kind of hardware.
 
     Args:

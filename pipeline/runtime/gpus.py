@@ -16,24 +16,25 @@ from typing import Any
 from pipeline.errors import EnvironmentMismatch
 from pipeline.runtime import environment
 
-PATIENCE = 120  # seconds for TensorFlow to load, also from a slow disk
+LOAD_TIMEOUT = 120  # seconds for TensorFlow to load, also from a slow disk
 DEVICE = Path("/dev/nvidia0")
 # oldest Linux driver for any CUDA 12: NVIDIA, "CUDA Compatibility", minor version compatibility
-LEAST_DRIVER = "525.60.13"
+MIN_DRIVER = "525.60.13"
 # messages of TensorFlow that give a reason for a missing GPU
 REASONS = ("Cannot dlopen", "Could not find cuda drivers", "failed call to cuInit", "no CUDA-capable device")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GpuSetup:
     """Everything that decides whether TensorFlow can find a GPU.
 
-    driver: Version of the NVIDIA driver; None if none is loaded.
-    device: Whether the device file of the first GPU exists.
-    visible: Value of CUDA_VISIBLE_DEVICES; None if it is not set.
-    libraries: Whether the CUDA wheels are installed.
-    container: Whether this process runs in a container.
-    messages: Output of TensorFlow while it searched for GPUs.
+    Attributes:
+        driver: Version of the NVIDIA driver; None if none is loaded.
+        device: Whether the device file of the first GPU exists.
+        visible: Value of CUDA_VISIBLE_DEVICES; None if it is not set.
+        libraries: Whether the CUDA wheels are installed.
+        container: Whether this process runs in a container.
+        messages: Output of TensorFlow while it searched for GPUs.
     """
 
     driver: str | None
@@ -61,7 +62,7 @@ def explain_missing(setup: GpuSetup) -> tuple[str, str]:
     if setup.driver is None and not setup.device:
         return "no NVIDIA driver is loaded on this machine", "if it has a GPU: install the driver, see nvidia-smi"
     if is_too_old(setup.driver):
-        return f"the driver is {setup.driver}, CUDA 12 needs {LEAST_DRIVER}", "install a newer driver"
+        return f"the driver is {setup.driver}, CUDA 12 needs {MIN_DRIVER}", "install a newer driver"
     if not setup.device and setup.container:
         advice = "install NVIDIA's container toolkit, which `make train` then uses; by hand: docker run --gpus all"
         return "the machine has a driver, but the container was started without its GPUs", advice
@@ -79,11 +80,11 @@ def explain_missing(setup: GpuSetup) -> tuple[str, str]:
 
 def is_too_old(driver: str | None) -> bool:
     """Return whether a driver is older than CUDA 12 needs. An unknown version counts as new enough."""
-    return driver is not None and _numbers(driver) < _numbers(LEAST_DRIVER)
+    return driver is not None and _numbers(driver) < _numbers(MIN_DRIVER)
 
 
 def _numbers(version: str) -> list[int]:
-    return [int(part) for part in version.split(".")]
+    return [int(number) for number in version.split(".")]
 
 
 def kernel_support(capability: Sequence[int], architectures: Sequence[str]) -> str:
@@ -120,10 +121,10 @@ def probe_tensorflow() -> tuple[dict[str, Any], str]:
     variables = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "0", "PYTHONPATH": str(environment.PROJECT)}
     try:
         done = subprocess.run(
-            command, env=variables, capture_output=True, text=True, errors="replace", check=False, timeout=PATIENCE
+            command, env=variables, capture_output=True, text=True, errors="replace", check=False, timeout=LOAD_TIMEOUT
         )
     except subprocess.TimeoutExpired:
-        raise EnvironmentMismatch(f"TensorFlow did not load within {PATIENCE} s.") from None
+        raise EnvironmentMismatch(f"TensorFlow did not load within {LOAD_TIMEOUT} s.") from None
     if done.returncode:
         last = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "no message")
         raise EnvironmentMismatch(f"TensorFlow does not load, exit status {done.returncode}: {last.strip()}")

@@ -12,13 +12,13 @@ from pipeline.runtime import environment
 MAX_LINES = 12  # lines of a failed command's output that an error repeats
 
 
-def run_module(python: str | Path, lock: Path, arguments: Sequence[str], log: Path) -> None:
+def run_module(arguments: Sequence[str], *, python: str | Path, lock: Path, log: Path) -> None:
     """Run `python -m ARGUMENTS` with the code of this project.
 
     Args:
+        arguments: The module and its arguments.
         python: The Python to run.
         lock: The lock file that its environment must match.
-        arguments: The module and its arguments.
         log: The file for its output.
 
     Raises:

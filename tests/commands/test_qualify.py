@@ -135,7 +135,7 @@ def test_seeds_trained_in_one_process_have_the_bits_of_separate_processes(tmp_pa
     assert seeds.train_seeds(2, [*arguments, f"run.root={tmp_path}/together"]) == 0
     lock = environment.lock_in_use()
     alone = ["pipeline", "train", *arguments, f"run.root={tmp_path}/alone", "run.name=seed-1", "seed=1"]
-    subprocesses.run_module(sys.executable, lock, alone, tmp_path / "log")
+    subprocesses.run_module(alone, python=sys.executable, lock=lock, log=tmp_path / "log")
     together, alone = (
         json.loads((tmp_path / folder / "seed-1/result.json").read_text()) for folder in ("together", "alone")
     )

@@ -135,7 +135,13 @@ def prepared(root):
             device=device,
         )
         held_out = split.get("validation", split["test"]) if validation else None
-        data = SplitDataset(spec, split["train"], held_out, split["test"], digest_of(spec, split.values()))
+        data = SplitDataset(
+            spec=spec,
+            train=split["train"],
+            validation=held_out,
+            test=split["test"],
+            fingerprint=digest_of(spec, split.values()),
+        )
         built = (objective or Supervised)(config.objective, spec, model)
         weights = config.objective.class_weights(spec, data.train.labels)
         feed = TrainingFeed(

@@ -69,7 +69,7 @@ def test_an_empty_lock_and_none_at_all_are_refused(lock, tmp_path):
 def test_what_two_locks_differ_in_is_named(tmp_path):
     for name, text in (("a", "one==1\nboth==1\n"), ("b", "two==1\nboth==2\n")):
         (tmp_path / name).write_text(text)
-    found = candidate.changes(tmp_path / "a", tmp_path / "b")
+    found = candidate.changes(baseline=tmp_path / "a", candidate=tmp_path / "b")
     assert found == ["both 1 -> 2", "one 1 -> none", "two none -> 1"]
 
 
