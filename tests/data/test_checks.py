@@ -1,4 +1,4 @@
-"""The checks before training: each fault is refused, naming its row."""
+"""The checks of every row before training: each error names the row."""
 
 from dataclasses import replace
 
@@ -24,34 +24,34 @@ def where(row):
 
 
 def case(x=None, y=None, label=None, split="train"):
-    """(spec, parts) of good data, except for what is given for one split."""
+    """Return (spec, splits) of valid data, except for the values of one split."""
     label = label or class_label("ab")
     good_x = np.ones((ROWS, 3), np.float32)
     good_y = {"class": np.arange(ROWS) % 2, "real": np.ones(ROWS, np.float32)}.get(
         label.kind, np.eye(2, dtype=np.float32)[np.arange(ROWS) % 2]
     )
-    parts = {name: Table({"x": good_x}, {"y": good_y}, where) for name in ("train", "validation", "test")}
-    parts[split] = Table({"x": good_x if x is None else x}, {"y": good_y if y is None else y}, where)
-    feature = describe_feature(parts[split].features["x"])
-    return DataSpec({"x": feature}, {"y": label}), parts
+    splits_by_name = {name: Table({"x": good_x}, {"y": good_y}, where) for name in ("train", "validation", "test")}
+    splits_by_name[split] = Table({"x": good_x if x is None else x}, {"y": good_y if y is None else y}, where)
+    feature = describe_feature(splits_by_name[split].features["x"])
+    return DataSpec({"x": feature}, {"y": label}), splits_by_name
 
 
-def refused(spec, parts, *words, data=None):
+def refused(spec, splits_by_name, *messages, data=None):
     with pytest.raises(DataError) as raised:
-        checks.check(spec, parts, data or Digits())
-    for word in words:
-        assert word in str(raised.value)
+        checks.check(spec, splits_by_name, data or Digits())
+    for message in messages:
+        assert message in str(raised.value)
 
 
 @pytest.mark.parametrize(
     "label", [class_label("ab"), row_label("one_hot", "ab"), row_label("multi_label", "ab"), real_label()]
 )
-def test_good_data_pass(label):
+def test_valid_data_passes(label):
     checks.check(*case(label=label), Digits())
 
 
 @pytest.mark.parametrize("name", ["digits", "japanese_vowels"])
-def test_the_shipped_data_pass(name):
+def test_the_bundled_data_passes(name):
     data = members("data")[name]()
     source = splits.read(data)
     checks.check(source.spec, source.splits, data)
@@ -65,7 +65,7 @@ def test_a_feature_that_is_not_finite_is_refused_naming_row_and_position(split, 
     refused(*case(x=x, split=split), "file, row 5", "'x'", str(value), "[2]")
 
 
-def test_a_fault_is_found_beyond_the_first_block():
+def test_a_row_beyond_the_first_block_is_checked():
     rows = checks.BLOCK // 3 + 10
     x = np.ones((rows, 3), np.float32)
     x[rows - 2, 1] = np.nan
@@ -120,12 +120,14 @@ def test_a_label_for_each_step_is_accepted(kind):
 
 
 @pytest.mark.parametrize(
-    ("kind", "words"), [("one_hot", "that sum to 1"), ("multi_label", "zeros and ones")], ids=["one_hot", "multi_label"]
+    ("kind", "message"),
+    [("one_hot", "that sum to 1"), ("multi_label", "zeros and ones")],
+    ids=["one_hot", "multi_label"],
 )
-def test_a_wrong_label_of_one_step_is_refused_naming_the_row(kind, words):
+def test_a_wrong_label_of_one_step_is_refused_naming_the_row(kind, message):
     y = STEPS.copy()
     y[3, 4] = 0.5, 0.75
-    refused(*case(y=y, label=replace(row_label(kind, "ab"), shape=(5, 2))), "file, row 3", words)
+    refused(*case(y=y, label=replace(row_label(kind, "ab"), shape=(5, 2))), "file, row 3", message)
 
 
 def test_a_class_that_no_step_has_is_refused():
@@ -153,7 +155,7 @@ def test_a_class_absent_from_test_is_accepted():
 
 
 @pytest.mark.parametrize("kind", ["one_hot", "multi_label"])
-def test_a_column_of_classes_that_training_never_shows_is_refused(kind):
+def test_a_class_column_without_training_rows_is_refused(kind):
     y = np.tile(np.float32([1, 0]), (ROWS, 1))
     refused(*case(y=y, label=row_label(kind, "ab")), "no row of b")
 
@@ -210,34 +212,34 @@ def table(tmp_path, cities="ABABABAB", ages="12345678", test=None, **options):
     return data, splits.read(data)
 
 
-def test_a_category_that_training_never_shows_is_refused_naming_the_line(tmp_path):
+def test_a_category_absent_from_training_is_refused_naming_the_line(tmp_path):
     data, source = table(tmp_path, test="ABC")
     refused(source.spec, source.splits, "test.csv, line 4", "'city'", "'C'", "accept", data=data)
 
 
-def test_a_category_cut_away_from_training_is_refused_naming_the_line(tmp_path):
+def test_a_category_absent_from_the_divided_train_split_is_refused_naming_the_line(tmp_path):
     data, source = table(tmp_path, cities="ABABABZA")
     whole = source.splits["train"]
-    parts = {"train": whole.select(np.arange(6)), "test": whole.select(np.array([7, 6]))}
-    refused(source.spec, parts, "train.csv, line 8", "'Z'", "test split", data=data)
+    splits_by_name = {"train": whole.select(np.arange(6)), "test": whole.select(np.array([7, 6]))}
+    refused(source.spec, splits_by_name, "train.csv, line 8", "'Z'", "test split", data=data)
 
 
-def test_an_unknown_category_is_accepted_where_the_config_says_so(tmp_path):
+def test_an_unknown_category_is_accepted_if_the_config_allows_it(tmp_path):
     data, source = table(tmp_path, test="ABC", unknown_categories="accept")
     checks.check(source.spec, source.splits, data)
 
 
-def test_missing_numbers_are_accepted_where_the_model_fills_them_in(tmp_path):
+def test_missing_numbers_are_accepted_if_the_model_imputes_them(tmp_path):
     data, source = table(tmp_path, ages=["1", "NA", *"345678"], missing_values="impute")
     checks.check(source.spec, source.splits, data)
 
 
-def test_an_infinite_number_is_refused_even_where_missing_ones_are_filled_in(tmp_path):
+def test_an_infinite_number_is_refused_even_if_missing_ones_are_imputed(tmp_path):
     data, source = table(tmp_path, ages=["1", "inf", *"345678"], missing_values="impute")
     refused(source.spec, source.splits, "train.csv, line 3", "inf", data=data)
 
 
-def test_a_literal_nan_that_is_no_sign_for_missing_is_refused(tmp_path):
+def test_a_literal_nan_is_refused_if_it_does_not_mean_missing(tmp_path):
     data, source = table(tmp_path, ages=["1", "nan", *"345678"], missing=[""])
     refused(source.spec, source.splits, "train.csv, line 3", "nan", data=data)
 

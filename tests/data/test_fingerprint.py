@@ -1,4 +1,4 @@
-"""The fingerprint: the same for the same examples, another for any other."""
+"""The fingerprint of a data set depends on its examples and on nothing else."""
 
 import gzip
 import shutil
@@ -18,11 +18,11 @@ from pipeline.data.sources.tfrecord import TFRecord
 from pipeline.spec import DataSpec, class_label
 
 
-def source(x, y=None, names=("x", "y"), place="here"):
+def source(x, y=None, names=("x", "y"), location="here"):
     feature, label = names
     y = np.arange(4) % 2 if y is None else y
     spec = DataSpec({feature: describe_feature(x)}, {label: class_label("ab")})
-    return Dataset(spec, {"train": Table({feature: x}, {label: y}, str)}, place)
+    return Dataset(spec, {"train": Table({feature: x}, {label: y}, str)}, location)
 
 
 X = np.arange(12, dtype=np.float32).reshape(4, 3)
@@ -46,26 +46,26 @@ def changed(array, index, value):
     ],
     ids=["value", "dtype", "shape", "label", "name", "sequences"],
 )
-def test_any_change_to_the_examples_changes_it(other):
+def test_fingerprint_changes_with_any_example(other):
     assert fingerprint(source(X)) != fingerprint(other)
 
 
-def test_the_boundaries_of_sequences_count():
+def test_fingerprint_depends_on_the_lengths_of_sequences():
     assert fingerprint(source(Sequences.from_lengths(X, [1, 1, 1, 1]))) != fingerprint(
         source(Sequences.from_lengths(X, [2, 1, 1, 0]))
     )
 
 
-def test_where_words_end_counts():
-    words = [np.array([[a], [b], ["x"], ["y"]], object) for a, b in (("ab", "c"), ("a", "bc"))]
-    assert fingerprint(source(words[0])) != fingerprint(source(words[1]))
+def test_fingerprint_depends_on_where_texts_end():
+    texts = [np.array([[a], [b], ["x"], ["y"]], object) for a, b in (("ab", "c"), ("a", "bc"))]
+    assert fingerprint(source(texts[0])) != fingerprint(source(texts[1]))
 
 
-def test_the_place_does_not_count():
-    assert fingerprint(source(X)) == fingerprint(source(X, place="there"))
+def test_fingerprint_does_not_depend_on_the_location():
+    assert fingerprint(source(X)) == fingerprint(source(X, location="there"))
 
 
-def test_neither_the_path_nor_compression_of_idx_files_counts(tmp_path):
+def test_fingerprint_does_not_depend_on_path_and_compression_of_idx_files(tmp_path):
     images = bytes([0, 0, 8, 3, 0, 0, 0, 4, 0, 0, 0, 2, 0, 0, 0, 2]) + bytes(range(16))
     labels = bytes([0, 0, 8, 1, 0, 0, 0, 4, 0, 1, 0, 1])
     prints = set()
@@ -90,7 +90,7 @@ def test_neither_the_path_nor_compression_of_idx_files_counts(tmp_path):
     assert len(prints) == 1
 
 
-def test_image_files_count_by_their_bytes(tmp_path):
+def test_fingerprint_depends_on_the_bytes_of_image_files(tmp_path):
     for name, value in (("a", 1), ("b", 2)):
         (tmp_path / "one" / name).mkdir(parents=True)
         Image.fromarray(np.full((2, 2, 3), value, np.uint8)).save(tmp_path / "one" / name / "0.png")
@@ -104,7 +104,7 @@ def test_image_files_count_by_their_bytes(tmp_path):
     assert read("one") != read("two")
 
 
-def test_shards_count_by_their_content_wherever_they_lie(tmp_path):
+def test_fingerprint_depends_on_the_content_of_shards_but_not_their_path(tmp_path):
     def written(name, x):
         given = source(x)
         write_shards(given.spec, given.splits, tmp_path / name, rows_per_shard=3)

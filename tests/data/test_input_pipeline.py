@@ -1,4 +1,4 @@
-"""The feed: every row once, in an order that is a function of (seed, epoch), padded, in batches that were announced."""
+"""The input pipeline: every row once, in an order by (seed, epoch), padded, in batches of known number."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def as_shards(folder, spec, table, per_file=17, **options):
     ]
 )
 def numbered(request, tmp_path):
-    """(spec, part, config) of each kind of data, whose label is the number of the row."""
+    """(spec, split, source) of each kind of data, whose label is the index of the row."""
     spec, table = numbered_sequences() if "sequences" in request.param else numbered_table()
     if "shard" in request.param:
         return as_shards(tmp_path / "shards", spec, table, shuffle_buffer=20)
@@ -58,8 +58,10 @@ def numbered(request, tmp_path):
 
 
 def training(numbered, seed=0, weights=None):
-    spec, part, data = numbered
-    return input_pipeline.TrainingFeed(split=part, spec=spec, source=data, batch_size=BATCH, seed=seed, weights=weights)
+    spec, split, source = numbered
+    return input_pipeline.TrainingFeed(
+        split=split, spec=spec, source=source, batch_size=BATCH, seed=seed, weights=weights
+    )
 
 
 def labels(batches):
@@ -69,13 +71,13 @@ def labels(batches):
 # ---- the order -------------------------------------------------------------------------------------------------------
 
 
-def test_an_epoch_gives_every_row_once(numbered):
+def test_an_epoch_holds_every_row_once(numbered):
     assert sorted(labels(training(numbered).batches(3))) == list(range(ROWS))
 
 
-def test_an_epoch_can_be_gone_through_again(numbered):
+def test_an_epoch_can_be_repeated(numbered):
     first = labels(training(numbered).batches(3))
-    tf.random.set_seed(99)  # no state of the process has a part in it
+    tf.random.set_seed(99)  # the state of the process does not matter
     assert labels(training(numbered).batches(3)) == first
 
 
@@ -85,13 +87,13 @@ def test_another_epoch_and_another_seed_have_another_order(numbered):
 
 
 @pytest.mark.parametrize("first_step", [1, 7])
-def test_an_epoch_begun_at_a_later_step_goes_on_as_the_whole_one(numbered, first_step):
+def test_an_epoch_resumed_at_a_later_step_has_the_remaining_batches(numbered, first_step):
     batches = [(x.tolist(), y.tolist()) for x, y in training(numbered).batches(2).as_numpy_iterator()]
     rest = [(x.tolist(), y.tolist()) for x, y in training(numbered).batches(2, first_step).as_numpy_iterator()]
     assert rest == batches[first_step:]
 
 
-def test_a_dataset_reads_the_number_of_its_epoch_anew_each_time(numbered):
+def test_a_dataset_reads_its_epoch_variable_at_each_iteration(numbered):
     epoch = tf.Variable(0, dtype=tf.int64)
     batches = training(numbered).batches(epoch)
     orders = {}
@@ -102,21 +104,21 @@ def test_a_dataset_reads_the_number_of_its_epoch_anew_each_time(numbered):
     assert orders[5][0] == labels(training(numbered).batches(5))
 
 
-def test_without_shuffling_rows_come_in_their_own_order():
+def test_rows_keep_their_order_without_shuffling():
     spec, table = numbered_table()
     assert labels(training((spec, table, Digits(shuffle=False))).batches(4)) == list(range(ROWS))
 
 
 def test_rows_move_between_shards_farther_than_the_shuffle_buffer(tmp_path):
     numbered = as_shards(tmp_path / "shards", *numbered_table(), per_file=5, shuffle_buffer=4)
-    places = np.array([labels(training(numbered).batches(epoch)).index(0) for epoch in range(6)])
-    assert places.max() - places.min() > ROWS / 2
+    positions = np.array([labels(training(numbered).batches(epoch)).index(0) for epoch in range(6)])
+    assert positions.max() - positions.min() > ROWS / 2
 
 
 # ---- batches, as many as announced -----------------------------------------------------------------------------------
 
 
-def test_as_many_batches_come_as_are_announced(numbered):
+def test_the_number_of_batches_equals_the_cardinality(numbered):
     whole = training(numbered)
     for first_step in (0, 4):
         batches = whole.batches(1, first_step)
@@ -125,7 +127,7 @@ def test_as_many_batches_come_as_are_announced(numbered):
 
 @pytest.mark.parametrize("buckets", [[], [5, 12, 100], [1, 2, 3]])
 @pytest.mark.parametrize("batch_size", [7, 1000])
-def test_the_count_of_batches_is_right_for_any_buckets(buckets, batch_size):
+def test_the_number_of_steps_is_right_for_any_buckets(buckets, batch_size):
     spec, table = numbered_sequences()
     whole = input_pipeline.TrainingFeed(
         split=table, spec=spec, source=Digits(buckets=buckets), batch_size=batch_size, seed=0
@@ -141,9 +143,9 @@ def test_rows_of_equal_length_are_one_bucket():
     assert [x.shape for x, _ in whole.batches(0).as_numpy_iterator()] == [(4, 4, 1), (4, 4, 1), (2, 4, 1)]
 
 
-def test_evaluation_keeps_the_rows_order(numbered):
-    spec, part, _ = numbered
-    batches = input_pipeline.ordered_batches(part, spec, BATCH)
+def test_ordered_batches_keep_the_order_of_rows(numbered):
+    spec, split, _ = numbered
+    batches = input_pipeline.ordered_batches(split, spec, BATCH)
     assert int(batches.cardinality()) == -(-ROWS // BATCH)
     assert labels(batches) == list(range(ROWS))
 
@@ -172,7 +174,7 @@ def test_a_step_is_traced_once_over_epochs_of_the_vowels(vowels):
     assert len(traces) == 1
 
 
-def test_lengths_that_reach_the_model_are_those_of_the_buckets(vowels):
+def test_batches_have_the_lengths_of_the_buckets(vowels):
     whole = input_pipeline.TrainingFeed(
         split=vowels.train, spec=vowels.spec, source=JapaneseVowels(), batch_size=32, seed=0
     )
@@ -184,7 +186,7 @@ def test_lengths_that_reach_the_model_are_those_of_the_buckets(vowels):
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_every_row_is_whole_and_padded_with_zeros_to_the_bound_of_its_bucket(tmp_path, streamed):
+def test_every_row_is_complete_and_padded_with_zeros_to_the_bound_of_its_bucket(tmp_path, streamed):
     spec, table = numbered_sequences()
     lengths = table.lengths
     numbered = as_shards(tmp_path / "s", spec, table) if streamed else (spec, table, Digits())
@@ -196,28 +198,30 @@ def test_every_row_is_whole_and_padded_with_zeros_to_the_bound_of_its_bucket(tmp
             assert (row[:steps] == number + 1).all() and not row[steps:].any()
 
 
-def test_bounds_that_are_given_are_taken_and_the_longest_row_fits():
+def test_configured_boundaries_are_used_and_the_longest_row_fits():
     _, table = numbered_sequences(longest=23)
     assert input_pipeline.bucket_boundaries(table, Digits(buckets=[5, 12, 40])) == (5, 12, 23)
 
 
-def test_evaluation_pads_to_the_longest_row_of_its_split(vowels):
+def test_ordered_batches_are_padded_to_the_longest_row_of_the_split(vowels):
     batches = input_pipeline.ordered_batches(vowels.test, vowels.spec, 64)
     assert {x.shape[1] for x, _ in batches} == {int(vowels.test.lengths.max())}
 
 
-def test_statistics_are_taken_from_all_steps_and_no_padding(vowels):
+def test_feature_batches_hold_all_steps_and_no_padding(vowels):
     column = vowels.train.features["utterance"]
-    seen = np.concatenate(
+    values = np.concatenate(
         [run[0] for run in input_pipeline.feature_batches(vowels.train, vowels.spec, "utterance").as_numpy_iterator()]
     )
-    np.testing.assert_array_equal(seen, column.values)
+    np.testing.assert_array_equal(values, column.values)
 
 
-def test_statistics_of_shards_are_taken_from_every_row(tmp_path):
-    spec, part, _ = as_shards(tmp_path / "shards", *numbered_sequences())
-    seen = np.concatenate([run[0, :, 0] for run in input_pipeline.feature_batches(part, spec, "x").as_numpy_iterator()])
-    np.testing.assert_array_equal(np.unique(seen), np.arange(1, ROWS + 1))
+def test_feature_batches_of_shards_hold_every_row(tmp_path):
+    spec, split, _ = as_shards(tmp_path / "shards", *numbered_sequences())
+    values = np.concatenate(
+        [run[0, :, 0] for run in input_pipeline.feature_batches(split, spec, "x").as_numpy_iterator()]
+    )
+    np.testing.assert_array_equal(np.unique(values), np.arange(1, ROWS + 1))
 
 
 # ---- what a batch is -------------------------------------------------------------------------------------------------
@@ -225,9 +229,9 @@ def test_statistics_of_shards_are_taken_from_every_row(tmp_path):
 
 def several(rows=20):
     """(spec, table) with two features, one of them text, and two labels."""
-    words = np.array([[f"word {row}"] for row in range(rows)], object)
+    texts = np.array([[f"text {row}"] for row in range(rows)], object)
     table = Table(
-        {"size": np.arange(rows, dtype=np.float32)[:, None], "name": words},
+        {"size": np.arange(rows, dtype=np.float32)[:, None], "name": texts},
         {"kind": np.arange(rows) % 2, "price": np.arange(rows, dtype=np.float32)},
         str,
     )
@@ -236,13 +240,13 @@ def several(rows=20):
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_several_features_and_labels_come_as_dicts_that_belong_together(tmp_path, streamed):
+def test_several_features_and_labels_are_dicts_of_the_same_rows(tmp_path, streamed):
     spec, table = several()
     numbered = as_shards(tmp_path / "s", spec, table, 7) if streamed else (spec, table, Digits())
     for x, y in training(numbered).batches(0).as_numpy_iterator():
         assert x.keys() == {"size", "name"} and y.keys() == {"kind", "price"}
         np.testing.assert_array_equal(x["size"][:, 0], y["price"])
-        assert [word.decode() for word in x["name"][:, 0]] == [f"word {price:.0f}" for price in y["price"]]
+        assert [text.decode() for text in x["name"][:, 0]] == [f"text {price:.0f}" for price in y["price"]]
         np.testing.assert_array_equal(y["kind"], y["price"] % 2)
 
 
@@ -256,14 +260,14 @@ def test_the_weight_of_a_row_is_that_of_its_class():
         np.testing.assert_array_equal(found, weights["kind"][y])
 
 
-def test_rows_of_another_shape_than_the_spec_promises_are_refused():
+def test_rows_of_another_shape_than_the_spec_are_refused():
     spec, table = numbered_table()
     promised = DataSpec({"x": Feature((2,), "float32")}, spec.labels)
     with pytest.raises((ValueError, tf.errors.InvalidArgumentError)):
         list(training((promised, table, Digits())).batches(0))
 
 
-def test_images_stream_from_their_files_in_the_order_of_the_epoch(tmp_path):
+def test_images_are_streamed_from_their_files_in_the_order_of_the_epoch(tmp_path):
     pixels = np.random.default_rng(1).integers(0, 256, (30, 5, 4, 3), np.uint8)
     for row, image in enumerate(pixels):
         folder = tmp_path / "ab"[row % 2]

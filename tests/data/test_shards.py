@@ -1,4 +1,4 @@
-"""TFRecord shards: what is written comes back, and what is damaged is refused."""
+"""TFRecord shards: written, read back, and refused if they are damaged."""
 
 import json
 
@@ -29,7 +29,7 @@ def mixed():
             "bytes": Feature((2, 3), "uint8"),
             "whole": Feature((2,), "int32"),
             "real": Feature((), "float32"),
-            "words": Feature((2,), "string"),
+            "texts": Feature((2,), "string"),
         },
         {"class": class_label("abc"), "number": real_label(), "several": row_label("multi_label", "xy")},
     )
@@ -38,7 +38,7 @@ def mixed():
             "bytes": RANDOM.integers(0, 256, (ROWS, 2, 3), np.uint8),
             "whole": RANDOM.integers(-(2**31), 2**31, (ROWS, 2), np.int32),
             "real": RANDOM.standard_normal(ROWS, np.float32),
-            "words": np.array([[f"é{row}", ""] for row in range(ROWS)], object),
+            "texts": np.array([[f"é{row}", ""] for row in range(ROWS)], object),
         },
         {
             "class": np.arange(ROWS) % 3,
@@ -68,11 +68,11 @@ def read(folder):
     return splits.read(TFRecord(path=str(folder)))
 
 
-def refused(folder, *words):
+def refused(folder, *messages):
     with pytest.raises(DataError) as raised:
         read(folder)
-    for word in words:
-        assert word in str(raised.value)
+    for message in messages:
+        assert message in str(raised.value)
 
 
 def records(source, split):
@@ -80,14 +80,14 @@ def records(source, split):
     return list(tf.data.TFRecordDataset(list(source.splits[split].files)).map(parse).as_numpy_iterator())
 
 
-def test_every_dtype_and_label_kind_comes_back_as_it_was_written(tmp_path, mixed):
+def test_every_dtype_and_label_kind_is_read_as_it_was_written(tmp_path, mixed):
     spec, table = mixed
     write_shards(spec, {"train": table}, tmp_path / "shards", rows_per_shard=4)
     source = read(tmp_path / "shards")
     assert source.spec == spec
     for row, (features, labels) in enumerate(records(source, "train")):
         for name, column in table.features.items():
-            expected = np.vectorize(str.encode, otypes=[object])(column[row]) if name == "words" else column[row]
+            expected = np.vectorize(str.encode, otypes=[object])(column[row]) if name == "texts" else column[row]
             np.testing.assert_array_equal(features[name], expected)
         for name, column in table.labels.items():
             np.testing.assert_array_equal(labels[name], column[row])
@@ -112,16 +112,16 @@ def vowels(tmp_path_factory):
     return source, folder
 
 
-def test_rows_of_differing_length_come_back_with_their_lengths(vowels):
+def test_rows_of_different_length_are_read_with_their_lengths(vowels):
     original, folder = vowels
     source = read(folder)
-    for split, part in original.splits.items():
-        np.testing.assert_array_equal(source.splits[split].lengths, part.lengths)
+    for split, table in original.splits.items():
+        np.testing.assert_array_equal(source.splits[split].lengths, table.lengths)
         rows = [features["utterance"] for features, _ in records(source, split)]
-        np.testing.assert_array_equal(np.concatenate(rows), part.features["utterance"].values)
+        np.testing.assert_array_equal(np.concatenate(rows), table.features["utterance"].values)
 
 
-def test_shards_are_named_by_split_number_and_count_and_hold_the_rows_asked_for(vowels):
+def test_shards_are_named_by_split_number_and_count_and_hold_the_configured_rows(vowels):
     _, folder = vowels
     assert sorted(path.name for path in folder.glob("train*")) == [
         f"train-0000{number}-of-00003.tfrecord" for number in range(3)
@@ -129,14 +129,14 @@ def test_shards_are_named_by_split_number_and_count_and_hold_the_rows_asked_for(
     assert read(folder).splits["train"].counts == (100, 100, 70)
 
 
-def test_a_row_is_named_by_its_file_and_record(vowels):
+def test_a_row_is_located_by_its_file_and_record(vowels):
     _, folder = vowels
-    part = read(folder).splits["train"]
-    assert part.row_location(99) == f"{folder}/train-00000-of-00003.tfrecord, record 99"
-    assert part.row_location(100) == f"{folder}/train-00001-of-00003.tfrecord, record 0"
+    shards = read(folder).splits["train"]
+    assert shards.row_location(99) == f"{folder}/train-00000-of-00003.tfrecord, record 99"
+    assert shards.row_location(100) == f"{folder}/train-00001-of-00003.tfrecord, record 0"
 
 
-def test_a_folder_of_images_is_kept_decoded(tmp_path):
+def test_a_folder_of_images_is_stored_decoded(tmp_path):
     pixels = RANDOM.integers(0, 256, (2, 5, 6, 3), np.uint8)
     for name, image in zip("ab", pixels):
         (tmp_path / "images" / name).mkdir(parents=True)
@@ -147,7 +147,7 @@ def test_a_folder_of_images_is_kept_decoded(tmp_path):
     np.testing.assert_array_equal(np.stack(back), pixels)
 
 
-def test_writing_tells_its_progress_after_every_shard(tmp_path, mixed):
+def test_progress_is_reported_after_every_shard(tmp_path, mixed):
     spec, table = mixed
     calls = []
     write_shards(
@@ -156,7 +156,7 @@ def test_writing_tells_its_progress_after_every_shard(tmp_path, mixed):
     assert calls == [("train", 4, 10), ("train", 8, 10), ("train", 10, 10)]
 
 
-def test_an_existing_folder_is_never_written_over(tmp_path, mixed):
+def test_an_existing_folder_is_never_overwritten(tmp_path, mixed):
     (tmp_path / "shards").mkdir()
     (tmp_path / "shards" / "mine.txt").write_text("mine")
     with pytest.raises(DataError, match="exists"):
@@ -186,7 +186,7 @@ def test_writing_twice_gives_the_same_bytes(tmp_path, mixed):
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
 
 
-def test_a_shard_cut_short_is_refused_naming_the_file_and_both_sizes(vectors):
+def test_a_truncated_shard_is_refused_naming_the_file_and_both_sizes(vectors):
     path = vectors / "train-00001-of-00004.tfrecord"
     whole = path.read_bytes()
     path.write_bytes(whole[:-5])
@@ -245,7 +245,7 @@ def test_a_manifest_of_another_form_is_refused_naming_it(vectors, change):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff"])
-def test_a_manifest_that_is_no_json_object_is_refused(vectors, content):
+def test_a_manifest_that_is_not_a_json_object_is_refused(vectors, content):
     (vectors / "spec.json").write_bytes(content)
     refused(vectors, str(vectors / "spec.json"))
 
@@ -255,7 +255,7 @@ def test_records_that_the_manifest_does_not_describe_are_refused_naming_the_firs
     refused(vectors, "train-00000-of-00004.tfrecord, record 0", "spec.json")
 
 
-def test_another_row_count_than_the_manifest_gives_is_refused(vectors):
+def test_another_number_of_rows_than_in_the_manifest_is_refused(vectors):
     changed(vectors, lambda manifest: manifest["splits"]["train"][3].update(rows=2))
     refused(vectors, "expected 11 rows", "found 10")
 

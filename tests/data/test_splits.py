@@ -1,4 +1,4 @@
-"""Splits: who goes where, and that another data set fits a model only if it means the same."""
+"""Splits: which row is in which, and which data fits the spec of a model."""
 
 import itertools
 from dataclasses import replace
@@ -30,18 +30,18 @@ def numbered(rows=ROWS, classes=3, label=None, seed=5):
     return Dataset(DataSpec({"x": Feature((1,), "float32")}, {"y": label}), {"train": table}, "file")
 
 
-def rows_of(part):
-    return part.features["x"][:, 0].astype(int).tolist()
+def rows_of(table):
+    return table.features["x"][:, 0].astype(int).tolist()
 
 
-def test_every_row_goes_into_exactly_one_split():
-    parts = splits.divide(numbered(), SplitOptions())
-    assert sorted(itertools.chain(*map(rows_of, parts.values()))) == list(range(ROWS))
+def test_every_row_is_in_exactly_one_split():
+    tables = splits.divide(numbered(), SplitOptions())
+    assert sorted(itertools.chain(*map(rows_of, tables.values()))) == list(range(ROWS))
 
 
-def test_a_cut_is_a_function_of_its_seed():
+def test_a_division_is_a_function_of_its_seed():
     once, again, other = (
-        {name: rows_of(part) for name, part in splits.divide(numbered(), SplitOptions(seed=seed)).items()}
+        {name: rows_of(table) for name, table in splits.divide(numbered(), SplitOptions(seed=seed)).items()}
         for seed in (0, 0, 1)
     )
     assert once == again
@@ -52,58 +52,58 @@ def test_a_cut_is_a_function_of_its_seed():
 def test_every_split_has_its_share_of_every_class_to_within_one_row(digits, validation, test):
     source = splits.read(Digits())
     labels = source.splits["train"].labels["digit"]
-    parts = splits.divide(source, SplitOptions(validation=validation, test=test))
+    tables = splits.divide(source, SplitOptions(validation=validation, test=test))
     for name, share in (("validation", validation), ("test", test), ("train", 1 - validation - test)):
-        found = np.bincount(parts[name].labels["digit"], minlength=10) if name in parts else np.zeros(10)
+        found = np.bincount(tables[name].labels["digit"], minlength=10) if name in tables else np.zeros(10)
         assert np.abs(found - share * np.bincount(labels)).max() <= 1
 
 
-def test_the_shipped_digits_lie_where_they_always_lay(digits):
+def test_the_bundled_digits_have_the_recorded_splits(digits):
     assert digits.rows == {"train": 1258, "validation": 179, "test": 360}
 
 
 @pytest.mark.parametrize(
     "source, split", [(numbered(label=real_label()), SplitOptions()), (numbered(), SplitOptions(stratify=False))]
 )
-def test_shares_hold_over_all_rows_where_there_is_nothing_to_stratify_by(source, split):
-    sizes = {name: len(part) for name, part in splits.divide(source, split).items()}
+def test_shares_hold_over_all_rows_if_there_is_no_class_label(source, split):
+    sizes = {name: len(table) for name, table in splits.divide(source, split).items()}
     assert sizes == {"train": 72, "validation": 10, "test": 21}
 
 
-def test_a_given_split_is_kept_and_only_the_missing_one_cut(vowels):
+def test_a_split_of_the_data_is_kept_and_only_the_missing_one_is_divided(vowels):
     given = splits.read(JapaneseVowels()).splits
     np.testing.assert_array_equal(vowels.test.features["utterance"].values, given["test"].features["utterance"].values)
     assert vowels.rows == {"train": 243, "validation": 27, "test": 370}
 
 
-def test_splits_that_are_all_given_are_kept_whole():
+def test_splits_of_the_data_are_kept_whole():
     source = numbered()
     given = dict.fromkeys(("train", "validation", "test"), source.splits["train"])
     assert splits.divide(replace(source, splits=given), SplitOptions()) == given
 
 
-def test_another_training_seed_meets_the_same_test_rows(digits):
+def test_another_training_seed_has_the_same_test_rows(digits):
     keras.utils.set_random_seed(7)
     again = splits.load(Digits())
     np.testing.assert_array_equal(again.test.features["image"], digits.test.features["image"])
 
 
-def test_no_validation_is_cut_where_none_is_asked_for():
+def test_a_validation_share_of_zero_gives_no_validation_split():
     data = splits.load(Digits(split=SplitOptions(validation=0)))
     assert data.validation is None and set(data.splits) == {"train", "test"}
 
 
-def test_no_test_rows_at_all_are_refused_naming_the_key():
+def test_a_missing_test_split_is_refused_naming_the_key():
     with pytest.raises(ConfigError, match=r"data\.split\.test"):
         splits.load(Digits(split=SplitOptions(test=0)))
 
 
-def test_the_places_of_rows_survive_the_cut():
-    part = splits.divide(numbered(), SplitOptions())["test"]
-    assert part.row_location(4) == f"row {rows_of(part)[4]}"
+def test_rows_keep_their_locations_after_the_division():
+    table = splits.divide(numbered(), SplitOptions())["test"]
+    assert table.row_location(4) == f"row {rows_of(table)[4]}"
 
 
-def test_a_stream_that_lacks_a_split_is_refused_since_it_cannot_be_cut(tmp_path):
+def test_a_stream_that_lacks_a_split_is_refused_since_it_cannot_be_divided(tmp_path):
     source = numbered()
     write_shards(source.spec, source.splits, tmp_path / "shards", rows_per_shard=50)
     with pytest.raises(DataError, match="validation and test"):
@@ -122,9 +122,9 @@ def csv(tmp_path, rows, header="size,kind"):
 TRAINED = DataSpec({"size": Feature((1,), "float32")}, {"kind": class_label(["cat", "dog", "eel"])})
 
 
-def test_classes_are_matched_by_name_not_by_number(tmp_path):
-    part, _ = splits.load_split(csv(tmp_path, ["1,eel", "2,dog", "3,eel"]), "all", TRAINED)
-    assert part.labels["kind"].tolist() == [2, 1, 2]
+def test_classes_are_matched_by_name_not_by_index(tmp_path):
+    table, _ = splits.load_split(csv(tmp_path, ["1,eel", "2,dog", "3,eel"]), "all", TRAINED)
+    assert table.labels["kind"].tolist() == [2, 1, 2]
 
 
 def test_a_class_that_the_model_does_not_know_is_refused(tmp_path):
@@ -149,19 +149,19 @@ def test_a_split_that_the_data_does_not_have_is_refused():
         splits.load_split(Digits(split=SplitOptions(validation=0)), "validation", splits.load(Digits()).spec)
 
 
-def test_all_rows_of_data_with_given_splits_are_refused(vowels):
+def test_all_rows_of_data_with_several_splits_are_refused(vowels):
     with pytest.raises(DataError, match="without splits"):
         splits.load_split(JapaneseVowels(), "all", vowels.spec)
 
 
-def test_a_split_loaded_alone_is_the_one_that_training_held_out(digits):
-    part, fingerprint = splits.load_split(Digits(), "test", digits.spec)
-    np.testing.assert_array_equal(part.features["image"], digits.test.features["image"])
+def test_a_split_loaded_alone_equals_that_of_training(digits):
+    table, fingerprint = splits.load_split(Digits(), "test", digits.spec)
+    np.testing.assert_array_equal(table.features["image"], digits.test.features["image"])
     assert fingerprint == digits.fingerprint
 
 
-def test_classes_too_small_for_every_split_share_it_out_together():
+def test_classes_too_small_for_every_split_are_divided_together():
     strata = np.repeat(np.arange(100), 4)
     rows = splits.assign(strata, {"validation": 0.1, "test": 0.2}, seed=0)
-    assert {name: len(part) for name, part in rows.items()} == {"train": 280, "validation": 40, "test": 80}
+    assert {name: len(table) for name, table in rows.items()} == {"train": 280, "validation": 40, "test": 80}
     assert set(strata[rows["train"]]) == set(range(100))

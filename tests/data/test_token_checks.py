@@ -1,4 +1,4 @@
-"""Numbers of words against the vocabulary of the model that looks them up, wherever the rows lie."""
+"""Token IDs and the vocabulary of the model, in every kind of split."""
 
 import numpy as np
 import pytest
@@ -16,25 +16,25 @@ MODEL = Gru(vocabulary=VOCABULARY)
 
 
 def fixed(folder, **rows):
-    """Six rows of four words in each split. rows: split -> what stands in its third row instead."""
+    """Return splits of six rows of four tokens. rows: split -> its third row."""
     arrays = {}
     for split in ("train", "test"):
         x = np.random.default_rng(0).integers(1, VOCABULARY, (6, 4)).astype(np.int32)
         x[2] = rows.get(split, x[2])
         arrays |= {f"{split}_x": x, f"{split}_y": np.arange(6) % 2}
-    np.savez(folder / "words.npz", **arrays)
-    return splits.read(Npz(path=str(folder / "words.npz")))
+    np.savez(folder / "tokens.npz", **arrays)
+    return splits.read(Npz(path=str(folder / "tokens.npz")))
 
 
 def various(folder, **steps):
-    """Six rows of one to six words. steps: split -> the last word of its last row."""
+    """Return splits of six rows of one to six tokens. steps: split -> the last token of its last row."""
     arrays = {}
     for split in ("train", "test"):
         x = np.random.default_rng(0).integers(1, VOCABULARY, 21).astype(np.int32)
         x[-1] = steps.get(split, x[-1])
         arrays |= {f"{split}_x": x, f"{split}_n": np.arange(1, 7), f"{split}_y": np.arange(6) % 2}
-    np.savez(folder / "words.npz", **arrays)
-    return splits.read(Npz(path=str(folder / "words.npz"), lengths="n"))
+    np.savez(folder / "tokens.npz", **arrays)
+    return splits.read(Npz(path=str(folder / "tokens.npz"), lengths="n"))
 
 
 def sharded(folder, **steps):
@@ -44,18 +44,18 @@ def sharded(folder, **steps):
 
 
 def check(source, model=MODEL):
-    for part in source.splits.values():
-        token_checks.check(source.spec, part, model.vocabularies(source.spec))
+    for split in source.splits.values():
+        token_checks.check(source.spec, split, model.vocabularies(source.spec))
 
 
 @pytest.mark.parametrize("kind", [fixed, various, sharded])
-def test_words_of_the_vocabulary_are_let_through(tmp_path, kind):
+def test_tokens_of_the_vocabulary_are_accepted(tmp_path, kind):
     check(kind(tmp_path))
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
 @pytest.mark.parametrize(
-    "kind, wrong, place",
+    "kind, wrong, location",
     [
         (fixed, [1, 2, VOCABULARY, 0], "row 2"),
         (fixed, [1, -2, 3, 0], "row 2"),
@@ -63,15 +63,15 @@ def test_words_of_the_vocabulary_are_let_through(tmp_path, kind):
         (sharded, VOCABULARY, "record 1"),
     ],
 )
-def test_a_word_beyond_the_vocabulary_is_refused_in_any_split_naming_the_row(tmp_path, split, kind, wrong, place):
-    with pytest.raises(DataError, match=rf"{place}, feature 'x': expected token IDs from 0 to 10"):
+def test_a_token_outside_the_vocabulary_is_refused_in_any_split_naming_the_row(tmp_path, split, kind, wrong, location):
+    with pytest.raises(DataError, match=rf"{location}, feature 'x': expected token IDs from 0 to 10"):
         check(kind(tmp_path, **{split: wrong}))
 
 
-def test_a_row_of_padding_alone_is_refused_naming_it(tmp_path):
+def test_a_row_of_only_padding_is_refused_naming_it(tmp_path):
     with pytest.raises(DataError, match="row 2, feature 'x': expected a token; found only 0"):
         check(fixed(tmp_path, test=[0, 0, 0, 0]))
 
 
-def test_a_model_without_an_embedding_takes_any_numbers(tmp_path):
+def test_a_model_without_an_embedding_accepts_any_numbers(tmp_path):
     check(fixed(tmp_path, test=[99, -1, 0, 0]), Mlp())

@@ -1,4 +1,4 @@
-"""Changes of level: river's own results on its own documented stream, and how often noise is called a change."""
+"""Change points: agreement with river on its documented stream, and false alarms on noise."""
 
 import random
 
@@ -17,10 +17,10 @@ def documented_stream():
 
 def alarms(detector, values):
     found = []
-    for place, value in enumerate(values):
+    for index, value in enumerate(values):
         detector.update(value)
         if detector.drift_detected:
-            found.append(place)
+            found.append(index)
     return found
 
 
@@ -30,19 +30,19 @@ def streams():
     return [np.r_[rng.normal(0, 1, 300), rng.normal(rng.uniform(1, 4), 1, 300)] for _ in range(100)]
 
 
-def test_adwin_finds_rivers_documented_change():
+def test_adwin_finds_the_change_in_the_documentation_of_river():
     (change,) = change_points.adwin(documented_stream(), clock=32)
     assert (change.alarm, change.index) == (1023, 1000)
     assert alarms(river.ADWIN(), documented_stream()) == [1023]
 
 
-def test_page_hinkley_finds_rivers_documented_change():
+def test_page_hinkley_finds_the_change_in_the_documentation_of_river():
     (change,) = change_points.page_hinkley(documented_stream())
     assert (change.alarm, change.index) == (1006, 1000)
     assert alarms(river.PageHinkley(), documented_stream()) == [1006]
 
 
-def test_page_hinkley_gives_rivers_alarms_on_every_stream():
+def test_page_hinkley_has_the_alarms_of_river_on_every_stream():
     for values in streams():
         expected = alarms(river.PageHinkley(threshold=20, delta=0.5, min_instances=10), values)
         assert [
@@ -50,7 +50,7 @@ def test_page_hinkley_gives_rivers_alarms_on_every_stream():
         ] == expected
 
 
-def test_adwin_is_never_later_than_rivers_which_looks_at_fewer_cuts():
+def test_adwin_is_never_later_than_that_of_river_which_tests_fewer_cuts():
     errors = []
     for values in streams():
         expected = alarms(river.ADWIN(clock=1), values)
@@ -60,7 +60,7 @@ def test_adwin_is_never_later_than_rivers_which_looks_at_fewer_cuts():
     assert np.median(errors) <= 2 and np.quantile(errors, 0.95) <= 20
 
 
-def test_noise_is_seldom_called_a_change():
+def test_noise_rarely_is_a_change_point():
     rng = np.random.default_rng(1)
     found = [
         (
@@ -74,13 +74,13 @@ def test_noise_is_seldom_called_a_change():
 
 
 @pytest.mark.parametrize("shift", [-0.02, 0.02])
-def test_noise_of_a_series_is_told_apart_from_its_level(shift):
+def test_noise_level_does_not_depend_on_a_shift_of_the_level(shift):
     values = np.random.default_rng(2).normal(0.9, 0.004, 400)
     values[200:] += shift
     assert change_points.noise_level(values) == pytest.approx(0.004, rel=0.2)
 
 
-def test_a_series_without_noise_has_a_change_where_it_jumps():
+def test_a_series_without_noise_has_a_change_point_at_its_jump():
     values = np.array([0.9] * 20 + [0.8] * 20)
     scaled = values / change_points.noise_level(values)
     assert [change.index for change in change_points.adwin(scaled)] == [20]

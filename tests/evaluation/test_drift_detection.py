@@ -1,4 +1,4 @@
-"""Drift of two samples: what the statistics are under no drift, and what they find when there is some."""
+"""Drift between two samples: statistics without drift, and detection of known shifts."""
 
 from dataclasses import replace
 
@@ -34,7 +34,7 @@ def verdicts(results):
 
 
 @pytest.mark.parametrize("n, m, bins", [(1_000, 1_000, 20), (1_000, 1_000, 10), (5_000, 1_000, 20)])
-def test_the_index_has_the_null_mean_and_critical_values_it_is_said_to_have(n, m, bins):
+def test_the_index_has_the_stated_null_mean_and_critical_values(n, m, bins):
     rng, shares = np.random.default_rng(0), np.full(bins, 1 / bins)
     one = rng.multinomial(n, shares, SIMULATIONS).astype(float)
     other = rng.multinomial(m, shares, SIMULATIONS).astype(float)
@@ -61,7 +61,7 @@ def test_an_empty_bin_gives_a_finite_index():
 # ---- the tests against SciPy's --------------------------------------------------------------------------------------
 
 
-def test_chi_square_is_scipys():
+def test_chi_square_agrees_with_scipy():
     one, other = np.array([30.0, 50, 20]), np.array([100.0, 70, 60])
     test = drift_detection.chi_square_test(one, other, rate=0.01, minimum=0.1)
     expected = chi2_contingency(np.stack([one, other]), correction=False)
@@ -69,7 +69,7 @@ def test_chi_square_is_scipys():
     assert test.effect == pytest.approx(np.sqrt(expected.statistic * (1 / 100 + 1 / 230)))
 
 
-def test_the_binned_distance_comes_near_scipys_and_never_exceeds_it():
+def test_the_binned_distance_is_near_that_of_scipy_and_never_exceeds_it():
     rng = np.random.default_rng(0)
     one, other = rng.normal(size=5_000), rng.normal(0.3, size=2_000)
     before = profiles.build_profile([{"x": one}])
@@ -106,7 +106,7 @@ def test_a_single_comparison_weighs_as_much_as_a_group_of_many():
     assert drift_detection.with_verdicts([[*many, single]], 0.01)[-1].verdict == DriftVerdict.NONE
 
 
-def test_neighbouring_bins_are_joined_until_enough_rows_can_be_expected():
+def test_neighboring_bins_are_joined_until_enough_rows_can_be_expected():
     one, other = np.array([1.0, 1, 1, 1, 96, 0, 0, 900]), np.array([0.0, 0, 0, 0, 10, 0, 0, 90])
     p, q = drift_detection.merge_sparse_bins(one, other)
     assert p.sum() == one.sum() and q.sum() == other.sum()
@@ -116,7 +116,7 @@ def test_neighbouring_bins_are_joined_until_enough_rows_can_be_expected():
 # ---- verdicts -------------------------------------------------------------------------------------------------------
 
 
-def test_a_shift_that_matters_to_nobody_is_no_drift_however_many_rows_show_it():
+def test_a_negligible_shift_is_no_drift_with_any_number_of_rows():
     rng = np.random.default_rng(0)
     results = compared({"x": rng.normal(size=500_000)}, {"x": rng.normal(0.02, size=500_000)})
     assert min(result.p_value for result in results) < 1e-6  # and yet
@@ -128,13 +128,13 @@ def test_a_shift_of_half_a_standard_deviation_is_drift():
     assert verdicts(compared({"x": rng.normal(size=5_000)}, {"x": rng.normal(0.5, size=1_000)})) == {DriftVerdict.DRIFT}
 
 
-def test_a_hundred_undrifted_columns_are_none_although_some_p_values_are_small():
+def test_a_hundred_equal_columns_have_no_drift_although_some_p_values_are_small():
     rng = np.random.default_rng(0)
     blocks_ = [{str(column): rng.normal(size=rows) for column in range(100)} for rows in (5_000, 1_000)]
     assert verdicts(compared(*blocks_)) == {DriftVerdict.NONE}
 
 
-def test_too_few_rows_are_told_as_such():
+def test_too_few_rows_have_their_own_verdict():
     rng = np.random.default_rng(0)
     assert verdicts(compared({"x": rng.normal(size=5_000)}, {"x": rng.normal(9, size=99)})) == {
         DriftVerdict.TOO_FEW_ROWS
@@ -142,12 +142,12 @@ def test_too_few_rows_are_told_as_such():
     assert verdicts(compared({"x": rng.normal(size=5_000)}, {"x": rng.normal(9, size=100)})) == {DriftVerdict.DRIFT}
 
 
-def test_a_column_that_was_constant_and_no_longer_is_is_drift():
+def test_a_constant_column_that_begins_to_vary_is_drift():
     assert DriftVerdict.DRIFT in verdicts(compared({"x": np.zeros(1_000)}, {"x": np.r_[np.zeros(500), np.ones(500)]}))
     assert verdicts(compared({"x": np.zeros(1_000)}, {"x": np.zeros(1_000)})) == {DriftVerdict.NONE}
 
 
-def test_values_gone_missing_are_drift():
+def test_new_missing_values_are_drift():
     rng = np.random.default_rng(0)
     new = rng.normal(size=1_000)
     new[:200] = np.nan
@@ -155,7 +155,7 @@ def test_values_gone_missing_are_drift():
     assert DriftVerdict.DRIFT in verdicts(compared({"x": rng.normal(size=5_000)}, {"x": np.full(1_000, np.nan)}))
 
 
-def test_a_category_never_seen_before_is_drift():
+def test_a_new_category_is_drift():
     rng = np.random.default_rng(0)
     names = [rng.choice(np.array(known, dtype=object), 1_000) for known in (["a", "b"], ["a", "b", "new"])]
     assert DriftVerdict.DRIFT in verdicts(compared({"x": names[0]}, {"x": names[1]}))
@@ -167,9 +167,9 @@ def test_a_category_never_seen_before_is_drift():
 @pytest.fixture(scope="module")
 def all_digits(digits):
     """(images, labels) of all 1,797 rows, and their spec."""
-    parts = (digits.train, digits.validation, digits.test)
-    images = np.concatenate([part.features["image"] for part in parts])
-    return images, np.concatenate([part.labels["digit"] for part in parts]), digits.spec
+    data_splits = (digits.train, digits.validation, digits.test)
+    images = np.concatenate([split.features["image"] for split in data_splits])
+    return images, np.concatenate([split.labels["digit"] for split in data_splits]), digits.spec
 
 
 def columns(spec, images, labels):
@@ -184,7 +184,7 @@ def by_nearest_centre(images, labels):
 
 
 @pytest.mark.slow
-def test_undrifted_digits_raise_no_more_false_alarms_than_the_stated_rate(all_digits):
+def test_equal_digits_raise_no_more_false_alarms_than_the_stated_rate(all_digits):
     images, labels, spec = all_digits
     rng, block, alarms = np.random.default_rng(0), columns(spec, images, labels), 0
     label, outputs = spec.labels["digit"], by_nearest_centre(images, labels)
@@ -196,11 +196,15 @@ def test_undrifted_digits_raise_no_more_false_alarms_than_the_stated_rate(all_di
         groups = drift_detection.compare_data(
             reference=reference, new=profiles.count_rows(reference.columns, [after]), options=config
         )
-        said = prediction_profiles.profile_predictions(label, targets=labels[halves[0]], outputs=outputs[halves[0]])
-        says = prediction_profiles.profile_predictions(
-            label, targets=labels[halves[1]], outputs=outputs[halves[1]], columns=said.profile.columns
+        reference_predictions = prediction_profiles.profile_predictions(
+            label, targets=labels[halves[0]], outputs=outputs[halves[0]]
         )
-        of_model = drift_detection.compare_predictions(reference={"digit": said}, new={"digit": says}, options=config)
+        new_predictions = prediction_profiles.profile_predictions(
+            label, targets=labels[halves[1]], outputs=outputs[halves[1]], columns=reference_predictions.profile.columns
+        )
+        of_model = drift_detection.compare_predictions(
+            reference={"digit": reference_predictions}, new={"digit": new_predictions}, options=config
+        )
         alarms += DriftVerdict.DRIFT in verdicts(drift_detection.with_verdicts([*groups, of_model], config.rate))
     assert alarms <= binom.ppf(0.99, 500, config.rate)
 
@@ -244,8 +248,10 @@ SHIFTS = [
 ]
 
 
-@pytest.mark.parametrize("shift, share, seen", SHIFTS, ids=[f"{shift.__name__}-{share}" for shift, share, _ in SHIFTS])
-def test_shifts_of_digits_are_seen_from_a_thousand_rows(all_digits, shift, share, seen):
+@pytest.mark.parametrize(
+    "shift, share, detected", SHIFTS, ids=[f"{shift.__name__}-{share}" for shift, share, _ in SHIFTS]
+)
+def test_shifts_of_digits_are_detected_from_a_thousand_rows(all_digits, shift, share, detected):
     images, labels, spec = all_digits
     rng = np.random.default_rng(0)
     order = rng.permutation(len(labels))
@@ -253,7 +259,7 @@ def test_shifts_of_digits_are_seen_from_a_thousand_rows(all_digits, shift, share
     hit = rng.permutation(len(after))[: int(share * len(after))]
     changed = shift(rng, images[after], labels[after], hit)
     results = compared(columns(spec, images[before], labels[before]), columns(spec, *changed))
-    assert (DriftVerdict.DRIFT in verdicts(results)) == seen
+    assert (DriftVerdict.DRIFT in verdicts(results)) == detected
 
 
 # ---- predictions and performance ------------------------------------------------------------------------------------
@@ -265,14 +271,14 @@ def made_up(rng, rows, sharpness=1.0, wrong=0.0):
     truth = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     targets = (truth.cumsum(axis=1) < rng.random((rows, 1))).sum(axis=1).clip(0, 2)
     targets = np.where(rng.random(rows) < wrong, rng.integers(0, 3, rows), targets)
-    said = np.exp(scores * sharpness)
-    return {"targets": targets, "outputs": said / said.sum(axis=1, keepdims=True)}
+    probabilities = np.exp(scores * sharpness)
+    return {"targets": targets, "outputs": probabilities / probabilities.sum(axis=1, keepdims=True)}
 
 
 LABEL = class_label(["a", "b", "c"])
 
 
-def said(one, other):
+def drifted_subjects(one, other):
     before = prediction_profiles.profile_predictions(LABEL, **one)
     after = prediction_profiles.profile_predictions(LABEL, **other, columns=before.profile.columns)
     results = drift_detection.with_verdicts(
@@ -281,21 +287,21 @@ def said(one, other):
     return {result.subject for result in results if result.verdict == DriftVerdict.DRIFT}
 
 
-def test_the_same_model_on_like_rows_has_no_drift():
+def test_the_same_model_on_similar_rows_has_no_drift():
     rng = np.random.default_rng(0)
-    assert said(made_up(rng, 5_000), made_up(rng, 2_000)) == set()
+    assert drifted_subjects(made_up(rng, 5_000), made_up(rng, 2_000)) == set()
 
 
-def test_an_overconfident_model_is_seen_in_its_confidence_and_calibration():
+def test_an_overconfident_model_drifts_in_confidence_and_calibration():
     rng = np.random.default_rng(0)
-    found = said(made_up(rng, 5_000), made_up(rng, 2_000, sharpness=3))
+    found = drifted_subjects(made_up(rng, 5_000), made_up(rng, 2_000, sharpness=3))
     assert {"confidence", "calibration"} <= found
     assert not {"predicted class", "right or wrong"} & found  # what it predicts is the same
 
 
-def test_labels_that_no_longer_fit_are_seen_in_calibration_and_errors_alone():
+def test_wrong_labels_drift_in_calibration_and_errors_only():
     rng = np.random.default_rng(0)
-    assert said(made_up(rng, 5_000), made_up(rng, 2_000, wrong=0.4)) == {"calibration", "right or wrong"}
+    assert drifted_subjects(made_up(rng, 5_000), made_up(rng, 2_000, wrong=0.4)) == {"calibration", "right or wrong"}
 
 
 def calibration_alarms():
@@ -325,14 +331,14 @@ def performance(targets, one, other, label=LABEL, **changes):
     return {result.subject: result for result in results}
 
 
-def test_a_model_compared_with_itself_differs_by_nothing():
+def test_a_model_compared_with_itself_has_no_difference():
     targets, outputs = made_up(np.random.default_rng(0), 1_000).values()
     assert {(result.effect, result.verdict) for result in performance(targets, outputs, outputs).values()} == {
         (0.0, DriftVerdict.NONE)
     }
 
 
-def test_a_worse_model_is_seen_with_the_sign_and_size_of_the_difference():
+def test_a_worse_model_is_drift_with_the_sign_and_size_of_the_difference():
     rng = np.random.default_rng(0)
     targets, outputs = made_up(rng, 2_000).values()
     worse = outputs.copy()
@@ -343,11 +349,11 @@ def test_a_worse_model_is_seen_with_the_sign_and_size_of_the_difference():
     assert found.verdict == DriftVerdict.DRIFT and "95" not in found.verdict and "0.95 interval" in found.detail
 
 
-def test_pairing_sees_what_two_intervals_would_not():
+def test_pairing_detects_a_difference_within_the_two_intervals():
     targets, outputs = made_up(np.random.default_rng(0), 1_000).values()
     worse = outputs.copy()
     right = np.flatnonzero(outputs.argmax(axis=1) == targets)[:15]
-    worse[right] = np.roll(worse[right], 1, axis=1)  # 1.5 points, where either interval is about 5 wide
+    worse[right] = np.roll(worse[right], 1, axis=1)  # 1.5 points; each interval is about 5 points wide
     assert performance(targets, outputs, worse)["y accuracy"].verdict == DriftVerdict.DRIFT
 
 
@@ -360,5 +366,7 @@ def test_scores_of_real_labels_are_compared_too():
 
 
 def test_blocks_of_a_split_are_its_rows(digits):
-    parts = list(blocks(digits.train, digits.spec))
-    assert np.array_equal(np.concatenate([features["image"] for features, _ in parts]), digits.train.features["image"])
+    row_blocks = list(blocks(digits.train, digits.spec))
+    assert np.array_equal(
+        np.concatenate([features["image"] for features, _ in row_blocks]), digits.train.features["image"]
+    )

@@ -1,4 +1,4 @@
-"""The verdicts of `qualify`: how often each is wrong, by simulation, and what they do with too little."""
+"""The verdicts of `qualify`: their error rates by simulation, and too few seeds."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def scores(rng, level, seeds, spread=0.012):
 
 
 def rate(verdict, effect, seeds, sets=1, spread=0.012, margin=MARGIN):
-    """How often the verdict on all data sets is this one, where each has this effect."""
+    """Return the share of simulations with this verdict on all data sets, if each has this effect."""
     rng, found, trials = np.random.default_rng(0), 0, COMPARISONS // sets
     for _ in range(trials):
         samples = {
@@ -49,26 +49,26 @@ def rate(verdict, effect, seeds, sets=1, spread=0.012, margin=MARGIN):
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds", [3, 10])
 @pytest.mark.parametrize("sets", [1, 5])
-def test_seed_noise_is_called_different_at_most_as_often_as_stated(seeds, sets):
+def test_seed_noise_is_different_at_most_at_the_stated_rate(seeds, sets):
     assert rate(EquivalenceVerdict.DIFFERENT, 0.0, seeds, sets) < 0.05 + 0.02
 
 
-def test_four_points_are_seen_with_ten_seeds():
+def test_four_points_are_different_with_ten_seeds():
     assert rate(EquivalenceVerdict.DIFFERENT, -0.04, 10) > 0.99
 
 
-def test_a_difference_of_the_margin_is_called_equivalent_at_most_as_often_as_stated():
+def test_a_difference_of_the_margin_is_equivalent_at_most_at_the_stated_rate():
     assert rate(EquivalenceVerdict.EQUIVALENT, 0.005, 20, spread=0.003) < 0.05 + 0.02
     assert rate(EquivalenceVerdict.EQUIVALENT, -0.005, 20, spread=0.003) < 0.05 + 0.02
 
 
-def test_as_many_seeds_as_are_said_to_be_needed_show_equivalence():
+def test_the_needed_number_of_seeds_shows_equivalence():
     seeds = equivalence.seeds_needed(0.012 * np.sqrt(2), margin=MARGIN, alpha=1 - CONFIDENCE)
     assert rate(EquivalenceVerdict.EQUIVALENT, 0.0, seeds) == pytest.approx(equivalence.POWER, abs=0.06)
 
 
 @pytest.mark.slow
-def test_what_ten_seeds_cannot_tell_is_not_called_equal():
+def test_ten_seeds_with_large_noise_are_not_equivalent():
     assert rate(EquivalenceVerdict.TOO_FEW_SEEDS, 0.0, 10) > 0.9
 
 
@@ -80,18 +80,18 @@ def test_other_bits_at_the_same_scores_are_not_identical():
     assert one([0.9, 0.92, 0.91] * 3, [0.9, 0.92, 0.91] * 3).verdict == EquivalenceVerdict.EQUIVALENT
 
 
-def test_one_or_two_seeds_prove_nothing_although_nothing_varies():
+def test_one_or_two_seeds_are_too_few_even_without_variance():
     assert one([0.9], [0.9]).verdict == EquivalenceVerdict.TOO_FEW_SEEDS
     assert one([0.9, 0.9], [0.9, 0.9]).verdict == EquivalenceVerdict.TOO_FEW_SEEDS
 
 
-def test_a_difference_surely_there_and_surely_small_is_equivalent():
+def test_a_significant_difference_below_the_margin_is_equivalent():
     before = np.linspace(0.9, 0.95, 20)
     found = one(before, before + 0.0015)
     assert found.low > 0 and found.verdict == EquivalenceVerdict.EQUIVALENT
 
 
-def test_identical_data_sets_are_not_counted_among_those_tested():
+def test_identical_data_sets_are_not_counted_as_tested():
     rng = np.random.default_rng(0)
     noisy = pairs(scores(rng, 0.95, 10), scores(rng, 0.93, 10))
     same = pairs([0.9] * 10, [0.9] * 10, identical=True)
@@ -106,7 +106,7 @@ def test_the_page_needs_no_network_and_escapes_names(tmp_path):
         confidence=CONFIDENCE,
     )
     lock = {"path": "<lock>", "sha256": "f" * 64}
-    told = {
+    content = {
         **{
             "verdict": equivalence.overall_verdict(found),
             "command": "qualify",
@@ -115,7 +115,7 @@ def test_the_page_needs_no_network_and_escapes_names(tmp_path):
         **{"changes": ["keras 1 -> 2"], "code": "c" * 64, "hardware": {"make": {"model": "2"}}},
         "settings": {"metric": "accuracy", "margin": MARGIN, "confidence": CONFIDENCE},
     }
-    qualification_page.write_qualification_page(tmp_path / "report.html", told, found)
+    qualification_page.write_qualification_page(tmp_path / "report.html", content, found)
     page = (tmp_path / "report.html").read_text()
     assert "&lt;b&gt; digit" in page and "<b> digit" not in page and "default-src 'none'" in page
     assert page.count('class="dot"') == 4 and "inf" not in page

@@ -1,4 +1,4 @@
-"""Scores against scikit-learn as the oracle, and what their intervals promise."""
+"""Scores compared with scikit-learn, and the coverage of their intervals."""
 
 import dataclasses
 import math
@@ -88,7 +88,7 @@ def test_top_3_accuracy_agrees_with_scikit_learn():
     assert same(values(class_label(range(6)), targets, outputs)["top_3_accuracy"], expected)
 
 
-def test_a_constant_output_names_three_of_its_classes_and_no_more():
+def test_a_constant_output_ranks_three_classes_first_and_no_more():
     targets = np.arange(8)
     assert values(class_label(range(8)), targets, np.full((8, 8), 1 / 8))["top_3_accuracy"] == 3 / 8
 
@@ -103,7 +103,7 @@ def test_roc_auc_agrees_with_scikit_learn_with_and_without_ties(grain):
     assert same(values(class_label("ab"), targets, outputs)["roc_auc"], oracle.roc_auc_score(targets, outputs[:, 1]))
 
 
-def test_roc_auc_is_left_out_where_one_class_has_no_rows():
+def test_roc_auc_is_left_out_if_one_class_has_no_rows():
     _, outputs = class_case(50, 2)
     assert "roc_auc" not in values(class_label("ab"), np.ones(50, int), outputs)
 
@@ -115,7 +115,7 @@ def test_roc_auc_of_a_single_positive_row_has_finite_bounds():
 
 
 @pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
-def test_a_lone_sigmoid_unit_scores_as_two_probabilities(shape):
+def test_a_single_sigmoid_unit_is_scored_as_two_probabilities(shape):
     targets, outputs = class_case(80, 2)
     alone = evaluate("y", class_label("ab"), targets, outputs[:, 1].reshape(shape), {}, CONFIG, 0)
     pair = evaluate("y", class_label("ab"), targets, outputs, {}, CONFIG, 0)
@@ -123,7 +123,7 @@ def test_a_lone_sigmoid_unit_scores_as_two_probabilities(shape):
     np.testing.assert_array_equal(alone.confusion, pair.confusion)
 
 
-def test_one_hot_targets_score_as_their_indices():
+def test_one_hot_targets_are_scored_as_their_indices():
     targets, outputs = class_case(80, 4)
     index = evaluate("y", class_label("abcd"), targets, outputs, {}, CONFIG, 0)
     one_hot = evaluate("y", row_label(ONE_HOT, "abcd"), np.eye(4)[targets], outputs, {}, CONFIG, 0)
@@ -189,7 +189,7 @@ def test_multi_label_scores_agree_with_scikit_learn():
     assert same(found["macro_f1"], oracle.f1_score(targets, predicted, average="macro"))
 
 
-def test_a_label_that_never_occurs_counts_in_no_average():
+def test_a_class_without_rows_is_in_no_average():
     targets, outputs = multi_label_case()
     targets[:, 2] = outputs[:, 2] = 0
     expected = oracle.f1_score(targets, outputs > 0.5, average="macro", zero_division=np.nan)
@@ -214,18 +214,18 @@ def test_regression_scores_agree_with_scikit_learn(width):
 
 
 @pytest.mark.parametrize("off", [0.0, 1.0])
-def test_r2_of_targets_that_are_all_alike_agrees_with_scikit_learn(off):
+def test_r2_of_constant_targets_agrees_with_scikit_learn(off):
     targets = np.full(30, 0.5)
     found = values(real_label(), targets, targets + off)["r2"]
     assert found == oracle.r2_score(targets, targets + off)
 
 
-def test_r2_of_targets_that_are_all_alike_is_not_made_of_rounding():
+def test_r2_of_constant_targets_is_free_of_rounding():
     targets = np.full(30, 0.1)  # their mean is not 0.1
     assert values(real_label(), targets, targets + 1)["r2"] == 0
 
 
-def test_flat_and_column_shaped_numbers_score_alike():
+def test_flat_and_column_shaped_numbers_have_equal_scores():
     targets, outputs = real_case(50, 1)
     flat = evaluate("y", real_label(), targets[:, 0], outputs[:, 0], {}, CONFIG, 0)
     assert flat.scores == evaluate("y", real_label(), targets, outputs, {}, CONFIG, 0).scores
@@ -258,7 +258,7 @@ def test_the_interval_of_a_mean_is_that_of_its_normal_approximation():
     assert score.high == pytest.approx(losses.mean() + 1.96 * error, abs=0.1 * error)
 
 
-def test_intervals_cover_the_truth_about_as_often_as_they_claim():
+def test_intervals_cover_the_truth_at_about_their_level():
     sets, covered = 300, {"accuracy": 0, "mae": 0}
     config = Evaluation(resamples=200, confidence=0.9)
     rng = np.random.default_rng(0)
@@ -286,7 +286,7 @@ def test_scores_that_cannot_vary_have_intervals_of_zero_width():
     assert {(score.value, score.low, score.high) for score in scores.values()} == {(1.0, 1.0, 1.0)}
 
 
-def test_constant_targets_hit_exactly_have_an_r2_of_one_without_width():
+def test_exactly_predicted_constant_targets_have_an_r2_of_one_without_width():
     scores = evaluate("y", real_label(), np.full(20, 0.1), np.full(20, 0.1), {}, CONFIG, 0).scores
     assert dataclasses.astuple(scores["r2"]) == (1.0, 1.0, 1.0)
 
@@ -350,7 +350,7 @@ def test_scores_do_not_depend_on_the_order_of_rows(label, case):
     )
 
 
-def test_half_precision_outputs_are_taken():
+def test_half_precision_outputs_are_accepted():
     targets, outputs = class_case(100, 3)
     halves = outputs.astype(np.float16)
     assert values(class_label("abc"), targets, halves)["accuracy"] == np.mean(halves.argmax(axis=1) == targets)

@@ -1,4 +1,4 @@
-"""Profiles: counted block by block, the same as all at once, and back from JSON."""
+"""Profiles: counts block by block, columns of each kind of data, and JSON."""
 
 import json
 
@@ -12,19 +12,19 @@ from pipeline.spec import DataSpec, Feature, class_label, real_label
 
 
 def numbers(*columns):
-    return {f"column {place}": np.asarray(values) for place, values in enumerate(columns)}
+    return {f"column {index}": np.asarray(values) for index, values in enumerate(columns)}
 
 
-def test_blocks_of_any_size_count_the_same():
+def test_counts_do_not_depend_on_the_size_of_blocks():
     rng = np.random.default_rng(0)
     values = rng.normal(size=50_000)
     names = rng.choice(np.array(["a", "b", "ü"], dtype=object), 50_000)
     whole = profiles.build_profile([{"x": values, "name": names}])
     for size in (1_000, 19_999, 20_000, 20_001):
-        parts = [{"x": values[at : at + size], "name": names[at : at + size]} for at in range(0, 50_000, size)]
-        found = profiles.count_rows(whole.columns, parts)
+        row_blocks = [{"x": values[at : at + size], "name": names[at : at + size]} for at in range(0, 50_000, size)]
+        found = profiles.count_rows(whole.columns, row_blocks)
         assert found == whole
-        assert profiles.build_profile(parts).rows == 50_000
+        assert profiles.build_profile(row_blocks).rows == 50_000
 
 
 def test_bins_hold_equal_shares_of_the_first_rows():
@@ -33,21 +33,21 @@ def test_bins_hold_equal_shares_of_the_first_rows():
     assert max(counts) - min(counts) <= 2
 
 
-def test_each_of_few_values_has_a_bin_of_its_own():
+def test_few_distinct_values_have_one_bin_each():
     column = profiles.build_profile([numbers([3, 1, 1, 2, 3, 3])]).columns["column 0"]
     assert column.counts == (0, 2, 1, 3, 0)
     again = profiles.count_rows({"column 0": column}, [numbers([0, 1, 2.5, 3, 9])])
     assert again.columns["column 0"].counts == (1, 1, 1, 1, 1)
 
 
-def test_what_is_no_number_is_missing_and_infinity_is_not():
+def test_nan_is_missing_and_infinity_is_not():
     column = profiles.build_profile([numbers([1.0, np.nan, 2.0, np.nan])]).columns["column 0"]
     assert (column.missing, sum(column.counts)) == (2, 2)
     again = profiles.count_rows({"column 0": column}, [numbers([np.inf, -np.inf, np.nan])])
     assert (again.columns["column 0"].missing, again.columns["column 0"].counts[-1]) == (1, 1)
 
 
-def test_names_never_seen_before_are_the_others():
+def test_unknown_names_are_counted_as_others():
     values = np.array(["b", "a", "b", None], dtype=object)
     column = profiles.build_profile([{"name": values}]).columns["name"]
     assert (column.values, column.counts, column.missing) == (("a", "b"), (1, 2, 0), 1)
@@ -66,14 +66,14 @@ def test_no_rows_are_refused():
         profiles.build_profile([])
 
 
-def test_a_profile_comes_back_from_json():
+def test_a_profile_is_read_from_its_json():
     rng = np.random.default_rng(0)
     block = {"x": rng.normal(size=300), "name": rng.choice(np.array(["a", "b"], dtype=object), 300)}
     found = profiles.build_profile([block])
     assert profiles.profile_from_json(json.loads(json.dumps(profiles.profile_to_json(found)))) == found
 
 
-def test_json_that_is_no_profile_is_refused():
+def test_json_that_is_not_a_profile_is_refused():
     with pytest.raises(DataError, match="profile"):
         profiles.profile_from_json({"rows": 3})
 
@@ -95,7 +95,7 @@ def test_images_become_statistics_and_a_grid():
     assert found["label y"].tolist() == ["no", "yes", "yes"]
 
 
-def test_an_image_that_is_moved_turned_or_blurred_differs_in_where_its_light_lies_or_in_sharpness():
+def test_a_moved_turned_or_blurred_image_differs_in_its_moments_or_sharpness():
     images = np.zeros((4, 12, 12, 1), np.float32)
     images[0, 3:9, 5] = images[1, 3:9, 7] = 1  # an upright stroke, and the same two pixels aside
     images[2, np.arange(3, 9), np.arange(3, 9)] = 1  # leaning
@@ -135,7 +135,7 @@ def test_a_wide_feature_is_averaged_over_neighbours():
     assert found["x 0"].tolist() == [1.0, 1_001.0, 2_001.0]
 
 
-def test_every_shipped_set_has_a_profile_whose_columns_count_all_rows(digits, vowels):
+def test_the_profile_of_every_bundled_data_set_counts_all_rows(digits, vowels):
     from pipeline.data.blocks import blocks
 
     for data in (digits, vowels):
@@ -154,8 +154,8 @@ def test_shards_have_the_profile_of_the_rows_they_were_written_from(vowels, tmp_
     write_shards(vowels.spec, {"train": vowels.train}, tmp_path / "shards", rows_per_shard=100)
     stream = TFRecord(path=str(tmp_path / "shards")).read().splits["train"]
     one, other = (
-        profiles.build_profile(data_columns.data_columns(vowels.spec, *block) for block in blocks(part, vowels.spec))
-        for part in (vowels.train, stream)
+        profiles.build_profile(data_columns.data_columns(vowels.spec, *block) for block in blocks(split, vowels.spec))
+        for split in (vowels.train, stream)
     )
     assert one == other
 

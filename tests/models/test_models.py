@@ -1,4 +1,4 @@
-"""Models: each takes raw data, is saved whole, and holds what the config wrote down."""
+"""Models: raw input, saving, and the options in their layers."""
 
 import keras
 import numpy as np
@@ -58,8 +58,8 @@ def built(model, data):
 
 def raw(data, rows=9):
     """The first raw rows of a data set's training split, as the saved model takes them."""
-    part = data.train.select(np.arange(min(rows, len(data.train))))
-    return next(iter(input_pipeline.ordered_batches(part, data.spec, rows)))[0]
+    table = data.train.select(np.arange(min(rows, len(data.train))))
+    return next(iter(input_pipeline.ordered_batches(table, data.spec, rows)))[0]
 
 
 def flat(outputs):
@@ -84,8 +84,8 @@ def data_for(digits, vowels, people):
 # ---- every model -----------------------------------------------------------------------------------------------------
 
 
-def test_there_is_a_case_here_for_every_model_of_the_config():
-    generating = {"gan": Gan}  # takes no row of data: tests/training/objectives/test_adversarial.py
+def test_every_model_has_a_case_here():
+    generating = {"gan": Gan}  # takes no row of data: tests/objectives/test_adversarial.py
     assert {name: type(model) for name, model in SMALL.items()} | generating == members("model")
 
 
@@ -95,7 +95,7 @@ def test_there_is_a_case_here_for_every_model_of_the_config():
     + [(name, "mixed_bfloat16") for name in ("cnn", "transformer")]
     + quick_for((), [(name, "mixed_bfloat16") for name in SMALL if name not in ("cnn", "transformer")]),
 )
-def test_a_saved_model_takes_raw_input_to_the_same_bits(tmp_path, data_for, digits, name, precision):
+def test_a_saved_model_gives_the_same_bits_for_raw_input(tmp_path, data_for, digits, name, precision):
     keras.config.set_dtype_policy(precision)
     data = data_for(name, digits)
     model = built(SMALL[name], data)
@@ -129,7 +129,7 @@ def test_the_same_seed_builds_the_same_weights_and_another_seed_others(data_for,
     assert (kernels(0) != kernels(1)).any()
 
 
-def test_several_labels_get_a_head_each_that_is_saved_with_the_model(tmp_path):
+def test_each_of_several_labels_has_a_head_that_is_saved_with_the_model(tmp_path):
     arrays = {"x": np.arange(12, dtype=np.float32).reshape(6, 2), "a": np.arange(6) % 2, "b": np.arange(6) % 3}
     np.savez(tmp_path / "two.npz", **arrays)
     split = SplitOptions(validation=0, test=0.2, stratify=False)
@@ -147,7 +147,7 @@ def test_several_labels_get_a_head_each_that_is_saved_with_the_model(tmp_path):
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
-def test_normalisation_knows_the_training_rows_only_and_in_full_precision(digits, precision):
+def test_normalization_adapts_to_the_training_rows_only_and_in_full_precision(digits, precision):
     keras.config.set_dtype_policy(precision)
     images = digits.train.features["image"].astype(np.float64)
     layer = built(Mlp(hidden=[4]), digits).layers[0]
@@ -157,7 +157,7 @@ def test_normalisation_knows_the_training_rows_only_and_in_full_precision(digits
 
 
 @pytest.mark.parametrize("name", ["gru", "transformer"])
-def test_normalisation_of_sequences_counts_every_step_once_and_no_padding(vowels, name):
+def test_normalization_of_sequences_counts_every_step_once_and_no_padding(vowels, name):
     model = built(SMALL[name], vowels)
     layers = model.front if name == "transformer" else model.layers
     layer = next(layer for layer in layers if isinstance(layer, keras.layers.Normalization))
@@ -167,7 +167,7 @@ def test_normalisation_of_sequences_counts_every_step_once_and_no_padding(vowels
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.uint8, np.float32])
-def test_numbers_are_normalised_whatever_their_dtype(tmp_path, dtype):
+def test_numbers_of_any_dtype_are_normalized(tmp_path, dtype):
     x = np.random.default_rng(0).integers(0, 200, (50, 3)).astype(dtype)
     np.savez(tmp_path / "n.npz", train_x=x, train_y=np.arange(50) % 2, test_x=x, test_y=np.arange(50) % 2)
     data = splits.load(Npz(path=str(tmp_path / "n.npz"), split=SplitOptions(validation=0)))
@@ -175,7 +175,7 @@ def test_numbers_are_normalised_whatever_their_dtype(tmp_path, dtype):
     np.testing.assert_allclose(np.ravel(layer.mean), x.astype(np.float64).mean(axis=0), rtol=1e-5)
 
 
-def test_a_layer_is_adapted_to_what_the_layers_before_it_make(digits):
+def test_a_layer_is_adapted_to_the_outputs_of_the_layers_before_it(digits):
     front = [{"class_name": "Rescaling", "config": {"scale": 0.0625}}, "Normalization"]
     layer = built(Mlp(hidden=[4], preprocessing=front), digits).layers[1]
     images = digits.train.features["image"] / 16
@@ -192,7 +192,7 @@ def test_a_missing_number_counts_as_the_training_mean_of_its_column(people):
     np.testing.assert_allclose(model(x), model(filled), atol=1e-6)
 
 
-def test_a_batch_in_which_every_number_is_missing_does_not_spoil_the_mean(tmp_path):
+def test_a_batch_of_only_missing_numbers_does_not_change_the_mean(tmp_path):
     rows = input_pipeline.ADAPT_BATCH + 4
     ages = ["NA"] * input_pipeline.ADAPT_BATCH + ["1", "2", "3", "4"]
     text = "age,label\n" + "".join(f"{age},{'ab'[row % 2]}\n" for row, age in enumerate(ages))
@@ -204,7 +204,7 @@ def test_a_batch_in_which_every_number_is_missing_does_not_spoil_the_mean(tmp_pa
     assert float(np.ravel(layer.mean)[0]) == 2.5
 
 
-def test_a_category_that_training_never_showed_has_one_code_of_its_own(people):
+def test_a_category_absent_from_training_has_a_code_of_its_own(people):
     model = built(SMALL["tabular"], people)
     x = {name: np.asarray(value)[:1] for name, value in raw(people).items()}
     one, other, known = (
@@ -226,7 +226,7 @@ def test_more_padding_changes_no_output(vowels, name):
 
 
 @pytest.mark.parametrize("name", ["gru", "transformer"])
-def test_every_step_that_is_no_padding_has_a_part_in_the_output(vowels, name):
+def test_every_step_that_is_not_padding_changes_the_output(vowels, name):
     model = built(SMALL[name], vowels)
     x = np.asarray(raw(vowels, 1)).copy()
     before = np.asarray(model(x))
@@ -236,8 +236,8 @@ def test_every_step_that_is_no_padding_has_a_part_in_the_output(vowels, name):
         assert np.abs(np.asarray(model(changed)) - before).max() > 1e-4
 
 
-def words(tmp_path, longest=7, rows=30, vocabulary=11):
-    """A data set of sequences of words, numbered from 1."""
+def token_sequences(tmp_path, longest=7, rows=30, vocabulary=11):
+    """Return a data set of sequences of token IDs from 1."""
     generator = np.random.default_rng(0)
     lengths = generator.integers(1, longest + 1, rows)
     arrays = {
@@ -246,28 +246,28 @@ def words(tmp_path, longest=7, rows=30, vocabulary=11):
         "y": np.arange(rows) % 2,
     }
     np.savez(
-        tmp_path / "words.npz",
+        tmp_path / "tokens.npz",
         **{f"{split}_{name}": value for split in ("train", "test") for name, value in arrays.items()},
     )
-    return splits.load(Npz(path=str(tmp_path / "words.npz"), lengths="n", split=SplitOptions(validation=0)))
+    return splits.load(Npz(path=str(tmp_path / "tokens.npz"), lengths="n", split=SplitOptions(validation=0)))
 
 
 @pytest.mark.parametrize(
     "model", [Gru(units=[4], vocabulary=11), Transformer(depth=1, width=4, heads=1, vocabulary=11)]
 )
-def test_words_are_embedded_and_their_padding_changes_no_output(tmp_path, model):
-    data = words(tmp_path)
+def test_tokens_are_embedded_and_their_padding_changes_no_output(tmp_path, model):
+    data = token_sequences(tmp_path)
     network = built(model, data)
     x = np.asarray(raw(data))
     np.testing.assert_allclose(network(x), network(np.pad(x, [(0, 0), (0, 5)])), atol=1e-6)
 
 
-def test_words_without_a_vocabulary_are_refused_naming_the_key(tmp_path):
+def test_tokens_without_a_vocabulary_are_refused_naming_the_key(tmp_path):
     with pytest.raises(ConfigError, match=r"model\.vocabulary"):
-        built(Gru(), words(tmp_path))
+        built(Gru(), token_sequences(tmp_path))
 
 
-def test_words_may_be_bytes(tmp_path):
+def test_tokens_can_be_bytes(tmp_path):
     x = np.random.default_rng(0).integers(1, 256, (10, 6)).astype(np.uint8)
     np.savez(tmp_path / "bytes.npz", x=x, y=np.arange(10) % 2)
     split = SplitOptions(validation=0, test=0.5)
@@ -275,7 +275,7 @@ def test_words_may_be_bytes(tmp_path):
     assert np.asarray(built(Gru(units=[4], vocabulary=256), data)(raw(data))).shape[1] == 2
 
 
-def test_steps_of_whole_numbers_are_measurements_not_words(tmp_path):
+def test_steps_of_whole_numbers_are_measurements_not_tokens(tmp_path):
     x = np.random.default_rng(0).integers(1, 100, (40, 2)).astype(np.int32)
     arrays = {"x": x, "n": np.full(10, 4), "y": np.arange(10) % 2}
     np.savez(
@@ -299,10 +299,10 @@ def test_sequences_of_one_length_need_no_mask(preprocessing):
 
 def test_position_codes_are_those_of_the_paper():
     codes = np.asarray(transformer_encoder.position_codes(5, 6))
-    for place in range(5):
+    for step in range(5):
         for index in range(3):
-            angle = place / 10_000 ** (2 * index / 6)
-            np.testing.assert_allclose(codes[place, [index, index + 3]], [np.sin(angle), np.cos(angle)], atol=1e-6)
+            angle = step / 10_000 ** (2 * index / 6)
+            np.testing.assert_allclose(codes[step, [index, index + 3]], [np.sin(angle), np.cos(angle)], atol=1e-6)
 
 
 # ---- what the config writes down reaches the layers ------------------------------------------------------------------
@@ -331,7 +331,7 @@ def test_initializers_reach_every_layer_with_weights(data_for, digits, name):
 
 
 @pytest.mark.parametrize("name", ["cnn", "residual_cnn"])
-def test_the_constants_of_batch_normalisation_reach_every_layer(digits, name):
+def test_the_constants_of_batch_normalization_reach_every_layer(digits, name):
     constants = BatchNormalization(momentum=0.7, epsilon=0.02)
     model = built(type(SMALL[name])(**{**vars(SMALL[name]), "batch_normalization": constants}), digits)
     found = [
@@ -353,7 +353,7 @@ def test_the_constants_of_a_gru_reach_every_cell(vowels):
         assert isinstance(cell.recurrent_initializer, keras.initializers.IdentityInitializer)
 
 
-def test_the_epsilon_of_layer_normalisation_reaches_every_layer(vowels):
+def test_the_epsilon_of_layer_normalization_reaches_every_layer(vowels):
     model = built(Transformer(**{**vars(SMALL["transformer"]), "epsilon": 0.125}), vowels)
     found = [layer.epsilon for layer in every_layer(model) if isinstance(layer, keras.layers.LayerNormalization)]
     assert found == [0.125] * 5
@@ -370,7 +370,7 @@ def test_the_heads_of_each_kind_of_label_have_their_activation():
 
 
 @pytest.mark.parametrize("name", ["cnn", "residual_cnn", "gru", "transformer", "mlp"])
-def test_data_of_another_form_than_the_model_takes_is_refused(digits, vowels, people, name):
+def test_data_that_does_not_fit_the_model_is_refused(digits, vowels, people, name):
     other = {"cnn": vowels, "residual_cnn": vowels, "gru": digits, "transformer": digits, "mlp": people}[name]
     with pytest.raises(ConfigError, match="model"):
         built(SMALL[name], other)
@@ -383,7 +383,7 @@ def test_an_image_too_small_for_the_convolutions_is_refused(digits):
         built(Cnn(filters=[4, 4, 4, 4], padding="valid"), digits)
 
 
-def test_several_labels_need_names_that_keras_can_call_their_losses_by(tmp_path):
+def test_several_labels_need_names_that_keras_accepts_for_losses(tmp_path):
     np.savez(tmp_path / "two.npz", **{"x": np.ones((6, 2), np.float32), "a": np.arange(6) % 2, "b c": np.arange(6) % 3})
     split = SplitOptions(validation=0, stratify=False)
     data = splits.load(Npz(path=str(tmp_path / "two.npz"), labels=["a", "b c"], split=split))

@@ -1,4 +1,4 @@
-"""Keras objects by name: what Keras ships is reachable, nothing else is, and a slip is answered with the nearest."""
+"""Keras objects by name: every public one is found, no other, and a misspelt name gets a suggestion."""
 
 import keras
 import pytest
@@ -11,27 +11,27 @@ def dense(**config):
     return {"class_name": "Dense", "config": {"units": 3, **config}}
 
 
-def test_a_layer_comes_with_its_arguments_and_what_they_hold():
+def test_a_layer_has_its_arguments_and_the_objects_in_them():
     regularizer = {"class_name": "L2", "config": {"l2": 0.5}}
     layer = keras_objects.layer("k", dense(activation="gelu", kernel_regularizer=regularizer))
     assert layer.units == 3 and layer.activation is keras.activations.gelu
     assert layer.kernel_regularizer.l2 == 0.5
 
 
-def test_a_layer_may_hold_a_layer():
+def test_a_layer_can_contain_a_layer():
     inner = {"class_name": "GRU", "config": {"units": 4}}
     layer = keras_objects.layer("k", {"class_name": "Bidirectional", "config": {"layer": inner}})
     assert isinstance(layer.forward_layer, keras.layers.GRU) and layer.forward_layer.units == 4
 
 
-def test_an_optimizer_comes_with_its_schedule():
+def test_an_optimizer_has_its_schedule():
     rate = {"class_name": "CosineDecay", "config": {"initial_learning_rate": 0.5, "decay_steps": 10}}
     optimizer = keras_objects.optimizer("optimizer", {"class_name": "SGD", "config": {"learning_rate": rate}})
     assert float(optimizer.learning_rate) == 0.5
 
 
 @pytest.mark.parametrize(
-    "make, value, words",
+    "make, value, messages",
     [
         (keras_objects.layer, "Dens", ["keras.layers", "Dense"]),
         (
@@ -56,11 +56,11 @@ def test_an_optimizer_comes_with_its_schedule():
         (keras_objects.activation, "rellu", ["rellu", "relu"]),
     ],
 )
-def test_what_keras_does_not_have_is_refused_naming_the_key_and_the_nearest(make, value, words):
+def test_an_unknown_name_is_refused_with_the_key_and_the_nearest_name(make, value, messages):
     with pytest.raises(ConfigError) as raised:
         make("the.key", value)
-    for word in ["the.key", *words]:
-        assert word in str(raised.value)
+    for message in ["the.key", *messages]:
+        assert message in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -81,13 +81,13 @@ def test_what_keras_does_not_have_is_refused_naming_the_key_and_the_nearest(make
         },
     ],
 )
-def test_a_config_cannot_bring_code(value):
+def test_a_config_cannot_run_code(value):
     with pytest.raises(ConfigError):
         keras_objects.layer("model.layers", value)
 
 
 @pytest.mark.parametrize("name, found", [("mse", "mean_squared_error"), ("MeanSquaredError", "mean_squared_error")])
-def test_losses_and_metrics_go_by_class_by_function_and_by_short_name(name, found):
+def test_losses_and_metrics_are_found_by_class_function_and_short_name(name, found):
     assert keras_objects.metric("k", name).name == found
     assert isinstance(keras_objects.loss("k", name), keras.losses.MeanSquaredError)
 
@@ -96,6 +96,6 @@ def test_two_metrics_of_one_class_have_the_name_of_the_class():
     assert [keras_objects.metric("k", "AUC").name for _ in range(2)] == ["auc", "auc"]
 
 
-def test_each_initializer_is_one_of_its_own():
+def test_each_initializer_is_a_new_object():
     first, second = (keras_objects.initializer("k", "glorot_uniform") for _ in range(2))
     assert (keras.ops.convert_to_numpy(first((3, 3))) != keras.ops.convert_to_numpy(second((3, 3)))).any()

@@ -1,4 +1,4 @@
-"""Candidate locks: what is wrong with one is told with its line, or in pip's words, and nothing half-made is used."""
+"""Candidate locks: invalid lines, solving, and environments that are installed completely or not at all."""
 
 import hashlib
 import os
@@ -37,7 +37,7 @@ def lock(tmp_path, monkeypatch):
     return written
 
 
-def test_the_projects_locks_have_the_form_of_a_lock():
+def test_the_locks_of_the_project_are_valid():
     for path in environment.PROJECT.glob("requirements*.txt"):
         candidate.check(path)
 
@@ -53,34 +53,34 @@ def test_the_projects_locks_have_the_form_of_a_lock():
         "-r other.txt",
     ],
 )
-def test_a_line_that_is_no_entry_of_a_lock_is_named(lock, bad):
+def test_an_invalid_line_of_a_lock_is_refused_with_its_number(lock, bad):
     good = "# made by a tool\n\nfine==1.0 \\\n    --hash=sha256:" + "0" * 64 + "\n    # via x\n"
     with pytest.raises(ConfigError, match="line 6"):
         candidate.check(lock(good + bad + "\n"))
 
 
-def test_an_empty_lock_and_none_at_all_are_refused(lock, tmp_path):
+def test_an_empty_and_a_missing_lock_are_refused(lock, tmp_path):
     with pytest.raises(ConfigError, match="no package"):
         candidate.check(lock("# nothing\n"))
     with pytest.raises(ConfigError, match="expected a lock"):
         candidate.check(tmp_path / "missing.txt")
 
 
-def test_what_two_locks_differ_in_is_named(tmp_path):
+def test_changes_between_two_locks_are_listed(tmp_path):
     for name, text in (("a", "one==1\nboth==1\n"), ("b", "two==1\nboth==2\n")):
         (tmp_path / name).write_text(text)
     found = candidate.changes(baseline=tmp_path / "a", candidate=tmp_path / "b")
     assert found == ["both 1 -> 2", "one 1 -> none", "two none -> 1"]
 
 
-@pytest.mark.parametrize(("package", "words"), [("keras", "NAME==VERSION"), ("kerass==3.15.1", "Did you mean keras")])
-def test_a_package_that_cannot_be_meant_is_refused(tmp_path, package, words):
-    with pytest.raises(ConfigError, match=words):
+@pytest.mark.parametrize(("package", "message"), [("keras", "NAME==VERSION"), ("kerass==3.15.1", "Did you mean keras")])
+def test_an_unknown_package_is_refused(tmp_path, package, message):
+    with pytest.raises(ConfigError, match=message):
         candidate.solved(package, environment.CPU_LOCK, tmp_path)
 
 
 @pytest.mark.slow
-def test_an_environment_is_made_once_and_holds_what_the_lock_names(lock, tmp_path):
+def test_an_environment_is_installed_once_and_holds_the_packages_of_the_lock(lock, tmp_path):
     path = lock(wheel(tmp_path, "tiny", "1.0"))
     python = candidate.python_of(path, tmp_path / "made")
     found = subprocess.run([python, "-m", "pip", "list"], capture_output=True, text=True, check=True).stdout
@@ -90,16 +90,16 @@ def test_an_environment_is_made_once_and_holds_what_the_lock_names(lock, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_wrong_hash_is_told_in_pips_words_and_leaves_nothing_that_is_used(lock, tmp_path):
+def test_a_wrong_hash_is_refused_with_the_message_of_pip_and_leaves_no_environment(lock, tmp_path):
     good = wheel(tmp_path, "tiny", "1.0")
     for _ in range(2):
-        with pytest.raises(EnvironmentMismatch, match=r"(?s)could not install.*hash.*tiny==1.0") as told:
+        with pytest.raises(EnvironmentMismatch, match=r"(?s)could not install.*hash.*tiny==1.0") as raised:
             candidate.python_of(lock(good[:-5] + "0000\n"), tmp_path / "made")
-        assert told.value.status == 3
+        assert raised.value.status == 3
 
 
 @pytest.mark.slow
-def test_packages_that_do_not_go_together_are_told(lock, tmp_path):
+def test_incompatible_packages_are_reported(lock, tmp_path):
     path = lock(wheel(tmp_path, "tiny", "1.0", needs=["other>=2"]))
     with pytest.raises(EnvironmentMismatch, match=r"tiny 1\.0 requires other"):
         candidate.python_of(path, tmp_path / "made")

@@ -67,10 +67,10 @@ def describe(project, **variables):
     return json.loads(asked.stdout)
 
 
-def git(folder, *words):
+def git(folder, *arguments):
     author = ["-c", "user.name=a", "-c", "user.email=a@localhost"]
     return subprocess.run(
-        ["git", *author, *words], cwd=folder, capture_output=True, text=True, check=True
+        ["git", *author, *arguments], cwd=folder, capture_output=True, text=True, check=True
     ).stdout.strip()
 
 

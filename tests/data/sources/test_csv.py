@@ -25,11 +25,11 @@ def table(tmp_path):
     return write
 
 
-def refused(data, *words):
+def refused(data, *messages):
     with pytest.raises(DataError) as raised:
         splits.read(data)
-    for word in words:
-        assert word in str(raised.value)
+    for message in messages:
+        assert message in str(raised.value)
 
 
 def test_each_column_is_a_feature_of_its_kind(table):
@@ -67,7 +67,7 @@ def test_several_columns_can_be_labels(table):
     assert source.spec.labels["city"].classes == ("Oslo", "Rome")
 
 
-def test_a_test_file_is_a_given_split(table):
+def test_a_test_file_is_the_test_split(table):
     source = splits.read(table(test="label,note,city,age\nno,x,Oslo,1\n"))
     assert source.splits["test"].features["age"].tolist() == [[1]]
     assert source.splits["test"].labels["label"].tolist() == [0]
@@ -78,10 +78,10 @@ def test_another_delimiter_a_byte_order_mark_and_carriage_returns_are_read(table
     assert splits.read(table(text, delimiter=";")).splits["train"].features["age"].tolist() == [[31], [27], [45]]
 
 
-def test_a_row_is_named_by_the_line_it_begins_on_though_fields_span_lines(table):
-    part = splits.read(table('age,city,note,label\n1,a,"two\nlines",yes\n\n2,a,b,no\n')).splits["train"]
-    assert part.row_location(0).endswith("train.csv, line 2")
-    assert part.row_location(1).endswith("train.csv, line 5")
+def test_a_row_is_located_by_its_first_line_if_fields_span_lines(table):
+    split = splits.read(table('age,city,note,label\n1,a,"two\nlines",yes\n\n2,a,b,no\n')).splits["train"]
+    assert split.row_location(0).endswith("train.csv, line 2")
+    assert split.row_location(1).endswith("train.csv, line 5")
 
 
 def test_a_ragged_row_is_refused_naming_the_line(table):
@@ -92,7 +92,7 @@ def test_a_number_that_cannot_be_read_is_refused_naming_line_and_column(table):
     refused(table(GOOD.replace("45", "forty")), "train.csv, line 4", "'age'", "'forty'")
 
 
-def test_digits_joined_by_an_underscore_are_no_number(table):
+def test_digits_joined_by_an_underscore_are_refused(table):
     refused(table(GOOD.replace("45", "4_5")), "train.csv, line 4", "'4_5'")
 
 
@@ -115,7 +115,7 @@ def test_bytes_that_are_not_utf_8_are_refused_naming_the_line(table):
     refused(table(good.encode() + "9,K\u00f6ln,x,no\n".encode("latin-1")), "line 5005", "UTF-8", "0xf6")
 
 
-def test_a_quote_that_never_closes_is_refused_naming_the_line_it_opens_on(table):
+def test_an_unclosed_quote_is_refused_naming_its_line(table):
     refused(table(GOOD + '50,Rome,"open,yes\n1,Rome,x,yes\n'), "train.csv, line 5")
 
 
@@ -125,21 +125,21 @@ def test_a_missing_value_is_refused_naming_line_and_column(table, column, field,
     refused(table(GOOD.replace(field, sign)), "train.csv, line 3", f"'{column}'", "impute")
 
 
-def test_a_missing_number_is_kept_as_nan_where_the_model_fills_it_in(table):
+def test_a_missing_number_is_nan_if_the_model_imputes_it(table):
     column = splits.read(table(GOOD.replace("27", "NA"), missing_values="impute")).splits["train"].features["age"]
     np.testing.assert_array_equal(column, [[31], [np.nan], [45]])
 
 
-def test_a_missing_category_becomes_empty_text_where_missing_values_are_accepted(table):
+def test_a_missing_category_becomes_empty_text_if_missing_values_are_accepted(table):
     column = splits.read(table(GOOD.replace("Oslo", "?"), missing_values="impute")).splits["train"].features["city"]
     assert column.tolist() == [["Rome"], [""], ["Rome"]]
 
 
-def test_a_missing_label_is_refused_even_where_missing_values_are_accepted(table):
+def test_a_missing_label_is_refused_even_if_missing_values_are_accepted(table):
     refused(table(GOOD.replace(",no\n", ",\n"), missing_values="impute"), "train.csv, line 3", "'label'")
 
 
-def test_a_label_that_the_training_file_never_shows_is_refused_naming_the_line(table):
+def test_a_label_absent_from_the_training_file_is_refused_naming_the_line(table):
     refused(
         table(test="age,city,note,label\n1,Rome,x,no\n2,Rome,x,yess\n"),
         "test.csv, line 3",

@@ -1,4 +1,4 @@
-"""Few-shot tasks: digits apart from those of other splits, each class once a turn, and a pure function of the seed."""
+"""Few-shot tasks: digits of one split only, alternating classes, and a pure function of the seed."""
 
 import numpy as np
 import pytest
@@ -19,8 +19,8 @@ def images_of(*digits):
 def test_no_image_of_a_split_is_in_a_task_of_another_and_no_digit_of_the_test_is_trained_on():
     data = splits.load(DigitTasks(tasks=400, held_out=200, move=False))
     shown = {
-        split: {image.tobytes() for task in part.features["images"] for image in task}
-        for split, part in data.splits.items()
+        split: {image.tobytes() for task in table.features["images"] for image in task}
+        for split, table in data.splits.items()
     }
     assert not shown["train"] & shown["validation"]
     trained = images_of(0, 1, 3, 4, 6, 8, 9)
@@ -28,10 +28,10 @@ def test_no_image_of_a_split_is_in_a_task_of_another_and_no_digit_of_the_test_is
     assert shown["test"] <= images_of(2, 5, 7) and len(shown["test"]) > 400
 
 
-def test_a_task_shows_every_class_in_turn_and_no_image_twice():
-    part = splits.load(FEW).train
-    assert part.features["images"].shape == (40, 12, 8, 8, 1)
-    for images, numbers in zip(part.features["images"], part.labels["number"], strict=True):
+def test_the_classes_of_a_task_alternate_and_no_image_occurs_twice():
+    table = splits.load(FEW).train
+    assert table.features["images"].shape == (40, 12, 8, 8, 1)
+    for images, numbers in zip(table.features["images"], table.labels["number"], strict=True):
         np.testing.assert_array_equal(numbers, [0, 1, 2] * 4)
         assert len({image.tobytes() for image in images}) == 12
 
@@ -52,17 +52,17 @@ def test_the_tasks_are_a_pure_function_of_the_seed():
     assert not np.array_equal(first.features["images"], other.features["images"])
 
 
-def test_a_task_is_moved_as_a_whole_in_each_of_eight_ways():
+def test_a_task_is_rotated_and_mirrored_as_a_whole_in_eight_ways():
     x = np.broadcast_to(np.arange(4, dtype=np.uint8).reshape(1, 1, 2, 2, 1), (200, 3, 2, 2, 1))
     moved = move_tasks(x, 0)
-    seen = {task[0].tobytes() for task in moved}
-    assert len(seen) == 8 and moved.dtype == np.uint8
+    variants = {task[0].tobytes() for task in moved}
+    assert len(variants) == 8 and moved.dtype == np.uint8
     assert all((task == task[0]).all() for task in moved)
-    assert all(sorted(image) == [0, 1, 2, 3] for image in seen)
+    assert all(sorted(image) == [0, 1, 2, 3] for image in variants)
 
 
 @pytest.mark.parametrize(
-    "wrong, words",
+    "wrong, message",
     [
         ({"ways": 4}, "data.test_digits: .*data.ways=4"),
         ({"test_digits": [2, 2, 5]}, "data.test_digits: .*each digit once"),
@@ -73,6 +73,6 @@ def test_a_task_is_moved_as_a_whole_in_each_of_eight_ways():
     ],
     ids=str,
 )
-def test_tasks_that_cannot_be_drawn_are_refused_with_the_key(wrong, words):
-    with pytest.raises(ConfigError, match=words):
+def test_tasks_that_cannot_be_drawn_are_refused_with_the_key(wrong, message):
+    with pytest.raises(ConfigError, match=message):
         DigitTasks(**wrong)

@@ -17,7 +17,7 @@ CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
 
 
 def idx_bytes(array, shape=None):
-    """The idx file of an array; a shape given here is what its header claims instead."""
+    """Return the idx file of an array. A shape, if set, is the one in the header."""
     shape = array.shape if shape is None else shape
     header = bytes([0, 0, CODES[array.dtype.str[1:]], len(shape)]) + struct.pack(f">{len(shape)}I", *shape)
     return header + array.astype(array.dtype.newbyteorder(">")).tobytes()
@@ -44,11 +44,11 @@ def read(folder, **options):
     return splits.read(Idx(path=str(folder), classes=3, **options))
 
 
-def refused(folder, *words, **options):
+def refused(folder, *messages, **options):
     with pytest.raises(DataError) as raised:
         read(folder, **options)
-    for word in words:
-        assert word in str(raised.value)
+    for message in messages:
+        assert message in str(raised.value)
 
 
 def test_images_and_labels_are_those_of_the_files(folder):
@@ -59,13 +59,13 @@ def test_images_and_labels_are_those_of_the_files(folder):
     assert source.spec.features["image"].dtype == "uint8"
 
 
-def test_a_file_is_found_with_gz_behind_its_name(folder):
+def test_a_file_is_found_with_the_suffix_gz(folder):
     for path in list(folder.iterdir()):
         path.rename(f"{path}.gz")
     assert len(read(folder).splits["train"]) == 6
 
 
-def test_without_test_files_the_training_part_stands_alone(folder):
+def test_without_test_files_there_is_only_a_train_split(folder):
     assert set(read(folder, test_images="", test_labels="").splits) == {"train"}
 
 
@@ -105,13 +105,13 @@ def test_a_missing_folder_is_refused(tmp_path):
     refused(tmp_path / "nowhere", "nowhere")
 
 
-def test_a_truncated_idx_is_refused_naming_the_file_and_the_byte_where_it_ends(folder, packed):
+def test_a_truncated_file_is_refused_naming_the_byte_at_which_it_ends(folder, packed):
     whole = idx_bytes(IMAGES)
     (folder / "train-images-idx3-ubyte").write_bytes(packed(whole[:-7]))
     refused(folder, "train-images-idx3-ubyte", f"byte {len(whole) - 7}", f"{len(whole)} bytes")
 
 
-def test_a_gzip_file_cut_short_is_refused_naming_the_file(folder):
+def test_a_truncated_gzip_file_is_refused_naming_the_file(folder):
     path = folder / "train-images-idx3-ubyte"
     path.write_bytes(gzip.compress(idx_bytes(IMAGES))[:-10])
     refused(folder, str(path), "gzip")
@@ -124,7 +124,7 @@ def test_a_gzip_file_with_a_wrong_checksum_is_refused(folder):
     refused(folder, "train-images-idx3-ubyte", "CRC")
 
 
-def test_trailing_bytes_are_refused_naming_where_they_begin(folder, packed):
+def test_trailing_bytes_are_refused_naming_the_first(folder, packed):
     whole = idx_bytes(IMAGES)
     (folder / "train-images-idx3-ubyte").write_bytes(packed(whole + b"x"))
     refused(folder, "train-images-idx3-ubyte", f"byte {len(whole)}")
@@ -154,7 +154,7 @@ def test_a_gzip_bomb_behind_a_small_header_is_not_unpacked(folder):
 
 
 @pytest.mark.parametrize(
-    "content, place",
+    "content, location",
     [
         (b"", "byte 0"),
         (b"\0\0\x08", "byte 0"),
@@ -164,12 +164,12 @@ def test_a_gzip_bomb_behind_a_small_header_is_not_unpacked(folder):
     ],
     ids=["empty", "three bytes", "another format", "unknown dtype", "sizes cut"],
 )
-def test_a_header_that_is_not_idx_is_refused_naming_the_byte(folder, packed, content, place):
+def test_a_header_that_is_not_idx_is_refused_naming_the_byte(folder, packed, content, location):
     (folder / "train-images-idx3-ubyte").write_bytes(packed(content))
-    refused(folder, "train-images-idx3-ubyte", place)
+    refused(folder, "train-images-idx3-ubyte", location)
 
 
-def test_labels_given_as_images_are_refused(folder):
+def test_labels_in_place_of_images_are_refused(folder):
     refused(
         folder,
         "train-labels-idx1-ubyte",
@@ -201,7 +201,7 @@ def test_files_without_rows_are_refused(folder):
     refused(folder, "t10k-images-idx3-ubyte, byte 4", "sizes of at least 1", "found 0 x 4 x 5")
 
 
-def test_images_of_no_pixels_are_refused(folder):
+def test_images_without_pixels_are_refused(folder):
     (folder / "train-images-idx3-ubyte").write_bytes(idx_bytes(IMAGES[:, :0]))
     refused(folder, "train-images-idx3-ubyte, byte 4", "sizes of at least 1", "found 6 x 0 x 5")
 

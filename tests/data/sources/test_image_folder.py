@@ -42,11 +42,11 @@ def read(folder, **options):
     return splits.read(ImageFolder(path=str(folder), **options))
 
 
-def refused(folder, *words, **options):
+def refused(folder, *messages, **options):
     with pytest.raises(DataError) as raised:
         read(folder, **options)
-    for word in words:
-        assert word in str(raised.value)
+    for message in messages:
+        assert message in str(raised.value)
 
 
 def test_classes_are_the_subfolders_in_order(folder):
@@ -56,7 +56,7 @@ def test_classes_are_the_subfolders_in_order(folder):
     assert source.spec.features["image"].shape == (6, 8, 3)
 
 
-def test_images_left_on_disk_decode_to_those_kept_in_memory(folder):
+def test_images_on_disk_decode_to_those_in_memory(folder):
     streamed = read(folder).splits["train"].features["image"]
     kept = read(folder, in_memory=True).splits["train"].features["image"]
     assert isinstance(streamed, Images)
@@ -82,32 +82,32 @@ def test_grey_images_have_one_channel(folder):
     assert read(folder, channels=1, in_memory=True).splits["train"].features["image"].shape == (6, 6, 8, 1)
 
 
-def test_hidden_files_are_no_data(folder):
+def test_hidden_files_are_skipped(folder):
     (folder / ".DS_Store").write_bytes(b"x")
     (folder / "cat" / ".thumbs").write_bytes(b"x")
     assert len(read(folder).splits["train"]) == 6
 
 
-def test_folders_named_after_splits_are_given_parts(tmp_path):
+def test_folders_named_after_splits_are_splits(tmp_path):
     for split, count in (("train", 3), ("validation", 1), ("test", 2)):
         for name in ("cat", "dog"):
             for number in range(count):
                 put(tmp_path / split / name / f"{number}.png")
     source = read(tmp_path, in_memory=True)
-    assert {split: len(part) for split, part in source.splits.items()} == {"train": 6, "validation": 2, "test": 4}
+    assert {name: len(table) for name, table in source.splits.items()} == {"train": 6, "validation": 2, "test": 4}
     assert source.splits["test"].row_location(3) == str(tmp_path / "test" / "dog" / "1.png")
     last = np.asarray(Image.open(tmp_path / "test" / "dog" / "1.png"))
     np.testing.assert_array_equal(source.splits["test"].features["image"][3], last)
 
 
-def test_images_of_any_size_are_resized_where_a_size_is_asked_for(folder):
+def test_images_of_any_size_are_resized_if_a_size_is_set(folder):
     put(folder / "cat" / "large.png", np.full((30, 40, 3), 200, np.uint8))
     kept = read(folder, height=6, width=8, in_memory=True).splits["train"]
     row = [kept.row_location(row) for row in range(len(kept))].index(str(folder / "cat" / "large.png"))
     assert (kept.features["image"][row] == 200).all()
 
 
-def test_pixels_stay_with_their_file_though_a_large_image_takes_longest_to_decode(tmp_path):
+def test_images_keep_their_order_even_if_one_takes_longer_to_decode(tmp_path):
     for value in range(40):
         size = 3000 if value % 10 == 0 else 4
         put(tmp_path / "a" / f"{value:02d}.png", np.full((size, size, 3), value, np.uint8))
@@ -115,7 +115,7 @@ def test_pixels_stay_with_their_file_though_a_large_image_takes_longest_to_decod
     assert kept[:, 0, 0, 0].tolist() == list(range(40))
 
 
-def test_an_image_of_the_size_asked_for_keeps_its_pixels(tmp_path):
+def test_an_image_of_the_configured_size_keeps_its_pixels(tmp_path):
     pixels = picture()
     put(tmp_path / "a" / "one.png", pixels)
     kept = read(tmp_path, height=6, width=8, in_memory=True).splits["train"].features["image"]
@@ -135,7 +135,7 @@ def test_an_image_of_another_size_in_the_test_split_is_refused(tmp_path):
 
 @pytest.mark.parametrize("in_memory", [False, True], ids=["on disk", "in memory"])
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])
-def test_an_image_cut_short_among_good_ones_is_refused_naming_it(folder, form, in_memory):
+def test_a_truncated_image_among_valid_ones_is_refused_naming_it(folder, form, in_memory):
     content = encoded(picture(60, 80), form)
     broken = folder / "dog" / "1.png"
     broken.write_bytes(content[: len(content) // 2])
@@ -150,13 +150,13 @@ def test_a_jpeg_that_lacks_its_last_bytes_is_refused_naming_it(folder):
 
 
 @pytest.mark.parametrize("content", [b"", b"no image at all", b"\xff\xd8\xff\xe0 and then nothing"])
-def test_a_file_that_is_no_image_is_refused_naming_it(folder, content):
+def test_a_file_that_is_not_an_image_is_refused_naming_it(folder, content):
     broken = folder / "dog" / "1.jpg"
     broken.write_bytes(content)
     refused(folder, str(broken))
 
 
-def test_another_image_format_behind_a_png_extension_is_refused(folder):
+def test_another_image_format_with_a_png_extension_is_refused(folder):
     refused(put(folder / "dog" / "1.png", form="BMP").parent.parent, "dog/1.png", "PNG or JPEG", "42 4d")
 
 
@@ -190,7 +190,7 @@ def test_a_test_class_that_training_lacks_is_refused_with_the_nearest_name(tmp_p
     refused(tmp_path, str(tmp_path / "test" / "cats"), "Did you mean cat")
 
 
-def test_a_folder_beside_train_that_is_no_split_is_refused(tmp_path):
+def test_a_folder_beside_train_that_is_not_a_split_is_refused(tmp_path):
     put(tmp_path / "train" / "cat" / "0.png")
     put(tmp_path / "val" / "cat" / "0.png")
     refused(tmp_path, "found folder val", "validation/")

@@ -1,4 +1,4 @@
-"""The shipped Japanese Vowels."""
+"""The bundled Japanese Vowels."""
 
 import zipfile
 
@@ -15,13 +15,13 @@ def vowels():
     return splits.read(JapaneseVowels())
 
 
-def test_japanese_vowels_give_both_splits_and_their_lengths(vowels):
-    assert {split: len(part) for split, part in vowels.splits.items()} == {"train": 270, "test": 370}
+def test_japanese_vowels_have_both_splits_and_their_lengths(vowels):
+    assert {name: len(table) for name, table in vowels.splits.items()} == {"train": 270, "test": 370}
     assert vowels.spec.lengths == (7, 29)
     assert vowels.spec.features["utterance"].shape == (None, 12)
 
 
-def test_a_row_of_japanese_vowels_is_its_stretch_of_the_file(vowels):
+def test_a_row_of_japanese_vowels_is_its_slice_of_the_file(vowels):
     column = vowels.splits["test"].features["utterance"]
     with zipfile.ZipFile(FILE) as archive:
         with archive.open("test_values.npy") as stream:
@@ -33,5 +33,5 @@ def test_a_row_of_japanese_vowels_is_its_stretch_of_the_file(vowels):
 
 
 def test_every_speaker_is_in_both_splits(vowels):
-    for part in vowels.splits.values():
-        assert set(part.labels["speaker"]) == set(range(9))
+    for table in vowels.splits.values():
+        assert set(table.labels["speaker"]) == set(range(9))

@@ -1,4 +1,4 @@
-"""Keras's downloadable sets: their form where they can be had, one clear error where not."""
+"""Data sets that Keras downloads, and the error if a download fails."""
 
 import os
 import socket
@@ -25,7 +25,7 @@ except DataError as error:
 
 
 def read_elsewhere(cache, proxy):
-    """What a process of its own writes on stderr, its downloads going to a proxy of ours."""
+    """Return the stderr of a process whose downloads go to a proxy of this test."""
     environment = os.environ | {"KERAS_HOME": str(cache), "https_proxy": proxy, "no_proxy": ""}
     done = subprocess.run(
         [sys.executable, "-c", READ, "mnist"], env=environment, capture_output=True, text=True, timeout=120
@@ -36,14 +36,14 @@ def read_elsewhere(cache, proxy):
 
 
 @pytest.mark.slow
-def test_without_internet_the_error_says_what_was_missing_where_and_what_to_do_instead(tmp_path):
+def test_a_failed_download_is_reported_with_the_cache_and_an_alternative(tmp_path):
     error = read_elsewhere(tmp_path, "http://127.0.0.1:9")  # nothing listens there
     for word in ("keras.datasets.mnist", str(tmp_path / "datasets"), "data=idx data.path="):
         assert word in error
 
 
 @pytest.mark.slow
-def test_a_server_that_never_answers_is_given_up_on(tmp_path):
+def test_a_server_that_does_not_answer_ends_the_download(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         error = read_elsewhere(tmp_path, f"http://127.0.0.1:{silent.getsockname()[1]}")
     assert "timed out" in error
@@ -64,15 +64,15 @@ def source(name):
 
 
 @pytest.mark.slow
-def test_a_downloaded_set_gives_train_and_test_with_labels_among_its_classes(source):
+def test_a_downloaded_data_set_has_train_and_test_with_labels_of_its_classes(source):
     assert set(source.splits) == {"train", "test"}
-    for part in source.splits.values():
+    for table in source.splits.values():
         for name, label in source.spec.labels.items():
-            assert set(np.unique(part.labels[name])) == set(range(len(label.classes)))
+            assert set(np.unique(table.labels[name])) == set(range(len(label.classes)))
 
 
 @pytest.mark.slow
-def test_a_downloaded_set_states_the_shape_of_its_input(name, source):
+def test_a_downloaded_data_set_has_the_shape_of_its_input(name, source):
     shapes = {
         "mnist": (28, 28, 1),
         "fashion_mnist": (28, 28, 1),
@@ -86,7 +86,7 @@ def test_a_downloaded_set_states_the_shape_of_its_input(name, source):
 REVIEWS = [[1, 14, 22], [1, 7], [1, 3, 5, 8, 9], [1]]
 
 
-def test_reviews_keep_their_last_words():
+def test_reviews_keep_their_last_tokens():
     column = last_tokens(np.array(REVIEWS, object), 2)
     assert [column.select([row]).values.tolist() for row in range(4)] == [[14, 22], [1, 7], [8, 9], [1]]
     assert column.values.dtype == np.int32

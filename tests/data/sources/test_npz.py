@@ -29,14 +29,14 @@ def saved(tmp_path):
     return save
 
 
-def refused(data, *words):
+def refused(data, *messages):
     with pytest.raises(DataError) as raised:
         splits.read(data)
-    for word in words:
-        assert word in str(raised.value)
+    for message in messages:
+        assert message in str(raised.value)
 
 
-def test_bare_names_are_one_part(saved):
+def test_plain_names_are_one_split(saved):
     source = splits.read(saved(x=X, y=Y))
     assert set(source.splits) == {"train"}
     np.testing.assert_array_equal(source.splits["train"].features["x"], X.astype(np.float32))
@@ -44,14 +44,14 @@ def test_bare_names_are_one_part(saved):
 
 
 @pytest.mark.parametrize("form", ["{split}_{name}", "{name}_{split}"], ids=["ours", "Keras's"])
-def test_named_splits_are_given_parts(saved, form):
+def test_arrays_named_after_splits_are_splits(saved, form):
     arrays = {
         form.format(split=split, name=name): array[:rows]
         for split, rows in (("train", 6), ("validation", 3), ("test", 4))
         for name, array in (("x", X), ("y", Y))
     }
     source = splits.read(saved(**arrays))
-    assert {split: len(part) for split, part in source.splits.items()} == {"train": 6, "validation": 3, "test": 4}
+    assert {name: len(table) for name, table in source.splits.items()} == {"train": 6, "validation": 3, "test": 4}
 
 
 @pytest.mark.parametrize(
@@ -81,12 +81,12 @@ def test_booleans_become_zeros_and_ones(saved):
     np.testing.assert_array_equal(source.splits["train"].features["x"], X > 10)
 
 
-def test_text_becomes_a_string_feature_of_one_value_a_row(saved):
-    words = np.array(["a", "bc", "d\u00e9f", "", "e", "f"])
-    source = splits.read(saved(x=words, y=Y))
+def test_text_becomes_a_string_feature_of_one_value_per_row(saved):
+    texts = np.array(["a", "bc", "d\u00e9f", "", "e", "f"])
+    source = splits.read(saved(x=texts, y=Y))
     assert source.spec.features["x"].dtype == "string"
     assert source.spec.features["x"].shape == (1,)
-    assert source.splits["train"].features["x"].ravel().tolist() == words.tolist()
+    assert source.splits["train"].features["x"].ravel().tolist() == texts.tolist()
 
 
 def test_integers_beyond_int32_are_refused(saved):
@@ -97,7 +97,7 @@ def test_complex_numbers_are_refused(saved):
     refused(saved(x=X * 1j, y=Y), "'x'", "complex128")
 
 
-def test_rows_end_to_end_become_sequences(saved):
+def test_concatenated_rows_become_sequences(saved):
     lengths = np.array([1, 2, 1, 1, 0, 1])
     source = splits.read(saved({"lengths": "n"}, x=X, y=Y, n=lengths))
     column = source.splits["train"].features["x"]
@@ -107,7 +107,7 @@ def test_rows_end_to_end_become_sequences(saved):
 
 
 @pytest.mark.parametrize(
-    "lengths, words",
+    "lengths, messages",
     [
         ([1, 2, 1, 1, 0, 2], ["7 steps", "found 6"]),
         ([1, 2, 1, 1, -1, 2], ["lengths"]),
@@ -117,11 +117,11 @@ def test_rows_end_to_end_become_sequences(saved):
     ],
     ids=["sum", "negative", "not whole", "rows", "overflow"],
 )
-def test_lengths_that_do_not_fit_are_refused(saved, lengths, words):
-    refused(saved({"lengths": "n"}, x=X, y=Y, n=np.array(lengths)), "'x'", *words)
+def test_lengths_that_do_not_match_the_values_are_refused(saved, lengths, messages):
+    refused(saved({"lengths": "n"}, x=X, y=Y, n=np.array(lengths)), "'x'", *messages)
 
 
-def test_a_class_a_row_may_lie_in_a_column_of_its_own(saved):
+def test_classes_can_have_an_axis_of_size_one(saved):
     assert splits.read(saved(x=X, y=Y[:, np.newaxis])).splits["train"].labels["y"].shape == (6,)
 
 
@@ -139,7 +139,7 @@ def test_tasks_of_other_lengths_in_another_split_are_refused(saved):
     refused(saved(train_x=X, train_y=points, test_x=X, test_y=points[:, :3]), "'y'", "points", "(3,)", "(4,)")
 
 
-def test_classes_given_by_name_are_counted_in_order_of_name(saved):
+def test_class_names_are_indexed_in_order(saved):
     source = splits.read(saved(x=X, y=np.array(["b", "a", "c", "b", "a", "c"])))
     assert source.spec.labels["y"].classes == ("a", "b", "c")
     assert source.splits["train"].labels["y"].tolist() == [1, 0, 2, 1, 0, 2]
@@ -151,7 +151,7 @@ def test_a_class_name_that_training_lacks_is_refused_naming_the_row(saved):
 
 
 @pytest.mark.parametrize("kind", ["one_hot", "multi_label"])
-def test_a_row_of_numbers_a_class_is_kept_as_float32(saved, kind):
+def test_one_number_per_class_is_kept_as_float32(saved, kind):
     source = splits.read(saved({"label_kind": kind}, x=X, y=np.eye(3)[Y]))
     label = source.spec.labels["y"]
     assert (label.kind, label.shape, label.classes) == (kind, (3,), ("0", "1", "2"))
@@ -169,7 +169,7 @@ def test_real_labels_have_one_number_or_several(saved, shape, kept):
     "kind, labels",
     [("class", X), ("class", Y + 0.5), ("one_hot", Y), ("multi_label", Y), ("real", np.array(list("abcdef")))],
 )
-def test_labels_of_another_form_than_their_kind_are_refused(saved, kind, labels):
+def test_labels_that_do_not_match_their_kind_are_refused(saved, kind, labels):
     refused(saved({"label_kind": kind}, x=X, y=labels), "'y'")
 
 
@@ -200,7 +200,7 @@ def test_a_missing_array_is_refused_with_the_nearest_names(saved):
     refused(saved({"features": ["imges"]}, images=X, y=Y), "'imges'", "Did you mean images")
 
 
-def test_a_missing_array_of_a_given_split_is_refused(saved):
+def test_a_missing_array_of_a_split_is_refused(saved):
     refused(saved(train_x=X, train_y=Y, test_x=X), "'test_y'")
 
 
