@@ -80,10 +80,11 @@ test-release: ## Run the tests of a release, about an hour: runs that are killed
 	@scripts/setup dev
 	@$(pytest) -m release -rs $(ARGS)
 
-lint: ## Check the style and that imports go down only
+lint: ## Check style, docstrings, types and that imports go down only
 	@scripts/setup dev
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .
+	.venv/bin/pyrefly check --progress-bar no
 	.venv/bin/lint-imports --no-logo
 
 lock: ## Solve requirements*.in into the locks; UPGRADE=1 or PACKAGE=NAME for newer versions
