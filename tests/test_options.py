@@ -59,6 +59,15 @@ def test_value_outside_its_declaration_is_refused_with_its_key(values, message):
         Inner(**values)
 
 
+def test_a_number_that_is_no_choice_is_refused_with_the_choices():
+    @dataclass
+    class Image(Options):
+        channels: int = option(3, "channels", choices=(1, 3))
+
+    with pytest.raises(ConfigError, match=r"channels: expected one of 1, 3; found 2\. Known: 1, 3\."):
+        Image(channels=2)
+
+
 def test_null_and_values_inside_the_limits_are_accepted():
     assert Inner(share=0, sizes=[1, 2], rates={"x": 1.0}, mode="b", layer=None).share == 0
 
