@@ -38,8 +38,7 @@ def blocks(split: Split, spec: DataSpec) -> Iterator[Block]:
 def _decoded(column: FeatureColumn) -> np.ndarray | Sequences:
     if not isinstance(column, Images):
         return column
-    with tf.device("CPU"):
-        return np.stack([column.decode(path).numpy() for path in column.paths])
+    return np.stack([column.pixels(row) for row in range(len(column))])
 
 
 def _shard_blocks(split: Shards, spec: DataSpec) -> Iterator[Block]:

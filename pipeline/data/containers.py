@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
+from pipeline.data.image_files import PLAIN, Encoding, decode_image, pixel_dtype
 from pipeline.lazy import np, tf
 from pipeline.spec import DataSpec
 
@@ -49,46 +51,67 @@ class Sequences:
 
 @dataclass(frozen=True)
 class Images:
-    """A feature whose rows are PNG or JPEG files. A file is decoded each time its row is fetched.
+    """A feature whose rows are image files. A file is decoded each time its row is fetched.
 
     Attributes:
         paths: (rows,) of str.
         shape: (height, width, channels) after decoding.
         resize: Whether the images in the files may have another size, and are resized.
+        bits: 8 for pixels from 0 to 255, 16 for pixels from 0 to 65535.
+        background: Red, green and blue, 0 to 255, behind transparent pixels.
+        encodings: How the files are stored, without repetition.
+        encoding_indices: (rows,) integers, the encoding of each file; None if all have the first one.
     """
 
     paths: np.ndarray
     shape: tuple[int, int, int]
     resize: bool
+    bits: int = 8
+    background: tuple[int, int, int] = (255, 255, 255)
+    encodings: tuple[Encoding, ...] = (PLAIN,)
+    encoding_indices: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
 
+    @property
+    def dtype(self) -> str:
+        """The dtype of the pixels."""
+        return pixel_dtype(self.bits)
+
+    @property
+    def files(self) -> tuple[np.ndarray, np.ndarray]:
+        """What `decode` takes, of all rows: (rows,) of str and (rows,) int32."""
+        indices = np.zeros(len(self), np.int32) if self.encoding_indices is None else self.encoding_indices
+        return self.paths, indices.astype(np.int32)
+
     def select(self, rows: np.ndarray | slice) -> Images:
         """Return the given rows, in the given order."""
-        return Images(self.paths[rows], self.shape, self.resize)
+        indices = None if self.encoding_indices is None else self.encoding_indices[rows]
+        return replace(self, paths=self.paths[rows], encoding_indices=indices)
 
-    def decode(self, path: tf.Tensor) -> tf.Tensor:
-        """Return the pixels of one file, `shape` uint8; see `decode_image`."""
-        return decode_image(path, self.shape, resize=self.resize)
+    def pixels(self, row: int) -> np.ndarray:
+        """Return the pixels of one row, `shape` uint8 or float32."""
+        index = 0 if self.encoding_indices is None else self.encoding_indices[row]
+        with tf.device("CPU"):
+            return self._decode_as(self.encodings[index], self.paths[row]).numpy()
 
+    def decode(self, path: tf.Tensor, encoding_index: tf.Tensor) -> tf.Tensor:
+        """Return the pixels of one file, `shape` uint8 or float32. Made of TensorFlow operations only, for Dataset.map.
 
-def decode_image(path: tf.Tensor, shape: tuple[int | None, int | None, int], *, resize: bool) -> tf.Tensor:
-    """Return the pixels of a PNG or JPEG file. It can be used in Dataset.map.
+        Args:
+            path: () string.
+            encoding_index: () int32.
+        """
+        if len(self.encodings) == 1:
+            return self._decode_as(self.encodings[0], path)
+        ways = [partial(self._decode_as, encoding, path) for encoding in self.encodings]
+        return tf.switch_case(encoding_index, ways)
 
-    Args:
-        path: () string.
-        shape: (height, width, channels); None is any height or width.
-        resize: Whether an image of another size is resized, with bilinear interpolation and antialiasing.
-
-    Returns:
-        `shape` uint8.
-    """
-    image = tf.io.decode_image(tf.io.read_file(path), channels=shape[-1], expand_animations=False)
-    if resize:
-        image = tf.image.resize(image, shape[:2], antialias=True)
-        image = tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
-    return tf.ensure_shape(image, shape)
+    def _decode_as(self, encoding: Encoding, path: tf.Tensor | str) -> tf.Tensor:
+        return decode_image(
+            path, encoding, shape=self.shape, resize=self.resize, bits=self.bits, background=self.background
+        )
 
 
 type FeatureColumn = np.ndarray | Sequences | Images

@@ -54,8 +54,8 @@ def describe(
 def describe_feature(column: FeatureColumn) -> Feature:
     """Return the shape and dtype of a column's rows."""
     match column:
-        case Images(shape=shape):
-            return Feature(tuple(shape), "uint8")
+        case Images(shape=shape, dtype=dtype):
+            return Feature(tuple(shape), dtype)
         case Sequences(values=values):
             return Feature((None, *values.shape[1:]), dtype_name(values))
         case _:

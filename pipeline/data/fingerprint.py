@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.data.containers import Dataset, FeatureColumn, Images, Sequences, Shards
+from pipeline.data.image_files import PLAIN
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -43,6 +44,10 @@ def _add(digest: _Hash, *values: object) -> None:
 def _add_column(digest: _Hash, column: FeatureColumn) -> None:
     if isinstance(column, Images):
         _add(digest, column.shape, column.resize)
+        if column.encodings != (PLAIN,):  # plain files keep the fingerprint that they have always had
+            transparent = any(encoding.alpha for encoding in column.encodings)
+            _add(digest, [astuple(encoding) for encoding in column.encodings], transparent and column.background)
+            digest.update(column.files[1])
         for path in column.paths:
             with Path(path).open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())

@@ -326,8 +326,13 @@ def _fetch_column(
             ragged = from_splits(_on_cpu(column.values), _on_cpu(column.offsets), validate=False)
             return lambda rows: _pad(tf.gather(ragged, rows), boundaries)
         case Images():
-            paths = _on_cpu(column.paths)
-            return lambda rows: tf.map_fn(column.decode, tf.gather(paths, rows), fn_output_signature=tf.uint8)
+            files = [_on_cpu(values) for values in column.files]
+
+            def decode(rows: tf.Tensor) -> tf.Tensor:
+                taken = [tf.gather(values, rows) for values in files]
+                return tf.map_fn(lambda file: column.decode(*file), taken, fn_output_signature=column.dtype)
+
+            return decode
         case _:
             values = _on_cpu(column)
             return lambda rows: tf.gather(values, rows)

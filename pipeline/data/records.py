@@ -46,9 +46,8 @@ def record_parser(spec: DataSpec) -> Callable[[tf.Tensor], Example]:
 
 def _feature_field(column: FeatureColumn, row: int) -> tf.train.Feature:
     match column:
-        case Images(paths=paths):
-            with tf.device("CPU"):
-                array = column.decode(paths[row]).numpy()
+        case Images():
+            array = column.pixels(row)
         case Sequences(values=values, offsets=offsets):
             array = values[offsets[row] : offsets[row + 1]]
         case _:

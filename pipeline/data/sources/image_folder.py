@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import override
 
-from pipeline.data.containers import decode_image
+from pipeline.data.image_files import EXTENSIONS, Encoding, ImageHeader, is_image, read_header
 from pipeline.data.source import (
     READ,
     SPLIT_NAMES,
@@ -26,14 +28,18 @@ from pipeline.data.source import (
 from pipeline.errors import nearest
 from pipeline.lazy import tf
 
-EXTENSIONS = (".png", ".jpg", ".jpeg")
-SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")  # the first bytes of a PNG and of a JPEG
 MAX_NAMED = 3  # files named in one error
+# of Windows, macOS and NAS systems, in lower case; names that begin with a dot are skipped too
+LITTER = ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
 class ImageFolder(DataSource):
-    """A folder of PNG and JPEG images, one subfolder per class; folders train/, validation/, test/ above are splits.
+    """A folder of images, one subfolder per class; folders train/, validation/, test/ above are splits.
+
+    PNG, JPEG, WebP, GIF, BMP and TIFF. What is done with rotated, transparent, 16-bit and other images: docs/images.md.
 
     Example:
         make train data=image_folder data.path=photos data.height=64 data.width=64 model=residual_cnn
@@ -43,16 +49,25 @@ class ImageFolder(DataSource):
     height: int | None = option(None, "pixels; null takes the size of the images, which must all be equal", min=1)
     width: int | None = option(None, "pixels; null takes the size of the images, which must all be equal", min=1)
     channels: int = option(3, "1 for grey, 3 for colour", choices=(1, 3))
+    bits: int | None = option(
+        None, "bits per channel; null takes those of the images, which must all be equal", choices=(8, 16)
+    )
+    background: str = option("white", "behind transparent pixels: a colour of CSS, such as black or #808080")
     in_memory: bool = option(False, "decode once and keep the pixels; false streams from disk")
 
     @override
     def check(self) -> None:
+        """Check that height and width go together, and that the background is a colour."""
         super().check()
         if (self.height is None) != (self.width is None):
             raise ConfigError("data.height and data.width: expected both or neither; found one. Set the other one too.")
+        rgb(self.background)
 
     def read(self) -> Dataset:
-        """Return one split per split folder: image (height, width, channels) uint8 and label, sorted by class."""
+        """Return one split per split folder: image (height, width, channels) uint8 and label, sorted by class.
+
+        Images of 16 bits are float32.
+        """
         folders = split_folders(Path(self.path))
         classes = {split_name: list_classes(folder) for split_name, folder in folders.items()}
         names = class_names(classes["train"])
@@ -67,30 +82,93 @@ class ImageFolder(DataSource):
             for split_name, by_name in classes.items()
         }
         paths = np.array([path for split_rows in rows.values() for path, _ in split_rows], object)
-        column = self._decode(paths)
+        headers = [read_header(path) for path in paths]
+        images = self._images(paths, headers)
+        column = images if not self.in_memory else np.empty((len(paths), *images.shape), images.dtype)
+        for row, pixels in enumerate(decode_files(images)):  # to find damaged files
+            if isinstance(column, np.ndarray):
+                column[row] = pixels
         splits, start = {}, 0
         for split_name, split_rows in rows.items():
             own = slice(start, start + len(split_rows))  # a slice, so that pixels in memory are not copied
             start = own.stop
-            features = {"image": column[own] if isinstance(column, np.ndarray) else column.select(own)}
-            labels = {"label": np.array([index for _, index in split_rows], np.int64)}
-            splits[split_name] = Table(features, labels, paths[own].__getitem__)
+            logger.info("%s: %s", folders[split_name], self._summary(headers[own], images.bits))
+            splits[split_name] = Table(
+                {"image": column[own] if isinstance(column, np.ndarray) else column.select(own)},
+                {"label": np.array([index for _, index in split_rows], np.int64)},
+                paths[own].__getitem__,
+            )
         return describe(splits, labels={"label": class_label(names)}, location=self.path)
 
-    def _decode(self, paths: np.ndarray) -> np.ndarray | Images:
-        """Decode every file once. Return the pixels, (files, height, width, channels) uint8, or the files on disk."""
-        size = (self.height, self.width) if self.height and self.width else None
-        decoded = decode_files(paths, size=size, channels=self.channels)
-        first = next(decoded)
-        if not self.in_memory:
-            for _ in decoded:
-                pass
-            return Images(paths, first.shape, resize=size is not None)
-        pixels = np.empty((len(paths), *first.shape), np.uint8)
-        pixels[0] = first
-        for row, image in enumerate(decoded, start=1):
-            pixels[row] = image
-        return pixels
+    def _images(self, paths: np.ndarray, headers: Sequence[ImageHeader]) -> Images:
+        """Return the files as one feature.
+
+        Raises:
+            DataError: They differ in size or bits, and the options do not say which to take.
+        """
+        first = headers[0]
+        for path, header in zip(paths, headers, strict=True):
+            if not self.height and (header.height, header.width) != (first.height, first.width):
+                raise DataError(
+                    f"{path}: expected {first.height} x {first.width} pixels, as in {paths[0]}; found "
+                    f"{header.height} x {header.width}. Set data.height and data.width to resize all images."
+                )
+            if not self.bits and header.encoding.bits != first.encoding.bits:
+                raise DataError(
+                    f"{path}: expected {first.encoding.bits} bits per channel, as in {paths[0]}; found "
+                    f"{header.encoding.bits}. Set data.bits=16 to keep all values, with those of 8 bits times 257 (255 "
+                    "becomes 65535), or data.bits=8 to keep the upper half of 16 bits."
+                )
+        index_of: dict[Encoding, int] = {}
+        indices = [index_of.setdefault(header.encoding, len(index_of)) for header in headers]
+        return Images(
+            paths,
+            (self.height or first.height, self.width or first.width, self.channels),
+            resize=self.height is not None,
+            bits=self.bits or first.encoding.bits,
+            background=rgb(self.background),
+            encodings=tuple(index_of),
+            encoding_indices=np.array(indices, np.int32),
+        )
+
+    def _summary(self, headers: Sequence[ImageHeader], bits: int) -> str:
+        """Return what the headers of a folder say: "340 images (300 JPEG, 40 PNG); 12 of 340 rotated by EXIF"."""
+        kinds = Counter(header.kind for header in headers)
+        found = Counter()
+        for header in headers:
+            found["rotated by EXIF"] += header.rotated
+            found[f"with alpha on {self.background}"] += header.encoding.alpha
+            found["with several frames, the first of which is taken"] += header.animated
+            found["with 16 bits" if bits == 16 else "with 16 bits, reduced to 8"] += header.encoding.bits == 16
+            found["with 8 bits, scaled to 16"] += header.encoding.bits < bits
+            found["grey, as three equal channels"] += header.grey and self.channels == 3
+            found["in colour, turned to grey"] += not header.grey and self.channels == 1
+        facts = [f"{count:,} {fact}" for fact, count in found.items() if count]
+        if facts:
+            facts[0] = facts[0].replace(" ", f" of {len(headers):,} ", 1)
+        formats = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
+        images = f"{len(headers):,} {'image' if len(headers) == 1 else 'images'} ({formats})"
+        return f"{images}; {', '.join(facts)}" if facts else images
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """Return red, green and blue, 0 to 255, of a colour as CSS names it.
+
+    Raises:
+        ConfigError: There is no such colour.
+    """
+    if colour == "white":
+        return 255, 255, 255  # the default, without the import
+    from PIL import ImageColor
+
+    try:
+        red, green, blue = ImageColor.getrgb(colour)[:3]
+    except ValueError:
+        raise ConfigError(
+            f"data.background: expected a colour of CSS, such as black or #808080; found {colour!r}. "
+            f"{nearest(colour, ImageColor.colormap)}"
+        ) from None
+    return red, green, blue
 
 
 def split_folders(root: Path) -> dict[str, Path]:
@@ -110,7 +188,7 @@ def split_folders(root: Path) -> dict[str, Path]:
 
 
 def list_classes(folder: Path) -> dict[str, list[Path]]:
-    """Return the image files of each class, sorted by name. Hidden files and folders are skipped.
+    """Return the image files of each class, sorted by name. Hidden files and LITTER are skipped.
 
     Raises:
         DataError: A file is not in a subfolder or is not an image, or a class or the folder is empty.
@@ -122,11 +200,11 @@ def list_classes(folder: Path) -> dict[str, list[Path]]:
     if not classes:
         raise DataError(f"{folder}: expected one subfolder per class; found none. Check data.path.")
     for name, paths in classes.items():
-        others = [path for path in paths if path.suffix.lower() not in EXTENSIONS or not path.is_file()]
+        others = [path for path in paths if not is_image(path)]
         if others:
             raise DataError(
                 f"{folder / name}: expected only images ({', '.join(EXTENSIONS)}); found {len(others)} of another "
-                f"kind: the {_first_names(others)}. Move it away."
+                f"kind: the {_first_names(others)}. Convert images of other formats to PNG, and move the rest away."
             )
         if not paths:
             raise DataError(
@@ -136,7 +214,8 @@ def list_classes(folder: Path) -> dict[str, list[Path]]:
 
 
 def _visible(folder: Path) -> list[Path]:
-    return sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=lambda path: path.name)
+    visible = (path for path in folder.iterdir() if not path.name.startswith(".") and path.name.lower() not in LITTER)
+    return sorted(visible, key=lambda path: path.name)
 
 
 def _first_names(paths: list[Path]) -> str:
@@ -145,45 +224,22 @@ def _first_names(paths: list[Path]) -> str:
     return f"{kind} {', '.join(path.name for path in paths[:MAX_NAMED])}{more}"
 
 
-def decode_files(paths: np.ndarray, *, size: tuple[int, int] | None, channels: int) -> Iterator[np.ndarray]:
-    """Decode image files in parallel and yield their pixels in order: (height, width, channels) uint8.
-
-    Args:
-        paths: (files,) of str.
-        size: (height, width) to resize to, or None to keep the size of the images.
-        channels: 1 or 3.
+def decode_files(images: Images) -> Iterator[np.ndarray]:
+    """Decode image files in parallel and yield their pixels in order, each of the shape and dtype of the column.
 
     Raises:
-        DataError: A file is not a PNG or JPEG, cannot be decoded, or differs in size from the first one.
+        DataError: A file cannot be decoded.
     """
-    height, width = size or (None, None)
-
-    def decode(path: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        pixels = decode_image(path, (height, width, channels), resize=size is not None)
-        return tf.strings.substr(tf.io.read_file(path), 0, 8), pixels
-
-    dataset = tf.data.Dataset.from_tensor_slices(np.asarray(paths, object)).map(
-        decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    dataset = tf.data.Dataset.from_tensor_slices(images.files).map(
+        images.decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
     decoded = dataset.as_numpy_iterator()
-    shape = None
-    for path in paths:
+    for path in images.paths:
         try:
-            head, pixels = next(decoded)
+            pixels = next(decoded)
         except tf.errors.OpError as error:
             reason = error.message.split("}} ")[-1].splitlines()[0]
             raise DataError(
-                f"{path}: expected a whole PNG or JPEG; found a file that cannot be decoded ({reason}). Remove or "
-                "replace it."
+                f"{path}: expected a whole image; found a file that cannot be decoded ({reason}). Remove or replace it."
             ) from error
-        if not head.startswith(SIGNATURES):
-            raise DataError(
-                f"{path}: expected a PNG or JPEG; found a file that begins with {head.hex(' ')}. Convert it."
-            )
-        shape = shape or pixels.shape
-        if pixels.shape != shape:
-            raise DataError(
-                f"{path}: expected {shape[0]} x {shape[1]} pixels, as in {paths[0]}; found "
-                f"{pixels.shape[0]} x {pixels.shape[1]}. Set data.height and data.width to resize all images."
-            )
         yield pixels
