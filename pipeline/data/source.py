@@ -16,7 +16,7 @@ from pipeline.data.options import SplitOptions
 from pipeline.errors import ConfigError, DataError
 from pipeline.lazy import np
 from pipeline.options import READ, Options, option, section
-from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, class_label, real_label, row_label
+from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, DataSpec, class_label, real_label, row_label
 
 __all__ = [
     "CLASS",
@@ -79,6 +79,14 @@ class DataSource(Options):
             OSError: Likewise; it is re-raised as a DataError.
         """
         raise NotImplementedError(f"{type(self).__name__}.read")
+
+    def fix_of_features(self, trained: DataSpec) -> str:
+        """Return the end of an error message: how to read the features that a model was trained on.
+
+        Args:
+            trained: The spec of the training data, which differs from that of this data.
+        """
+        return "Read the data with the options of the training."
 
     @property
     def allows_missing_values(self) -> bool:

@@ -96,6 +96,11 @@ def load_split(source: DataSource, split_name: str, spec: DataSpec) -> tuple[Spl
         DataError: Features or labels do not match the spec, or a row breaks it.
     """
     dataset = read(source)
+    if dataset.spec.features != spec.features:
+        raise DataError(
+            f"{dataset.location}: expected the features {spec.features}; found {dataset.spec.features}. "
+            f"{source.fix_of_features(spec)}"
+        )
     if split_name == "all":
         split = _all_rows(dataset)
     else:
@@ -145,11 +150,9 @@ def _with_class_indices(split: Split, dataset: Dataset, *, trained: DataSpec) ->
         trained: The spec of the training data.
 
     Raises:
-        DataError: The specs differ in more than the order and number of the classes.
+        DataError: The labels differ in more than the order and number of the classes.
     """
     spec, location = dataset.spec, dataset.location
-    if spec.features != trained.features:
-        raise DataError(f"{location}: expected the features {trained.features}; found {spec.features}.")
     if spec.labels == trained.labels:
         return split
     labels = {}

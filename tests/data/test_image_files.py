@@ -2,8 +2,10 @@
 
 import io
 import logging
+import re
 import struct
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -328,6 +330,19 @@ def test_files_of_8_and_16_bits_in_one_folder_are_refused_naming_both_and_the_re
     reduced = read(tmp_path, channels=1, bits=8, in_memory=True).splits["train"].features["image"]
     np.testing.assert_array_equal(reduced, [whole, whole])
     assert (scaled.dtype, reduced.dtype) == (np.float32, np.uint8)
+
+
+def test_data_of_other_size_channels_and_bits_is_refused_for_a_model_and_the_remedy_works(tmp_path):
+    put(tmp_path / "trained", {"0.png": png(grey_levels(16), 0, 16)})
+    put(tmp_path / "other", {"0.png": encoded(COLOUR.resize((WIDTH, HEIGHT + 5)))})
+    trained = read(tmp_path / "trained", channels=1).spec
+    config = ImageFolder(path=str(tmp_path / "other"))
+    with pytest.raises(DataError, match="expected the features") as raised:
+        splits.load_split(config, "all", trained)
+    arguments = re.findall(r"data\.(\w+)=(\d+)", str(raised.value))
+    config = replace(config, **{name: int(value) for name, value in arguments})
+    split, _ = splits.load_split(config, "all", trained)
+    assert split.features["image"].pixels(0).shape == (HEIGHT, WIDTH, 1)
 
 
 # ---- refused --------------------------------------------------------------------------------------------------------

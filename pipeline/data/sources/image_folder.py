@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import override
 
-from pipeline.data.image_files import EXTENSIONS, Encoding, ImageHeader, is_image, read_header
+from pipeline.data.image_files import EXTENSIONS, Encoding, ImageHeader, is_image, pixel_dtype, read_header
 from pipeline.data.source import (
     READ,
     SPLIT_NAMES,
@@ -27,6 +27,7 @@ from pipeline.data.source import (
 )
 from pipeline.errors import nearest
 from pipeline.lazy import tf
+from pipeline.spec import DataSpec
 
 MAX_NAMED = 3  # files named in one error
 # of Windows, macOS and NAS systems, in lower case; names that begin with a dot are skipped too
@@ -99,6 +100,16 @@ class ImageFolder(DataSource):
                 paths[own].__getitem__,
             )
         return describe(splits, labels={"label": class_label(names)}, location=self.path)
+
+    @override
+    def fix_of_features(self, trained: DataSpec) -> str:
+        """Return the options by which images become those that a model was trained on."""
+        image = trained.features.get("image")
+        if image is None or len(image.shape) != 3:
+            return "Choose data of the kind that the model was trained on."
+        height, width, channels = image.shape
+        bits = 8 if image.dtype == pixel_dtype(8) else 16
+        return f"Set data.height={height} data.width={width} data.channels={channels} data.bits={bits}."
 
     def _images(self, paths: np.ndarray, headers: Sequence[ImageHeader]) -> Images:
         """Return the files as one feature.
