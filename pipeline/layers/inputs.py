@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import keras_objects
 from pipeline.errors import ConfigError
+from pipeline.layers.column_statistics import column_statistics
 from pipeline.lazy import keras
 from pipeline.spec import PADDING, DataSpec, Feature
 
@@ -39,6 +40,7 @@ def preprocessing(model: ModelOptions, feature: Feature, values: tf.data.Dataset
 
     If the length varies, the first one is a Masking layer, which masks the steps that are padding. All of these layers
     compute in float32 whatever the precision of the run, since 16 bits may be too few for raw values.
+    `adapted_normalization` gives a Normalization its statistics.
 
     Args:
         model: Its `preprocessing` names the layers.
@@ -64,12 +66,44 @@ def _preprocessing_layers(model: ModelOptions, feature: Feature, values: tf.data
     layers = [keras_objects.layer("model.preprocessing", value) for value in model.preprocessing]
     if not layers and not feature.dtype.startswith("float"):
         layers = [keras.layers.Rescaling(1.0)]  # converts integers to floats
-    for index, layer in enumerate(layers):
-        if hasattr(layer, "adapt"):
-            layer.adapt(values.map(keras.Sequential(layers[:index])) if index else values)
+    for position, layer in enumerate(layers):
+        before = values.map(keras.Sequential(layers[:position])) if position else values
+        if type(layer) is keras.layers.Normalization and layer.input_mean is None:
+            layers[position] = adapted_normalization(layer, before)
+        elif hasattr(layer, "adapt"):
+            layer.adapt(before)
     if feature.variable_length:
         layers.insert(0, keras.layers.Masking(PADDING))
     return layers
+
+
+def adapted_normalization(layer: keras.layers.Normalization, values: tf.data.Dataset) -> keras.layers.Normalization:
+    """Return a Normalization with the statistics of the training values, NaN left out.
+
+    A constant column is only centred, as by scikit-learn's StandardScaler: Keras would divide a later value by 1e-7.
+
+    An `axis` of -1 is that of the channels, or of the columns of flat rows. An array (rows, columns) without channels,
+    such as a gray image, has one mean and variance if its columns have a common scale: the columns of an image hold
+    the same channel. An `axis` of 2 gives each column its own in any case.
+
+    Args:
+        layer: Not built. It is returned, or another one of the same name.
+        values: Batches of the training values.
+    """
+    shape = tuple(values.element_spec.shape)
+    axes = tuple(axis % len(shape) for axis in layer.axis)
+    has_last_axis = layer.axis == (-1,)
+    is_endless = has_last_axis and shape[-1] is None  # one number per step
+    statistics = column_statistics(values, () if is_endless else axes)
+    is_image = len(shape) == 3 and None not in shape[1:] and statistics.have_common_scale
+    if has_last_axis and (is_endless or is_image):
+        layer = keras.layers.Normalization(axis=None, name=layer.name, dtype=layer.dtype_policy, invert=layer.invert)
+        statistics = statistics.pooled()
+    layer.build(shape)
+    layer.adapt_mean.assign(statistics.mean.reshape(layer.adapt_mean.shape))
+    layer.adapt_variance.assign(statistics.scale_variance.reshape(layer.adapt_variance.shape))
+    layer.finalize_state()
+    return layer
 
 
 def embedding(feature: Feature, *, vocabulary: int | None, width: int) -> keras.layers.Embedding:

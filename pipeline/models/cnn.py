@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from pipeline.models.model import (
     BatchNormalization,
@@ -22,11 +21,6 @@ from pipeline.models.model import (
 class Cnn(ModelOptions):
     """Sequential: convolution and max-pooling blocks, then dropout and the head. For images."""
 
-    preprocessing: list[Any] = option(
-        [{"class_name": "Normalization", "config": {"axis": -1}}],
-        "Keras layers before the model, adapted on the training split",
-        keras="layer",
-    )
     filters: list[int] = option([32, 64], "filters of the convolution of each block", required=True, min=1)
     kernel_size: int = option(3, "pixels", min=1)
     padding: str = option("same", "valid makes the output of every convolution smaller", choices=("same", "valid"))
@@ -40,16 +34,18 @@ class Cnn(ModelOptions):
     def build(self, spec: DataSpec, values_of: TrainingValues) -> keras.Model:
         """Return a model (batch, height, width[, channels]) -> (batch, width of the label)."""
         name, feature = inputs.only_feature(self, spec)
-        body = []
+        image, values, front, body = feature, values_of(name), [], []
         if len(feature.shape) == 2:
-            body.append(keras.layers.Reshape((*feature.shape, 1)))
+            image = replace(feature, shape=(*feature.shape, 1))
+            values = values.map(lambda batch: batch[..., None])
+            front.append(keras.layers.Reshape(image.shape, dtype="float32"))  # raw values stay as they are
         for filters in self.filters:
             body += self._block(filters)
         body.append(keras.layers.Flatten())
         body += [keras.layers.Dense(units, self.activation, **self.initializers()) for units in self.hidden]
         if self.dropout:
             body.append(keras.layers.Dropout(self.dropout))
-        front = inputs.preprocessing(self, feature, values_of(name))
+        front += inputs.preprocessing(self, image, values)
         return keras.Sequential(
             [inputs.raw_input(name, feature), *front, *body, heads.only_head(self, spec)], name="cnn"
         )

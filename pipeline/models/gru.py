@@ -12,11 +12,6 @@ from pipeline.models.model import DataSpec, ModelOptions, TrainingValues, heads,
 class Gru(ModelOptions):
     """Sequential: gated recurrent layers over sequences of any length; padding is masked."""
 
-    preprocessing: list[Any] = option(
-        [{"class_name": "Normalization", "config": {"axis": -1}}],
-        "Keras layers before the model, adapted on the training split; for real-valued steps",
-        keras="layer",
-    )
     units: list[int] = option([64], "units of each recurrent layer", required=True, min=1)
     bidirectional: bool = option(False, "read each sequence in both directions")
     dropout: float = option(0.0, "share of units dropped before the head", min=0, below=1)

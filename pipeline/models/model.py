@@ -50,8 +50,9 @@ class ModelOptions(Options):
     generates_images: ClassVar[bool] = False  # such a model needs objective=adversarial
 
     preprocessing: list[Any] = option(
-        [{"class_name": "Normalization", "config": {"axis": None}}],
-        "Keras layers before the model, adapted on the training split; for numeric inputs",
+        [{"class_name": "Normalization", "config": {"axis": -1}}],
+        "Keras layers before the model, adapted on the training split; for numeric inputs. By default each column, or "
+        "each channel of images, gets mean 0 and variance 1",
         keras="layer",
     )
     kernel_initializer: Any = option("glorot_uniform", "of every weight matrix", keras="initializer")

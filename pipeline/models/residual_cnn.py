@@ -23,11 +23,6 @@ from pipeline.models.model import (
 class ResidualCnn(ModelOptions):
     """Functional: a convolution, stages of residual blocks, global average pooling and the head. For images."""
 
-    preprocessing: list[Any] = option(
-        [{"class_name": "Normalization", "config": {"axis": -1}}],
-        "Keras layers before the model, adapted on the training split",
-        keras="layer",
-    )
     kernel_initializer: Any = option("he_normal", "of every weight matrix", keras="initializer")
     filters: list[int] = option(
         [16, 32], "filters of each stage; each stage after the first halves the image", required=True, min=1

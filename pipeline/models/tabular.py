@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.models.model import DataSpec, Feature, ModelOptions, TrainingValues, heads, inputs, keras, option
 
@@ -15,11 +15,6 @@ if TYPE_CHECKING:
 class Tabular(ModelOptions):
     """Functional: several inputs (numbers, categories, text), each encoded inside the model; one head per label."""
 
-    preprocessing: list[Any] = option(
-        [{"class_name": "Normalization", "config": {"axis": -1}}],
-        "Keras layers before the model, adapted on the training split; for numeric inputs",
-        keras="layer",
-    )
     hidden: list[int] = option([64, 32], "units of each shared dense layer", required=True, min=1)
     activation: str = option("relu", "of the hidden layers", keras="activation")
     dropout: float = option(0.0, "share of units dropped after each hidden layer", min=0, below=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from pipeline.models.model import ConfigError, DataSpec, ModelOptions, TrainingValues, heads, inputs, keras, option
 
@@ -12,11 +11,6 @@ from pipeline.models.model import ConfigError, DataSpec, ModelOptions, TrainingV
 class Transformer(ModelOptions):
     """Subclassed: a small encoder over sequences of any length; padding is masked."""
 
-    preprocessing: list[Any] = option(
-        [{"class_name": "Normalization", "config": {"axis": -1}}],
-        "Keras layers before the model, adapted on the training split; for real-valued steps",
-        keras="layer",
-    )
     depth: int = option(2, "encoder blocks", min=1)
     width: int = option(64, "width of a step inside the encoder", min=1)
     heads: int = option(4, "attention heads; divides width", min=1)
