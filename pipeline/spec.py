@@ -70,6 +70,19 @@ class Label:
 
 
 @dataclass(frozen=True)
+class NormalizedLabel(Label):
+    """A real label whose model computes normalized values and returns them in the unit of the label.
+
+    It is part of the spec that a model is built for, not of the spec of the data.
+
+    mean, deviation: Of each of its `width` numbers over the training rows.
+    """
+
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class DataSpec:
     """Features and labels by name, the same for all splits of a data set.
 

@@ -7,7 +7,7 @@ The file holds one dataclass that derives from `DataSource`, with the options an
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pipeline.data.columns import class_indices, class_names, numbered_rows, to_feature_dtype
 from pipeline.data.containers import SPLIT_NAMES, Dataset, Images, Sequences, Table
@@ -58,6 +58,12 @@ class DataSource(Options):
         "variable lengths: upper bounds of the length buckets in steps; a batch holds rows of one bucket; "
         "[] makes four buckets of equal size",
         min=1,
+    )
+    normalize_labels: Any = option(
+        "auto",
+        "real labels: train on mean 0 and variance 1, with outputs, losses and metrics in the unit of the label; auto: "
+        "if the loss compares numbers; true, false",
+        choices=("auto", True, False),
     )
 
     def check(self) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError
 from pipeline.lazy import keras
-from pipeline.spec import CLASS, ONE_HOT, REAL, DataSpec
+from pipeline.spec import CLASS, ONE_HOT, REAL, DataSpec, Label, NormalizedLabel
 
 if TYPE_CHECKING:
     from pipeline.models.model import ModelOptions
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 ACTIVATIONS = {CLASS: "softmax", ONE_HOT: "softmax", REAL: "linear"}  # multi-label: sigmoid
 
 
-def heads(model: ModelOptions, spec: DataSpec) -> dict[str, keras.layers.Dense]:
+def heads(model: ModelOptions, spec: DataSpec) -> dict[str, keras.Layer]:
     """Return one dense output layer per label, by the name of the label, which is also the name of the layer.
 
-    The activation is softmax over classes, sigmoid for multi-label and linear for real labels. Outputs are float32
-    whatever the precision of the run, so that small probabilities do not become 0.
+    The activation is softmax over classes, sigmoid for multi-label and linear for real labels. The head of a
+    normalized label ends in a Rescaling into the unit of the label. Outputs are float32 whatever the precision of the run,
+    so that small probabilities do not become 0.
 
     Raises:
         ConfigError: There are several labels, and Keras cannot name a loss after one of them.
@@ -31,18 +32,44 @@ def heads(model: ModelOptions, spec: DataSpec) -> dict[str, keras.layers.Dense]:
             f"{unnameable[0]!r}. Rename it in the data."
         )
     return {
-        name: keras.layers.Dense(
-            label.width,
-            activation=ACTIVATIONS.get(label.kind, "sigmoid"),
-            dtype="float32",
-            name=name,
-            **model.initializers(),
+        name: in_unit(
+            name,
+            label,
+            keras.layers.Dense(
+                label.width,
+                activation=ACTIVATIONS.get(label.kind, "sigmoid"),
+                dtype="float32",
+                name=name,
+                **model.initializers(),
+            ),
         )
         for name, label in spec.labels.items()
     }
 
 
-def only_head(model: ModelOptions, spec: DataSpec) -> keras.layers.Dense:
+def in_unit(name: str, label: Label, head: keras.Layer) -> keras.Layer:
+    """Return the head of a label, or both it and the layer from normalized values to the unit of the label."""
+    unit = unit_layers(name, label)
+    return keras.Sequential([head, *unit], name=name) if unit else head
+
+
+def unit_layers(name: str, label: Label) -> list[keras.layers.Rescaling]:
+    """Return the layer from normalized values to the unit of a label; [] if the label is not normalized.
+
+    It is not the inverse of a Normalization, which takes no standard deviation below 1e-7.
+    """
+    if not isinstance(label, NormalizedLabel):
+        return []
+    scale, offset = (values[0] if label.width == 1 else list(values) for values in (label.deviation, label.mean))
+    return [keras.layers.Rescaling(scale, offset, dtype="float32", name=unit_layer_name(name))]
+
+
+def unit_layer_name(label: str) -> str:
+    """Return the name of the layer that returns the values of a label in its unit."""
+    return f"{label}_unit"
+
+
+def only_head(model: ModelOptions, spec: DataSpec) -> keras.Layer:
     """Return the output layer of a model with one output.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.models.model import DataSpec, ModelOptions, TrainingValues, inputs, keras, keras_objects, option
+from pipeline.models.model import DataSpec, ModelOptions, TrainingValues, heads, inputs, keras, keras_objects, option
 
 HE_NORMAL = {"kernel_initializer": "he_normal", "bias_initializer": "zeros"}
 GLOROT_UNIFORM = {"kernel_initializer": "glorot_uniform", "bias_initializer": "zeros"}
@@ -28,8 +28,20 @@ class Layers(ModelOptions):
     )
 
     def build(self, spec: DataSpec, values_of: TrainingValues) -> keras.Model:
-        """Return a model of these layers, the output layer among them."""
+        """Return a model of these layers, the output layer among them.
+
+        If the output is linear and the data has one real label, it is the normalized label, and a last layer returns
+        it in its unit.
+        """
         name, feature = inputs.only_feature(self, spec)
         body = [keras_objects.layer("model.layers", value) for value in self.layers]
         front = inputs.preprocessing(self, feature, values_of(name))
+        if len(spec.labels) == 1 and is_linear(body):
+            body += heads.unit_layers(*next(iter(spec.labels.items())))
         return keras.Sequential([inputs.raw_input(name, feature), *front, *body], name="layers")
+
+
+def is_linear(layers: list[keras.Layer]) -> bool:
+    """Return whether the output of layers in a row takes any value: the last one with an activation is linear."""
+    activations = [layer.activation for layer in layers if getattr(layer, "activation", None) is not None]
+    return bool(activations) and activations[-1] is keras.activations.linear

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, override
 
 from pipeline.errors import ConfigError, message_of
-from pipeline.lazy import keras, tf
+from pipeline.lazy import keras, np, tf
 from pipeline.objectives.supervised import Supervised, SupervisedOptions, check_label
 from pipeline.options import option
 from pipeline.spec import REAL, DataSpec, Label
@@ -40,7 +41,7 @@ class MultiTaskOptions(SupervisedOptions):
 
     @override
     def build(self, config: Config, data: SplitDataset, model: keras.Model, total_steps: int) -> Objective:
-        return MultiTask(self, data.spec, model)
+        return MultiTask(self, data.spec, model, data.train.labels)
 
 
 class MultiTask(Supervised):
@@ -49,9 +50,16 @@ class MultiTask(Supervised):
     Fixed weights w: the sum of w * L.
     Learned weights: the sum of exp(-s) * L + s / 2, for real labels of exp(-s) * L / 2 + s / 2, with s, the logarithm
     of the variance of a task, trained too (Kendall, Gal and Cipolla 2018, equation 10).
+    L of a normalized label is divided by the loss of predicting its mean.
     """
 
-    def __init__(self, options: MultiTaskOptions, spec: DataSpec, model: keras.Model) -> None:
+    def __init__(
+        self,
+        options: MultiTaskOptions,
+        spec: DataSpec,
+        model: keras.Model,
+        training_labels: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
         """Create the objective. Arguments as for `Supervised`.
 
         Raises:
@@ -59,14 +67,19 @@ class MultiTask(Supervised):
         """
         from pipeline.training.epoch_metrics import LatestValue
 
-        super().__init__(options, spec, model)
+        super().__init__(options, spec, model, training_labels)
         check_labels(options, spec)
         check_heads(spec, model)
-        self.task_losses = options.label_losses(spec)
+        self.task_losses = self.scaled_losses()
         learned = spec.labels if options.weighting == "learned" else {}
         self.log_variances = {label: keras.Variable(0.0, name=f"{label}_log_variance") for label in learned}
-        self.weights: dict[str, Any] = {label: options.weights.get(label, 1.0) for label in spec.labels}
-        self.weights |= {label: LatestValue(f"{label}_weight", scale_of(kind)) for label, kind in learned.items()}
+        self.weights: dict[str, Any] = {
+            label: options.weights.get(label, 1.0) * self.label_weight(label) for label in spec.labels
+        }
+        self.weights |= {
+            label: LatestValue(f"{label}_weight", scale_of(kind) * self.label_weight(label))
+            for label, kind in learned.items()
+        }
 
     @override
     def compile(self, optimizer: keras.optimizers.Optimizer, training: TrainingOptions) -> None:
@@ -111,16 +124,20 @@ class MultiTask(Supervised):
         """Return the weighted loss of a task, a scalar."""
         if label not in self.log_variances:
             return self.weights[label] * value
-        s = self.log_variances[label]
-        return scale_of(self.spec.labels[label]) * keras.ops.exp(-s) * value + s / 2
+        return self.learned_weight(label) * value + self.log_variances[label] / 2
+
+    def learned_weight(self, label: str) -> Any:
+        """Return the learned weight of the loss of a task, a scalar."""
+        scale = scale_of(self.spec.labels[label]) * self.label_weight(label)
+        return scale * keras.ops.exp(-self.log_variances[label])
 
     @override
     def measure(self, batch: Batch, losses: Losses, auxiliary: Any) -> None:
         x, y, sample_weights = keras.utils.unpack_x_y_sample_weight(batch)
         super().measure(batch, {"loss": tf.add_n(list(losses.values()))}, auxiliary)
         self.model.compute_loss(x, y, auxiliary, sample_weights)  # Keras records the loss of each task, unweighted
-        for label, s in self.log_variances.items():
-            self.weights[label].update_state(scale_of(self.spec.labels[label]) * keras.ops.exp(-s))
+        for label in self.log_variances:
+            self.weights[label].update_state(self.learned_weight(label))
 
     @override
     def evaluate(self, batches: tf.data.Dataset, callbacks: keras.callbacks.CallbackList) -> dict[str, float]:

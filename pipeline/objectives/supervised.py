@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, override
@@ -133,7 +133,7 @@ class SupervisedOptions(ObjectiveOptions):
 
     @override
     def build(self, config: Config, data: SplitDataset, model: keras.Model, total_steps: int) -> Objective:
-        return Supervised(self, data.spec, model)
+        return Supervised(self, data.spec, model, data.train.labels)
 
     def score(
         self,
@@ -165,29 +165,40 @@ class SupervisedOptions(ObjectiveOptions):
 class Supervised(Objective):
     """Any Keras losses and metrics, the same with both engines: the model is compiled with them."""
 
-    def __init__(self, options: SupervisedOptions, spec: DataSpec, model: keras.Model) -> None:
+    def __init__(
+        self,
+        options: SupervisedOptions,
+        spec: DataSpec,
+        model: keras.Model,
+        training_labels: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
         """Create the objective.
 
         Args:
             options: Losses, metrics and class weights.
             spec: Of the data.
             model: Built. It returns a tensor for one label, a dict by label for several.
+            training_labels: Of the training split, by name: the gradients of losses of normalized labels are scaled by
+                them. None scales none.
 
         Raises:
             ConfigError: A loss or metrics are given for a label that the data does not have.
         """
+        from pipeline.training.label_scale import loss_scales
+
         for key, value in (("loss", options.loss), ("metrics", options.metrics)):
             for name in value if is_by_label(value) else ():
                 check_label(f"objective.{key}", name, spec)
         self.options = options
         self.spec = spec
         self.model = model
+        self.scales = loss_scales(model, options.label_losses(spec), spec, training_labels or {})
 
     @override
     def compile(self, optimizer: keras.optimizers.Optimizer, training: TrainingOptions) -> None:
         from pipeline.layers import architecture
 
-        losses, metrics = self.options.label_losses(self.spec), self.options.label_metrics(self.spec)
+        losses, metrics = self.scaled_losses(), self.options.label_metrics(self.spec)
         several = len(self.spec.labels) > 1
         self.jit = training.compiles_with_xla(self.model)
         self.model.compile(
@@ -211,9 +222,24 @@ class Supervised(Objective):
         """Return the variables that a step moves."""
         return self.model.trainable_variables
 
+    def scaled_losses(self) -> dict[str, keras.losses.Loss]:
+        """Return new losses by label. Those of normalized labels have the gradients of normalized values."""
+        from pipeline.training.label_scale import scale_gradient
+
+        losses = self.options.label_losses(self.spec)
+        for name, scale in self.scales.items():
+            scale_gradient(losses[name], scale.columns / self.label_weight(name))
+        return losses
+
+    def label_weight(self, label: str) -> float:
+        """Return the weight of the loss of a label that makes several labels count alike; 1 if there is only one."""
+        return self.scales[label].weight if label in self.scales and len(self.spec.labels) > 1 else 1.0
+
     def loss_weights(self) -> dict[str, Any] | None:
         """Return label -> weight of its loss in the total of Keras, or None if all have the same."""
-        return None
+        if len(self.spec.labels) == 1 or not self.scales:
+            return None
+        return {label: self.label_weight(label) for label in self.spec.labels}
 
     @override
     def log_names(self) -> list[str]:

@@ -11,6 +11,7 @@ from pipeline.data import input_pipeline
 from pipeline.data.containers import Split
 from pipeline.models.model import build_model
 from pipeline.spec import DataSpec
+from pipeline.training.label_scale import with_normalized_labels
 from pipeline.training.model_inputs import model_spec
 
 if TYPE_CHECKING:
@@ -23,14 +24,14 @@ def initial_model(config: Config, spec: DataSpec, training_rows: Split) -> keras
     Args:
         config: The config of the run.
         spec: Of the data.
-        training_rows: The training split, whose values preprocessing layers adapt to.
+        training_rows: The training split, whose values preprocessing layers adapt to, and real labels.
 
     Raises:
         ConfigError: Objective, model and data do not fit together.
     """
     keras.config.set_dtype_policy(config.training.precision)
     keras.utils.set_random_seed(config.seed)
-    taken = model_spec(config, spec)
+    taken = with_normalized_labels(config, model_spec(config, spec), training_rows.labels)
 
     def values_of(name: str) -> tf.data.Dataset:
         values, feature = input_pipeline.feature_batches(training_rows, spec, name), taken.features[name]

@@ -1,0 +1,111 @@
+"""The loss of a prediction that is the same for every row: the mean of a real label, or the shares of the classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from pipeline.spec import CLASS, REAL, Label
+from pipeline.training.label_scores import losses_of_rows
+
+MOST_NUMBERS = 1 << 24  # label values that are compared; of larger labels every n-th row
+FAR = 3.0  # standard deviations from the mean at which a loss between numbers of one unit is larger than at the mean
+SMALLEST = 1e-7  # probability whose logarithm is taken
+OF_PROBABILITIES = (
+    keras.losses.SparseCategoricalCrossentropy,
+    keras.losses.CategoricalCrossentropy,
+    keras.losses.BinaryCrossentropy,
+)
+
+
+def baseline_loss(
+    label: Label, loss: keras.losses.Loss, targets: np.ndarray, class_weights: np.ndarray | None = None
+) -> float | None:
+    """Return the loss of predicting the mean of a real label, or the shares of the classes.
+
+    Args:
+        label: The label.
+        loss: Its loss.
+        targets: The label of each training row: (rows,) or (rows, width).
+        class_weights: (classes,), the weight of a row of each class.
+
+    Returns:
+        The loss; None if this loss has no such value.
+    """
+    if label.kind == REAL:
+        columns = columns_of(label, targets)
+        return loss_of_constant(loss, columns, columns.mean(axis=0, dtype=np.float64))
+    if not isinstance(loss, OF_PROBABILITIES):
+        return None
+    if label.kind != CLASS:
+        columns = columns_of(label, targets)
+        shares = columns.mean(axis=0, dtype=np.float64)
+        is_binary = isinstance(loss, keras.losses.BinaryCrossentropy)
+        return loss_of_constant(loss, columns, _as_outputs(loss, shares, exclusive=not is_binary))
+    counts = np.bincount(targets.reshape(-1), minlength=label.width).astype(np.float64)
+    weighted = counts if class_weights is None else counts * class_weights
+    shares = weighted / weighted.sum()
+    is_binary = isinstance(loss, keras.losses.BinaryCrossentropy)
+    outputs = _as_outputs(loss, shares[1:] if is_binary else shares, exclusive=not is_binary)
+    classes = np.arange(label.width)
+    values = _row_losses(loss, classes[:, np.newaxis] if is_binary else classes, outputs)
+    return None if values is None else float(weighted @ values / counts.sum())
+
+
+def loss_of_constant(loss: keras.losses.Loss, targets: np.ndarray, outputs: np.ndarray) -> float | None:
+    """Return the mean loss of the same outputs for every row; None if it is not finite, or not a mean over rows.
+
+    Args:
+        loss: The loss.
+        targets: (rows, width).
+        outputs: (width,).
+    """
+    values = _row_losses(loss, targets, outputs)
+    mean = np.nan if values is None else float(values.mean())
+    return mean if np.isfinite(mean) else None
+
+
+def compares_numbers(loss: keras.losses.Loss, targets: np.ndarray) -> bool:
+    """Return whether outputs of a loss are numbers in the unit of a real label, rather than logits or logarithms.
+
+    Such a loss is smaller at the mean of the label than on both sides of it.
+
+    Args:
+        loss: The loss.
+        targets: (rows, width).
+    """
+    mean, deviation = mean_and_deviation(targets)
+    middle, *sides = (loss_of_constant(loss, targets, mean + shift * deviation) for shift in (0.0, -FAR, FAR))
+    return middle is not None and all(side is None or middle < side for side in sides)
+
+
+def mean_and_deviation(targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and the standard deviation of each column, (width,) float64; a constant one has deviation 1."""
+    mean = targets.mean(axis=0, dtype=np.float64)
+    deviation = targets.std(axis=0, dtype=np.float64, mean=mean[np.newaxis])
+    return mean, np.where(np.ptp(targets, axis=0) == 0, 1.0, deviation)
+
+
+def columns_of(label: Label, targets: np.ndarray) -> np.ndarray:
+    """Return the values of a label that has one or several numbers per row: (rows, width)."""
+    rows = targets.reshape(len(targets), -1)
+    return rows[:: max(1, -(-rows.size // MOST_NUMBERS))]
+
+
+def _as_outputs(loss: keras.losses.Loss, shares: np.ndarray, *, exclusive: bool) -> np.ndarray:
+    """Return shares in the form that a loss takes: probabilities or logits."""
+    if not loss.get_config().get("from_logits"):
+        return shares
+    logarithms = np.log(np.maximum(shares, SMALLEST))
+    return logarithms if exclusive else logarithms - np.log(np.maximum(1 - shares, SMALLEST))
+
+
+def _row_losses(loss: keras.losses.Loss, targets: np.ndarray, outputs: np.ndarray) -> np.ndarray | None:
+    """Return the loss of each row, (rows,) float64, for the same outputs; None if the loss gives no mean over rows."""
+    same: Any = np.broadcast_to(outputs.astype(np.float32), (len(targets), len(outputs)))
+    try:
+        return losses_of_rows(loss, targets, same).get("loss")
+    except Exception:  # a custom loss may raise anything; the first training step reports it
+        return None
