@@ -154,12 +154,17 @@ def check_value(place: str, value: Any, rules: Any) -> None:
         return
     for key, entry in entries(place, value):
         if rules["choices"] and entry not in rules["choices"]:
-            allowed = [str(choice) for choice in rules["choices"]]
+            allowed = [as_typed(choice) for choice in rules["choices"]]
             raise ConfigError(
                 f"{key}: expected one of {', '.join(allowed)}; found {entry!r}. {nearest(str(entry), allowed)}"
             )
         if isinstance(entry, (int, float)) and not isinstance(entry, bool):
             check_limits(key, entry, **rules["limits"])
+
+
+def as_typed(choice: Any) -> str:
+    """Return a value that an option allows as it is typed: true for True."""
+    return str(choice).lower() if isinstance(choice, bool) else str(choice)
 
 
 def entries(place: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -9,7 +9,7 @@ from pipeline.cli.command_table import COMMANDS
 from pipeline.cli.compose import PRESET_GROUPS, choices
 from pipeline.config import Config
 from pipeline.members import members
-from pipeline.options import CHOICE_GROUPS, Options, describe_limits, is_section
+from pipeline.options import CHOICE_GROUPS, Options, as_typed, describe_limits, is_section
 
 WIDTH = 100
 EXIT_STATUS = """\
@@ -96,7 +96,7 @@ def describe(item: Field[Any], value: Any = None) -> str:
     """Return the type and range of an option: "int of at least 1", "one of never, always, auto", "Keras loss"."""
     rules = item.metadata
     if rules["choices"]:
-        allowed = ", ".join(map(str, rules["choices"]))
+        allowed = ", ".join(map(as_typed, rules["choices"]))
         return f"list of {allowed}" if isinstance(value, list) else f"one of {allowed}"
     if rules["keras"]:
         return f"Keras {rules['keras']}"

@@ -34,7 +34,7 @@ from pipeline.runs.recorder import Recorder
 from pipeline.runs.result import Result
 from pipeline.runtime import environment
 from pipeline.runtime.signals import StopRequest, stop_request
-from pipeline.training import callbacks, checkpoints, gradients
+from pipeline.training import baselines, callbacks, checkpoints, gradients, label_scale
 from pipeline.training.checkpointer import Checkpointer
 from pipeline.training.epoch_history import EpochHistory
 from pipeline.training.weights_digest import digest_per_weight, weights_digest
@@ -116,7 +116,7 @@ def train(
         if checkpoint.arrays:
             add_changes(config, folder, description.environment)
         description.write(folder)
-        result = Result(folder, first_result(config, description))
+        result = Result(folder, first_result(config, experiment, description))
 
         stopping = stop_request(config.run.grace, partial(abandon, result))
         with stopping as stop, Recorder(config, folder) as recorder:
@@ -140,7 +140,15 @@ def train(
                     folder=folder,
                 )
                 seconds = time.monotonic() - start_time
-                finish(experiment, description, result, training=training, evaluations=evaluations, seconds=seconds)
+                finish(
+                    experiment,
+                    description,
+                    result,
+                    training=training,
+                    evaluations=evaluations,
+                    warnings=learning_warnings(config, experiment, training),
+                    seconds=seconds,
+                )
             recorder.record_evaluation(
                 folder,
                 split="test",
@@ -225,8 +233,9 @@ def add_changes(config: Config, folder: Path, record: dict[str, Any]) -> None:
     )
 
 
-def first_result(config: Config, description: Description) -> dict[str, Any]:
+def first_result(config: Config, experiment: Experiment, description: Description) -> dict[str, Any]:
     """Return the content of result.json while the run is trained."""
+    normalized = label_scale.statistics(experiment.objective.model, experiment.data.spec)
     return {
         "status": run_folder.RUNNING,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -234,7 +243,7 @@ def first_result(config: Config, description: Description) -> dict[str, Any]:
         "asked_epochs": config.training.epochs,
         "rows": description.rows,
         "parameters": description.parameters,
-    }
+    } | ({"normalized_labels": normalized} if normalized else {})
 
 
 # ---- training -------------------------------------------------------------------------------------------------------
@@ -339,6 +348,20 @@ def abandon(result: Result, signal_name: str) -> None:
 # ---- after the last step --------------------------------------------------------------------------------------------
 
 
+def learning_warnings(config: Config, experiment: Experiment, training: Training) -> list[str]:
+    """Log and return a warning for each training loss that predicting the same for every row would have matched."""
+    if config.regularization.mixup:
+        return []  # the loss is that of mixed labels
+    spec, labels = experiment.data.spec, experiment.data.train.labels
+    penalty = sum(float(loss) for loss in experiment.objective.model.losses)  # Keras adds it to "loss"
+    known = config.objective.baseline_losses(spec, labels)
+    known = {name: value + penalty if name == "loss" else value for name, value in known.items()}
+    warnings = baselines.losses_above_baseline(training.history, known)
+    for warning in warnings:
+        logger.warning("%s", warning)
+    return warnings
+
+
 def finish(
     experiment: Experiment,
     description: Description,
@@ -346,6 +369,7 @@ def finish(
     *,
     training: Training,
     evaluations: list[Any],
+    warnings: list[str],
     seconds: float,
 ) -> None:
     """Save the model, write the report and the result, and print their paths.
@@ -356,6 +380,7 @@ def finish(
         result: Of the run; it is FINISHED afterwards.
         training: The history.
         evaluations: The scores on the test split.
+        warnings: Of the training.
         seconds: Wall time of the run, in all its processes.
     """
     folder, data, model = result.folder, experiment.data, experiment.objective.model
@@ -387,7 +412,7 @@ def finish(
             history=training.history,
             best_epoch=training.kept_epoch,
             evaluations=evaluations,
-            notes=provenance.notes(description.environment),
+            notes=[*warnings, *provenance.notes(description.environment)],
             files=files,
             gradients=gradients.read(folder / "gradients.jsonl"),
         ),
@@ -396,6 +421,7 @@ def finish(
         status=run_folder.FINISHED,
         seconds=round(seconds, 1),
         epochs=len(training.history),
+        warnings=warnings,
         best_epoch=training.kept_epoch,
         metrics=metrics.scores_to_json(evaluations),
         calibration=metrics.calibration_to_json(evaluations),

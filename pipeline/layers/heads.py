@@ -12,6 +12,7 @@ from pipeline.spec import CLASS, ONE_HOT, REAL, DataSpec, Label, NormalizedLabel
 if TYPE_CHECKING:
     from pipeline.models.model import ModelOptions
 
+UNIT = "_unit"  # ends the name of a layer that returns values in the unit of a label
 ACTIVATIONS = {CLASS: "softmax", ONE_HOT: "softmax", REAL: "linear"}  # multi-label: sigmoid
 
 
@@ -19,8 +20,8 @@ def heads(model: ModelOptions, spec: DataSpec) -> dict[str, keras.Layer]:
     """Return one dense output layer per label, by the name of the label, which is also the name of the layer.
 
     The activation is softmax over classes, sigmoid for multi-label and linear for real labels. The head of a
-    normalized label ends in a Rescaling into the unit of the label. Outputs are float32 whatever the precision of the run,
-    so that small probabilities do not become 0.
+    normalized label ends in a Rescaling into the unit of the label. Outputs are float32 whatever the precision of the
+    run, so that small probabilities do not become 0.
 
     Raises:
         ConfigError: There are several labels, and Keras cannot name a loss after one of them.
@@ -66,7 +67,7 @@ def unit_layers(name: str, label: Label) -> list[keras.layers.Rescaling]:
 
 def unit_layer_name(label: str) -> str:
     """Return the name of the layer that returns the values of a label in its unit."""
-    return f"{label}_unit"
+    return f"{label}{UNIT}"
 
 
 def only_head(model: ModelOptions, spec: DataSpec) -> keras.Layer:

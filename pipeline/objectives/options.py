@@ -124,6 +124,15 @@ class ObjectiveOptions(Options):
         """
         return {}
 
+    def baseline_losses(self, spec: DataSpec, labels: dict[str, np.ndarray]) -> dict[str, float]:
+        """Return the loss of a prediction that is the same for every row, by the name that an epoch logs; {} if none.
+
+        Args:
+            spec: Of the data.
+            labels: Of the training split, by name.
+        """
+        return {}
+
     def better_direction(self, name: str) -> str | None:
         """Return which direction of a logged value is better, for values that no Keras metric computes.
 

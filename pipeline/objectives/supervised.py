@@ -129,6 +129,17 @@ class SupervisedOptions(ObjectiveOptions):
                 )
         return {name: values.astype(np.float32) for name, values in weights.items()}
 
+    @override
+    def baseline_losses(self, spec: DataSpec, labels: dict[str, np.ndarray]) -> dict[str, float]:
+        from pipeline.training.baselines import baseline_loss
+
+        weights, found = self.class_weights(spec, labels) or {}, {}
+        for name, loss in self.label_losses(spec).items():
+            value = baseline_loss(spec.labels[name], loss, labels[name], weights.get(name))
+            if value is not None:
+                found["loss" if len(spec.labels) == 1 else f"{name}_loss"] = value
+        return found
+
     # ---- training and scoring ----------------------------------------------------------------------------------------
 
     @override

@@ -355,13 +355,26 @@ SHAPES = {
 
 DATA = {
     "constant-feature": warning(
-        "A column that has the same value in every training row holds no information, and normalizing it divides by 0.",
+        "A column that has the same value in every training row holds no information. A Normalization only centres it: "
+        "another value reaches the model as it is.",
         "remove the column",
     ),
     "unscaled-inputs": warning(
-        "The first weights get numbers far from 0 or far larger than 1. The gradients grow with them, and initial "
-        "weights are made for numbers around 1.",
-        SCALE_INPUTS,
+        "The first weights get columns that are constant, or far from mean 0 and standard deviation 1. Initial weights "
+        "are made for such numbers, and the gradients grow and shrink with them.",
+        "set model.preprocessing=$preprocessing",
+    ),
+    "rescaled-twice": warning(
+        "The data is already small when a Rescaling divides it, as if it were pixels up to 255: the first weights get "
+        "numbers near 0.",
+        "set $option=$layers",
+        "remove the Rescaling",
+    ),
+    "unscaled-labels": warning(
+        "The model does not normalize this real label, and its numbers are far from mean 0 and standard deviation 1, "
+        "where outputs begin. Training takes many steps to reach them.",
+        "set data.normalize_labels=$normalize",
+        "end the model in heads.outputs(self, spec, x), or in a layer with activation: linear for model=layers",
     ),
     "label-leak": warning(
         "One input column alone determines the label. Such a column is often a copy of the label that is missing when "

@@ -2,7 +2,7 @@
 
 import itertools
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -86,12 +86,16 @@ class Traced(Protocol):
 
 @dataclass(frozen=True)
 class FirstInput:
-    """The numbers that meet the weights of a layer first. largest: The largest absolute number."""
+    """The numbers that meet the weights of a layer first, in a sample of training rows.
+
+    layer: The name of the layer.
+    values: (numbers, columns): the last axis of the input of the layer, such as its channels, are the columns.
+    varying: The indices of the columns that are those of a feature which differ between the rows.
+    """
 
     layer: str
-    mean: float
-    deviation: float
-    largest: float
+    values: np.ndarray
+    varying: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -103,18 +107,19 @@ class Prediction:
     dropped: tuple[str, ...]
 
 
-def predict(setup: Setup, x: Any) -> Prediction:
+def predict(setup: Setup, x: Any, more: Iterable[Any] = ()) -> Prediction:
     """Return the prediction for a batch.
 
     Args:
         setup: The set-up.
         x: A tensor, or tensors by feature.
+        more: The same of further batches, for the first inputs only.
 
     Raises:
         Exception: What Keras or a layer raises if the model cannot take the batch.
     """
     layers = {layer.name for layer in setup.layers}
-    readings, features_of, first_layers = {}, {}, []
+    readings, features_of, first_layers, first_features = {}, {}, [], []
 
     def forward(x: Any) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
         features = setup.by_feature(x)
@@ -128,13 +133,15 @@ def predict(setup: Setup, x: Any) -> Prediction:
         first = graph.first_inputs(here, origins, WEIGHTS, set(features))
         consumers = [tensor.consumers() for tensor in first]
         first_layers.extend(graph.layer_of(users[0], layers) if users else "" for users in consumers)
-        return outputs, [_summary(tensor) for tensor in first]
+        first_features.extend(origins(tensor) & set(features) for tensor in first)
+        return outputs, first
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         function = tf.function(forward, autograph=False).get_concrete_function(_specs(setup))
     with state.variables_restored(function.graph):
-        outputs, summaries = _numpy(function(x))
+        outputs, first = _numpy(function(x))
+        sample = [(x, first), *((batch, _numpy(function(batch))[1]) for batch in more)]
         shifts = dict.fromkeys(outputs, 0.0)
         if any(feature.variable_length for feature in setup.spec.features.values()):
             shifts = _largest_padding_shifts(setup, function, x, outputs)
@@ -147,7 +154,13 @@ def predict(setup: Setup, x: Any) -> Prediction:
             for name, values in outputs.items()
         },
         first_inputs=tuple(
-            FirstInput(layer, *map(float, numbers)) for layer, numbers in zip(first_layers, summaries, strict=True)
+            _first_input(
+                setup,
+                layer,
+                features,
+                [(setup.by_feature(batch), tensors[position]) for batch, tensors in sample],
+            )
+            for position, (layer, features) in enumerate(zip(first_layers, first_features, strict=True))
         ),
         dropped=tuple(message.splitlines()[0] for message in messages if DROPPED in message),
     )
@@ -167,9 +180,45 @@ def _weights(setup: Setup, here: tf.Graph) -> list[tf.Tensor]:
     return [inner for outer, inner in here.captures if id(outer) in handles]
 
 
-def _summary(tensor: tf.Tensor) -> tf.Tensor:
-    values = tf.cast(tensor, tf.float32)
-    return tf.stack([tf.reduce_mean(values), tf.math.reduce_std(values), tf.reduce_max(tf.abs(values))])
+def _first_input(
+    setup: Setup, layer: str, features: frozenset[str], sample: list[tuple[dict[str, tf.Tensor], np.ndarray]]
+) -> FirstInput:
+    """Return the numbers that meet weights in some batches, without the steps that are padding.
+
+    Args:
+        setup: The set-up.
+        layer: The layer that meets them.
+        features: The names of the features that they depend on.
+        sample: Batches of (x by feature, the tensor that the layer meets).
+    """
+    name = next(iter(features), None)
+    is_padded = name is not None and setup.spec.features[name].variable_length
+    values = np.concatenate(
+        [_rows(_without_padding(x[name], tensor) if is_padded else tensor) for x, tensor in sample]
+    ).astype(np.float32, copy=False)
+    varying: frozenset[int] = frozenset()
+    if len(features) == 1 and name is not None and setup.spec.features[name].dtype != "string":
+        raw = [x[name].numpy() for x, _ in sample]
+        for columns in (lambda batch: batch.reshape(len(batch), -1), _rows):
+            if not is_padded and columns(raw[0]).shape[1] == values.shape[1]:
+                data = np.concatenate([columns(batch) for batch in raw])
+                varying = frozenset(np.flatnonzero((data != data[:1]).any(axis=0)).tolist())
+                break
+    return FirstInput(layer, values, varying)
+
+
+def _rows(values: np.ndarray) -> np.ndarray:
+    """Return values as (numbers, size of the last axis)."""
+    return values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
+
+
+def _without_padding(x: tf.Tensor, values: np.ndarray) -> np.ndarray:
+    """Return (steps, columns) of the steps that are no padding; all numbers if the axes are not those of the steps."""
+    is_step = tf.reduce_any(tf.reshape(x != PADDING, (*x.shape[:2], -1)), axis=-1).numpy()
+    for mask in (is_step, is_step.T):  # a recurrent layer takes the steps first
+        if values.ndim == 3 and values.shape[:2] == mask.shape:
+            return values[mask]
+    return values
 
 
 def _with_all_weights(

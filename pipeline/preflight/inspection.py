@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from pipeline.preflight import (
     loss_checks,
     metric_checks,
     model_checks,
+    scale_checks,
     shape_checks,
     state,
     training_checks,
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from pipeline.config import Config
 
 logger = logging.getLogger(__name__)
+
+SAMPLE = 256  # rows whose columns are checked for their scale, if a batch holds no more
+SAMPLE_NUMBERS = 1 << 22  # numbers in these rows
 
 
 @dataclass(frozen=True)
@@ -112,8 +117,8 @@ def _check_points(setup: Setup, x: tf.Tensor) -> list[Finding]:
 
 def _check_supervised_step(setup: Setup) -> list[Finding]:
     """Check a forward pass, then a training step, of an objective that compares outputs with labels."""
-    batch, found = _first_batch(setup), []
-    prediction = _predict(setup, batch[0], found)
+    (batch, *more), found = _sample(setup), []
+    prediction = _predict(setup, batch[0], found, [x for x, *_ in more])
     if prediction is None:
         return found
     found = [
@@ -121,7 +126,8 @@ def _check_supervised_step(setup: Setup) -> list[Finding]:
         *metric_checks.check(setup, prediction, batch),
         *shape_checks.check_masks(setup, prediction),
         *model_checks.check_connections(setup, prediction),
-        *shape_checks.check_scale(prediction),
+        *scale_checks.check_inputs(setup, prediction),
+        *scale_checks.check_labels(setup),
     ]
     if not setup.model.trainable_variables:
         return found
@@ -137,10 +143,10 @@ def _check_supervised_step(setup: Setup) -> list[Finding]:
     return found + step_findings
 
 
-def _predict(setup: Setup, x: Any, findings: list[Finding]) -> Prediction | None:
+def _predict(setup: Setup, x: Any, findings: list[Finding], more: Iterable[Any] = ()) -> Prediction | None:
     """Return the prediction for a batch; None if the model raises an error, which is added to a list of findings."""
     try:
-        return predict(setup, x)
+        return predict(setup, x, more)
     except Exception as error:  # a layer may raise anything
         refused = determinism_checks.refused(setup, error)
         findings.append(refused or finding("model-refuses-data", setup.model.name, message_of(error)))
@@ -149,6 +155,13 @@ def _predict(setup: Setup, x: Any, findings: list[Finding]) -> Prediction | None
 
 def _first_batch(setup: Setup) -> tuple:
     return next(iter(setup.feed.batches(0).take(1)))
+
+
+def _sample(setup: Setup) -> list[tuple]:
+    """Return the first batches of the first epoch: enough rows for the scale of their columns."""
+    numbers = sum(math.prod(size or 1 for size in feature.shape) for feature in setup.spec.features.values())
+    rows = min(SAMPLE, SAMPLE_NUMBERS // max(1, numbers))
+    return list(setup.feed.batches(0).take(max(1, rows // setup.config.training.batch_size)))
 
 
 def _errors_first(findings: Iterable[Finding]) -> list[Finding]:

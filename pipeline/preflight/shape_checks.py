@@ -1,4 +1,4 @@
-"""Checks of the data against the model: shapes and scale of its inputs, padding without a mask, small batches."""
+"""Checks of the data against the model: shapes of its inputs, padding without a mask, small batches."""
 
 import inspect
 from collections.abc import Iterator
@@ -15,7 +15,6 @@ from pipeline.spec import Feature
 SMALL = 8  # values per mean and variance, below which they are mostly noise
 LEAK = 1e-3  # change of an output, as a share of its largest value, that is more than rounding
 LEAK_16_BIT = 3e-2
-UNSCALED = 20.0  # standard deviation, or distance of the mean from 0, of the numbers that meet weights first
 CHANNELS = (1, 2, 3, 4)  # usual numbers of channels of an image
 
 
@@ -67,15 +66,6 @@ def check_channels(setup: Setup) -> Iterator[Finding]:
         if expected and order not in expected:
             found = f"images of shape {feature.shape} seem to be {order}; the convolutions take {', '.join(expected)}."
             yield finding("channel-order", name, found)
-
-
-def check_scale(prediction: Prediction) -> Iterator[Finding]:
-    """Yield the layers whose weights meet numbers far from 0 or far larger than 1."""
-    unscaled = [given for given in prediction.first_inputs if max(abs(given.mean), given.deviation) > UNSCALED]
-    for layer, given in {given.layer: given for given in reversed(unscaled)}.items():
-        found = f"its weights meet numbers of mean {given.mean:.3g}, standard deviation {given.deviation:.3g}, at most "
-        found += f"{given.largest:.3g}."
-        yield finding("unscaled-inputs", layer, found)
 
 
 def check_masks(setup: Setup, prediction: Prediction) -> Iterator[Finding]:

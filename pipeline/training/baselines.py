@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -52,6 +53,25 @@ def baseline_loss(
     classes = np.arange(label.width)
     values = _row_losses(loss, classes[:, np.newaxis] if is_binary else classes, outputs)
     return None if values is None else float(weighted @ values / counts.sum())
+
+
+def losses_above_baseline(history: Sequence[Mapping[str, Any]], baselines: Mapping[str, float]) -> list[str]:
+    """Return a message for each training loss that no epoch brought below that of predicting the same for every row.
+
+    Args:
+        history: The logs of each epoch.
+        baselines: The loss of that prediction, by the name that an epoch logs.
+    """
+    messages = []
+    for name, baseline in baselines.items():
+        best = min((epoch[name] for epoch in history if name in epoch), default=None)
+        if best is not None and baseline > 0 and not best < baseline:
+            messages.append(
+                f"The training {name} was {best:.4g} at best, and {baseline:.4g} is that of predicting the mean, or the "
+                "shares of the classes, for every row: the model has learned nothing. Raise training.epochs, or change "
+                "optimizer.learning_rate or the model."
+            )
+    return messages
 
 
 def loss_of_constant(loss: keras.losses.Loss, targets: np.ndarray, outputs: np.ndarray) -> float | None:

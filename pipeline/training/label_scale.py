@@ -86,12 +86,19 @@ def loss_scales(
         spec: Of the data.
         labels: Of the training split, by name.
     """
-    layers = {layer.name for layer in all_layers(model) if isinstance(layer, keras.layers.Rescaling)}
+    normalized = statistics(model, spec)
     return {
         name: loss_scale(losses[name], columns_of(label, labels[name]))
         for name, label in spec.labels.items()
-        if label.kind == REAL and heads.unit_layer_name(name) in layers
+        if name in normalized and name in labels
     }
+
+
+def statistics(model: keras.Model, spec: DataSpec) -> dict[str, dict[str, Any]]:
+    """Return the mean and the standard deviation by which a model normalizes labels, by label, ready for JSON."""
+    layers = {layer.name: layer for layer in all_layers(model) if isinstance(layer, keras.layers.Rescaling)}
+    units = {name: layers.get(heads.unit_layer_name(name)) for name in spec.labels}
+    return {name: {"mean": unit.offset, "deviation": unit.scale} for name, unit in units.items() if unit is not None}
 
 
 def loss_scale(loss: keras.losses.Loss, targets: np.ndarray) -> LossScale:
