@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pipeline import keras_objects
 from pipeline.errors import ConfigError
@@ -90,7 +90,7 @@ def adapted_normalization(layer: keras.layers.Normalization, values: tf.data.Dat
         layer: Not built. It is returned, or another one of the same name.
         values: Batches of the training values.
     """
-    shape = tuple(values.element_spec.shape)
+    shape = tuple(cast("tf.TensorSpec", values.element_spec).shape)
     axes = tuple(axis % len(shape) for axis in layer.axis)
     has_last_axis = layer.axis == (-1,)
     is_endless = has_last_axis and shape[-1] is None  # one number per step

@@ -67,8 +67,8 @@ def losses_above_baseline(history: Sequence[Mapping[str, Any]], baselines: Mappi
         best = min((epoch[name] for epoch in history if name in epoch), default=None)
         if best is not None and baseline > 0 and not best < baseline:
             messages.append(
-                f"The training {name} was {best:.4g} at best, and {baseline:.4g} is that of predicting the mean, or the "
-                "shares of the classes, for every row: the model has learned nothing. Raise training.epochs, or change "
+                f"The training {name} was {best:.4g} at best; predicting the mean, or the shares of the classes, for "
+                f"every row has {baseline:.4g}. The model has learned nothing. Raise training.epochs, or change "
                 "optimizer.learning_rate or the model."
             )
     return messages
