@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pipeline.lazy import np, tf
 
 EPSILON = 2.0**-52  # of float64
+EMPTY = 0.05  # share of the range of a column below which its mean is if nearly all of it is background
 COMMON_SCALE = 0.25  # share of the range of all columns that the range of each one has if they have a common scale
 
 
@@ -39,16 +40,18 @@ class ColumnStatistics:
 
     @property
     def have_common_scale(self) -> bool:
-        """Whether the columns are measured alike, as the pixels of an image are.
+        """Whether the columns are measured alike, as the columns of an image are.
 
-        One mean and variance then serves them all: the range of each column that is not constant is not much smaller
-        than that of all together.
+        One mean and variance then serves them all: the range of each column is not much smaller than that of all
+        together. Constant columns may be anything, and those near a margin may be nearly empty.
         """
-        varying = ~self.constant
-        if not varying.any():
-            return True
-        whole = self.largest[varying].max() - self.smallest[varying].min()
-        return bool(((self.largest - self.smallest)[varying] >= COMMON_SCALE * whole).all())
+        lowest, ranges = self.smallest.min(), self.largest - self.smallest
+        is_wide = ranges >= COMMON_SCALE * (self.largest[~self.constant].max(initial=lowest) - lowest)
+        is_empty = (self.smallest == lowest) & (self.mean - lowest <= EMPTY * ranges)
+        margin = len(ranges) // 4
+        position = np.arange(len(ranges))
+        in_margin = (position < margin) | (position >= len(ranges) - margin)
+        return bool((self.constant | is_wide | (is_empty & in_margin)).all())
 
     def merged(self, other: ColumnStatistics) -> ColumnStatistics:
         """Return the statistics of these and other rows (Chan, Golub and LeVeque 1983)."""

@@ -69,26 +69,28 @@ def _shrinks(layer: keras.Layer) -> bool:
 
 
 def _without_rescaling(setup: Setup) -> dict[str, str]:
-    """Return the option that holds a Rescaling and its value without it, for a fix; {} if there is none."""
+    """Return the option that holds a Rescaling, and layers without it, for a fix; {} if there is none."""
     for name in ("layers", "preprocessing"):
         given = getattr(setup.config.model, name, None) or []
         others = [layer for layer in given if layer != "Rescaling" and _class_name(layer) != "Rescaling"]
         if len(others) < len(given):
-            return {"option": f"model.{name}", "layers": shell_value(others)}
+            return {"option": f"model.{name}", "layers": shell_value(others if name == "layers" else [NORMALIZATION])}
     return {}
 
 
 def _preprocessing(setup: Setup, given: FirstInput, problems: dict[int, str]) -> str:
     """Return the layers that scale each column.
 
-    Normalization divides by no standard deviation below 1e-7: smaller columns are multiplied before.
+    Normalization divides by no standard deviation below 1e-7: smaller columns are multiplied before. Arrays without
+    channels that were taken for images get a mean for each column.
     """
-    deviations = given.values[:, list(problems)].std(axis=0, dtype=np.float64)
-    layers = [NORMALIZATION]
-    if NORMALIZATION in setup.config.model.preprocessing and 0 < deviations.min() < SMALL:
-        scale = 10.0 ** np.ceil(1 - np.log10(deviations.min()))
-        layers.insert(0, {"class_name": "Rescaling", "config": {"scale": scale}})
-    return shell_value(layers)
+    if NORMALIZATION not in setup.config.model.preprocessing:
+        return shell_value([NORMALIZATION])
+    if any(len(feature.shape) == 2 and not feature.variable_length for feature in setup.spec.features.values()):
+        return shell_value([{"class_name": "Normalization", "config": {"axis": 2}}])
+    smallest = given.values[:, list(problems)].std(axis=0, dtype=np.float64).min()
+    scale = 10.0 ** np.ceil(1 - np.log10(smallest)) if smallest > 0 else 1e6
+    return shell_value([{"class_name": "Rescaling", "config": {"scale": scale}}, NORMALIZATION])
 
 
 def _class_name(layer: object) -> object:
