@@ -61,8 +61,8 @@ class DataSource(Options):
     )
     normalize_labels: Any = option(
         "auto",
-        "real labels: train on mean 0 and variance 1, with outputs, losses and metrics in the unit of the label; auto: "
-        "if the loss compares numbers; true, false",
+        "train on real labels of mean 0 and variance 1, while outputs, losses and metrics stay in the unit of the "
+        "label; auto: if the loss compares numbers in that unit",
         choices=("auto", True, False),
     )
 
