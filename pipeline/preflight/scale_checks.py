@@ -8,9 +8,9 @@ import keras
 import numpy as np
 
 from pipeline.layers import heads
+from pipeline.overrides import shell_value
 from pipeline.preflight.findings import Finding, finding
 from pipeline.preflight.forward_pass import FirstInput, Prediction
-from pipeline.preflight.overrides import shell_value
 from pipeline.preflight.setup import Setup
 from pipeline.spec import REAL
 
