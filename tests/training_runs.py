@@ -72,8 +72,8 @@ def run(folder, config, stop_at=None, more_callbacks=()):
     folder.mkdir(exist_ok=True)
     state, _ = checkpoints.newest(folder)
     stop = StopRequest()
-    history = EpochHistory(lambda epoch, metrics: None)
-    others = [*callbacks.from_options(config.training, folder / "tensorboard"), history]
+    history = EpochHistory(lambda epoch, metrics: None, data.spec.labels)
+    others = [*callbacks.from_options(config.training, folder / "tensorboard", data.spec.labels), history]
     checkpointer = Checkpointer(
         objective=objective,
         folder=folder,

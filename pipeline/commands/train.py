@@ -278,8 +278,8 @@ def fit(
 
     (folder / "checkpoints").mkdir(exist_ok=True)
     data, objective = experiment.data, experiment.objective
-    history = EpochHistory(recorder.record_epoch)
-    own = callbacks.from_options(config.training, folder / "tensorboard")
+    history = EpochHistory(recorder.record_epoch, experiment.data.spec.labels)
+    own = callbacks.from_options(config.training, folder / "tensorboard", experiment.data.spec.labels)
     others = [*own, *objective.callbacks(folder), history]
     checkpointer = Checkpointer(
         objective=objective,

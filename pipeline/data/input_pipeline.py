@@ -15,6 +15,7 @@ import tensorflow as tf
 from pipeline.data.containers import Images, Sequences, Shards, Split, Table
 from pipeline.data.records import record_parser
 from pipeline.data.source import DataSource
+from pipeline.layer_names import by_layer_name
 from pipeline.spec import PADDING, DataSpec
 
 BUCKETS = 4  # length buckets if the config sets none
@@ -280,8 +281,8 @@ def _is_gathered(split: Split) -> bool:
 
 
 def _unwrap_single(values: Batched) -> tf.Tensor | Batched:
-    """Return the only value of a dict, since Keras takes a single input or label without its name; else the dict."""
-    return next(iter(values.values())) if len(values) == 1 else values
+    """Return the only value of a dict, since Keras takes a single input or label bare; else the dict by layer name."""
+    return next(iter(values.values())) if len(values) == 1 else by_layer_name(values)
 
 
 def _fetch_records(spec: DataSpec, boundaries: tuple[int, ...]) -> Callable[[tf.Tensor], tuple[Batched, Batched]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError
+from pipeline.layer_names import layer_name
 from pipeline.lazy import keras
 from pipeline.spec import CLASS, ONE_HOT, REAL, DataSpec, Label, NormalizedLabel
 
@@ -17,21 +17,12 @@ ACTIVATIONS = {CLASS: "softmax", ONE_HOT: "softmax", REAL: "linear"}  # multi-la
 
 
 def heads(model: ModelOptions, spec: DataSpec) -> dict[str, keras.Layer]:
-    """Return one dense output layer per label, by the name of the label, which is also the name of the layer.
+    """Return one dense output layer per label, by the name of the label. The name of the layer is `layer_name` of it.
 
     The activation is softmax over classes, sigmoid for multi-label and linear for real labels. The head of a
     normalized label ends in a Rescaling into the unit of the label. Outputs are float32 whatever the precision of the
     run, so that small probabilities do not become 0.
-
-    Raises:
-        ConfigError: There are several labels, and Keras cannot name a loss after one of them.
     """
-    unnameable = [name for name in spec.labels if not re.fullmatch(r"[\w.-]+", name, re.ASCII)]
-    if unnameable and len(spec.labels) > 1:
-        raise ConfigError(
-            "data.labels: expected names of letters, digits and _ . - if there are several labels; found "
-            f"{unnameable[0]!r}. Rename it in the data."
-        )
     return {
         name: in_unit(
             name,
@@ -40,7 +31,7 @@ def heads(model: ModelOptions, spec: DataSpec) -> dict[str, keras.Layer]:
                 label.width,
                 activation=ACTIVATIONS.get(label.kind, "sigmoid"),
                 dtype="float32",
-                name=name,
+                name=layer_name(name),
                 **model.initializers(),
             ),
         )
@@ -51,7 +42,7 @@ def heads(model: ModelOptions, spec: DataSpec) -> dict[str, keras.Layer]:
 def in_unit(name: str, label: Label, head: keras.Layer) -> keras.Layer:
     """Return the head of a label, or both it and the layer from normalized values to the unit of the label."""
     unit = unit_layers(name, label)
-    return keras.Sequential([head, *unit], name=name) if unit else head
+    return keras.Sequential([head, *unit], name=layer_name(name)) if unit else head
 
 
 def unit_layers(name: str, label: Label) -> list[keras.layers.Rescaling]:
@@ -67,7 +58,7 @@ def unit_layers(name: str, label: Label) -> list[keras.layers.Rescaling]:
 
 def unit_layer_name(label: str) -> str:
     """Return the name of the layer that returns the values of a label in its unit."""
-    return f"{label}{UNIT}"
+    return f"{layer_name(label)}{UNIT}"
 
 
 def only_head(model: ModelOptions, spec: DataSpec) -> keras.Layer:
@@ -89,7 +80,7 @@ def outputs(
 ) -> keras.KerasTensor | dict[str, keras.KerasTensor]:
     """Return the outputs of a functional model from its last tensor (batch, units).
 
-    They are a tensor if there is one label, since Keras then expects a single target; otherwise a dict by label.
+    They are a tensor if there is one label, since Keras then expects a single target; otherwise a dict by layer name.
     """
-    tensors = {name: head(x) for name, head in heads(model, spec).items()}
+    tensors = {layer_name(name): head(x) for name, head in heads(model, spec).items()}
     return tensors if len(tensors) > 1 else next(iter(tensors.values()))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from pipeline import keras_objects
 from pipeline.errors import ConfigError
+from pipeline.layer_names import layer_name
 from pipeline.layers.column_statistics import column_statistics
 from pipeline.lazy import keras
 from pipeline.spec import PADDING, DataSpec, Feature
@@ -32,7 +33,7 @@ def only_feature(model: ModelOptions, spec: DataSpec) -> tuple[str, Feature]:
 
 def raw_input(name: str, feature: Feature) -> keras.KerasTensor:
     """Return the input of a model for one feature: (batch, *shape) in the dtype of the data."""
-    return keras.Input(feature.shape, dtype=feature.dtype, name=name)
+    return keras.Input(feature.shape, dtype=feature.dtype, name=layer_name(name))
 
 
 def preprocessing(model: ModelOptions, feature: Feature, values: tf.data.Dataset) -> list[keras.Layer]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.layer_names import by_layer_name
 from pipeline.models.model import DataSpec, Feature, ModelOptions, TrainingValues, heads, inputs, keras, option
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Tabular(ModelOptions):
             x = keras.layers.Dense(units, self.activation, **self.initializers())(x)
             if self.dropout:
                 x = keras.layers.Dropout(self.dropout)(x)
-        model_inputs = raw if len(raw) > 1 else next(iter(raw.values()))
+        model_inputs = by_layer_name(raw) if len(raw) > 1 else next(iter(raw.values()))
         return keras.Model(model_inputs, heads.outputs(self, spec, x), name="tabular")
 
     def _encode(self, raw: keras.KerasTensor, feature: Feature, values: tf.data.Dataset) -> keras.KerasTensor:

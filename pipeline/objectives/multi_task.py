@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, override
 
 from pipeline.errors import ConfigError, message_of
+from pipeline.layer_names import by_layer_name, layer_name
 from pipeline.lazy import keras, np, tf
 from pipeline.objectives.supervised import Supervised, SupervisedOptions, check_label
 from pipeline.options import option
@@ -72,12 +73,12 @@ class MultiTask(Supervised):
         check_heads(spec, model)
         self.task_losses = self.scaled_losses()
         learned = spec.labels if options.weighting == "learned" else {}
-        self.log_variances = {label: keras.Variable(0.0, name=f"{label}_log_variance") for label in learned}
+        self.log_variances = {label: keras.Variable(0.0, name=f"{layer_name(label)}_log_variance") for label in learned}
         self.weights: dict[str, Any] = {
             label: options.weights.get(label, 1.0) * self.label_weight(label) for label in spec.labels
         }
         self.weights |= {
-            label: LatestValue(f"{label}_weight", scale_of(kind) * self.label_weight(label))
+            label: LatestValue(f"{layer_name(label)}_weight", scale_of(kind) * self.label_weight(label))
             for label, kind in learned.items()
         }
 
@@ -96,7 +97,7 @@ class MultiTask(Supervised):
 
     @override
     def loss_weights(self) -> dict[str, Any]:
-        return {label: getattr(weight, "value", weight) for label, weight in self.weights.items()}
+        return by_layer_name({label: getattr(weight, "value", weight) for label, weight in self.weights.items()})
 
     @override
     def own_variables(self) -> list[keras.Variable]:
@@ -104,7 +105,7 @@ class MultiTask(Supervised):
 
     @override
     def log_names(self) -> list[str]:
-        return [*super().log_names(), *(f"{label}_weight" for label in self.log_variances)]
+        return [*super().log_names(), *(f"{label}_weight" for label in by_layer_name(self.log_variances))]
 
     @override
     def validation_names(self) -> list[str]:
@@ -114,8 +115,9 @@ class MultiTask(Supervised):
         """Return a weighted loss per label, and "regularization" if layers of the model have losses."""
         losses = {}
         for label, task_loss in self.task_losses.items():
-            rows = sample_weights and sample_weights[label]
-            losses[label] = self.weigh(label, loss_of_task(label, task_loss, y[label], outputs[label], rows))
+            key = layer_name(label)
+            rows = sample_weights and sample_weights[key]
+            losses[label] = self.weigh(label, loss_of_task(label, task_loss, y[key], outputs[key], rows))
         if self.model.losses:
             losses["regularization"] = tf.add_n(self.model.losses)
         return losses
@@ -143,7 +145,8 @@ class MultiTask(Supervised):
     def evaluate(self, batches: tf.data.Dataset, callbacks: keras.callbacks.CallbackList) -> dict[str, float]:
         values = super().evaluate(batches, callbacks)
         values["loss"] += sum(float(s.value) / 2 for s in self.log_variances.values())
-        return {name: value for name, value in values.items() if name.removesuffix("_weight") not in self.log_variances}
+        learned = by_layer_name(self.log_variances)
+        return {name: value for name, value in values.items() if name.removesuffix("_weight") not in learned}
 
 
 def scale_of(label: Label) -> float:
@@ -191,13 +194,15 @@ def check_heads(spec: DataSpec, model: keras.Model) -> None:
     Raises:
         ConfigError: It has not.
     """
-    inputs = {name: keras.Input(feature.shape, dtype=feature.dtype) for name, feature in spec.features.items()}
+    inputs = {
+        layer_name(name): keras.Input(feature.shape, dtype=feature.dtype) for name, feature in spec.features.items()
+    }
     outputs = model(inputs if len(inputs) > 1 else next(iter(inputs.values())))
     heads = list(outputs) if isinstance(outputs, dict) else []
-    missing = [label for label in spec.labels if label not in heads]
+    missing = [label for label in spec.labels if layer_name(label) not in heads]
     if missing:
         raise ConfigError(
             f"objective=multi_task: expected a head of the model for each label; found none for {', '.join(missing)}, "
             f"only {', '.join(heads) or 'one without a name'}. Set model=tabular or model=residual_cnn, or return a "
-            "dict by label from a model of your own."
+            "dict from a model of your own, by pipeline.layer_names.layer_name of each label."
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, override
 
 from pipeline.errors import ConfigError, nearest
+from pipeline.layer_names import by_layer_name
 from pipeline.lazy import keras, np, tf
 from pipeline.objectives.options import ObjectiveOptions
 from pipeline.options import check_keras_form, option
@@ -188,7 +189,7 @@ class Supervised(Objective):
         Args:
             options: Losses, metrics and class weights.
             spec: Of the data.
-            model: Built. It returns a tensor for one label, a dict by label for several.
+            model: Built. It returns a tensor for one label, a dict by the layer names of the labels for several.
             training_labels: Of the training split, by name: the gradients of losses of normalized labels are scaled by
                 them. None scales none.
 
@@ -214,9 +215,9 @@ class Supervised(Objective):
         self.jit = training.compiles_with_xla(self.model)
         self.model.compile(
             optimizer=optimizer,
-            loss=losses if several else next(iter(losses.values())),
+            loss=by_layer_name(losses) if several else next(iter(losses.values())),
             loss_weights=self.loss_weights(),
-            metrics=metrics if several else next(iter(metrics.values())),
+            metrics=by_layer_name(metrics) if several else next(iter(metrics.values())),
             steps_per_execution=training.steps_per_execution,
             jit_compile=self.jit and not training.compiles_own_step,
         )
@@ -247,16 +248,17 @@ class Supervised(Objective):
         return self.scales[label].weight if label in self.scales and len(self.spec.labels) > 1 else 1.0
 
     def loss_weights(self) -> dict[str, Any] | None:
-        """Return label -> weight of its loss in the total of Keras, or None if all have the same."""
+        """Return the weight of each loss in the total of Keras, by layer name, or None if all have the same."""
         if len(self.spec.labels) == 1 or not self.scales:
             return None
-        return {label: self.label_weight(label) for label in self.spec.labels}
+        return by_layer_name({label: self.label_weight(label) for label in self.spec.labels})
 
     @override
     def log_names(self) -> list[str]:
         metrics = self.options.label_metrics(self.spec)
         if len(metrics) == 1:
             return ["loss", *(metric.name for metric in next(iter(metrics.values())))]
+        metrics = by_layer_name(metrics)
         names = [f"{label}_{metric.name}" for label, chosen in metrics.items() for metric in chosen]
         return ["loss", *(f"{label}_loss" for label in metrics), *names]
 

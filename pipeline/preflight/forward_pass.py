@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
+from pipeline.layer_names import by_layer_name
 from pipeline.preflight import graph, state
 from pipeline.preflight.setup import Setup
 from pipeline.spec import PADDING
@@ -171,7 +172,7 @@ def _specs(setup: Setup) -> Any:
     specs = {
         name: tf.TensorSpec((None, *feature.shape), feature.dtype) for name, feature in setup.spec.features.items()
     }
-    return specs if len(specs) > 1 else next(iter(specs.values()))
+    return by_layer_name(specs) if len(specs) > 1 else next(iter(specs.values()))
 
 
 def _weights(setup: Setup, here: tf.Graph) -> list[tf.Tensor]:
@@ -284,7 +285,7 @@ def _padding_shifts(setup: Setup, function: Traced, x: Any, outputs: dict[str, n
 
     def shifts(change: Callable[[tf.Tensor, bool], tf.Tensor], rows: slice) -> dict[str, float]:
         changed = {name: change(value, name in variable) for name, value in features.items()}
-        others, _ = _numpy(function(changed if isinstance(x, dict) else next(iter(changed.values()))))
+        others, _ = _numpy(function(by_layer_name(changed) if isinstance(x, dict) else next(iter(changed.values()))))
         return {name: _shift(outputs[name][rows], others[name]) for name in outputs}
 
     def longer(value: tf.Tensor, is_variable: bool) -> tf.Tensor:

@@ -10,6 +10,7 @@ from keras import metrics
 
 from pipeline.errors import message_of
 from pipeline.function_objects import FunctionMetric
+from pipeline.layer_names import keras_log_name, layer_name
 from pipeline.objectives.supervised import of_label
 from pipeline.preflight.findings import Finding, finding
 from pipeline.preflight.forward_pass import Output, Prediction
@@ -247,7 +248,8 @@ def _check_imbalance(setup: Setup) -> Iterator[Finding]:
             continue
         accuracies = {metric.name for metric in setup.metrics[name] if isinstance(metric, ACCURACIES)}
         for key, callback in callbacks:
-            if callback.monitor.removeprefix("val_").removeprefix(f"{name}_") in accuracies:
+            monitor = keras_log_name(callback.monitor, setup.spec.labels).removeprefix("val_")
+            if monitor.removeprefix(f"{layer_name(name)}_") in accuracies:
                 most, least = label.classes[int(counts.argmax())], label.classes[int(counts.argmin())]
                 found = f"{key} monitors {callback.monitor}, and class {most!r} has "
                 found += f"{counts.max() / counts.min():.0f} times the rows of class {least!r}."

@@ -12,6 +12,7 @@ from pipeline.data.containers import Table
 from pipeline.data.input_pipeline import TrainingFeed
 from pipeline.data.splits import SplitDataset
 from pipeline.keras_internals import all_layers
+from pipeline.layer_names import by_original_name
 from pipeline.objectives.supervised import SupervisedOptions, is_by_label
 from pipeline.overrides import shell_value
 from pipeline.spec import CLASS, DataSpec, Label
@@ -87,13 +88,15 @@ class Setup:
     def by_label(self, values: Any) -> dict[str, Any]:
         """Return outputs of the model, or the labels of a batch, by label."""
         if isinstance(values, dict):
-            return values
+            return by_original_name(values, self.spec.labels)
         flat = keras.tree.flatten(values)
         return dict(zip(self.spec.labels, flat)) if len(flat) > 1 else {next(iter(self.spec.labels)): flat[0]}
 
     def by_feature(self, x: Any) -> dict[str, Any]:
         """Return the x of a batch by feature."""
-        return x if isinstance(x, dict) else {next(iter(self.spec.features)): x}
+        if not isinstance(x, dict):
+            return {next(iter(self.spec.features)): x}
+        return by_original_name(x, self.spec.features)
 
     def with_label(self, option: str, label: str, value: Any) -> str:
         """Return what sets an option of the objective for one label and keeps it for others, as typed after `key=`.

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from pipeline.data.input_pipeline import bucket_boundaries
+from pipeline.layer_names import by_original_name
 from pipeline.preflight.findings import Finding, finding
 from pipeline.preflight.forward_pass import Prediction
 from pipeline.preflight.setup import Setup, input_shape
@@ -30,6 +31,7 @@ def check_inputs(setup: Setup) -> Iterator[Finding]:
         named = dict(zip(setup.model.input_names, inputs, strict=True))
     else:
         named = {tensor.name: tensor for tensor in inputs}
+    named = by_original_name(named, features)
     for name in sorted(features.keys() ^ named.keys()):
         found = "the model has no input for it." if name in features else "the data has no such feature."
         yield finding("input-names", name, found, features=", ".join(features))

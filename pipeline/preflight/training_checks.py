@@ -8,6 +8,7 @@ from keras.optimizers.schedules import LearningRateSchedule
 
 from pipeline.errors import nearest
 from pipeline.keras_internals import better_direction, learning_rate_schedule
+from pipeline.layer_names import keras_log_name, layer_name, original_log_name
 from pipeline.preflight.findings import Finding, finding
 from pipeline.preflight.setup import Setup
 from pipeline.training.optimizer import Optimizer
@@ -49,13 +50,14 @@ def check(setup: Setup) -> Iterator[Finding]:
 
 def _check_monitors(setup: Setup) -> Iterator[Finding]:
     training = setup.config.training
-    known = list(setup.objective.log_names())
+    logged = list(setup.objective.log_names())
     if setup.data.validation is not None:
-        known += [f"val_{name}" for name in setup.objective.validation_names()]
+        logged += [f"val_{name}" for name in setup.objective.validation_names()]
+    known = [original_log_name(name, setup.spec.labels) for name in logged]
     for key, callback in setup.callbacks.items():
         if callback.patience is None:
             continue
-        if callback.monitor not in known:
+        if callback.monitor not in (*known, *logged):
             found = f"no epoch logs {callback.monitor!r}. {nearest(callback.monitor, known)}"
             yield finding("monitor-unknown", f"{key}.monitor", found, callback=key, monitor=known[-1])
             continue
@@ -83,14 +85,14 @@ def _keras_knows_direction(setup: Setup, monitor: str) -> bool:
 
 def _better_direction(setup: Setup, monitor: str) -> str | None:
     """Return the better direction of a logged value: "min", "max", or None if it is not known."""
-    name = monitor.removeprefix("val_")
+    name = keras_log_name(monitor, setup.spec.labels).removeprefix("val_")
     if name == "loss":
         return "min"
     for label, metrics in setup.metrics.items():
-        if name == f"{label}_loss":
+        if name == f"{layer_name(label)}_loss":
             return "min"
         for metric in metrics:
-            if name in (metric.name, f"{label}_{metric.name}"):
+            if name in (metric.name, f"{layer_name(label)}_{metric.name}"):
                 return better_direction(metric)
     return setup.config.objective.better_direction(name)
 

@@ -1,11 +1,12 @@
 """The callbacks of Keras that the options of a training ask for."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, override
 
 import keras
 
+from pipeline.layer_names import keras_log_name
 from pipeline.training.options import TrainingOptions
 
 
@@ -17,20 +18,33 @@ class EpochTensorBoard(keras.callbacks.TensorBoard):
         super().on_train_batch_end(batch)
 
 
-def from_options(training: TrainingOptions, tensorboard_folder: Path) -> list[keras.callbacks.Callback]:
-    """Return new callbacks of Keras, in the order in which they are called."""
+def from_options(
+    training: TrainingOptions, tensorboard_folder: Path, labels: Collection[str] = ()
+) -> list[keras.callbacks.Callback]:
+    """Return new callbacks of Keras, in the order in which they are called.
+
+    Args:
+        training: The options.
+        tensorboard_folder: Where the logs for TensorBoard go.
+        labels: The names of the labels, by which `monitor` may name a loss or metric.
+    """
     early, plateau = training.early_stopping, training.plateau
     callbacks: list[keras.callbacks.Callback] = []
     if plateau.patience is not None:
         callbacks.append(
             keras.callbacks.ReduceLROnPlateau(
-                plateau.monitor, plateau.factor, plateau.patience, mode=plateau.mode, min_lr=plateau.min_lr, min_delta=0
+                keras_log_name(plateau.monitor, labels),
+                plateau.factor,
+                plateau.patience,
+                mode=plateau.mode,
+                min_lr=plateau.min_lr,
+                min_delta=0,
             )
         )
     if early.patience is not None:
         callbacks.append(
             keras.callbacks.EarlyStopping(
-                early.monitor,
+                keras_log_name(early.monitor, labels),
                 early.min_delta,
                 early.patience,
                 mode=early.mode,

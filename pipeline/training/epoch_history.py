@@ -3,7 +3,7 @@
 import json
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, cast, override
 
@@ -11,6 +11,7 @@ import keras
 
 from pipeline.errors import ConfigError
 from pipeline.files import atomic_write
+from pipeline.layer_names import original_log_name
 
 FILE_NAME = "metrics.jsonl"
 logger = logging.getLogger(__name__)
@@ -22,20 +23,22 @@ class EpochHistory(keras.callbacks.Callback):
     rows: [{"epoch": counted from 1, metric name: value, ...}] of the whole run. Checkpoints hold them.
     """
 
-    def __init__(self, record: Callable[[int, dict[str, float]], None]) -> None:
+    def __init__(self, record: Callable[[int, dict[str, float]], None], labels: Collection[str] = ()) -> None:
         """Make an empty history.
 
         Args:
             record: Called at the end of every epoch with its number, counted from 1, and its metrics, before the loss
                 is checked.
+            labels: The names of the labels. Keras's names of their losses and metrics are replaced by these.
         """
         super().__init__()
         self.record = record
+        self.labels = tuple(labels)
         self.rows: list[dict[str, float]] = []
 
     @override
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        metrics = {name: float(value) for name, value in (logs or {}).items()}
+        metrics = {original_log_name(name, self.labels): float(value) for name, value in (logs or {}).items()}
         optimizer = cast("keras.Model", self.model).optimizer  # Keras sets the model before the first epoch
         metrics.setdefault("learning_rate", float(keras.ops.convert_to_numpy(optimizer.learning_rate)))
         self.rows = [*self.rows, {"epoch": epoch + 1, **metrics}]

@@ -12,6 +12,7 @@ import tensorflow as tf
 from pipeline.evaluation import metrics, prediction_profiles
 from pipeline.evaluation.options import Evaluation
 from pipeline.files import atomic_write
+from pipeline.layer_names import by_original_name
 from pipeline.reports import predictions_csv
 from pipeline.spec import MULTI_LABEL, REAL, DataSpec, Label
 
@@ -81,7 +82,9 @@ def score(
 def predict(model: keras.Model, spec: DataSpec, batches: tf.data.Dataset) -> dict[str, np.ndarray]:
     """Return the outputs of a model for all rows, by label: (rows, ...)."""
     outputs = model.predict(batches, verbose=0)
-    return outputs if isinstance(outputs, dict) else {next(iter(spec.labels)): outputs}
+    if not isinstance(outputs, dict):
+        return {next(iter(spec.labels)): outputs}
+    return by_original_name(outputs, spec.labels)
 
 
 def probabilities_of(

@@ -383,14 +383,6 @@ def test_an_image_too_small_for_the_convolutions_is_refused(digits):
         built(Cnn(filters=[4, 4, 4, 4], padding="valid"), digits)
 
 
-def test_several_labels_need_names_that_keras_accepts_for_losses(tmp_path):
-    np.savez(tmp_path / "two.npz", **{"x": np.ones((6, 2), np.float32), "a": np.arange(6) % 2, "b c": np.arange(6) % 3})
-    split = SplitOptions(validation=0, stratify=False)
-    data = splits.load(Npz(path=str(tmp_path / "two.npz"), labels=["a", "b c"], split=split))
-    with pytest.raises(ConfigError, match="'b c'"):
-        built(SMALL["tabular"], data)
-
-
 def test_several_labels_are_refused_by_a_model_with_one_head(tmp_path):
     arrays = {"x": np.ones((6, 2), np.float32), "a": np.arange(6) % 2, "b": np.arange(6) % 3}
     np.savez(tmp_path / "two.npz", **arrays)
