@@ -27,11 +27,20 @@ class Feature:
         shape: Of one example, without the batch axis. A leading None is a length that differs from row to row.
         dtype: One of DTYPES, in the data and at the input of the saved model.
         text: Whether a string is free text, to be split into words, rather than the name of a category.
+        columns: The names of the columns that a table has as one feature of shape (columns,), as its file writes them.
+        categories: All categories that it may hold, in order; empty if those of the train split are all.
     """
 
     shape: tuple[int | None, ...]
     dtype: str
     text: bool = False
+    columns: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+
+    @property
+    def holds_categories(self) -> bool:
+        """Whether it is the name of a category."""
+        return self.dtype == "string" and not self.text
 
     @property
     def variable_length(self) -> bool:
@@ -126,11 +135,10 @@ def row_label(kind: str, classes: Iterable[object]) -> Label:
 
 def spec_from_dict(fields: dict[str, Any]) -> DataSpec:
     """Return the spec that dataclasses.asdict turned into a dict, also after JSON turned its tuples into lists."""
-    features = {
-        name: Feature(**feature | {"shape": tuple(feature["shape"])}) for name, feature in fields["features"].items()
-    }
-    labels = {
-        name: Label(**label | {"classes": tuple(label["classes"]), "shape": tuple(label["shape"])})
-        for name, label in fields["labels"].items()
-    }
+    features = {name: Feature(**_with_tuples(feature)) for name, feature in fields["features"].items()}
+    labels = {name: Label(**_with_tuples(label)) for name, label in fields["labels"].items()}
     return DataSpec(features, labels, fields["lengths"] and tuple(fields["lengths"]))
+
+
+def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}

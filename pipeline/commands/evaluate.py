@@ -36,7 +36,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     device |= determinism.prepare(config.determinism, seed=config.seed, threads=config.hardware.threads)
     model = saved_model.load(folder / "model.keras")
     rows, fingerprint = load_rows(config, spec, split)
-    check_categories(config.data, model, rows, split)
+    check_categories(config.data, spec, model, rows, split)
 
     target = folder / "evaluations" / f"{split}-{fingerprint[:12]}"
     target.mkdir(parents=True, exist_ok=True)

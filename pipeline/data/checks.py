@@ -1,6 +1,6 @@
 """Check every row before training. Each error names the first row that fails."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.data.containers import FeatureColumn, Images, Sequences, Shards, Split, Table
 from pipeline.data.source import DataSource
 from pipeline.errors import DataError, nearest
-from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, PADDING, DataSpec, Label
+from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, PADDING, DataSpec, Feature, Label
 
 SUM_TOLERANCE = 1e-3  # largest distance of the sum of a one-hot row from 1
 BLOCK = 1 << 22  # numbers checked at a time, so that a check needs little memory
@@ -37,9 +37,10 @@ def check(spec: DataSpec, splits: Mapping[str, Split], source: DataSource) -> No
             _check_every_class_is_trained(label, name, train)
     if source.allows_missing_values and isinstance(train, Table):
         for name, column in train.features.items():
-            _check_has_values(name, column)
-    for name in source.columns_of_known_categories:
-        check_categories(name, set(_categories(name, train)), splits)
+            _check_has_values(spec.features[name], name, column)
+    for name, feature in spec.features.items() if source.requires_known_categories else ():
+        if feature.holds_categories:
+            check_categories(name, {*_categories(name, train), *feature.categories}, splits)
 
 
 def check_rows(spec: DataSpec, splits: Mapping[str, Split], source: DataSource) -> None:
@@ -60,7 +61,8 @@ def check_rows(spec: DataSpec, splits: Mapping[str, Split], source: DataSource) 
             _check_label(label, name, split)
         if not isinstance(split, Shards):
             for name, column in split.features.items():
-                _check_feature(name, column, split.row_location, allow_nan=source.allows_missing_values)
+                allow_nan = source.allows_missing_values
+                _check_feature(name, spec.features[name], column, split.row_location, allow_nan=allow_nan)
 
 
 def check_categories(name: str, known: set[str], splits: Mapping[str, Split]) -> None:
@@ -116,12 +118,19 @@ def _check_label(label: Label, name: str, split: Split) -> None:
         raise DataError(f"{split.row_location(row)}: expected {expected} in label {name!r}; found {values[row]}.")
 
 
-def _check_feature(name: str, column: FeatureColumn, row_location: Callable[[int], str], *, allow_nan: bool) -> None:
+def _check_feature(
+    name: str,
+    feature: Feature,
+    column: FeatureColumn,
+    row_location: Callable[[int], str],
+    *,
+    allow_nan: bool,
+) -> None:
     """Check that numbers are finite and that sequences have steps, none of them all zeros, since zeros are masked."""
     if isinstance(column, Images):
         return
     if not isinstance(column, Sequences):
-        _check_finite(name, column, row_location, allow_nan=allow_nan)
+        _check_finite(name, column, row_location, allow_nan=allow_nan, columns=feature.columns)
         return
     if not column.lengths.all():
         row = int(np.argmin(column.lengths))
@@ -135,7 +144,14 @@ def _check_feature(name: str, column: FeatureColumn, row_location: Callable[[int
     _check_padding(name, column.values, step_location)
 
 
-def _check_finite(name: str, values: np.ndarray, location: Callable[[int], str], *, allow_nan: bool) -> None:
+def _check_finite(
+    name: str,
+    values: np.ndarray,
+    location: Callable[[int], str],
+    *,
+    allow_nan: bool,
+    columns: Sequence[str] = (),
+) -> None:
     if values.dtype.kind not in "fc":
         return
     for start, block in row_blocks(values):
@@ -143,9 +159,11 @@ def _check_finite(name: str, values: np.ndarray, location: Callable[[int], str],
         if wrong.any():
             index = np.argwhere(wrong)[0]
             fix = "" if allow_nan else " Fix the row or remove it."
+            place = f"column {columns[index[1]]!r}" if columns else f"feature {name!r}"
+            at = "" if columns else f" at {index[1:].tolist()}"
             raise DataError(
-                f"{location(start + int(index[0]))}: expected finite numbers in feature {name!r}; "
-                f"found {block[tuple(index)]} at {index[1:].tolist()}.{fix}"
+                f"{location(start + int(index[0]))}: expected finite numbers in {place}; "
+                f"found {block[tuple(index)]}{at}.{fix}"
             )
 
 
@@ -173,10 +191,18 @@ def _check_every_class_is_trained(label: Label, name: str, train: Split) -> None
         )
 
 
-def _check_has_values(name: str, column: FeatureColumn) -> None:
-    """Check that a feature whose missing values are replaced by its mean has a mean."""
-    if isinstance(column, np.ndarray) and column.dtype.kind == "f" and np.isnan(column).all():
-        raise DataError(
-            f"the train split: expected values in column {name!r}, whose mean replaces missing values; found none. "
-            "Remove the column from data.numeric."
-        )
+def _check_has_values(feature: Feature, name: str, column: FeatureColumn) -> None:
+    """Check that each column whose missing values are replaced by its mean has a mean."""
+    if not isinstance(column, np.ndarray) or column.dtype.kind != "f":
+        return
+    empty = np.isnan(column).all(axis=0).reshape(-1)
+    if feature.columns and empty.any():
+        place = f"column {feature.columns[int(np.argmax(empty))]!r}"
+    elif empty.all():
+        place = f"column {name!r}"
+    else:
+        return
+    raise DataError(
+        f"the train split: expected values in {place}, whose mean replaces missing values; found none. "
+        "Remove the column from data.numeric, or add it to data.exclude."
+    )

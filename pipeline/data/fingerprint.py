@@ -6,12 +6,13 @@ import hashlib
 import json
 from dataclasses import asdict, astuple
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.data.containers import Dataset, FeatureColumn, Images, Sequences, Shards
 from pipeline.data.image_files import PLAIN
+from pipeline.spec import DataSpec
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -23,7 +24,7 @@ def fingerprint(dataset: Dataset) -> str:
     Paths and compression do not matter. Images on disk are hashed as files, and shards by their recorded sha256, so
     that the same pixels in another file format have another fingerprint.
     """
-    digest = hashlib.sha256(json.dumps(asdict(dataset.spec)).encode())
+    digest = hashlib.sha256(json.dumps(_spec_fields(dataset.spec)).encode())
     for split_name, split in sorted(dataset.splits.items()):
         _add(digest, split_name, len(split))
         if isinstance(split, Shards):
@@ -34,6 +35,16 @@ def fingerprint(dataset: Dataset) -> str:
             _add(digest, name)
             _add_column(digest, column)
     return digest.hexdigest()
+
+
+def _spec_fields(spec: DataSpec) -> dict[str, Any]:
+    """Return the fields of a spec, without those added later that are empty: so older fingerprints stay the same."""
+    fields = asdict(spec)
+    for feature in fields["features"].values():
+        for name in ("columns", "categories"):
+            if not feature[name]:
+                del feature[name]
+    return fields
 
 
 def _add(digest: _Hash, *values: object) -> None:

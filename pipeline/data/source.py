@@ -100,6 +100,6 @@ class DataSource(Options):
         return False
 
     @property
-    def columns_of_known_categories(self) -> list[str]:
-        """The names of features whose values must all occur in the train split."""
-        return []
+    def requires_known_categories(self) -> bool:
+        """Whether every category must occur in the train split."""
+        return False

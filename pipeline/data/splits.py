@@ -10,7 +10,8 @@ from pipeline.data.fingerprint import fingerprint
 from pipeline.data.options import SplitOptions
 from pipeline.data.source import DataSource
 from pipeline.errors import ConfigError, DataError
-from pipeline.spec import CLASS, DataSpec
+from pipeline.overrides import shell_argument
+from pipeline.spec import CLASS, DataSpec, Feature
 
 KEPT, MERGED = -2, -1  # strata; no class has these indices
 
@@ -97,10 +98,8 @@ def load_split(source: DataSource, split_name: str, spec: DataSpec) -> tuple[Spl
     """
     dataset = read(source)
     if dataset.spec.features != spec.features:
-        raise DataError(
-            f"{dataset.location}: expected the features {spec.features}; found {dataset.spec.features}. "
-            f"{source.fix_of_features(spec)}"
-        )
+        difference = _describe_difference(spec.features, dataset.spec.features)
+        raise DataError(f"{dataset.location}: {difference} {source.fix_of_features(spec)}".rstrip())
     if split_name == "all":
         split = _all_rows(dataset)
     else:
@@ -164,6 +163,25 @@ def _with_class_indices(split: Split, dataset: Dataset, *, trained: DataSpec) ->
         trained_index = np.array([label.classes.index(class_name) for class_name in other.classes])
         labels[name] = trained_index[split.labels[name]]
     return replace(split, labels=labels)
+
+
+def _describe_difference(trained: dict[str, Feature], found: dict[str, Feature]) -> str:
+    """Return the end of an error message on features that are not those of the training."""
+    before, now = ([name for item in features.values() for name in item.columns] for features in (trained, found))
+    if now and not before:
+        return (
+            "expected one input for each column of numbers, as the run was trained by an earlier version; found them "
+            "together in one input. Train the run again, under another name."
+        )
+    lacking, added = [name for name in before if name not in now], [name for name in now if name not in before]
+    if lacking:
+        return f"expected the {len(before)} columns of numbers that were trained; found no numbers in {lacking[0]!r}."
+    if added:
+        return (
+            f"expected the {len(before)} columns of numbers that were trained; found {len(added)} more. Set "
+            f"{shell_argument('data.exclude', added)}."
+        )
+    return f"expected the features {trained}; found {found}."
 
 
 def _strata(spec: DataSpec, table: Table, options: SplitOptions) -> np.ndarray:

@@ -44,7 +44,11 @@ def data_columns(
     """
     columns = {}
     for name, feature in spec.features.items():
-        columns |= {f"{name}{suffix}": values for suffix, values in feature_columns(feature, features[name])}
+        values = features[name]
+        if feature.columns and isinstance(values, np.ndarray):
+            columns |= zip(feature.columns, values.T)
+            continue
+        columns |= {f"{name}{suffix}": values for suffix, values in feature_columns(feature, values)}
     for name, label in spec.labels.items():
         columns |= {f"{LABEL_PREFIX}{name}{suffix}": values for suffix, values in label_columns(label, labels[name])}
     return columns

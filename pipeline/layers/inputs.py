@@ -8,7 +8,7 @@ from pipeline import keras_objects
 from pipeline.errors import ConfigError
 from pipeline.layer_names import layer_name
 from pipeline.layers.column_statistics import column_statistics
-from pipeline.lazy import keras
+from pipeline.lazy import keras, np
 from pipeline.spec import PADDING, DataSpec, Feature
 
 if TYPE_CHECKING:
@@ -55,12 +55,32 @@ def preprocessing(model: ModelOptions, feature: Feature, values: tf.data.Dataset
         raise ConfigError(
             f"model={model.choice}: expected numbers; the data holds text. model=tabular encodes text and categories."
         )
+    if feature.columns and not model.replaces_missing_values:
+        _check_complete(model, feature, values)
     precision = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:
         return _preprocessing_layers(model, feature, values)
     finally:
         keras.config.set_dtype_policy(precision)
+
+
+def _check_complete(model: ModelOptions, feature: Feature, values: tf.data.Dataset) -> None:
+    """Check that no column of a table has missing values, which only some models replace.
+
+    Raises:
+        ConfigError: A column has.
+    """
+    missing = np.zeros(len(feature.columns), int)
+    for batch in values.as_numpy_iterator():
+        missing += np.isnan(batch).sum(axis=0)
+    if missing.any():
+        names = [repr(name) for name, count in zip(feature.columns, missing) if count]
+        raise ConfigError(
+            f"model={model.choice}: expected a number in every row of the training split; found {missing.sum():,} "
+            f"missing values in {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}. Set model=tabular, which "
+            "replaces them by the training mean."
+        )
 
 
 def _preprocessing_layers(model: ModelOptions, feature: Feature, values: tf.data.Dataset) -> list[keras.Layer]:
@@ -72,10 +92,20 @@ def _preprocessing_layers(model: ModelOptions, feature: Feature, values: tf.data
         if type(layer) is keras.layers.Normalization and layer.input_mean is None:
             layers[position] = adapted_normalization(layer, before)
         elif hasattr(layer, "adapt"):
-            layer.adapt(before)
+            layer.adapt(_complete_rows(before))
     if feature.variable_length:
         layers.insert(0, keras.layers.Masking(PADDING))
     return layers
+
+
+def _complete_rows(values: tf.data.Dataset) -> tf.data.Dataset:
+    """Return the batches without the rows that hold a missing value (NaN)."""
+    spec = cast("tf.TensorSpec", values.element_spec)
+    if not spec.dtype.is_floating:
+        return values
+    axes = tuple(range(1, len(spec.shape)))
+    complete = values.map(lambda batch: batch[~keras.ops.any(keras.ops.isnan(batch), axis=axes)])
+    return complete.filter(lambda batch: keras.ops.shape(batch)[0] > 0)
 
 
 def adapted_normalization(layer: keras.layers.Normalization, values: tf.data.Dataset) -> keras.layers.Normalization:

@@ -48,6 +48,7 @@ class ModelOptions(Options):
 
     key: ClassVar[str] = "model"
     generates_images: ClassVar[bool] = False  # such a model needs objective=adversarial
+    replaces_missing_values: ClassVar[bool] = False  # NaN in its numeric inputs, by the training mean or otherwise
 
     preprocessing: list[Any] = option(
         [{"class_name": "Normalization", "config": {"axis": -1}}],

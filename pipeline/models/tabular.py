@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.layer_names import by_layer_name
 from pipeline.models.model import DataSpec, Feature, ModelOptions, TrainingValues, heads, inputs, keras, option
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class Tabular(ModelOptions):
     """Functional: several inputs (numbers, categories, text), each encoded inside the model; one head per label."""
 
+    replaces_missing_values: ClassVar[bool] = True
+
     hidden: list[int] = option([64, 32], "units of each shared dense layer", required=True, min=1)
     activation: str = option("relu", "of the hidden layers", keras="activation")
     dropout: float = option(0.0, "share of units dropped after each hidden layer", min=0, below=1)
@@ -24,8 +26,9 @@ class Tabular(ModelOptions):
     def build(self, spec: DataSpec, values_of: TrainingValues) -> keras.Model:
         """Return a model that encodes each input, then applies dense layers that all inputs share, and the heads.
 
-        Every input is (batch, 1): numbers are normalized, a missing one counts as the training mean; categories are
-        one-hot, text is a bag of words.
+        All columns of numbers are one input, (batch, columns): each column is normalized, and a missing value counts
+        as the training mean of its column. Every other input is (batch, 1): categories are one-hot, text is a bag of
+        words.
         """
         raw = {name: inputs.raw_input(name, feature) for name, feature in spec.features.items()}
         encoded = [self._encode(raw[name], feature, values_of(name)) for name, feature in spec.features.items()]
@@ -42,7 +45,7 @@ class Tabular(ModelOptions):
         if feature.dtype == "string":
             return keras.layers.Flatten()(self._string_encoder(feature, values)(raw))
         x = raw
-        for layer in inputs.preprocessing(self, feature, complete_rows(values, feature)):
+        for layer in inputs.preprocessing(self, feature, values):
             x = layer(x)
         if feature.dtype.startswith("float"):
             x = keras.ops.where(keras.ops.isnan(x), 0.0, x)  # after normalization, 0 is the training mean
@@ -52,20 +55,9 @@ class Tabular(ModelOptions):
         if feature.text:
             layer = keras.layers.TextVectorization(self.vocabulary, output_mode="multi_hot")
         else:
-            layer = keras.layers.StringLookup(mask_token="", output_mode="one_hot")  # "" is a missing category
-        layer.adapt(values)
+            layer = keras.layers.StringLookup(  # "" is a missing category
+                mask_token="", output_mode="one_hot", vocabulary=feature.categories or None
+            )
+        if not feature.categories:
+            layer.adapt(values)
         return layer
-
-
-def complete_rows(values: tf.data.Dataset, feature: Feature) -> tf.data.Dataset:
-    """Return the batches of a numeric feature without the rows that hold a missing value (NaN)."""
-    if not feature.dtype.startswith("float"):
-        return values
-    values = values.map(lambda batch: keras.ops.cast(batch, feature.dtype))  # uint8 in the data, if the model takes it
-    complete = values.map(lambda batch: batch[~_is_incomplete(batch)])
-    return complete.filter(lambda batch: keras.ops.shape(batch)[0] > 0)  # the mean of no rows is NaN
-
-
-def _is_incomplete(batch: tf.Tensor) -> tf.Tensor:
-    """Return (rows,) bool: whether a row holds a missing value."""
-    return keras.ops.any(keras.ops.isnan(batch), axis=tuple(range(1, len(batch.shape))))

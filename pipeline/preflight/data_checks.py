@@ -21,7 +21,7 @@ from pipeline.files import atomic_write
 from pipeline.preflight import catalogue
 from pipeline.preflight.findings import Finding, finding
 from pipeline.preflight.setup import Setup
-from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, DataSpec
+from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, DataSpec, Feature
 
 COPIES = 0.01  # share of the rows of a split that are also in training, up to which they are only a warning
 BEYOND_CHANCE = 5  # times the share of training rows that repeat within training
@@ -72,7 +72,7 @@ def _check(setup: Setup) -> Iterator[Finding]:
     train = setup.data.train
     for name, column in train.features.items() if isinstance(train, Table) else ():
         if not isinstance(column, Images):
-            yield from _check_constant(name, column)
+            yield from _check_constant(name, setup.spec.features[name], column)
             yield from _check_leaks(setup.spec, name, column, train.labels)
     yield from _check_copies(setup)
 
@@ -92,7 +92,7 @@ def _check_classes(spec: DataSpec, split_name: str, split: Split) -> Iterator[Fi
             yield finding("class-missing", f"{name}, {split_name}", found)
 
 
-def _check_constant(name: str, column: np.ndarray | Sequences) -> Iterator[Finding]:
+def _check_constant(name: str, feature: Feature, column: np.ndarray | Sequences) -> Iterator[Finding]:
     """Check for columns of one value. Steps and pixels count as rows."""
     values = _values(column)
     columns = values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
@@ -104,7 +104,8 @@ def _check_constant(name: str, column: np.ndarray | Sequences) -> Iterator[Findi
     indices = np.flatnonzero(constant)
     if columns.shape[1] >= MANY and not columns[0, indices].any() and columns.min() == 0:
         return  # pixels at the border, words that do not occur
-    found = f"{len(indices)} of {columns.shape[1]} columns hold one value only: {indices[:5].tolist()}."
+    shown = ", ".join(repr(feature.columns[index]) if feature.columns else str(index) for index in indices[:5])
+    found = f"{len(indices)} of {columns.shape[1]} columns hold one value only: [{shown}]."
     yield finding("constant-feature", name, found)
 
 
@@ -125,6 +126,7 @@ def _check_leaks(
             if how:
                 position = np.unravel_index(index, [size for size in feature.shape if size is not None])
                 place = f"{name}, column {', '.join(map(str, position))}" if columns.shape[1] > 1 else name
+                place = feature.columns[index] if feature.columns else place
                 yield finding("label-leak", place, f"{how} {target}.")
 
 

@@ -9,6 +9,7 @@ import keras
 from pipeline.data import checks, splits, token_checks
 from pipeline.data.containers import Split
 from pipeline.data.source import DataSource
+from pipeline.layer_names import layer_name
 from pipeline.spec import DataSpec
 
 if TYPE_CHECKING:
@@ -37,21 +38,20 @@ def check_tokens(config: Config, spec: DataSpec, rows: Split) -> None:
     token_checks.check(spec, rows, config.model.vocabularies(model_spec(config, spec)))
 
 
-def check_categories(data: DataSource, model: keras.Model, rows: Split, split: str) -> None:
+def check_categories(data: DataSource, spec: DataSpec, model: keras.Model, rows: Split, split: str) -> None:
     """Check the categories of a split against those of the training split, which the model's lookups hold.
 
     Raises:
         DataError: A row has another category, in a column whose categories must be known.
     """
+    if not data.requires_known_categories:
+        return
+    features = {layer_name(name): name for name, feature in spec.features.items() if feature.holds_categories}
     for layer in model.layers:
         column = getattr(layer, "input", None)  # None for a layer that is not part of the graph
-        if (
-            isinstance(layer, keras.layers.StringLookup)
-            and column is not None
-            and column.name in data.columns_of_known_categories
-        ):
+        if isinstance(layer, keras.layers.StringLookup) and column is not None and column.name in features:
             known = {"", *layer.get_vocabulary(include_special_tokens=False)}  # "" is a missing category
-            checks.check_categories(column.name, known, {split: rows})
+            checks.check_categories(features[column.name], known, {split: rows})
 
 
 def load_rows(config: Config, spec: DataSpec, split: str) -> tuple[Split, str]:

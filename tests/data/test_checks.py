@@ -240,8 +240,8 @@ def test_an_infinite_number_is_refused_even_if_missing_ones_are_imputed(tmp_path
 
 
 def test_a_literal_nan_is_refused_if_it_does_not_mean_missing(tmp_path):
-    data, source = table(tmp_path, ages=["1", "nan", *"345678"], missing=[""])
-    refused(source.spec, source.splits, "train.csv, line 3", "nan", data=data)
+    with pytest.raises(DataError, match=r"train.csv, line 3, .*'nan'"):
+        table(tmp_path, ages=["1", "nan", *"345678"], missing=[""])
 
 
 def test_a_number_too_large_for_float32_is_refused_naming_the_line(tmp_path):

@@ -2,6 +2,7 @@
 
 import gzip
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,6 +27,19 @@ def source(x, y=None, names=("x", "y"), location="here"):
 
 
 X = np.arange(12, dtype=np.float32).reshape(4, 3)
+
+
+def test_the_fingerprint_of_data_without_named_columns_stays_what_it_was():
+    assert fingerprint(source(X)) == "79852131c8c4807113263c98f4f816f34f671852d0eebeb6431bf22a2f57d761"
+
+
+def test_the_names_of_columns_are_part_of_the_fingerprint():
+    found = set()
+    for columns in ((), ("a", "b", "c"), ("a", "c", "b")):
+        dataset = source(X)
+        features = {"x": replace(dataset.spec.features["x"], columns=columns)}
+        found.add(fingerprint(replace(dataset, spec=replace(dataset.spec, features=features))))
+    assert len(found) == 3
 
 
 def changed(array, index, value):

@@ -119,7 +119,9 @@ def csv(tmp_path, rows, header="size,kind"):
     return Csv(path=str(path), numeric=[header.split(",")[0]], labels=["kind"])
 
 
-TRAINED = DataSpec({"size": Feature((1,), "float32")}, {"kind": class_label(["cat", "dog", "eel"])})
+TRAINED = DataSpec(
+    {"numeric": Feature((1,), "float32", columns=("size",))}, {"kind": class_label(["cat", "dog", "eel"])}
+)
 
 
 def test_classes_are_matched_by_name_not_by_index(tmp_path):
@@ -133,8 +135,23 @@ def test_a_class_that_the_model_does_not_know_is_refused(tmp_path):
 
 
 def test_other_features_are_refused(tmp_path):
-    with pytest.raises(DataError, match="weight"):
+    with pytest.raises(DataError, match="found no numbers in 'size'"):
         splits.load_split(csv(tmp_path, ["1,cat", "2,dog"], "weight,kind"), "all", TRAINED)
+
+
+def test_columns_of_numbers_that_were_not_trained_are_named_with_the_option_that_leaves_them_out(tmp_path):
+    source = csv(tmp_path, ["1,cat,5", "2,dog,6"], "size,kind,new one")
+    with pytest.raises(DataError, match="found 1 more") as refused:
+        splits.load_split(replace(source, numeric=["*"]), "all", TRAINED)
+    assert "'data.exclude=[\"new one\"]'" in str(refused.value)
+    part, _ = splits.load_split(replace(source, numeric=["*"], exclude=["new one"]), "all", TRAINED)
+    assert part.features["numeric"].tolist() == [[1], [2]]
+
+
+def test_a_run_with_one_input_for_each_column_is_refused_with_the_reason(tmp_path):
+    trained = DataSpec({"size": Feature((1,), "float32")}, TRAINED.labels)
+    with pytest.raises(DataError, match="by an earlier version"):
+        splits.load_split(csv(tmp_path, ["1,cat", "2,dog"]), "all", trained)
 
 
 def test_a_label_of_another_kind_is_refused(tmp_path):

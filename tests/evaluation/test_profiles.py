@@ -84,6 +84,14 @@ def columns_of(feature, values, label=None, labels=None):
     return data_columns.data_columns(DataSpec({"x": feature}, {"y": label}), {"x": values}, {"y": labels})
 
 
+def test_each_column_of_a_table_is_profiled_under_its_own_name():
+    names = tuple(f"Größe {column}" for column in range(data_columns.MAX_COLUMNS + 40))
+    values = np.arange(3 * len(names), dtype=np.float32).reshape(3, -1)
+    found = columns_of(Feature((len(names),), "float32", columns=names), values)
+    assert list(found) == [*names, "label y"]
+    assert found["Größe 7"].tolist() == values[:, 7].tolist()
+
+
 def test_images_become_statistics_and_a_grid():
     images = np.zeros((3, 8, 8, 1), np.uint8)
     images[1, :2, :2] = 8

@@ -11,6 +11,7 @@ from pipeline.data.sources.npz import Npz
 from pipeline.data.sources.synthetic import Synthetic
 from pipeline.errors import ConfigError
 from pipeline.keras_internals import all_layers
+from pipeline.layer_names import original_log_name
 from pipeline.layers import heads, transformer_encoder
 from pipeline.members import members
 from pipeline.models.cnn import Cnn
@@ -22,6 +23,9 @@ from pipeline.models.model import BatchNormalization, build_model
 from pipeline.models.residual_cnn import ResidualCnn
 from pipeline.models.tabular import Tabular
 from pipeline.models.transformer import Transformer
+from pipeline.objectives.supervised import Supervised, SupervisedOptions
+from pipeline.training import label_scores
+from pipeline.training.fit import Fit
 
 PER_COLUMN = [{"class_name": "Normalization", "config": {"axis": -1}}]
 SMALL = {
@@ -186,9 +190,8 @@ def test_a_missing_number_counts_as_the_training_mean_of_its_column(people):
     model = built(SMALL["tabular"], people)
     x = {name: np.asarray(value) for name, value in raw(people).items()}
     filled = {name: value.copy() for name, value in x.items()}
-    for name in ("age", "height"):
-        assert np.isnan(x[name]).any()
-        filled[name][np.isnan(x[name])] = np.nanmean(x[name])
+    assert np.isnan(x["numeric"]).any(axis=0).all()
+    filled["numeric"] = np.where(np.isnan(x["numeric"]), np.nanmean(x["numeric"], axis=0), x["numeric"])
     np.testing.assert_allclose(model(x), model(filled), atol=1e-6)
 
 
@@ -381,6 +384,59 @@ def test_an_image_too_small_for_the_convolutions_is_refused(digits):
         ConfigError, match=r"model=cnn: does not fit the data.*Keras: Computed output size would be zero"
     ):
         built(Cnn(filters=[4, 4, 4, 4], padding="valid"), digits)
+
+
+def test_names_of_any_characters_work_for_several_inputs_and_labels(tmp_path):
+    towns, labels = (
+        ["Town (birth)", "a/b", "dense"],
+        ["Loan Status", "Größe (€)", "val", "numeric", "_x", "%", "x" * 200],
+    )
+    rows = [",".join([f"{row}", *("pq"[row % 2] for _ in towns), *("uv"[row % 2] for _ in labels)]) for row in range(8)]
+    (tmp_path / "odd.csv").write_text("\n".join([",".join(["name", *towns, *labels]), *rows]) + "\n", encoding="utf-8")
+    path = str(tmp_path / "odd.csv")
+    data = splits.load(
+        Csv(path=path, validation_path=path, test_path=path, numeric=["name"], categorical=towns, labels=labels)
+    )
+    model = built(SMALL["tabular"], data)
+    objective = Supervised(SupervisedOptions(), data.spec, model)
+    objective.compile(keras.optimizers.Adam(), Fit())
+    batches = input_pipeline.ordered_batches(data.test, data.spec, 4)
+    found = model.evaluate(batches, verbose=0, return_dict=True)
+    assert sorted(found) == sorted(objective.log_names())
+    assert {original_log_name(name, labels) for name in found} > {"loss", "Loan Status_loss", "%_accuracy", "_x_loss"}
+    assert sorted(label_scores.predict(model, data.spec, batches)) == sorted(labels)
+    model.save(tmp_path / "model.keras")
+    keras.saving.load_model(tmp_path / "model.keras")
+
+
+def test_all_columns_of_numbers_are_one_input_of_any_model(tmp_path):
+    rows = [",".join([*(f"{row % (column + 2)}" for column in range(30)), "uv"[row % 2]]) for row in range(40)]
+    header = ",".join([*(f"m {column}" for column in range(30)), "label"])
+    (tmp_path / "wide.csv").write_text("\n".join([header, *rows]) + "\n")
+    path = str(tmp_path / "wide.csv")
+    data = splits.load(Csv(path=path, validation_path=path, test_path=path, numeric=["*"]))
+    assert data.spec.features["numeric"].columns == tuple(f"m {column}" for column in range(30))
+    for name in ("mlp", "tabular"):
+        assert [tuple(tensor.shape) for tensor in built(SMALL[name], data).inputs] == [(None, 30)]
+
+
+def test_missing_numbers_are_refused_by_a_model_that_does_not_replace_them(people, tmp_path):
+    (tmp_path / "gaps.csv").write_text("age,label\n1,a\n,b\n3,a\n,b\n")
+    path = str(tmp_path / "gaps.csv")
+    data = splits.load(Csv(path=path, validation_path=path, test_path=path, numeric=["age"], missing_values="impute"))
+    with pytest.raises(ConfigError, match=r"2 missing values in 'age'. Set model=tabular"):
+        built(SMALL["mlp"], data)
+    built(SMALL["tabular"], data)
+
+
+def test_a_category_that_is_listed_has_a_code_though_training_lacks_it(tmp_path):
+    (tmp_path / "towns.csv").write_text("town,label\nRome,a\nOslo,b\nRome,a\nOslo,b\n")
+    path, listed = str(tmp_path / "towns.csv"), {"town": ["Rome", "Oslo", "Lima"]}
+    paths = {"path": path, "validation_path": path, "test_path": path}
+    data = splits.load(Csv(**paths, categorical=["town"], categories=listed))
+    model = built(SMALL["tabular"], data)
+    lookup = next(layer for layer in model.layers if isinstance(layer, keras.layers.StringLookup))
+    assert lookup.get_vocabulary(include_special_tokens=False) == listed["town"]
 
 
 def test_several_labels_are_refused_by_a_model_with_one_head(tmp_path):

@@ -54,6 +54,13 @@ def test_data_that_is_wrong_is_found_under_its_code(found, case):
     assert code in found(head(), x=x)
 
 
+@pytest.mark.parametrize("code, x", [WRONG["a constant column"], WRONG["the label as a column"]])
+def test_a_column_of_a_table_is_named_as_its_file_writes_it(found, code, x):
+    columns = ("age", "Größe (cm)", "a/b", "d")
+    item = found(head(), features={"numeric": (Feature((4,), "float32", columns=columns), x)})[code]
+    assert "Größe (cm)" in str(item) and "a/b" not in str(item)
+
+
 def test_token_ids_of_rows_of_different_lengths_are_not_constant(found):
     tokens = Sequences.from_lengths(np.random.default_rng(0).integers(1, 9, 300).astype(np.int32), [5] * 60)
     body = [layers.Embedding(9, 2, mask_zero=True), layers.GRU(3), *head()]

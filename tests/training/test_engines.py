@@ -108,6 +108,16 @@ def test_both_engines_give_the_same_bits_with_several_labels(train, configured, 
     assert {"loss", "kind_loss", "label_loss", "kind_accuracy", "label_accuracy"} < set(fit.history[-1])
 
 
+@pytest.mark.slow
+def test_odd_names_of_several_labels_are_logged_and_monitored_as_the_data_writes_them(train, configured, tmp_path):
+    lines = [f"{row % 7},{'xyz'[row % 3]},{'pq'[row % 7 > 3]}" for row in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["Größe (cm),Loan Status,a/b", *lines]) + "\n", encoding="utf-8")
+    data = Csv(path=str(tmp_path / "t.csv"), numeric=["*"], labels=["Loan Status", "a/b"])
+    monitor = {"early_stopping": EarlyStopping(2, "val_Loan Status_loss", mode="min"), "epochs": 2}
+    found = train(configured(Fit, data=data, model=Tabular(hidden=[6]), **monitor))
+    assert {"loss", "Loan Status_loss", "a/b_accuracy", "val_Loan Status_loss"} < set(found.history[-1])
+
+
 @pytest.mark.parametrize("engine", [Fit, pytest.param(Tape, marks=pytest.mark.slow)])
 def test_seed_repeats_a_training_and_zero_is_a_seed(train, configured, engine):
     zero, again, one = (train(configured(engine, seed=seed)).digest for seed in (0, 0, 1))

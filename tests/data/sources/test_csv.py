@@ -1,11 +1,19 @@
 """CSV files: columns, missing values and classes, and which damage is refused."""
 
+import logging
+import re
+import shlex
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from pipeline.cli.compose import compose
 from pipeline.data import splits
+from pipeline.data.shards import write_shards
 from pipeline.data.sources.csv import Csv
-from pipeline.errors import DataError
+from pipeline.data.sources.tfrecord import TFRecord
+from pipeline.errors import ConfigError, DataError
 
 GOOD = 'age,city,note,label\n31,Rome,fine,yes\n27,Oslo,"a, b",no\n45,Rome,odd,yes\n'
 COLUMNS = {"numeric": ["age"], "categorical": ["city"], "text": ["note"]}
@@ -30,17 +38,35 @@ def refused(data, *messages):
         splits.read(data)
     for message in messages:
         assert message in str(raised.value)
+    return str(raised.value)
+
+
+def with_fix(data, message, name):
+    """Return a config with the option as a message proposes it, pasted into a shell."""
+    found = re.search(rf"'data\.{name}=(?:[^']|'\"'\"')*'|data\.{name}=[\w-]+", message)
+    (argument,) = shlex.split(found[0])
+    composed = compose([f"data={data.choice}", f"data.path={data.path}", "data.numeric=[a]", argument]).data
+    return replace(data, **{name: getattr(composed, name)})
+
+
+@pytest.fixture
+def caplog(caplog, monkeypatch):
+    """caplog, though the program's own loggers do not propagate once a command line has run."""
+    monkeypatch.setattr(logging.getLogger("pipeline"), "propagate", True)
+    caplog.set_level("INFO", "pipeline")
+    return caplog
 
 
 def test_each_column_is_a_feature_of_its_kind(table):
     source = splits.read(table())
     features = source.splits["train"].features
     assert {name: (item.shape, item.dtype) for name, item in source.spec.features.items()} == {
-        "age": ((1,), "float32"),
+        "numeric": ((1,), "float32"),
         "city": ((1,), "string"),
         "note": ((1,), "string"),
     }
-    assert features["age"].tolist() == [[31], [27], [45]]
+    assert source.spec.features["numeric"].columns == ("age",)
+    assert features["numeric"].tolist() == [[31], [27], [45]]
     assert features["note"].tolist() == [["fine"], ["a, b"], ["odd"]]
 
 
@@ -69,13 +95,13 @@ def test_several_columns_can_be_labels(table):
 
 def test_a_test_file_is_the_test_split(table):
     source = splits.read(table(test="label,note,city,age\nno,x,Oslo,1\n"))
-    assert source.splits["test"].features["age"].tolist() == [[1]]
+    assert source.splits["test"].features["numeric"].tolist() == [[1]]
     assert source.splits["test"].labels["label"].tolist() == [0]
 
 
 def test_another_delimiter_a_byte_order_mark_and_carriage_returns_are_read(table):
     text = "\ufeff" + GOOD.replace('"a, b"', "ab").replace(",", ";").replace("\n", "\r\n")
-    assert splits.read(table(text, delimiter=";")).splits["train"].features["age"].tolist() == [[31], [27], [45]]
+    assert splits.read(table(text, delimiter=";")).splits["train"].features["numeric"].tolist() == [[31], [27], [45]]
 
 
 def test_a_row_is_located_by_its_first_line_if_fields_span_lines(table):
@@ -126,7 +152,7 @@ def test_a_missing_value_is_refused_naming_line_and_column(table, column, field,
 
 
 def test_a_missing_number_is_nan_if_the_model_imputes_it(table):
-    column = splits.read(table(GOOD.replace("27", "NA"), missing_values="impute")).splits["train"].features["age"]
+    column = splits.read(table(GOOD.replace("27", "NA"), missing_values="impute")).splits["train"].features["numeric"]
     np.testing.assert_array_equal(column, [[31], [np.nan], [45]])
 
 
@@ -150,3 +176,202 @@ def test_a_label_absent_from_the_training_file_is_refused_naming_the_line(table)
 
 def test_a_missing_file_is_refused_naming_it(tmp_path):
     refused(Csv(path=str(tmp_path / "none.csv"), numeric=["age"]), "none.csv")
+
+
+# ---- delimiters and encodings ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t", ";", "|"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+def test_the_delimiter_is_that_of_the_header(table, delimiter, ends):
+    text = "age,city,note,label\n1.5,Köln,a b,yes\n2,Oslo,c,no\n".replace(",", delimiter).replace("\n", ends)
+    part = splits.read(table(text)).splits["train"]
+    assert part.features["numeric"].tolist() == [[1.5], [2]]
+    assert part.features["city"].tolist() == [["Köln"], ["Oslo"]]
+
+
+@pytest.mark.parametrize("typed, letter", [("tab", "\t"), (r"\t", "\t"), ("\t", "\t"), ("semicolon", ";"), ("~", "~")])
+def test_a_delimiter_is_given_by_name_or_as_it_is(table, typed, letter):
+    text = GOOD.replace('"a, b"', "ab").replace(",", letter)
+    assert len(splits.read(table(text, delimiter=typed)).splits["train"]) == 3
+
+
+def test_a_delimiter_of_several_characters_is_refused(table):
+    with pytest.raises(ConfigError, match="one character"):
+        table(delimiter="::")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_byte_order_mark_tells_the_encoding(table, encoding):
+    part = splits.read(table(GOOD.replace("Oslo", "Köln").encode(encoding))).splits["train"]
+    assert part.features["city"].tolist() == [["Rome"], ["Köln"], ["Rome"]]
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "utf-16-le", "utf-16-be"])
+def test_the_encoding_that_an_error_proposes_reads_the_file(table, encoding):
+    text = GOOD.replace("Oslo", "Köln" + ("\x81" if encoding == "latin-1" else ""))
+    message = refused(table(text.encode(encoding)), "UTF-8", "data.encoding=")
+    part = splits.read(with_fix(table(text.encode(encoding)), message, "encoding")).splits["train"]
+    assert part.features["city"][1, 0].startswith("Köln")
+
+
+def test_an_unknown_encoding_is_refused(table):
+    with pytest.raises(ConfigError, match="utf-16"):
+        table(encoding="utf8000")
+
+
+# ---- missing values --------------------------------------------------------------------------------------------------
+
+WORDS = "age,city,note,label\n31,Rome,a,yes\nnan,Oslo,b,no\n45,NA,c,yes\n27,null,d,-\n"
+
+
+def test_every_fix_for_words_that_look_missing_clears_it(table):
+    """Follow the messages one by one, as missing values and as values; the data differs as the choice does."""
+    data = table(WORDS, missing_values="impute")
+    data = with_fix(data, refused(data, "line 3", "'age'", "'nan'"), "missing")
+    data = with_fix(data, refused(data, "line 5", "'city'", "'null'"), "missing")
+    data = with_fix(data, refused(data, "line 5", "'label'", "'-'"), "missing")
+    with_labels = with_fix(data, refused(data, "line 5", "'label'"), "missing_labels")
+    part = splits.read(with_labels).splits["train"]
+    assert part.features["city"].tolist() == [["Rome"], ["Oslo"], [""]]
+    assert part.row_location(2).endswith("line 4")
+    as_class = with_fix(data, refused(data, "line 5", "'label'"), "not_missing")
+    assert splits.read(as_class).spec.labels["label"].classes == ("-", "no", "yes")
+
+
+def test_words_that_look_missing_are_kept_as_values_by_the_option_that_the_message_names(table):
+    data = table(WORDS.replace("nan", "27"), missing_values="impute")
+    data = with_fix(data, refused(data, "'null'"), "not_missing")
+    data = with_fix(data, refused(data, "'-'"), "not_missing")
+    part = splits.read(data).splits["train"]
+    assert part.features["city"].tolist() == [["Rome"], ["Oslo"], [""], ["null"]]
+
+
+def test_the_code_of_namibia_is_kept_by_the_option_that_the_log_names(table, caplog):
+    data = table(GOOD.replace("Oslo", "NA"), missing_values="impute")
+    assert splits.read(data).splits["train"].features["city"].tolist() == [["Rome"], [""], ["Rome"]]
+    kept = with_fix(data, caplog.text, "not_missing")
+    assert splits.read(kept).splits["train"].features["city"].tolist() == [["Rome"], ["NA"], ["Rome"]]
+    assert splits.read(table(GOOD.replace("Oslo", "NA"), not_missing=["NA"])).splits["train"]  # without impute too
+
+
+def test_a_word_that_is_kept_as_a_value_is_still_missing_among_numbers(table):
+    data = table(GOOD.replace("Oslo", "NA").replace("27", "NA"), not_missing=["NA"], missing_values="impute")
+    part = splits.read(data).splits["train"]
+    assert np.isnan(part.features["numeric"][1, 0]) and part.features["city"][1, 0] == "NA"
+
+
+def test_a_column_of_text_is_left_out_of_all_columns_but_not_one_of_numbers_with_other_words_for_missing(table, caplog):
+    text = "age,city,height,label\n1,Rome,1.5,yes\n2,Oslo,N/A,no\n"
+    data = table(text, numeric=["*"], categorical=[], text=[], missing_values="impute")
+    data = with_fix(data, refused(data, "line 3", "'height'", "'N/A'"), "missing")
+    assert splits.read(data).spec.features["numeric"].columns == ("age", "height")
+    assert "leaves out columns of text: 'city'" in caplog.text
+
+
+def test_a_column_of_text_in_a_pattern_is_refused_with_the_option_that_leaves_it_out(table):
+    data = table("m 1,m 2,m 3,label\n1,a,2,x\n3,b,4,y\n", numeric=["m*"], categorical=[], text=[])
+    data = with_fix(data, refused(data, "line 2", "'m 2'", "'a'"), "exclude")
+    assert splits.read(data).spec.features["numeric"].columns == ("m 1", "m 3")
+
+
+# ---- classes and categories ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "labels, classes",
+    [
+        (["1", "3", "2"], ("1", "2", "3")),
+        (["30", "10", "20"], ("10", "20", "30")),
+        (["1", "-1", "1"], ("-1", "1")),
+        (["0.5", "-1", "10"], ("-1", "0.5", "10")),
+        (["b", "10", "9"], ("10", "9", "b")),
+    ],
+)
+def test_classes_keep_their_names_in_the_order_of_numbers_or_text(table, labels, classes):
+    rows = "".join(f"{row},c,t,{label}\n" for row, label in enumerate(labels))
+    data = splits.read(table("age,city,note,label\n" + rows))
+    assert data.spec.labels["label"].classes == classes
+    assert [classes[index] for index in data.splits["train"].labels["label"]] == labels
+
+
+SPELLINGS = "age,city,note,label\n" + "".join(
+    f"{row},{city},t,{label}\n"
+    for row, (city, label) in enumerate(
+        zip(["Köln", "köln ", "KÖLN", "Köln", "Bonn", "Bonn"], ["yes", "Yes", "yes", "no", "no ", "no"])
+    )
+)
+
+
+def test_spellings_that_look_alike_are_reported_and_merged_by_the_option_that_the_log_names(table, caplog):
+    data = table(SPELLINGS)
+    assert splits.read(data).spec.labels["label"].classes == ("Yes", "no", "no ", "yes")
+    assert "'no' (2), 'no ' (1); 'yes' (2), 'Yes' (1)" in caplog.text and "'Köln' (2)" in caplog.text
+    caplog.clear()
+    read = splits.read(with_fix(data, "set data.merge_spellings=true", "merge_spellings"))
+    assert read.spec.labels["label"].classes == ("no", "yes")
+    assert read.splits["train"].labels["label"].tolist() == [1, 1, 1, 0, 0, 0]
+    assert read.splits["train"].features["city"].ravel().tolist() == ["Köln"] * 4 + ["Bonn"] * 2
+    assert "may mean the same" not in caplog.text
+
+
+def test_spellings_of_a_test_file_are_merged_into_those_of_the_training_file(table):
+    test = "age,city,note,label\n1,KÖLN,t,YES\n2,bonn,t,NO\n3,Bonn,t,NO\n"
+    part = splits.read(table(SPELLINGS, test, merge_spellings=True)).splits["test"]
+    assert part.labels["label"].tolist() == [1, 0, 0]
+    assert part.features["city"].ravel().tolist() == ["Köln", "Bonn", "Bonn"]
+
+
+def test_listed_categories_fix_the_classes_and_their_order(table):
+    data = splits.read(table(categories={"label": ["yes", "no", "never"], "city": ["Rome", "Oslo", "Bonn"]}))
+    assert data.spec.labels["label"].classes == ("yes", "no", "never")
+    assert data.spec.features["city"].categories == ("Rome", "Oslo", "Bonn")
+
+
+def test_spellings_are_merged_into_the_listed_ones(table):
+    listed = {"label": ["NO", "YES"], "city": ["koeln", "KÖLN", "BONN"]}
+    data = splits.read(table(SPELLINGS, merge_spellings=True, categories=listed))
+    assert data.spec.labels["label"].classes == ("NO", "YES")
+    assert set(data.splits["train"].features["city"].ravel()) == {"KÖLN", "BONN"}
+
+
+@pytest.mark.parametrize("listed", [{"city": ["Rome"]}, {"label": ["yes"]}])
+def test_a_value_that_is_not_listed_is_refused_naming_the_line(table, listed):
+    refused(table(categories=listed), "line 3", "data.categories")
+
+
+def test_an_unlisted_category_is_accepted_if_unknown_ones_are(table):
+    assert splits.read(table(categories={"city": ["Rome"]}, unknown_categories="accept"))
+
+
+def test_categories_of_a_column_without_that_role_are_refused(table):
+    with pytest.raises(ConfigError, match="Did you mean city"):
+        splits.read(table(categories={"citi": ["Rome"]}))
+
+
+def test_a_word_for_missing_is_a_value_if_it_is_listed(table):
+    data = table(GOOD.replace("Oslo", "NA"), categories={"city": ["Rome", "NA"]})
+    assert splits.read(data).splits["train"].features["city"].ravel().tolist() == ["Rome", "NA", "Rome"]
+
+
+def test_a_label_of_prices_is_refused_and_both_fixes_clear_it(table):
+    rows = "".join(f"{row},c,t,{100_000 + 137 * row}\n" for row in range(30))
+    data = table("age,city,note,label\n" + rows)
+    message = refused(data, "30 different numbers", "look continuous")
+    real, named = (f"data.label_kind={kind}" for kind in ("real", "class"))
+    assert real in message and named in message
+    assert splits.read(with_fix(data, real, "label_kind")).spec.labels["label"].kind == "real"
+    assert len(splits.read(with_fix(data, named, "label_kind")).spec.labels["label"].classes) == 30
+
+
+def test_the_summary_names_the_rarest_classes_and_the_fields_that_count_as_missing(table, caplog):
+    splits.read(table(GOOD.replace("27", "NA"), missing_values="impute"))
+    assert "label 'label': 2 classes: 'yes' (2), 'no' (1)" in caplog.text
+    assert "1 fields of numbers count as missing: 'NA' (1)" in caplog.text
+
+
+def test_names_of_columns_and_categories_survive_shards(table, tmp_path):
+    data = splits.read(table(categories={"city": ["Oslo", "Rome"]}))
+    write_shards(data.spec, data.splits | {"validation": data.splits["train"], "test": data.splits["train"]},
+                 str(tmp_path / "shards"), rows_per_shard=2)  # fmt: skip
+    assert splits.read(TFRecord(path=str(tmp_path / "shards"))).spec == data.spec

@@ -1,0 +1,122 @@
+"""Which columns of a table are numbers, categories and text: names, patterns and ranges resolved against the header."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.errors import DataError, nearest
+from pipeline.overrides import shell_argument
+
+ALL = "*"
+RANGE = ".."
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The columns of each role, in the order of the options, and of the header within a pattern or range.
+
+    numbers_only: Those of `numeric` that only '*' selects, which are left out if they hold text.
+    """
+
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...]
+    text: tuple[str, ...]
+    numbers_only: frozenset[str]
+
+
+def assign_roles(
+    header: Sequence[str],
+    location: str,
+    *,
+    labels: Sequence[str],
+    numeric: Sequence[str],
+    categorical: Sequence[str],
+    text: Sequence[str],
+    exclude: Sequence[str],
+) -> Roles:
+    """Resolve the names, patterns and ranges of each role.
+
+    A name that the header has is meant literally, whatever characters it holds. Otherwise `*` stands for any
+    characters, and `FIRST..LAST` for all columns from one to another. A column that is named keeps its role: patterns
+    and ranges of other roles leave it out. `numeric='*'` selects every column of numbers without another role.
+
+    Args:
+        header: The names of the columns, in order.
+        location: Of the header, for error messages.
+        labels: The columns to predict.
+        numeric: Names, patterns and ranges of columns of numbers.
+        categorical: Likewise, of categories.
+        text: Likewise, of free text.
+        exclude: Likewise, of columns that no pattern or range selects.
+
+    Raises:
+        DataError: The header lacks a column, or has a selected one twice.
+    """
+    roles = {"numeric": numeric, "categorical": categorical, "text": text}
+    named = {name for selectors in roles.values() for name in selectors if name in header}
+    taken = {*labels, *(name for selector in exclude for name in matches(header, selector, location))}
+    for name in labels:
+        check_once(header, name, location)
+    # '*' alone takes what is left, in the order numeric, categorical, text
+    found: dict[str, list[str]] = {role: [] for role in roles}
+    for everything in (False, True):
+        for role, selectors in roles.items():
+            for selector in selectors:
+                is_name = selector in header
+                if (selector == ALL and not is_name) != everything:
+                    continue
+                for name in matches(header, selector, location):
+                    if is_name or (name not in named and name not in taken):
+                        check_once(header, name, location)
+                        found[role].append(name)
+                        taken.add(name)
+    others = [selector for selector in numeric if selector != ALL]
+    selected = {name for selector in others for name in matches(header, selector, location)}
+    numbers_only = frozenset(found["numeric"]) - selected if ALL in numeric and ALL not in header else frozenset()
+    return Roles(tuple(found["numeric"]), tuple(found["categorical"]), tuple(found["text"]), numbers_only)
+
+
+def matches(header: Sequence[str], selector: str, location: str) -> list[str]:
+    """Return the columns that a name, pattern or range selects, in the order of the header.
+
+    Raises:
+        DataError: There is none.
+    """
+    if selector in header:
+        return [selector]
+    first, range_sign, last = selector.partition(RANGE)
+    if range_sign and first in header and last in header:
+        start, end = header.index(first), header.index(last)
+        if start > end:
+            raise DataError(
+                f"{location}: expected column {first!r} before {last!r}, since {selector!r} is asked for; found it "
+                f"after. Write {last}{RANGE}{first}."
+            )
+        return list(dict.fromkeys(header[start : end + 1]))
+    if ALL in selector:
+        pattern = re.compile(".*".join(map(re.escape, selector.split(ALL))), re.DOTALL)
+        found = [name for name in dict.fromkeys(header) if pattern.fullmatch(name)]
+        if found:
+            return found
+        known = nearest(selector, header)
+        raise DataError(f"{location}: expected columns that match {selector!r}; found none. {known}")
+    check_once(header, selector, location)
+    return [selector]
+
+
+def check_once(header: Sequence[str], name: str, location: str) -> None:
+    """Check that a header has a column, and has it once.
+
+    Raises:
+        DataError: It has not.
+    """
+    count = header.count(name)
+    if not count:
+        raise DataError(f"{location}: expected a column {name!r}; found none. {nearest(name, header)}")
+    if count > 1:
+        raise DataError(
+            f"{location}: expected a column {name!r} once; found it {count} times. Rename one, or, if a pattern "
+            f"selects it, leave it out: {shell_argument('data.exclude', [name])}."
+        )

@@ -1,0 +1,169 @@
+"""The columns of a table file, as its reader makes them block by block: numbers, and texts by their distinct values."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pipeline.data.categories import is_missing_word
+from pipeline.lazy import np
+
+
+@dataclass(frozen=True)
+class NumberColumn:
+    """A column of numbers.
+
+    values: (rows,) float64, NaN for a missing value.
+    missing: The fields that were taken as missing -> rows.
+    undecided: Fields that look as if they meant a missing value, but are not listed as such -> first row.
+    first_text: The first other field that is not a number, (row, field); None if there is none. Then `values` are
+        incomplete.
+    """
+
+    values: np.ndarray
+    missing: Counter[str]
+    undecided: Mapping[str, int]
+    first_text: tuple[int, str] | None
+
+
+@dataclass(frozen=True)
+class TextColumn:
+    """A column of texts.
+
+    values: The distinct texts in the order of their first rows.
+    codes: (rows,) int64, the index of each row's text.
+    """
+
+    values: list[str]
+    codes: np.ndarray
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The number of rows of each text."""
+        return dict(zip(self.values, np.bincount(self.codes, minlength=len(self.values)).tolist()))
+
+    def first_row(self, values: Collection[str]) -> int:
+        """Return the first row that holds one of these texts, of which at least one occurs."""
+        return int(np.argmax(self.has(values)))
+
+    def has(self, values: Collection[str]) -> np.ndarray:
+        """Return whether each row holds one of these texts: (rows,) bool."""
+        return np.array([value in values for value in self.values], bool)[self.codes]
+
+    def select(self, rows: np.ndarray) -> TextColumn:
+        """Return the given rows, (n,) indices, in the given order."""
+        used, codes = np.unique(self.codes[rows], return_inverse=True)
+        return TextColumn([self.values[code] for code in used], codes.reshape(-1))
+
+    def replaced(self, replacement: Mapping[str, str]) -> TextColumn:
+        """Return the column with texts replaced; a text that is no key stays."""
+        texts = [replacement.get(value, value) for value in self.values]
+        index = {text: code for code, text in enumerate(dict.fromkeys(texts))}
+        return TextColumn(list(index), np.array([index[text] for text in texts], np.int64)[self.codes])
+
+    def array(self) -> np.ndarray:
+        """Return the texts: (rows,) of dtype object."""
+        return np.array(self.values, object)[self.codes]
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """The columns of one file that have a role.
+
+    location: The file. row_location: Returns the location of a row: row_location(3) -> "people.csv, line 5".
+    """
+
+    location: str
+    numbers: dict[str, NumberColumn]
+    texts: dict[str, TextColumn]
+    row_location: Callable[[int], str]
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        for column in self.numbers.values():
+            return len(column.values)
+        return len(next(iter(self.texts.values())).codes)
+
+    def select(self, rows: np.ndarray) -> TableFile:
+        """Return the given rows, (n,) indices, in the given order."""
+        return TableFile(
+            self.location,
+            {name: replace(column, values=column.values[rows]) for name, column in self.numbers.items()},
+            {name: column.select(rows) for name, column in self.texts.items()},
+            lambda row: self.row_location(int(rows[row])),
+        )
+
+
+class NumberBlocks:
+    """Makes a NumberColumn of blocks of fields."""
+
+    def __init__(self, missing: Collection[str]) -> None:
+        """Begin a column.
+
+        Args:
+            missing: The fields that mean a missing value, without blanks around them.
+        """
+        self.listed = frozenset(missing)
+        self.blocks: list[np.ndarray] = []
+        self.missing: Counter[str] = Counter()
+        self.undecided: dict[str, int] = {}
+        self.first_text: tuple[int, str] | None = None
+
+    def add(self, fields: Sequence[str], first_row: int) -> None:
+        """Add a block. first_row: The row of its first field."""
+        if self.first_text is not None:
+            return
+        try:
+            values = np.fromiter(map(float, fields), np.float64, len(fields))
+        except ValueError:
+            values = np.empty(len(fields))
+            for row, field in enumerate(fields):
+                try:
+                    values[row] = float(field)
+                except ValueError:
+                    values[row] = self._unreadable(first_row + row, field)
+        else:
+            # float() also reads the words for NaN, and the underscores of Python's literals
+            for row in np.flatnonzero(np.isnan(values)).tolist():
+                self._unreadable(first_row + row, fields[row])
+        if "_" in "".join(fields):
+            for row, field in enumerate(fields):
+                if "_" in field and not math.isnan(values[row]):
+                    self._unreadable(first_row + row, field)
+        self.blocks.append(values)
+
+    def _unreadable(self, row: int, field: str) -> float:
+        """Record a field that is not a number."""
+        word = field.strip()
+        if word in self.listed:
+            self.missing[word] += 1
+        elif is_missing_word(word):
+            self.undecided.setdefault(word, row)
+        elif self.first_text is None:
+            self.first_text = (row, field)
+        return math.nan
+
+    def column(self) -> NumberColumn:
+        """Return the column."""
+        values = np.concatenate(self.blocks) if self.blocks else np.empty(0)
+        return NumberColumn(values, self.missing, self.undecided, self.first_text)
+
+
+class TextBlocks:
+    """Makes a TextColumn of blocks of fields."""
+
+    def __init__(self) -> None:
+        self.codes: defaultdict[str, int] = defaultdict()
+        self.codes.default_factory = self.codes.__len__
+        self.blocks: list[np.ndarray] = []
+
+    def add(self, fields: Sequence[str]) -> None:
+        """Add a block."""
+        self.blocks.append(np.fromiter(map(self.codes.__getitem__, fields), np.int64, len(fields)))
+
+    def column(self) -> TextColumn:
+        """Return the column."""
+        return TextColumn(list(self.codes), np.concatenate(self.blocks) if self.blocks else np.empty(0, np.int64))

@@ -1,0 +1,450 @@
+"""The options and the reading of tables with named columns, whatever the format of the file."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import override
+
+from pipeline.data import categories
+from pipeline.data.columns import to_feature_dtype
+from pipeline.data.containers import Dataset, FeatureColumn, Table
+from pipeline.data.description import describe
+from pipeline.data.roles import Roles, assign_roles
+from pipeline.data.source import DataSource
+from pipeline.data.table_columns import NumberColumn, TableFile, TextColumn
+from pipeline.errors import ConfigError, DataError, nearest
+from pipeline.lazy import np
+from pipeline.options import READ, option
+from pipeline.overrides import shell_argument
+from pipeline.spec import CLASS, REAL, Feature, Label, class_label, real_label
+
+logger = logging.getLogger(__name__)
+
+AUTO = "auto"
+NUMERIC = "numeric"  # the name of the feature that holds all columns of numbers
+DESCRIBED = 5  # columns of categories that the summary describes
+
+
+@dataclass
+class TableSource(DataSource):
+    """Base class of the sources of tables with named columns. A subclass implements `header` and `read_file`."""
+
+    path: str = option("", "file of the training rows, and of the splits that have no file", required=True, path=READ)
+    validation_path: str = option("", "file of the validation rows; '' divides them from `path`", path=READ)
+    test_path: str = option("", "file of the test rows; '' divides them from `path`", path=READ)
+    labels: list[str] = option(["label"], "columns to predict", required=True)
+    label_kind: str = option(
+        AUTO, "what the label columns hold; auto: classes, refused if they look continuous", choices=(AUTO, CLASS, REAL)
+    )
+    numeric: list[str] = option(
+        [],
+        "columns of numbers, one input of the model together: names, patterns (m*), ranges (m0..m7); "
+        "*: all that hold numbers and have no other role",
+    )
+    categorical: list[str] = option([], "columns of categories, kept as text: names, patterns, ranges")
+    text: list[str] = option([], "columns of free text, split into words inside the model: names, patterns, ranges")
+    exclude: list[str] = option([], "columns that no pattern or range selects: names, patterns, ranges")
+    missing: list[str] = option(["", "NA", "NaN", "?"], "fields that mean a missing value, in every column")
+    not_missing: list[str] = option(
+        [], "words that are values of labels, categories and text, though in `missing` or like it: NA for Namibia"
+    )
+    missing_values: str = option(
+        "refuse",
+        "refuse: an error names the row; impute: the model uses the training mean",
+        choices=("refuse", "impute"),
+    )
+    missing_labels: str = option(
+        "refuse", "refuse: an error names the row; drop: rows without a label are left out", choices=("refuse", "drop")
+    )
+    categories: dict[str, list[str]] = option(
+        {}, "column -> the categories or classes that it may hold, in the order of their indices"
+    )
+    merge_spellings: bool = option(
+        False,
+        "merge categories and classes that differ only in case, blanks, letter forms or the way to write a number; "
+        "into the spelling in `categories`, or else the most frequent one",
+    )
+    unknown_categories: str = option(
+        "refuse",
+        "a category that is not in the training split; refuse: an error names the row; accept: one shared code",
+        choices=("refuse", "accept"),
+    )
+
+    @override
+    def check(self) -> None:
+        super().check()
+        if not self.numeric + self.categorical + self.text:
+            raise ConfigError(
+                "data: expected feature columns in data.numeric, data.categorical or data.text; found none. Name them, "
+                "or take every column of numbers: 'data.numeric=*'."
+            )
+        names = self.numeric + self.categorical + self.text + self.labels
+        repeated = {name for name in names if names.count(name) > 1 and name != "*"}
+        if repeated:
+            raise ConfigError(
+                f"data: expected each column once in data.numeric, data.categorical, data.text and data.labels; found "
+                f"{', '.join(sorted(repeated))} more than once. Keep one role per column."
+            )
+
+    def header(self, path: str) -> tuple[list[str], str]:
+        """Return the names of the columns of a file, in order, and where they are. Every subclass implements this."""
+        raise NotImplementedError(f"{type(self).__name__}.header")
+
+    def read_file(self, path: str, numbers: Collection[str], texts: Collection[str]) -> TableFile:
+        """Read some columns of a file. Every subclass implements this method.
+
+        Args:
+            path: The file.
+            numbers: The columns to read as numbers.
+            texts: The columns to read as texts.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.read_file")
+
+    @property
+    @override
+    def allows_missing_values(self) -> bool:
+        return self.missing_values == "impute"
+
+    @property
+    @override
+    def requires_known_categories(self) -> bool:
+        return self.unknown_categories == "refuse"
+
+    @property
+    def reads_classes(self) -> bool:
+        """Whether the labels are classes."""
+        return self.label_kind != REAL
+
+    # ---- reading -----------------------------------------------------------------------------------------------------
+
+    @override
+    def read(self) -> Dataset:
+        """Return one split per file.
+
+        All columns of numbers are one feature, NUMERIC, (columns,) float32. Each column of categories or text is a
+        feature of shape (1,).
+        """
+        header, location = self.header(self.path)
+        roles = assign_roles(
+            header,
+            location,
+            labels=self.labels,
+            numeric=self.numeric,
+            categorical=self.categorical,
+            text=self.text,
+            exclude=self.exclude,
+        )
+        train = self._read(self.path, roles)
+        roles = _without_text(roles, train)
+        for name in self.categories:
+            if name not in (*roles.categorical, *self.labels):
+                raise ConfigError(
+                    f"data.categories.{name}: expected a column of data.categorical or data.labels; found {name!r}. "
+                    f"{nearest(name, [*roles.categorical, *self.labels])}"
+                )
+        files: dict[str, TableFile] = {"train": self._checked(train, roles)}
+        for split_name, path in (("validation", self.validation_path), ("test", self.test_path)):
+            if path:
+                files[split_name] = self._checked(self._read(path, roles), roles)
+        files = self._with_one_spelling(files, [*roles.categorical, *self.labels])
+        for file in files.values():
+            self._check_listed(file, roles)
+        labels = {name: self._label(name, files["train"]) for name in self.labels}
+        self._log_summary(roles, files["train"])
+        splits = {
+            split_name: Table(self._features(file, roles), self._targets(file, labels), file.row_location)
+            for split_name, file in files.items()
+        }
+        dataset = describe(splits, labels=labels, location=self.path, text=roles.text)
+        return replace(dataset, spec=replace(dataset.spec, features=self._named(dataset, roles)))
+
+    def _read(self, path: str, roles: Roles) -> TableFile:
+        label_numbers = () if self.reads_classes else self.labels
+        label_texts = self.labels if self.reads_classes else ()
+        numbers, texts = [*roles.numeric, *label_numbers], [*roles.categorical, *roles.text, *label_texts]
+        return self.read_file(path, numbers, texts)
+
+    def _features(self, file: TableFile, roles: Roles) -> dict[str, FeatureColumn]:
+        features: dict[str, FeatureColumn] = {}
+        if roles.numeric:
+            columns = [
+                to_feature_dtype(file.numbers[name].values, f"{file.location}, column {name!r}")
+                for name in roles.numeric
+            ]
+            features[_numeric_name(roles, self.labels)] = np.stack(columns, axis=1)
+        for name in (*roles.categorical, *roles.text):
+            features[name] = file.texts[name].array()[:, np.newaxis]
+        return features
+
+    def _named(self, dataset: Dataset, roles: Roles) -> dict[str, Feature]:
+        """Return the features with the names of their columns and their fixed categories."""
+        features = dict(dataset.spec.features)
+        if roles.numeric:
+            name = _numeric_name(roles, self.labels)
+            features[name] = replace(features[name], columns=roles.numeric)
+        for name in roles.categorical:
+            features[name] = replace(features[name], categories=tuple(self.categories.get(name, ())))
+        return features
+
+    # ---- missing values ----------------------------------------------------------------------------------------------
+
+    def _checked(self, file: TableFile, roles: Roles) -> TableFile:
+        """Return a file whose missing values are decided: NaN in columns of numbers, "" in columns of text.
+
+        Raises:
+            DataError: A number cannot be read, a value is missing, or it is not clear whether it is.
+        """
+        for name, column in file.numbers.items():
+            self._check_numbers(file, name, column)
+        for name in (*roles.categorical, *self.labels):
+            if name in file.texts:
+                self._check_decided(file, name)
+        file = self._with_labels(file)
+        texts = {name: self._without_missing_words(name, column) for name, column in file.texts.items()}
+        file = replace(file, texts=texts)
+        if not self.allows_missing_values:
+            for name in (*roles.numeric, *roles.categorical, *roles.text):
+                self._check_no_missing(file, name)
+        return file
+
+    def _check_numbers(self, file: TableFile, name: str, column: NumberColumn) -> None:
+        if column.first_text is not None:
+            row, field = column.first_text
+            raise DataError(
+                f"{file.row_location(row)}, column {name!r}: expected a number; found {field!r}. Put fields that mean "
+                f"a missing value into data.missing: {self._with_missing([field.strip()])}. List columns of text in "
+                "data.categorical or data.text, or leave one out of a pattern: "
+                f"{shell_argument('data.exclude', [*self.exclude, name])}."
+            )
+        if column.undecided:
+            words = list(column.undecided)
+            raise DataError(
+                f"{file.row_location(column.undecided[words[0]])}, column {name!r}: expected a number; found "
+                f"{words[0]!r}, which looks like a missing value. Set {self._with_missing(words)}."
+            )
+
+    def _check_decided(self, file: TableFile, name: str) -> None:
+        """Check that each word of a column that looks like a missing value is known as one, or as a value."""
+        column = file.texts[name]
+        undecided = [
+            value
+            for value in column.values
+            if categories.is_missing_word(value)
+            and value.strip() not in (*self.missing, *self.not_missing)
+            and value not in self.categories.get(name, ())
+        ]
+        if undecided:
+            counts = column.counts
+            words = list(dict.fromkeys(value.strip() for value in undecided))
+            listed = shell_argument("data.not_missing", [*self.not_missing, *words])
+            raise DataError(
+                f"{file.row_location(column.first_row(undecided))}, column {name!r}: expected a value; found words "
+                f"that look like a missing value: {categories.list_counts(counts, undecided)}. If they mean that, set "
+                f"{self._with_missing(words)}. If they are values, set {listed}."
+            )
+
+    def _with_missing(self, words: list[str]) -> str:
+        """Return the argument that adds words to those of a missing value, to paste."""
+        return shell_argument("data.missing", [*self.missing, *words])
+
+    def _words_taken_as_missing(self, name: str, column: TextColumn) -> dict[str, int]:
+        """Return the values of a column that mean a missing value, with their rows."""
+        kept = {*self.not_missing, *self.categories.get(name, ())}
+        return {
+            value: rows
+            for value, rows in column.counts.items()
+            if rows and value.strip() in self.missing and value.strip() not in kept
+        }
+
+    def _without_missing_words(self, name: str, column: TextColumn) -> TextColumn:
+        """Return a column of text with "" for a missing value."""
+        taken = self._words_taken_as_missing(name, column)
+        values = {word: rows for word, rows in taken.items() if word.strip()}
+        if values:
+            listed = shell_argument("data.not_missing", [*self.not_missing, *values])
+            logger.info(
+                "data: column %r: %s count as missing; if they are values, set %s",
+                name,
+                categories.list_counts(values, list(values)),
+                listed,
+            )
+        return column.replaced(dict.fromkeys(taken, ""))
+
+    def _check_no_missing(self, file: TableFile, name: str) -> None:
+        number = file.numbers.get(name)
+        if number is not None:
+            missing = np.isnan(number.values)
+        else:
+            missing = file.texts[name].has(() if "" in self.not_missing else ("",))
+        if missing.any():
+            raise DataError(
+                f"{file.row_location(int(np.argmax(missing)))}, column {name!r}: expected a value; found none, and "
+                f"{np.count_nonzero(missing):,} rows without one. Fill them in, or set data.missing_values=impute."
+            )
+
+    def _with_labels(self, file: TableFile) -> TableFile:
+        """Return the rows that have every label.
+
+        Raises:
+            DataError: A label is missing, and data.missing_labels=refuse.
+        """
+        missing = np.zeros(file.rows, bool)
+        for name in self.labels:
+            if name in file.numbers:
+                absent, words = np.isnan(file.numbers[name].values), {}
+            else:
+                words = self._words_taken_as_missing(name, file.texts[name])
+                absent = file.texts[name].has(words)
+            if absent.any() and self.missing_labels == "refuse":
+                kept = [word.strip() for word in words if word.strip()]
+                listed = f" If {', '.join(map(repr, kept))} is a class, set " if kept else ""
+                listed += shell_argument("data.not_missing", [*self.not_missing, *kept]) + "." if kept else ""
+                raise DataError(
+                    f"{file.row_location(int(np.argmax(absent)))}, column {name!r}: expected a label; found none, and "
+                    f"{np.count_nonzero(absent):,} rows without one. Leave such rows out: data.missing_labels=drop."
+                    f"{listed}"
+                )
+            missing |= absent
+        if not missing.any():
+            return file
+        logger.info("data: %s: %s rows without a label are left out", file.location, f"{missing.sum():,}")
+        if missing.all():
+            raise DataError(f"{file.location}: expected rows with a label; found none. Check data.missing.")
+        return file.select(np.flatnonzero(~missing))
+
+    # ---- classes and categories --------------------------------------------------------------------------------------
+
+    def _with_one_spelling(self, files: dict[str, TableFile], names: Collection[str]) -> dict[str, TableFile]:
+        """Return the files with the spellings of some columns merged, if the options ask for it."""
+        if not self.merge_spellings:
+            return files
+        merged = {split_name: dict(file.texts) for split_name, file in files.items()}
+        for name in names:
+            if name not in files["train"].texts:
+                continue
+            preferred = self.categories.get(name) or categories.most_frequent_first(files["train"].texts[name].counts)
+            for texts in merged.values():
+                values = [value for value in texts[name].values if value]
+                texts[name] = texts[name].replaced(categories.merged_spellings(values, preferred))
+        return {split_name: replace(file, texts=merged[split_name]) for split_name, file in files.items()}
+
+    def _check_listed(self, file: TableFile, roles: Roles) -> None:
+        """Check that columns of categories hold only those of data.categories, if the option names their column."""
+        for name in roles.categorical if self.requires_known_categories else ():
+            listed = self.categories.get(name, [])
+            column = file.texts[name]
+            unknown = [value for value in column.values if value and value not in listed] if listed else []
+            if unknown:
+                row = column.first_row(unknown)
+                found = column.values[column.codes[row]]
+                raise DataError(
+                    f"{file.row_location(row)}, column {name!r}: expected one of {len(listed)} categories listed in "
+                    f"data.categories; found {found!r}. {nearest(found, listed)} Add it to the list, or set "
+                    "data.unknown_categories=accept."
+                )
+
+    def _label(self, name: str, train: TableFile) -> Label:
+        if not self.reads_classes:
+            return real_label()
+        counts = train.texts[name].counts
+        if self.label_kind == AUTO and name not in self.categories and categories.looks_continuous(counts):
+            raise DataError(
+                f"{train.location}, column {name!r}: expected classes; found {len(counts):,} different numbers in "
+                f"{sum(counts.values()):,} rows, which look continuous. Set data.label_kind=real to predict a number, "
+                "or data.label_kind=class if each number names a class."
+            )
+        return class_label(self.categories.get(name) or categories.class_order(counts))
+
+    def _targets(self, file: TableFile, labels: Mapping[str, Label]) -> dict[str, np.ndarray]:
+        targets = {}
+        for name, label in labels.items():
+            if label.kind == REAL:
+                targets[name] = to_feature_dtype(file.numbers[name].values, f"{file.location}, column {name!r}")
+            else:
+                targets[name] = self._class_indices(file, name, label)
+        return targets
+
+    def _class_indices(self, file: TableFile, name: str, label: Label) -> np.ndarray:
+        column = file.texts[name]
+        index = {class_name: number for number, class_name in enumerate(label.classes)}
+        unknown = [value for value in column.values if value not in index]
+        if unknown:
+            row = column.first_row(unknown)
+            source = (
+                f"listed in data.categories.{name}" if name in self.categories else "that occurs in the train split"
+            )
+            found = column.values[column.codes[row]]
+            raise DataError(
+                f"{file.row_location(row)}: expected a class {source}; found {found!r}. {nearest(found, index)}"
+            )
+        return np.array([index[value] for value in column.values], np.int64)[column.codes]
+
+    # ---- the summary -------------------------------------------------------------------------------------------------
+
+    def _log_summary(self, roles: Roles, train: TableFile) -> None:
+        """Log in a few lines what the columns hold, and what may be wrong with it."""
+        if len(roles.numeric) > len(self.numeric):
+            logger.info("data: %d columns of numbers: %s", len(roles.numeric), _first_and_last(roles.numeric))
+        for name in self.labels if self.reads_classes else ():
+            description = categories.describe_counts(train.texts[name].counts, "classes")
+            logger.info("data: label %r: %s", name, description)
+        for name in roles.categorical[:DESCRIBED]:
+            counts = train.texts[name].counts
+            missing_rows = counts.pop("", 0)
+            description = categories.describe_counts(counts, "categories")
+            logger.info("data: column %r: %s%s", name, description, f"; {missing_rows:,} missing" * bool(missing_rows))
+        if len(roles.categorical) > DESCRIBED:
+            logger.info("data: %d more columns of categories", len(roles.categorical) - DESCRIBED)
+        missing: Counter[str] = Counter()
+        for column in train.numbers.values():
+            missing.update(column.missing)
+        if missing:
+            described = categories.list_counts(missing, categories.most_frequent_first(missing))
+            logger.info("data: %s fields of numbers count as missing: %s", f"{missing.total():,}", described)
+        for name in (*(self.labels if self.reads_classes else ()), *roles.categorical):
+            counts = train.texts[name].counts
+            groups = categories.look_alikes({value: rows for value, rows in counts.items() if value})
+            if groups:
+                logger.warning(
+                    "data: column %r: spellings that may mean the same: %s. To merge them, set "
+                    "data.merge_spellings=true",
+                    name,
+                    categories.describe_look_alikes(counts, groups),
+                )
+
+
+def _without_text(roles: Roles, train: TableFile) -> Roles:
+    """Return the roles without the columns of text that only '*' selected as numbers.
+
+    Raises:
+        DataError: No column is left.
+    """
+    left_out = [name for name in roles.numeric if name in roles.numbers_only and train.numbers[name].first_text]
+    for name in left_out:
+        del train.numbers[name]
+    if left_out:
+        logger.info("data: data.numeric='*' leaves out columns of text: %s", _first_and_last(left_out))
+    roles = replace(roles, numeric=tuple(name for name in roles.numeric if name not in left_out))
+    if not roles.numeric + roles.categorical + roles.text:
+        raise DataError(
+            f"{train.location}: expected columns of numbers besides the labels; found none. Name columns in "
+            "data.categorical or data.text."
+        )
+    return roles
+
+
+def _numeric_name(roles: Roles, labels: Collection[str]) -> str:
+    """Return the name of the feature of all columns of numbers: another than that of any other column."""
+    name = NUMERIC
+    while name in (*roles.categorical, *roles.text, *labels):
+        name += "_"
+    return name
+
+
+def _first_and_last(names: Collection[str]) -> str:
+    """Return a list of names, shortened if it is long."""
+    shown = list(map(repr, names))
+    return ", ".join(shown if len(shown) <= DESCRIBED else [*shown[: DESCRIBED - 1], "...", shown[-1]])
