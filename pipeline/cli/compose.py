@@ -1,5 +1,6 @@
 """Compose one Config from the presets and the command line. The only module that uses Hydra."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -11,16 +12,18 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from pipeline import stored_config
+from pipeline.cli import arguments
 from pipeline.config import Config
 from pipeline.custom_code import PROJECT
 from pipeline.errors import ConfigError, nearest
 from pipeline.members import members
 from pipeline.options import CHOICE_GROUPS, Options
 
+DICT_OPTION = "reference_type=Dict["  # in OmegaConf's message on a key that a dict does not have yet
 PRESETS = PROJECT / "configs"
 PRESET_GROUPS = (*CHOICE_GROUPS, "optimizer", "registry")  # folders of configs/ whose files fill one section
 
@@ -64,6 +67,7 @@ def stored(path: str | Path, overrides: list[str]) -> Config:
         ConfigError: An override is wrong, as for `compose`.
     """
     kept = stored_config.load(path)
+    overrides = in_grammar(overrides)
     if any(override.key_or_group == "data" for override in _parse(overrides)):
         data = [override for override in overrides if override.lstrip("+").startswith(("data=", "data."))]
         kept.data = _compose(data).data
@@ -74,8 +78,11 @@ def stored(path: str | Path, overrides: list[str]) -> Config:
             raise ConfigError(f"{key}: a stored run keeps its {key}. Only data can be chosen again: data=NAME.")
         if OmegaConf.select(kept, key, throw_on_missing=False) is None and key not in _keys(kept):
             raise _unknown_key(key, _keys(kept))
+        value = override.value()
+        if isinstance(OmegaConf.select(kept, key, throw_on_missing=False), ListConfig) and isinstance(value, str):
+            value = [value]
         try:
-            OmegaConf.update(kept, key, override.value())
+            OmegaConf.update(kept, key, value)
         except OmegaConfBaseException as error:
             raise stored_config.explain(error) from None
     return _to_config(kept)
@@ -102,7 +109,13 @@ def choices(group: str) -> dict[str, str]:
 
 def _compose(overrides: list[str]) -> DictConfig:
     _register()
+    overrides = in_grammar(overrides)
     for override in _parse(overrides):
+        if override.is_sweep_override():
+            raise ConfigError(
+                f"{override.input_line}: expected one value; found several. Set "
+                f"{arguments.sweep_fixes(str(override.input_line))}."
+            )
         if override.is_delete():
             raise ConfigError(f"{override.input_line}: a key cannot be removed, only set.")
     try:
@@ -112,7 +125,54 @@ def _compose(overrides: list[str]) -> DictConfig:
         group, _, name = (error.missing_cfg_file or "").partition("/")
         raise ConfigError(f"{group}={name}: there is no such choice. {nearest(name, choices(group))}") from None
     except (ConfigCompositionException, OmegaConfBaseException) as error:
+        corrected = _with_list(error, overrides) or _with_new_entries(error, overrides)
+        if corrected:
+            return _compose(corrected)
         raise _explain(error, overrides) from None
+
+
+def in_grammar(overrides: list[str]) -> list[str]:
+    """Return the overrides in Hydra's grammar: what it cannot read is quoted, if its meaning is clear."""
+    return [override if _is_read(override) else arguments.in_grammar(override) or override for override in overrides]
+
+
+def _is_read(override: str) -> bool:
+    """Return whether Hydra can read an override, and does not take a blank value for an empty one."""
+    value = override.partition("=")[2]
+    if value and not value.strip():
+        return False
+    try:
+        OverridesParser.create().parse_overrides([override])
+    except OverrideParseException:
+        return False
+    return True
+
+
+def _with_list(error: BaseException, overrides: list[str]) -> list[str] | None:
+    """Return the overrides with a list of one entry where an option that takes a list got one value; None elsewhere."""
+    cause = _validation_error(error)
+    key = getattr(cause, "full_key", None)
+    if cause is None or "ListConfig" not in str(cause):
+        return None
+    given = [override for override in overrides if override.partition("=")[0].lstrip("+") == key]
+    if not given or given[-1].partition("=")[2].startswith("["):
+        return None
+    return [arguments.as_list(override) if override in given else override for override in overrides]
+
+
+def _with_new_entries(error: BaseException, overrides: list[str]) -> list[str] | None:
+    """Return the overrides with `+` where Hydra would not add entries to an option that is a dict; None elsewhere."""
+    refused = re.match(r"Could not override '(.+?)'", str(error))
+    if refused is None or DICT_OPTION not in str(error.__cause__):
+        return None
+    return [f"+{override}" if override.partition("=")[0] == refused[1] else override for override in overrides]
+
+
+def _validation_error(error: BaseException | None) -> ValidationError | None:
+    """Return the error of OmegaConf's types behind an error, if there is one."""
+    while error is not None and not isinstance(error, ValidationError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _register() -> None:
@@ -132,14 +192,13 @@ def _parse(overrides: list[str]) -> list[Override]:
     except OverrideParseException as error:
         raise ConfigError(
             f"cannot read {error.override!r}. Expected KEY=VALUE, quoted if the shell would split it: "
-            "'model.hidden=[64,32]'."
+            "'model.hidden=[64,32]'. Close brackets and quotes; a text with quotes, brackets or commas needs quotes of "
+            "its own: 'data.labels=[\"Income [EUR], net\"]'."
         ) from None
 
 
 def _explain(error: Exception, overrides: list[str]) -> ConfigError:
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, ValidationError):
-        cause = cause.__cause__ or cause.__context__
+    cause = _validation_error(error)
     if cause is not None:
         return stored_config.explain(cause)
     groups = [*PRESET_GROUPS, "experiment"]
@@ -185,7 +244,20 @@ def _to_config(values: DictConfig) -> Config:
     for key in _undeclared(config):
         known = set(_declared(config))
         raise ConfigError(f"{key}: there is no such option, and + cannot add one. {nearest(key, known)}")
+    _decode_keys(config)
     return config
+
+
+def _decode_keys(node: Any) -> None:
+    """Give the dicts among the options of a section the keys that were typed."""
+    for item in fields(node):
+        value = getattr(node, item.name)
+        if is_dataclass(value):
+            _decode_keys(value)
+        elif isinstance(value, dict):
+            decoded = {arguments.decoded_key(key): entry for key, entry in value.items()}
+            value.clear()
+            value.update(decoded)
 
 
 def _undeclared(node: Any, prefix: str = "") -> Iterator[str]:
