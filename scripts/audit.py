@@ -14,7 +14,7 @@ from typing import Any
 
 PROJECT = Path(__file__).parents[1]
 # requirements.txt includes the packages of requirements-cpu.txt
-LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-install.txt")
+LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-install.txt", "requirements-parquet.txt")
 VULNERABLE, UNKNOWN = 1, 3  # exit statuses
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-NAMES = ["requirements-cpu", "requirements", "requirements-dev", "requirements-install"]
+NAMES = ["requirements-cpu", "requirements", "requirements-dev", "requirements-install", "requirements-parquet"]
 
 
 def requirements(name):

@@ -14,6 +14,7 @@ def test_every_preset_of_every_group_composes():
     needed = {
         "adversarial": ["model=gan", "training=tape"],
         "csv": ["data.path=x", "data.numeric=[a]"],
+        "parquet": ["data.path=x", "data.numeric=[a]"],
         "gan": ["objective=adversarial", "training=tape"],
         "maml": ["training=tape"],
         "multi_task": ["training=tape"],

@@ -58,8 +58,8 @@ PRESETS = {
     "experiment/digits_multi_task": "experiment=digits_multi_task",
     "experiment/mnist_convnet": "experiment=mnist_convnet data.path={root}/idx",
 }
-# their data must be downloaded; they say nothing about a model; or both
-LEFT_OUT = {"data/keras"}
+# their data must be downloaded, or a package installed
+LEFT_OUT = {"data/keras", "data/parquet"}
 UNUSUAL = {
     "regression": f"{SHAPES} data.shape=[6] data.classes=0",
     "batch normalisation": f"model=cnn {SHAPES} data.shape=[12,12,1] model.filters=[4] model.normalize=true",
