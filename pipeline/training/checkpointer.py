@@ -22,13 +22,15 @@ logger = logging.getLogger(__name__)
 class Checkpointer(keras.callbacks.Callback):
     """Restores the state to start from, writes checkpoints, and stops the run if that was requested.
 
-    It must be the last of the callbacks: its checkpoints hold what the others made of the epoch, and the others do not
-    reset what it restores.
+    It must be the last of the callbacks. Its checkpoints then hold the state of the other callbacks at the end of the
+    epoch, and no other callback resets the state that it restores.
 
-    A stop that is requested during validation does not wait for its end. The checkpoint is then that of the epoch's
-    last step, with the metrics of training, and the resumed run validates the whole split again.
+    A stop that is requested during validation takes effect at the next validation batch. The checkpoint then holds the
+    state after the last step of the epoch, with the metrics of the training split. The resumed run repeats the whole
+    validation.
 
-    state: The last checkpoint, or the state to start from.
+    Attributes:
+        state: The state that was captured last; at the beginning, the state to start from.
     """
 
     def __init__(
@@ -44,15 +46,15 @@ class Checkpointer(keras.callbacks.Callback):
         state: State,
         start_time: float,
     ) -> None:
-        """Make a checkpointer.
+        """Create the callback.
 
         Args:
-            objective: Its model is compiled.
+            objective: The objective, whose model is compiled.
             folder: The folder of the checkpoints.
             options: When checkpoints are written, and how many are kept.
             epochs: The number of epochs of the run.
-            steps_per_epoch: The number of steps of each.
-            stop: Tells whether a stop was requested.
+            steps_per_epoch: The number of steps of each epoch.
+            stop: Holds the stop request, if one was received.
             callbacks: The other callbacks, whose state the checkpoints hold.
             state: The state to start from.
             start_time: `time.monotonic()` at the start, minus the seconds spent in earlier processes of the run.
@@ -81,14 +83,14 @@ class Checkpointer(keras.callbacks.Callback):
     @override
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.epoch = epoch
-        if self.first_step:  # inside an epoch: its metrics continue, and the engine has just reset them
+        if self.first_step:  # resumed inside an epoch: the engine has just reset its metrics
             checkpoints.restore(self.state, self.objective, self.callbacks)
 
     @override
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         self.step = min(self.first_step + batch + 1, self.steps_per_epoch)
         if self.step == self.steps_per_epoch:
-            return  # the validation or the end of the epoch comes next, and decides
+            return  # on_test_begin or on_epoch_end comes next and handles the stop
         if self.stop.received:
             self._stop()
         if self._is_due(self.epoch, self.step):
@@ -125,7 +127,10 @@ class Checkpointer(keras.callbacks.Callback):
             self.state = self._capture(done, 0, finished=finished)
 
     def _is_due(self, epoch: int, step: int) -> bool:
-        """Return whether the steps or the minutes since the last checkpoint ask for another one."""
+        """Return whether a checkpoint is due by the number of steps or by the time since the last one.
+
+        Each call updates `checked_step`, so that one crossing of a multiple of `options.steps` counts once.
+        """
         before, self.checked_step = self.checked_step, epoch * self.steps_per_epoch + step
         every, minutes = self.options.steps, self.options.minutes
         return (every is not None and self.checked_step // every > before // every) or (
@@ -133,7 +138,11 @@ class Checkpointer(keras.callbacks.Callback):
         )
 
     def _score(self, logs: dict[str, Any]) -> float:
-        """Return the score of an epoch, smaller is better: early stopping's monitor, or else the validation loss."""
+        """Return the score of an epoch; smaller is better.
+
+        With early stopping it is the monitored value, negated if larger is better. Otherwise it is the validation loss,
+        or the training loss if there is no validation.
+        """
         for callback in self.callbacks:
             if isinstance(callback, keras.callbacks.EarlyStopping):
                 return float(logs[callback.monitor]) * (1 if callback.monitor_op == keras.ops.less else -1)
@@ -152,22 +161,22 @@ class Checkpointer(keras.callbacks.Callback):
         )
 
     def _save(self, epoch: int, step: int, *, finished: bool = False) -> bool:
-        """Write a checkpoint and return whether that was possible.
+        """Write a checkpoint and return whether the write succeeded.
 
         Raises:
-            RunError: It was not, and training.checkpoints.on_error=stop.
+            RunError: The write failed, and training.checkpoints.on_error=stop.
         """
         self.state = self._capture(epoch, step, finished=finished)
         try:
             checkpoints.write(self.folder, self.state, self.options.keep)
         except OSError as error:
-            found = f"{self.folder}: expected to write a checkpoint; {error.strerror}"
+            problem = f"{self.folder}: expected to write a checkpoint; {error.strerror}"
             if self.options.on_error == "stop":
                 raise RunError(
-                    f"{found}. The earlier checkpoints are unchanged: make room, and the same command resumes from the "
+                    f"{problem}. The earlier checkpoints are unchanged. Make room: the same command then resumes from the "
                     "last one. To train without checkpoints: training.checkpoints.on_error=continue."
                 ) from None
-            logger.warning("%s; the run continues", found)
+            logger.warning("%s; the run continues", problem)
             return False
         self.save_time = time.monotonic()
         return True

@@ -1,8 +1,8 @@
-"""Checkpoints: the whole state of a training, written whole or not at all, and read only if undamaged.
+"""Checkpoints: the whole state of a training, written atomically and checked by digest when it is read.
 
-One file holds the variables (weights, seed generators, optimizer slots and step, metrics inside an epoch), the state
-of the callbacks, the logs of the epochs, the position in the data and the wall time. Its first line is the sha256 of
-the rest: a line of JSON, and the bytes of the arrays that it lists.
+One file holds the variables (weights, seed generators, optimizer slots and step, metrics inside an epoch), the state of
+the callbacks, the logs of the epochs, the position in the data and the wall time. The first line of the file is the
+sha256 of the rest. The rest is a line of JSON and the bytes of the arrays that this line lists.
 """
 
 import hashlib
@@ -33,13 +33,15 @@ CALLBACK_STATE = {
 class State:
     """The state of a training between two steps.
 
-    epoch: Number of the epoch of the next step, counted from 0.
-    step: Number of the next step in that epoch, counted from 0. After its last step, the validation comes next.
-    finished: Whether early stopping has ended the training.
-    arrays: Every variable by the name that `Objective.variables` gives it; empty before the first step.
-    callbacks: Class name -> attribute -> value.
-    best: Score, smaller is better, and epoch of the best checkpoint so far.
-    seconds: Wall time that all processes of the run have spent.
+    Attributes:
+        epoch: Number of the epoch of the next step, counted from 0.
+        step: Number of the next step in that epoch, counted from 0. After the last step of the epoch, it is the number
+            of steps per epoch, and validation comes next.
+        finished: Whether early stopping has ended the training.
+        arrays: Variable name -> value. The names are those of `Objective.variables`. Empty before the first step.
+        callbacks: Class name -> attribute -> value.
+        best: Score and epoch of the best checkpoint so far; a smaller score is better.
+        seconds: Wall time of all processes of the run together.
     """
 
     epoch: int = 0
@@ -62,16 +64,16 @@ def capture(
     metrics: dict[str, np.ndarray] | None = None,
     seconds: float = 0.0,
 ) -> State:
-    """Return the state of an objective in training and of its callbacks.
+    """Capture the current state of an objective and its callbacks.
 
     Args:
-        objective: Its model is compiled.
+        objective: The objective, whose model is compiled.
         callbacks: The callbacks of the training.
         epoch: As in State.
         step: As in State.
         finished: As in State.
         best: As in State.
-        metrics: Values of metrics to keep instead of the current ones, from `metric_values`.
+        metrics: Metric values to store instead of the current ones, from `metric_values`.
         seconds: As in State.
     """
     variables = {name: keras.ops.convert_to_numpy(variable) for name, variable in objective.variables().items()}
@@ -91,7 +93,7 @@ def capture(
 
 
 def metric_values(objective: Objective) -> dict[str, np.ndarray]:
-    """Return the variables of the metrics inside an epoch, by the names of `Objective.variables`."""
+    """Return variable name -> value of the metrics of the model. The names are those of `Objective.variables`."""
     metrics = {id(variable) for variable in objective.model.metrics_variables}
     return {
         name: keras.ops.convert_to_numpy(variable)
@@ -101,7 +103,7 @@ def metric_values(objective: Objective) -> dict[str, np.ndarray]:
 
 
 def restore(state: State, objective: Objective, callbacks: Sequence[keras.callbacks.Callback]) -> None:
-    """Set an objective in training and its callbacks to a state.
+    """Restore a state into an objective, whose model is compiled, and its callbacks.
 
     Raises:
         RunError: The state has other variables, or variables of other shapes.
@@ -125,23 +127,24 @@ def restore(state: State, objective: Objective, callbacks: Sequence[keras.callba
 
 
 def write(folder: Path, state: State, keep: int) -> Path:
-    """Write a checkpoint and remove older ones, except the newest `keep`, this one included, and the best.
+    """Write a checkpoint, then delete old ones.
 
-    Newer files are left alone: they are damaged, and will be written again.
+    The newest `keep` checkpoints, including this one, and the best one are kept. Checkpoints of later steps are kept
+    too: they are damaged, and the resumed run overwrites them.
 
     Args:
         folder: The folder of the checkpoints.
         state: The state to write.
-        keep: The number of checkpoints to keep.
+        keep: The number of newest checkpoints to keep, at least 1.
 
     Returns:
         The path of the checkpoint.
 
     Raises:
-        OSError: It cannot be written; the others are unchanged.
+        OSError: The checkpoint cannot be written. The other checkpoints are unchanged.
     """
     path = _path(folder, state.epoch, state.step)
-    for abandoned in folder.glob(f".*{SUFFIX}.*.partial"):  # of a process that was killed while it wrote
+    for abandoned in folder.glob(f".*{SUFFIX}.*.partial"):  # left by a process that was killed during a write
         abandoned.unlink()
     body = _encode(state)
     with atomic_write(path) as file:
@@ -159,7 +162,8 @@ def newest(folder: Path) -> tuple[State, list[Path]]:
     """Read the newest undamaged checkpoint.
 
     Returns:
-        Its state, that of a new run if there are no checkpoints; and the paths of damaged ones that were skipped.
+        The state, which is that of a new run if there are no checkpoints, and the paths of the damaged checkpoints that
+        were skipped.
 
     Raises:
         RunError: All checkpoints are damaged. None is deleted.
@@ -204,7 +208,10 @@ def _encode(state: State) -> bytes:
 
 
 def _as_stored(array: np.ndarray) -> np.ndarray:
-    """Return the array in a dtype that NumPy has a name for: bfloat16 as float32, which has all of its values."""
+    """Return the array in a dtype that NumPy has a name for.
+
+    bfloat16 becomes float32, which can represent all values of bfloat16.
+    """
     return array.astype(np.float32) if array.dtype.kind == "V" else array
 
 

@@ -1,4 +1,4 @@
-"""The number of the epoch, for the data of the `fit` engine."""
+"""A callback that gives the number of the epoch to the data of the `fit` engine."""
 
 from typing import Any, override
 
@@ -7,11 +7,14 @@ import tensorflow as tf
 
 
 class EpochClock(keras.callbacks.Callback):
-    """Keeps a variable at the number of the epoch, counted from 0. A dataset reads it when an iteration starts."""
+    """Sets a variable to the number of the current epoch, counted from 0.
+
+    The dataset reads the variable at the start of each iteration over it.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        with tf.device("CPU"):  # in main memory, beside the data that reads it
+        with tf.device("CPU"):  # in main memory, since the dataset that reads it runs on the CPU
             self.epoch = tf.Variable(tf.constant(0, tf.int64), trainable=False)
 
     @override

@@ -1,4 +1,4 @@
-"""Metrics that an objective adds to those of its model: logged and reset each epoch, and saved in checkpoints."""
+"""Metrics that an objective adds to its model. They are logged every epoch and saved in checkpoints."""
 
 from typing import Any, override
 
@@ -11,14 +11,14 @@ from pipeline.keras_internals import add_metric
 class MeansOverRows(keras.metrics.Metric):
     """The means of several scalars per step, weighted by the rows of each step. `result` returns a dict.
 
-    keras.metrics.Mean takes a dozen operations for each scalar, which shows in a step of a millisecond.
+    One keras.metrics.Mean per scalar would add a dozen operations each, a measurable part of a step of a millisecond.
     """
 
     def __init__(self, names: list[str]) -> None:
         """Create the metric.
 
         Args:
-            names: Of the scalars. A "loss" among them replaces the one that Keras keeps.
+            names: The names of the scalars. If "loss" is one of them, its mean replaces the loss metric of Keras.
         """
         super().__init__(name="means")
         self.names = names
@@ -29,8 +29,8 @@ class MeansOverRows(keras.metrics.Metric):
         """Add one step.
 
         Args:
-            values: A scalar for each name, in their order.
-            rows: The number of rows that each is a mean over.
+            values: One scalar per name, in the order of `names`.
+            rows: The number of rows that each scalar is a mean over.
         """
         rows = ops.cast(rows, self.dtype)
         self.total.assign_add(ops.stack([ops.cast(value, self.dtype) for value in values]) * rows)
@@ -43,7 +43,7 @@ class MeansOverRows(keras.metrics.Metric):
 
 
 class LatestValue(keras.metrics.Metric):
-    """A value as it is now. It is logged and saved like a metric of the epoch, and not reset."""
+    """The latest value of a scalar. It is logged and saved like a mean, but not reset when an epoch begins."""
 
     def __init__(self, name: str, initial: float) -> None:
         """Create the metric with its first value."""
@@ -55,7 +55,7 @@ class LatestValue(keras.metrics.Metric):
         self.value.assign(value)
 
     def reset_state(self) -> None:
-        """Keep the value."""
+        """Keep the value when an epoch begins."""
 
     @override
     def result(self) -> Any:
@@ -70,5 +70,5 @@ def add_means(model: keras.Model, names: list[str]) -> MeansOverRows:
 
 
 def loss_mean(model: keras.Model) -> keras.metrics.Metric:
-    """Return the metric that Keras keeps of the loss of a compiled model."""
+    """Return the metric in which a compiled model collects the mean of its loss."""
     return next(metric for metric in model.metrics if metric.name == "loss")

@@ -28,7 +28,7 @@ class Fit(TrainingOptions):
 
     @override
     def compiles_with_xla(self, model: keras.Model) -> bool:
-        return self.jit == "always"  # auto leaves fit alone, which drops XLA under strict determinism
+        return self.jit == "always"  # not by auto: Model.fit drops XLA under strict determinism
 
     def train(
         self,
@@ -45,11 +45,11 @@ class Fit(TrainingOptions):
         from pipeline.training.epoch_clock import EpochClock
 
         model = objective.model
-        shared = {"validation_data": validation, "verbose": verbose, "shuffle": False}  # the feed has its own order
+        shared = {"validation_data": validation, "verbose": verbose, "shuffle": False}  # the feed orders the rows
         start = checkpointer.state
         if start.arrays:
             create_metric_variables(objective, feed.batches(0).element_spec)
-        # fit cannot start inside an epoch: the rest of it is a call of its own, and the next call starts after it
+        # Model.fit cannot start inside an epoch: one call trains the rest of it, and the next call starts after it
         if start.step == feed.steps:
             validate(objective, validation, start.epoch, [*callbacks, checkpointer])
         elif start.step:
@@ -69,10 +69,12 @@ class Fit(TrainingOptions):
 
 
 def create_metric_variables(objective: Objective, element_spec: Any) -> None:
-    """Create the variables of the metrics, which Keras creates in the first step it traces: too late to restore them.
+    """Create the variables of the metrics, so that a checkpoint can be restored into them.
+
+    Keras itself creates them when it traces the first step, which is after the checkpoint is restored.
 
     Args:
-        objective: Its model is compiled.
+        objective: The objective, whose model is compiled.
         element_spec: The tf.TypeSpec structure of one batch.
     """
     (update,) = objective.updates()
@@ -86,12 +88,12 @@ def create_metric_variables(objective: Objective, element_spec: Any) -> None:
 def validate(
     objective: Objective, validation: tf.data.Dataset | None, epoch: int, callbacks: Sequence[keras.callbacks.Callback]
 ) -> None:
-    """Do what fit does after the last step of an epoch, for a run that was stopped before or in its validation."""
+    """Validate and end an epoch as Model.fit does, for a run that was stopped between its last step and its end."""
     model = objective.model
     callback_list = keras.callbacks.CallbackList(callbacks, model=model)
     model.stop_training = False
     callback_list.on_train_begin()
     model.reset_metrics()
-    callback_list.on_epoch_begin(epoch)  # restores the metrics of the epoch's steps
+    callback_list.on_epoch_begin(epoch)  # the checkpointer restores the metrics of the steps of the epoch
     logs = {name: float(value) for name, value in model.get_metrics_result().items()}
     callback_list.on_train_end(end_epoch(objective, validation, epoch, logs, callback_list))

@@ -23,11 +23,13 @@ Gradient = tf.Tensor | tf.IndexedSlices
 class GradientStatistics(NamedTuple):
     """Statistics of the gradients of one update, as tensors.
 
-    norm: Global norm of all gradients, before clipping.
-    layers: Layer's path -> (norm of its gradients, norm of its update divided by the norm of its weights).
-    conflicts: "one|other" of two losses -> cosine of their gradients over the variables that both depend on. Below 0,
-        a step that lowers one loss raises the other. Empty for a single loss.
-    gradients: Variable's path -> gradient.
+    Attributes:
+        norm: Global norm of all gradients, before clipping.
+        layers: Layer's path -> (norm of its gradients, norm of its update divided by the norm of its weights).
+        conflicts: The names of two losses, joined by "|" -> cosine of their gradients over the variables that both
+            depend on. If the cosine is negative, a step that lowers one loss raises the other. Empty if there is only
+            one loss.
+        gradients: Variable's path -> gradient.
     """
 
     norm: tf.Tensor
@@ -43,10 +45,10 @@ def statistics_of(
     grads: Sequence[Gradient],
     before: Sequence[tf.Tensor],
 ) -> GradientStatistics:
-    """Return the statistics of an update that was just applied.
+    """Return the statistics of an update after it was applied.
 
     Args:
-        update: The update.
+        update: The update, already applied.
         tape: A persistent tape that holds the losses.
         losses: Loss name -> scalar.
         grads: The gradients, scaled as the optimizer scales losses.
@@ -77,7 +79,9 @@ def _layer_statistics(
 
 
 def conflicts(variables: Sequence[Any], tape: tf.GradientTape, losses: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Return "one|other" of two losses -> cosine of their gradients over the variables that both depend on.
+    """Return the cosine of the gradients of each pair of losses, under the key "one|other".
+
+    The gradients are those of the variables that both losses depend on.
 
     Args:
         variables: The variables of the update.
@@ -103,19 +107,19 @@ def conflicts(variables: Sequence[Any], tape: tf.GradientTape, losses: dict[str,
 
 
 def values(gradient: Gradient) -> tf.Tensor:
-    """Return the numbers of a gradient; of an embedding's, those of the rows that the batch used."""
+    """Return the values of a gradient. For an embedding, these are the values of the rows that the batch used."""
     return gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
 
 
 class GradientRecorder:
     """Writes the statistics of every n-th step to gradients.jsonl, and histograms for TensorBoard.
 
-    The first step of a run is recorded. A line is {"step": counted from 1 over the run, "epoch": counted from 1,
+    The first step of a run is recorded. Each line is {"step": counted from 1 over the run, "epoch": counted from 1,
     "updates": name -> {"norm", "layers": path -> [norm, ratio], "conflicts"}}.
     """
 
     def __init__(self, every: int, folder: Path, *, histograms: bool) -> None:
-        """Make a recorder.
+        """Create the recorder.
 
         Args:
             every: The number of steps between two records.
@@ -124,11 +128,15 @@ class GradientRecorder:
         """
         self.every = every
         self.path = folder / "gradients.jsonl"
-        self._is_whole = False  # whether the file ends with a whole line
+        self._is_whole = False  # whether the last line of the file is complete
         self._histograms = HistogramFile(folder / "tensorboard" / "gradients") if histograms else None
 
     def start_after(self, step: int) -> None:
-        """Remove the lines after this many steps of the run: a killed process wrote them, and they will come again."""
+        """Remove the records of later steps, which a killed process wrote: the resumed run writes them again.
+
+        Args:
+            step: The number of steps that the run has finished.
+        """
         kept = [line for line in read(self.path) if line["step"] <= step]
         with atomic_write(self.path) as file:
             file.writelines(json.dumps(line).encode() + b"\n" for line in kept)
@@ -143,7 +151,7 @@ class GradientRecorder:
         return -step % self.every
 
     def write(self, step: int, epoch: int, statistics: dict[str, GradientStatistics]) -> None:
-        """Write the record of one step. If the file system refuses it, log a warning and go on.
+        """Write the record of one step. If the write fails, log a warning and continue.
 
         Args:
             step: The number of the step over the run, counted from 0.
@@ -153,7 +161,7 @@ class GradientRecorder:
         line = {
             "step": step + 1,
             "epoch": epoch + 1,
-            "updates": {name: _as_json(found) for name, found in statistics.items()},
+            "updates": {name: _as_json(values_of_update) for name, values_of_update in statistics.items()},
         }
         try:
             if not self._is_whole:
@@ -161,7 +169,7 @@ class GradientRecorder:
             self._append(line)
             if self._histograms is not None:
                 self._histograms.add(step + 1, _arrays(statistics))
-        except (OSError, tf.errors.OpError) as error:  # the checkpoints decide whether the run continues
+        except (OSError, tf.errors.OpError) as error:  # a failed record never stops a run; a failed checkpoint may
             reason = getattr(error, "strerror", None) or error
             logger.warning("%s: %s; the gradients of step %d are not recorded", self.path.parent, reason, step + 1)
 
@@ -173,7 +181,10 @@ class GradientRecorder:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a gradients.jsonl, oldest first, without one that was cut short; [] if there is no file."""
+    """Return the records in a gradients.jsonl, oldest first; [] if there is no file.
+
+    An incomplete last line is left out.
+    """
     try:
         text = path.read_text()
     except FileNotFoundError:

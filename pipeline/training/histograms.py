@@ -18,7 +18,7 @@ SHAPE = tf.TensorShape((BUCKETS, 3)).as_proto()
 class HistogramFile:
     """A new event file in a folder.
 
-    Records are written directly, since one operation of tf.summary takes as long as a training step of a small model.
+    The file is written without tf.summary: one of its operations takes as long as a training step of a small model.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -44,7 +44,10 @@ class HistogramFile:
 
 
 def summary_value(tag: str, array: np.ndarray) -> tf.compat.v1.Summary.Value:
-    """Return the same as TensorBoard's `histogram_pb`, which compares every number with every bucket to count them."""
+    """Return the summary that TensorBoard's `histogram_pb` returns, in less time.
+
+    `histogram_pb` counts by comparing every number with every bucket.
+    """
     value = tf.compat.v1.Summary.Value(tag=tag, metadata=METADATA)
     value.tensor.dtype = tf.float64.as_datatype_enum
     value.tensor.tensor_shape.CopyFrom(SHAPE)

@@ -1,4 +1,4 @@
-"""What an engine trains: a model, the updates of one step, and the measurement of an epoch."""
+"""The interface of an objective: the model, the updates of one step, and the metrics of an epoch."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ type Losses = dict[str, Any]  # name -> scalar tensor
 
 @dataclass(frozen=True)
 class Update:
-    """One step of an optimizer: some variables move down the gradient of the sum of some losses.
+    """One step of an optimizer. It changes some variables to reduce the sum of some losses.
 
-    name: For messages and logs.
-    losses: Batch -> (losses by name, auxiliary values for `Objective.measure`). Called inside a gradient tape.
-    variables: The Keras variables that it moves.
-    optimizer: A Keras optimizer that was built for them.
+    Attributes:
+        name: The name in messages and logs.
+        losses: Batch -> (losses by name, auxiliary values for `Objective.measure`). Called inside a gradient tape.
+        variables: The Keras variables that the optimizer changes.
+        optimizer: A Keras optimizer that was built for `variables`.
     """
 
     name: str
@@ -35,18 +36,19 @@ class Update:
 
 
 class Objective(ABC):
-    """What one batch teaches a model.
+    """Defines the training step: which losses of a batch change which variables, and which metrics are logged.
 
-    model: A built Keras model that holds every weight of the run. Callbacks see it, it is saved, and
-        `model.optimizer` is the optimizer whose learning rate they may change.
-    jit: Whether XLA compiles the step.
-    architecture: The digest of the model when it was compiled (`pipeline.layers.architecture.digest`), which preflight
-        compares with the model; None if `compile` takes none.
+    `losses` of an update and `measure` are traced without AutoGraph. A branch or loop that depends on a tensor must be
+    `keras.ops.cond` or `keras.ops.while_loop`. Random numbers must come from a `keras.random.SeedGenerator`. Every
+    value that changes during training must be a Keras variable. `own_variables` returns those that neither the model
+    nor an optimizer holds. Then a resumed run gives the same bits.
 
-    `losses` and `measure` are traced as they are written, without AutoGraph: a branch or loop on a tensor is
-    `keras.ops.cond` or `keras.ops.while_loop`. Random numbers come from a `keras.random.SeedGenerator`. Everything that
-    advances is a Keras variable; `own_variables` names those that neither the model nor an optimizer holds, so that a
-    resumed run gives the same bits.
+    Attributes:
+        model: A built Keras model that holds every weight of the run. Callbacks get this model, and the run saves it.
+            Callbacks may change the learning rate of `model.optimizer`.
+        jit: Whether XLA compiles the step.
+        architecture: The digest of the model when it was compiled (`pipeline.layers.architecture.digest`), which
+            preflight compares with the model; None if `compile` does not set it.
     """
 
     model: keras.Model
@@ -61,12 +63,12 @@ class Objective(ABC):
     def updates(self) -> list[Update]:
         """Return the updates of one step, in their order.
 
-        The objective is compiled. Each call may return new objects, of the same variables and optimizers.
+        The objective must be compiled. Each call may return new objects with the same variables and optimizers.
         """
 
     @abstractmethod
     def log_names(self) -> list[str]:
-        """Return the names that every epoch logs of its training; "loss" is one of them."""
+        """Return the names of the metrics of the training split that every epoch logs; "loss" is one of them."""
 
     def validation_names(self) -> list[str]:
         """Return the names that `evaluate` returns. An epoch logs them with the prefix val_."""
@@ -83,11 +85,11 @@ class Objective(ABC):
         """
 
     def evaluate(self, batches: tf.data.Dataset, callbacks: keras.callbacks.CallbackList) -> dict[str, float]:
-        """Validate: return name -> value over the batches of the validation split."""
+        """Return metric name -> value over the batches of the validation split."""
         return self.model.evaluate(batches, callbacks=callbacks, verbose=0, return_dict=True)
 
     def callbacks(self, folder: Path) -> list[keras.callbacks.Callback]:
-        """Return Keras callbacks of the objective itself.
+        """Return the Keras callbacks that this objective adds to every run.
 
         Args:
             folder: The run folder.
@@ -95,7 +97,7 @@ class Objective(ABC):
         return []
 
     def own_variables(self) -> list[keras.Variable]:
-        """Return the variables that advance and that neither the model nor an optimizer holds."""
+        """Return the variables that change during training and that neither the model nor an optimizer holds."""
         return []
 
     def optimizers(self) -> list[keras.optimizers.Optimizer]:
@@ -103,7 +105,7 @@ class Objective(ABC):
         return list({id(update.optimizer): update.optimizer for update in self.updates()}.values())
 
     def variables(self) -> dict[str, keras.Variable]:
-        """Return everything that advances, by a name that starts with its position: "0003/dense/kernel"."""
+        """Return every variable that changes during training, by a name with its position: "0003/dense/kernel"."""
         every = [*self.model.variables, *self.own_variables()]
         for optimizer in self.optimizers():
             every += optimizer.variables
@@ -112,7 +114,10 @@ class Objective(ABC):
 
 
 def with_batch_callbacks(batches: tf.data.Dataset, callbacks: keras.callbacks.CallbackList) -> Iterator[Batch]:
-    """Yield the batches of a validation, with callbacks around each, so that a stop need not wait for the last."""
+    """Yield the batches of a validation, and call the batch callbacks before and after each.
+
+    A stop request then takes effect after the current batch.
+    """
     for index, batch in enumerate(batches):
         callbacks.on_test_batch_begin(index)
         yield batch

@@ -54,11 +54,11 @@ class Schedule(Options):
         return self.name == "constant" and self.warmup_steps == 0
 
     def build(self, rate: float, total_steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
-        """Return the learning rate as Keras's optimizers take it.
+        """Return the learning rate: a number, or a Keras schedule.
 
         Args:
             rate: The learning rate after the warm-up.
-            total_steps: The steps of the whole run.
+            total_steps: The number of steps of the whole run.
         """
         steps = self.decay_steps or max(total_steps - self.warmup_steps, 1)
         schedules = keras.optimizers.schedules
@@ -148,7 +148,7 @@ class Optimizer(Options):
         """Return a new Keras optimizer.
 
         Args:
-            total_steps: The steps of the whole run: the end of a schedule that takes its length from it.
+            total_steps: The number of steps of the whole run. A schedule without decay_steps ends there.
             key: The dotted key of the options, for messages.
 
         Raises:
@@ -172,13 +172,13 @@ class Optimizer(Options):
             raise ConfigError(f"{key}: {error.reason}. Example: {self._example(error.completed)}") from None
 
     def _example(self, completed: dict[str, Any]) -> str:
-        """Return what completes the options, as it is typed on the command line.
+        """Return the override that adds the missing arguments, as it is typed on the command line.
 
         Args:
             completed: The optimizer with an example of each argument that is missing.
         """
         config, rate = completed["config"], self._given_rate
-        if isinstance(rate, dict):  # a schedule: the end of its decay, which is filled in, need not be typed
+        if isinstance(rate, dict):  # a schedule, whose decay_steps is filled in and need not be typed
             completed_rate = config["learning_rate"]
             if _lacks_decay_steps(rate):
                 del completed_rate["config"]["decay_steps"]
@@ -202,7 +202,7 @@ def _lacks_decay_steps(rate: Any) -> bool:
 
 
 def _decay_steps(rate: dict[str, Any], total_steps: int) -> int:
-    """Return the steps of the run that a serialized schedule's own warm-up leaves."""
+    """Return the number of steps for the decay: those of the run after the warm-up of a serialized schedule."""
     given = rate.get("config", {})
     warmup = given.get("warmup_steps", 0) if given.get("warmup_target") is not None else 0
     return max(total_steps - warmup, 1)

@@ -101,7 +101,7 @@ class TrainingOptions(Options):
 
     @property
     def compiles_own_step(self) -> bool:
-        """Whether the engine compiles the training step itself, rather than Keras."""
+        """Whether the engine compiles the training step itself instead of leaving that to Keras."""
         raise NotImplementedError(f"{type(self).__name__}.compiles_own_step")
 
     def compiles_with_xla(self, model: keras.Model) -> bool:
@@ -122,12 +122,12 @@ class TrainingOptions(Options):
         """Train from the state of the checkpointer to the last epoch.
 
         Args:
-            objective: Its model is compiled.
+            objective: The objective, whose model is compiled.
             feed: The batches of the training split.
             validation: The batches of the validation split, if there is one.
             callbacks: Keras callbacks, without the checkpointer.
             checkpointer: Holds the state to start from, and writes the next ones.
-            verbose: As for Model.fit.
+            verbose: 0 prints nothing, 1 a progress bar, 2 one line per epoch, as for Model.fit.
             folder: The run folder.
 
         Raises:
@@ -147,14 +147,14 @@ def end_epoch(
     """Validate after the last step of an epoch, and call `on_epoch_end`.
 
     Args:
-        objective: Its model is compiled.
+        objective: The objective, whose model is compiled.
         validation: The batches of the validation split, if there is one.
         epoch: The number of the epoch, counted from 0.
         logs: Metric name -> value over the steps of the epoch.
         callbacks: The callbacks of the training.
 
     Returns:
-        The logs with those of the validation, whose names start with val_.
+        The logs and the metrics of the validation, whose names start with val_.
     """
     if validation is not None:
         scores = objective.evaluate(validation, callbacks)

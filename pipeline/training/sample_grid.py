@@ -15,15 +15,18 @@ MIN_SIDE = 28  # pixels of one image; smaller ones are enlarged
 
 
 class SampleGrid(keras.callbacks.Callback):
-    """Write epoch-00001.png, and then one every few epochs: one column per class, the same random numbers each time."""
+    """Writes a grid of generated images after the first epoch and then every few epochs: epoch-00001.png.
+
+    Each column holds the images of one class. Every grid uses the same random numbers.
+    """
 
     def __init__(self, network: GenerativeAdversarialNetwork, folder: Path, every: int) -> None:
         """Create the callback.
 
         Args:
-            network: Generates the images.
-            folder: Where the files are written. It is created.
-            every: Epochs between two files.
+            network: The model that generates the images.
+            folder: The folder of the files. It is created.
+            every: The number of epochs between two files.
         """
         super().__init__()
         self.network = network
@@ -40,7 +43,7 @@ class SampleGrid(keras.callbacks.Callback):
 
 
 def as_png(images: np.ndarray) -> bytes:
-    """Return one picture of a grid of images, its darkest value black and its brightest white.
+    """Return a grid of images as one PNG. The smallest value is black and the largest one white.
 
     Args:
         images: (rows, columns, height, width), or with 1 or 3 channels at the end.

@@ -1,4 +1,4 @@
-"""The training step of an objective, compiled: alone, several in one call, or with statistics of its gradients."""
+"""The compiled training step of an objective: one step, several in one call, or with gradient statistics."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -13,25 +13,26 @@ from pipeline.training.objective import Objective, Update
 
 
 class Steps:
-    """The compiled steps of an objective, on the batches of an iterator.
+    """The compiled training steps of an objective. The batches come from an iterator.
 
-    Every method that trains returns whether each loss and gradient was finite, (steps, names) bool. The step is traced
-    when the object is made, so that every variable exists before a checkpoint is restored.
+    Each method that trains returns whether each loss and gradient was finite, (steps, names) bool. The step is traced
+    when the object is created, so that every variable exists before a checkpoint is restored.
 
-    names: The names of the columns of those arrays.
-    per_execution: The number of steps in one call.
-    full_steps: The number of batches of an epoch, from its first on, that have the same shape.
-    stack: The number of batches that `train_stack` takes; 0 if it must not be called.
-    reset_metrics: Resets the metrics of the model.
+    Attributes:
+        names: The names of the columns of those arrays.
+        per_execution: The number of steps in one call.
+        full_steps: The number of batches at the start of an epoch that have the same shape.
+        stack: The number of batches that `train_stack` trains; 0 if it must not be called.
+        reset_metrics: A function that resets the metrics of the model.
     """
 
     def __init__(self, objective: Objective, element_spec: Any, full_steps: int) -> None:
         """Trace the steps.
 
         Args:
-            objective: Its model is compiled.
+            objective: The objective, whose model is compiled.
             element_spec: The tf.TypeSpec structure of one batch.
-            full_steps: The number of batches of an epoch, from its first on, that have the same shape.
+            full_steps: The number of batches at the start of an epoch that have the same shape.
         """
         self.per_execution = objective.model.steps_per_execution
         self.full_steps = full_steps
@@ -45,8 +46,8 @@ class Steps:
         self._stacked = _stacked(step, self.stack)
         self._recording = _recording(compiled, recorded)
         self._several.get_concrete_function(tf.data.IteratorSpec(element_spec), tf.TensorSpec([], tf.int32))
-        # traced, since the dozen operations of a metric take as long, one by one, as steps of a small model; here,
-        # since a function that traces itself makes TensorFlow warn of retracing after several short trainings
+        # Traced, since the dozen operations of a metric, run one by one, take as long as steps of a small model.
+        # Traced here and not at the first call, which makes TensorFlow warn of retracing after several short runs.
         self._read_metrics = tf.function(objective.model.get_metrics_result, autograph=False).get_concrete_function()
         self.reset_metrics = tf.function(objective.model.reset_metrics, autograph=False).get_concrete_function()
 
@@ -55,27 +56,27 @@ class Steps:
         return self._several(batches, tf.constant(count)).numpy()
 
     def train_stack(self, batches: Iterator[Any]) -> np.ndarray:
-        """Train `stack` steps, whose batches have the same shape: the fastest way with XLA."""
+        """Train `stack` steps in one call that XLA compiles as a whole. Their batches must have the same shape."""
         return self._stacked(batches).numpy()
 
     def train_and_record(
         self, batches: Iterator[Any], count: int, recorded: int
     ) -> tuple[np.ndarray, dict[str, GradientStatistics]]:
-        """Train `count` steps, and take the statistics of the gradients of one of them.
+        """Train `count` steps, and return the gradient statistics of one of them.
 
         Args:
             batches: An iterator of a tf.data.Dataset.
             count: The number of steps.
-            recorded: The number of the step to take statistics of, counted from 0.
+            recorded: The number of the step whose gradients are recorded, counted from 0 in this call.
 
         Returns:
-            Whether losses and gradients were finite, and update's name -> statistics.
+            Whether each loss and gradient was finite, (steps, names) bool; and update's name -> statistics.
         """
         finite, statistics = self._recording(batches, tf.constant(count), tf.constant(recorded))
         return finite.numpy(), statistics
 
     def metrics(self) -> dict[str, float]:
-        """Return the metrics so far by name. This waits for the device."""
+        """Return the current metrics by name. The call waits until the device has finished."""
         return {name: float(value) for name, value in self._read_metrics().items()}
 
 
@@ -93,7 +94,7 @@ def _several(step: Callable) -> tf.types.experimental.PolymorphicFunction:
 
 
 def _stacked(step: Callable, count: int) -> Callable:
-    """Compile the loop together with its steps, over batches that are stacked for it."""
+    """Compile a loop over `count` stacked batches as one XLA function, steps included."""
     strategy = tf.distribute.get_strategy()
 
     @tf.function(jit_compile=True)
@@ -112,7 +113,10 @@ def _stacked(step: Callable, count: int) -> Callable:
 
 
 def _recording(step: Callable, recorded_step: Callable) -> Callable:
-    """Put the recorded step into the same call as the others: a call of its own costs more than the statistics."""
+    """Compile the recorded step into the same call as the steps around it.
+
+    A separate call for the recorded step would take longer than the statistics themselves.
+    """
     strategy = tf.distribute.get_strategy()
 
     @tf.function
@@ -136,16 +140,16 @@ def make_step(objective: Objective) -> Callable[[Any], tf.Tensor]:
     """
     updates = objective.updates()
 
-    # traced as it is written, in preflight too and as Keras's own is: rewriting all that it calls takes a second of CPU
+    # without AutoGraph, like the step of Keras and that of preflight: converting it takes a second of CPU
     @tf.autograph.experimental.do_not_convert
     def step(batch: Any) -> tf.Tensor:
-        finite, all_losses, observed = [], {}, None
+        finite, all_losses, auxiliary = [], {}, None
         for update in updates:
-            losses, observed, grads = compute_gradients(update, batch, tf.GradientTape())
+            losses, auxiliary, grads = compute_gradients(update, batch, tf.GradientTape())
             apply_gradients(update, grads)
             finite.append(are_finite(update, losses, grads))
             all_losses |= losses
-        objective.measure(batch, all_losses, observed)
+        objective.measure(batch, all_losses, auxiliary)
         return tf.concat(finite, axis=0)
 
     return step
@@ -157,16 +161,16 @@ def make_recorded_step(objective: Objective) -> Callable[[Any], tuple[tf.Tensor,
 
     @tf.autograph.experimental.do_not_convert
     def step(batch: Any) -> tuple[tf.Tensor, dict[str, GradientStatistics]]:
-        finite, all_losses, statistics, observed = [], {}, {}, None
+        finite, all_losses, statistics, auxiliary = [], {}, {}, None
         for update in updates:
             tape = tf.GradientTape(persistent=True)
-            losses, observed, grads = compute_gradients(update, batch, tape)
+            losses, auxiliary, grads = compute_gradients(update, batch, tape)
             before = [tf.identity(variable) for variable in update.variables]
             apply_gradients(update, grads)
             statistics[update.name] = gradients.statistics_of(update, tape, losses, grads, before)
             finite.append(are_finite(update, losses, grads))
             all_losses |= losses
-        objective.measure(batch, all_losses, observed)
+        objective.measure(batch, all_losses, auxiliary)
         return tf.concat(finite, axis=0), statistics
 
     return step
@@ -178,22 +182,22 @@ def compute_gradients(
     """Compute the losses of a batch and the gradients of their sum.
 
     Returns:
-        Loss name -> scalar; what `Objective.measure` gets beside them; the gradients of the update's variables, scaled
-        as its optimizer scales losses.
+        Loss name -> scalar; the auxiliary values for `Objective.measure`; and the gradients of the variables, scaled as
+        the optimizer scales losses.
     """
     with tape:
-        losses, observed = update.losses(batch)
+        losses, auxiliary = update.losses(batch)
         total = update.optimizer.scale_loss(tf.add_n(list(losses.values())))
-    return losses, observed, tape.gradient(total, update.variables)
+    return losses, auxiliary, tape.gradient(total, update.variables)
 
 
 def apply_gradients(update: Update, grads: Sequence[tf.Tensor | tf.IndexedSlices]) -> None:
-    """Let the optimizer of an update change its variables."""
+    """Apply the gradients of an update with its optimizer, which changes the variables."""
     update.optimizer.apply_gradients(zip(grads, update.variables, strict=True))
 
 
 def checked_names(update: Update) -> list[str]:
-    """Return names for what `are_finite` checks, in its order."""
+    """Return the names of the values that `are_finite` checks, in the same order."""
     paths = [variable.path for variable in update.variables] if _gradients_must_be_finite(update) else []
     return [f"{update.name}'s loss", *(f"the gradient of {path}" for path in paths)]
 
@@ -203,7 +207,7 @@ def are_finite(
 ) -> tf.Tensor:
     """Return whether the sum of the losses, and each gradient, is finite: (names,) bool.
 
-    The sum of a gradient stands for all its numbers: it is finite only if each of them is.
+    Each gradient is checked by the sum of its numbers, which is finite only if every number is.
     """
     sums = [tf.add_n(list(losses.values()))]
     if _gradients_must_be_finite(update):
@@ -212,5 +216,8 @@ def are_finite(
 
 
 def _gradients_must_be_finite(update: Update) -> bool:
-    """An optimizer that scales losses skips a step whose gradients overflow, and scales less from then on."""
+    """Return whether a gradient that is not finite is an error.
+
+    It is not with a LossScaleOptimizer, which skips a step whose gradients overflow and lowers the scale.
+    """
     return not isinstance(update.optimizer, keras.optimizers.LossScaleOptimizer)

@@ -1,6 +1,6 @@
-"""The `tape` engine: this project's loop around tf.GradientTape, for what `fit` cannot express.
+"""The `tape` engine: this project's loop around tf.GradientTape, for objectives that `fit` cannot train.
 
-It calls Keras's callbacks as `fit` does, and a supervised objective ends with the same weights.
+It calls Keras's callbacks as `fit` does. A supervised objective gives the same weights in both engines.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.training.objective import Objective
     from pipeline.training.steps import Steps
 
-PROGRESS_CALLS = 32  # calls of the compiled graph between two readings of the metrics for a progress bar
+PROGRESS_CALLS = 32  # calls of the compiled graph between two updates of the progress bar
 
 
 @dataclass
@@ -133,9 +133,9 @@ def train_epoch(
         epoch: The number of the epoch, counted from 0.
         first_step: The number of the step to start from, counted from 0 in the epoch.
         steps_per_epoch: The number of batches of a whole epoch.
-        callbacks: They see the end of each call as the end of a batch, as under Model.fit.
-        recorder: Records the gradients of the steps that are due, of at most one step in each call.
-        shows_progress: Whether the callbacks get the metrics inside the epoch, which waits for the device.
+        callbacks: Keras callbacks. The end of a batch is reported once per call, as by Model.fit.
+        recorder: Records the gradients of the steps that are due, at most one step per call.
+        shows_progress: Whether the callbacks get the metrics inside the epoch. Reading them waits for the device.
 
     Raises:
         ConfigError: A loss or a gradient is not finite.
@@ -162,7 +162,7 @@ def train_epoch(
 
 
 def require_finite(names: Sequence[str], finite: np.ndarray, epoch: int, first_step: int) -> None:
-    """Check the losses and gradients of some steps of an epoch.
+    """Raise an error if a loss or gradient of some steps of an epoch is not finite.
 
     Args:
         names: The names of the columns of `finite`.

@@ -7,17 +7,18 @@ from keras import ops
 
 
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
-    """Raise the learning rate linearly over the first steps (Goyal et al. 2017), then follow a schedule.
+    """Raises the learning rate linearly over the first steps (Goyal et al. 2017), then follows a schedule.
 
-    Step i of the warm-up, counted from 1, has the share i / steps of the rate that follows, so that no step has 0.
+    In step i of the warm-up, counted from 1, the rate is i / steps of the rate after the warm-up, so it is never 0.
     """
 
     def __init__(self, after: float | keras.optimizers.schedules.LearningRateSchedule, steps: int) -> None:
-        """Put a warm-up before a learning rate.
+        """Create the schedule.
 
         Args:
-            after: The learning rate after the warm-up. A schedule's step 0 is the first one after it.
-            steps: The number of steps, at least 1.
+            after: The learning rate after the warm-up. If it is a schedule, its step 0 is the first step after the
+                warm-up.
+            steps: The number of steps of the warm-up, at least 1.
         """
         self.after = after
         self.steps = steps

@@ -9,7 +9,10 @@ import numpy as np
 
 
 def weights_digest(model: keras.Model) -> str:
-    """Return the sha256 over the names, shapes, dtypes and bytes of all weights, whatever file they are kept in."""
+    """Return the sha256 over the names, shapes, dtypes and bytes of all weights.
+
+    The digest does not depend on a file format.
+    """
     digest = hashlib.sha256()
     for weight in model.weights:
         for content in _as_bytes(weight):
@@ -18,7 +21,7 @@ def weights_digest(model: keras.Model) -> str:
 
 
 def digest_per_weight(model: keras.Model) -> list[dict[str, str]]:
-    """Return [{"path", "sha256"}] of each weight, in the order of the model."""
+    """Return {"path", "sha256"} of each weight, in the order of `model.weights`."""
     return [
         {"path": weight.path, "sha256": hashlib.sha256(b"".join(_as_bytes(weight))).hexdigest()}
         for weight in model.weights

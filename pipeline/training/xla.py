@@ -5,8 +5,8 @@ import tensorflow as tf
 
 from pipeline.keras_internals import FUNCTIONAL, all_layers
 
-# Layers that XLA was measured to make faster on a CPU. It makes convolutions, and dropout between dense layers, several
-# times slower: benchmarks/README.md. A layer that is not here was not measured.
+# Layers whose step was faster with XLA on a CPU, as measured in benchmarks/README.md. Convolutions, and dropout between
+# dense layers, were several times slower. Other layers were not measured.
 DENSE = {
     keras.Sequential,
     keras.layers.Activation,
@@ -38,8 +38,8 @@ REFUSED = (
 def is_faster(model: keras.Model, steps_per_execution: int) -> bool:
     """Return whether XLA makes the training step of a model faster, for training.jit=auto.
 
-    The answer follows from the device and the layers alone, never from a timing, so that it repeats: on a GPU, whatever
-    XLA can compile; on a CPU, what was measured to be faster.
+    The answer depends only on the device and the layers, never on a timing, so it is the same in every run. On a GPU it
+    is true if XLA can compile all layers. On a CPU it is true if the layers were measured to be faster.
     """
     layers = {type(layer) for layer in all_layers(model)}
     if tf.config.get_visible_devices("GPU"):
