@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from pipeline.reports.figures import ImageGrid
     from pipeline.training.options import TrainingOptions
 
-TINY = 1e-12  # under the root of a squared norm, whose derivative at 0 is infinite
+TINY = 1e-12  # added under a square root, whose derivative at 0 is infinite
 CLASSIFIER_BATCH, CLASSIFIER_STEPS, CLASSIFIER_SEED = 128, 1_000, 0
-STEPS_PER_CALL = 50  # of the classifier's training: one of its steps takes hardly longer than a call
+STEPS_PER_CALL = 50  # for the classifier: one of its steps is hardly slower than the overhead of a call
 FEATURES = 32  # width of the classifier's features: few enough for the covariance of some hundred rows
-DRAW_SEED = 0  # of the rows that stand for a whole split
+DRAW_SEED = 0  # of the rows that are drawn as a sample of a whole split
 SEARCHED_ROWS = 50  # rows per class among which real images are searched for the report
 
 NOTE = (
@@ -98,7 +98,8 @@ class AdversarialOptions(ObjectiveOptions):
     @override
     def build(self, config: Config, data: SplitDataset, model: keras.Model, total_steps: int) -> Objective:
         options = self.options_of_critic_optimizer(config.optimizer)
-        critic_optimizer = options.build(total_steps * self.critic_steps)  # so a schedule lasts the run
+        # one update per critic step, so that a schedule lasts the whole run
+        critic_optimizer = options.build(total_steps * self.critic_steps)
         classifier = partial(train_classifier, config.data, data.spec, data.train)
         return Adversarial(self, model, critic_optimizer, classifier)
 
@@ -112,25 +113,25 @@ class AdversarialOptions(ObjectiveOptions):
         training_rows: Callable[[], Split],
         folder: Path,
     ) -> list[LabelEvaluation | ScoresOnly]:
-        """Score generated images by a classifier of real ones. Writes no files."""
+        """Score generated images with a classifier that was trained on real images. Writes no files."""
         from pipeline.data.input_pipeline import ordered_batches
         from pipeline.evaluation import bootstrap, metrics
 
         training = training_rows()
         batch_size = config.training.batch_size
         classifier = train_classifier(config.data, spec, training)
-        found = classified(classifier, model, ordered_batches(rows, spec, batch_size))
+        predicted = classified(classifier, model, ordered_batches(rows, spec, batch_size))
         reference = drawn_rows(config.data, spec, training, len(rows)).batch(batch_size)
         reference_features = np.concatenate([classifier.classify(images)[0] for images, _ in reference])
         shares = bootstrap.mean_statistic(
             {
-                "accuracy": found.classes_of_generated == found.labels,
-                "accuracy_of_real": found.classes_of_real == found.labels,
+                "accuracy": predicted.classes_of_generated == predicted.labels,
+                "accuracy_of_real": predicted.classes_of_real == predicted.labels,
             }
         )
         intervals = bootstrap.bootstrap_scores([shares], rows=len(rows), options=config.evaluation, seed=config.seed)
-        distance = frechet_distance(found.real, found.generated)
-        distance_of_real = frechet_distance(found.real, reference_features)
+        distance = frechet_distance(predicted.real, predicted.generated)
+        distance_of_real = frechet_distance(predicted.real, reference_features)
         scores = {
             "accuracy": intervals["accuracy"],
             "frechet_distance": bootstrap.Score(value=distance),
@@ -154,12 +155,13 @@ class AdversarialOptions(ObjectiveOptions):
 
 
 class Adversarial(Objective):
-    """Some updates of the critic, then one of the generator, on each batch. D is the output of the critic.
+    """Trains a generator and a critic on each batch: some updates of the critic, then one of the generator.
 
+    The losses, where D is the output of the critic:
     non_saturating: softplus(-D(real)) + softplus(D(fake)) for the critic, softplus(-D(fake)) for the generator
-    (Goodfellow et al. 2014, section 3).
+        (Goodfellow et al. 2014, section 3).
     wgan_gp: mean D(fake) - mean D(real) + weight * (|gradient of D at a point between the two| - 1)^2 for the critic,
-    -mean D(fake) for the generator (Gulrajani et al. 2017, algorithm 1).
+        -mean D(fake) for the generator (Gulrajani et al. 2017, algorithm 1).
     """
 
     model: GenerativeAdversarialNetwork
@@ -174,10 +176,11 @@ class Adversarial(Objective):
         """Create the objective.
 
         Args:
-            options: Losses and number of updates.
-            model: Generator and critic.
-            critic_optimizer: Of the critic alone.
-            trained_classifier: Trains the classifier that validation uses; called when the first validation begins.
+            options: The pair of losses and the number of critic updates.
+            model: The generator and the critic.
+            critic_optimizer: The optimizer of the critic.
+            trained_classifier: A function that trains and returns the classifier for validation. It is called when the
+                first validation begins.
         """
         self.options = options
         self.model = model
@@ -192,7 +195,7 @@ class Adversarial(Objective):
 
         self.jit = training.compiles_with_xla(self.model)
         self.model.compile(optimizer=optimizer, steps_per_execution=training.steps_per_execution, jit_compile=False)
-        if isinstance(self.model.optimizer, keras.optimizers.LossScaleOptimizer):  # Keras decides by the precision
+        if isinstance(self.model.optimizer, keras.optimizers.LossScaleOptimizer):  # compile adds it for mixed precision
             self.critic_optimizer = keras.optimizers.LossScaleOptimizer(self.critic_optimizer)
         self.model.optimizer.build(self.model.generator.trainable_variables)
         self.critic_optimizer.build(self.model.critic.trainable_variables)
@@ -219,7 +222,7 @@ class Adversarial(Objective):
         return ["accuracy", "frechet_distance"]
 
     def critic_losses(self, batch: Batch) -> tuple[Losses, None]:
-        """Return the losses of an update of the critic; the gradient penalty includes its weight."""
+        """Return the losses of one update of the critic. The gradient penalty is already multiplied by its weight."""
         ops = keras.ops
         images, labels = batch
         classes = self.model.one_hot(labels)
@@ -231,13 +234,13 @@ class Adversarial(Objective):
         return {"critic_loss": ops.mean(on_fake) - ops.mean(on_real), "gradient_penalty": penalty}, None
 
     def gradient_penalty(self, real: tf.Tensor, fake: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
-        """Return the mean squared distance from 1 of the norm of the critic's gradient (Gulrajani et al. 2017).
+        """Return the batch mean of (norm of the critic's gradient - 1)^2 (Gulrajani et al. 2017).
 
-        The gradient is taken at a random point between the images of each pair.
+        The gradient of each row is taken at a random point between its real and its generated image.
 
         Args:
-            real: (batch, height, width, channels), preprocessed.
-            fake: Likewise.
+            real: Real images, (batch, height, width, channels), preprocessed.
+            fake: Generated images of the same shape.
             classes: (batch, classes), one-hot.
         """
         ops = keras.ops
@@ -246,20 +249,20 @@ class Adversarial(Objective):
         between = share * real + (1 - share) * fake
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(between)
-            verdict = self.model.criticize(between, classes)
-        grad = tape.gradient(verdict, between)
+            critic_output = self.model.criticize(between, classes)
+        grad = tape.gradient(critic_output, between)
         norm = ops.sqrt(ops.sum(ops.square(grad), axis=tuple(range(1, len(grad.shape)))) + TINY)
         return ops.mean(ops.square(norm - 1))
 
     def generator_losses(self, batch: Batch) -> tuple[Losses, None]:
-        """Return the loss of an update of the generator."""
+        """Return the loss of one update of the generator."""
         ops = keras.ops
         _, labels = batch
         classes = self.model.one_hot(labels)
-        verdict = self.model.criticize(self.model.preprocess(self.model.draw(classes)), classes)
+        critic_output = self.model.criticize(self.model.preprocess(self.model.draw(classes)), classes)
         if self.options.loss == "non_saturating":
-            return {"generator_loss": ops.mean(ops.softplus(-verdict))}, None
-        return {"generator_loss": -ops.mean(verdict)}, None
+            return {"generator_loss": ops.mean(ops.softplus(-critic_output))}, None
+        return {"generator_loss": -ops.mean(critic_output)}, None
 
     @override
     def measure(self, batch: Batch, losses: Losses, auxiliary: None) -> None:
@@ -267,19 +270,20 @@ class Adversarial(Objective):
         self.means.update_state([losses[name] for name in self.log_names()], rows=tf.shape(batch[1])[0])
 
     def evaluate(self, batches: tf.data.Dataset, callbacks: keras.callbacks.CallbackList) -> dict[str, float]:
-        """Validate with a classifier of real images.
+        """Score generated images with a classifier that was trained on real images.
 
         Returns:
-            accuracy: The share of generated images that it assigns to the class they were generated for.
-            frechet_distance: Between its features of the real images and of as many generated ones.
+            accuracy: The share of generated images that the classifier assigns to the class they were generated for.
+            frechet_distance: The distance between the classifier's features of the real images and of as many generated
+                ones.
         """
         callbacks.on_test_begin()
         if self.classifier is None:
             self.classifier = self.trained_classifier()
-        found = classified(self.classifier, self.model, with_batch_callbacks(batches, callbacks))
+        predicted = classified(self.classifier, self.model, with_batch_callbacks(batches, callbacks))
         logs = {
-            "accuracy": float(np.mean(found.classes_of_generated == found.labels)),
-            "frechet_distance": frechet_distance(found.real, found.generated),
+            "accuracy": float(np.mean(predicted.classes_of_generated == predicted.labels)),
+            "frechet_distance": frechet_distance(predicted.real, predicted.generated),
         }
         callbacks.on_test_end(logs)
         return logs
@@ -295,21 +299,21 @@ class Adversarial(Objective):
 
 
 class ImageClassifier:
-    """A small trained classifier of real images, by which generated ones are scored: by their class and features."""
+    """A small trained classifier of real images. Its classes and features are used to score generated images."""
 
     def __init__(
         self, epoch: tf.data.Dataset, epochs: tf.data.Dataset, *, shape: tuple[int | None, ...], classes: int
     ) -> None:
         """Build and train the classifier.
 
-        Its weights come from seeds of its own: training it draws no random number from another generator, and gives the
-        same classifier each time.
+        It has its own seeds. Training draws no random number from another generator and gives the same classifier each
+        time.
 
         Args:
-            epoch: Batches of (images, labels), each row once.
-            epochs: The batches to train on, in their order, each used once.
-            shape: Of an image.
-            classes: Number of classes.
+            epoch: Batches of (images, labels) that hold each row once. They set the normalization.
+            epochs: The batches to train on, in order. Each is used once.
+            shape: The shape of an image.
+            classes: The number of classes.
         """
         layers = keras.layers
         image = keras.Input(shape)
@@ -339,7 +343,7 @@ class ImageClassifier:
 
 
 def layer_arguments(seed: int) -> dict[str, Any]:
-    """Return dtype and initializers of a layer of the classifier."""
+    """Return the dtype and initializers of one layer of the classifier, so that its weights depend on the seed only."""
     return {
         "dtype": "float32",
         "kernel_initializer": keras.initializers.HeNormal(seed=seed),
@@ -348,7 +352,7 @@ def layer_arguments(seed: int) -> dict[str, Any]:
 
 
 def train_classifier(data: DataSource, spec: DataSpec, training_rows: Split) -> ImageClassifier:
-    """Return the classifier that a training split gives."""
+    """Train an image classifier on a training split."""
     from pipeline.data.input_pipeline import TrainingFeed
 
     feed = TrainingFeed(split=training_rows, spec=spec, source=data, batch_size=CLASSIFIER_BATCH, seed=CLASSIFIER_SEED)
@@ -358,9 +362,14 @@ def train_classifier(data: DataSource, spec: DataSpec, training_rows: Split) -> 
 
 
 class Classified(NamedTuple):
-    """Real images and as many generated ones of the same classes, as the classifier has them. Rows first.
+    """Classes and features of real images and of as many generated ones, with the same labels. Rows come first.
 
-    labels: (rows,). real, generated: (rows, FEATURES) features. classes_of_real, classes_of_generated: (rows,).
+    Attributes:
+        labels: (rows,) the class of each row.
+        real: (rows, FEATURES) features of the real images.
+        classes_of_real: (rows,) classes predicted for the real images.
+        generated: (rows, FEATURES) features of the generated images.
+        classes_of_generated: (rows,) classes predicted for the generated images.
     """
 
     labels: np.ndarray
@@ -373,37 +382,43 @@ class Classified(NamedTuple):
 def classified(
     classifier: ImageClassifier, model: GenerativeAdversarialNetwork, batches: Iterable[Batch]
 ) -> Classified:
-    """Classify the images of batches of (images, labels), and a generated image for each."""
+    """Classify the images of the batches, and one generated image of the same class for each.
+
+    Args:
+        classifier: The trained classifier.
+        model: The model that generates the images.
+        batches: Batches of (images, labels).
+    """
     from pipeline.layers.generative_adversarial_network import sample_generator
 
     numbers = sample_generator()
-    found = []
+    results = []
     for images, labels in batches:
         latent = numbers.standard_normal((len(labels), model.latent), np.float32)
         generated = model({"latent": latent, "label": labels})
-        found.append((labels.numpy(), *classifier.classify(images), *classifier.classify(generated)))
-    return Classified(*(np.concatenate(column) for column in zip(*found, strict=True)))
+        results.append((labels.numpy(), *classifier.classify(images), *classifier.classify(generated)))
+    return Classified(*(np.concatenate(column) for column in zip(*results, strict=True)))
 
 
 def frechet_distance(features: np.ndarray, others: np.ndarray) -> float:
     """Return the squared Frechet distance between two normal distributions fitted to two samples.
 
-    With means m, n and covariances C, D it is |m - n|^2 + trace(C + D - 2 (C D)^(1/2)) (Heusel et al. 2017, "GANs
-    Trained by a Two Time-Scale Update Rule", equation 6). Few rows bias it upwards: compare distances of as many rows
-    only.
+    With means m, n and covariances C, D the distance is |m - n|^2 + trace(C + D - 2 (C D)^(1/2)) (Heusel et al. 2017,
+    "GANs Trained by a Two Time-Scale Update Rule", equation 6). Few rows bias the distance upwards: compare only
+    distances that come from the same number of rows.
 
     Args:
         features: (rows, width), at least two rows.
-        others: Likewise.
+        others: (other rows, width), at least two rows.
     """
     one, other = (np.asarray(sample, np.float64) for sample in (features, others))
     difference = one.mean(axis=0) - other.mean(axis=0)
     c, d = (np.cov(sample, rowvar=False) for sample in (one, other))
     values, vectors = np.linalg.eigh(c)
     root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
-    shared = np.linalg.eigvalsh(root @ d @ root)  # the eigenvalues of C D, from a symmetric matrix
+    shared = np.linalg.eigvalsh(root @ d @ root)  # has the eigenvalues of C D, but is symmetric
     distance = difference @ difference + np.trace(c) + np.trace(d) - 2 * np.sqrt(np.maximum(shared, 0)).sum()
-    return max(float(distance), 0.0)  # rounding
+    return max(float(distance), 0.0)  # rounding can make it slightly negative
 
 
 # ---- images of the report --------------------------------------------------------------------------------------------
@@ -412,7 +427,7 @@ def frechet_distance(features: np.ndarray, others: np.ndarray) -> float:
 def image_grids(
     data: DataSource, spec: DataSpec, model: GenerativeAdversarialNetwork, rows: Split
 ) -> tuple[ImageGrid, ...]:
-    """Return generated images, and real ones of a split, one column per class."""
+    """Return a grid of generated images and a grid of real ones, with one column per class."""
     from pipeline.reports.figures import ImageGrid
     from pipeline.training.sample_grid import ROWS
 
@@ -424,7 +439,10 @@ def image_grids(
 
 
 def drawn_rows(data: DataSource, spec: DataSpec, rows: Split, count: int) -> tf.data.Dataset:
-    """Return some rows (image, label) drawn from a whole split, the same ones each time. The split may be sorted."""
+    """Return rows (image, label) drawn at random from a whole split, the same ones each time.
+
+    The first rows would not represent the split, which may be sorted by class.
+    """
     from pipeline.data.input_pipeline import TrainingFeed
 
     source = replace(data, shuffle=True)
@@ -433,7 +451,10 @@ def drawn_rows(data: DataSource, spec: DataSpec, rows: Split, count: int) -> tf.
 
 
 def first_of_each_class(images: np.ndarray, labels: np.ndarray, classes: int, rows: int) -> np.ndarray:
-    """Return the first images of each class as a grid (rows, classes, *image); 0 if a class has too few."""
+    """Return the first images of each class as a grid (rows, classes, *image).
+
+    If a class has fewer images than rows, the rest of its column is 0.
+    """
     grid = np.zeros((rows, classes, *images.shape[1:]), images.dtype)
     for index in range(classes):
         chosen = images[labels == index][:rows]

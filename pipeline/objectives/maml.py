@@ -1,4 +1,4 @@
-"""Meta-learning: weights that a few gradient steps fit to a new task."""
+"""Meta-learning: training weights from which a few gradient steps reach good weights for a new task."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class MamlOptions(ObjectiveOptions):
     first_order: bool = option(False, "leave out the gradient through the steps: cheaper, less exact")
 
     def model_spec(self, spec: DataSpec) -> DataSpec:
-        """Return the spec of one point of a task.
+        """Return the data spec of one point of a task, which is what the model takes.
 
         Args:
-            spec: Of the data.
+            spec: The spec of the data, whose rows are tasks.
 
         Raises:
-            ConfigError: The rows of the data are no tasks, or `support` does not fit them.
+            ConfigError: The rows of the data are not tasks, or `support` does not fit the tasks.
         """
         (name, feature), *more = spec.features.items()
         (label, tasks), *others = spec.labels.items()
@@ -94,7 +94,10 @@ class MamlOptions(ObjectiveOptions):
         training_rows: Callable[[], Split],
         folder: Path,
     ) -> list[LabelEvaluation | ScoresOnly]:
-        """Score how well the model adapts to each task, beside the initial weights of the run. Writes no files."""
+        """Score how well the model adapts to each task. The initial weights of the run are scored too, for comparison.
+
+        Writes no files.
+        """
         from pipeline.data.input_pipeline import ordered_batches
         from pipeline.evaluation import bootstrap, metrics
         from pipeline.training.initial_model import initial_model
@@ -125,9 +128,9 @@ class MamlOptions(ObjectiveOptions):
 class Maml(Objective):
     """Model-agnostic meta-learning (Finn et al. 2017, algorithms 1 and 2).
 
-    The loss of the queries of a task, after steps of gradient descent on its support. The gradient goes through these
-    steps unless `first_order`. With several `inner_steps` it is the mean of the losses after each step (multi-step
-    loss, Antoniou et al. 2019, section 4, with equal weights).
+    The loss is that of the queries of a task, after steps of gradient descent on its support. The gradient goes through
+    these steps unless `first_order` is set. With several `inner_steps` the loss is the mean of the losses after each
+    step (multi-step loss, Antoniou et al. 2019, section 4, with equal weights).
 
     A batch is (x (tasks, points, ...), y (tasks, points, ...)). The first `support` points of a task are its support.
     """
@@ -136,9 +139,9 @@ class Maml(Objective):
         """Create the objective.
 
         Args:
-            options: Support and inner steps.
-            label: Of a point. Its kind decides the loss, and what else is measured.
-            model: Built for a point.
+            options: The number of support points and the inner steps.
+            label: The label of one point. Its kind decides the loss and the other measures.
+            model: A model that was built for single points.
         """
         self.options = options
         self.model = model
@@ -149,9 +152,10 @@ class Maml(Objective):
         from pipeline.layers import architecture
         from pipeline.training.epoch_metrics import add_means
 
-        self.jit = training.jit == "always"  # not by "auto": XLA made the nested steps twelve times slower on a CPU
+        self.jit = training.jit == "always"  # not for "auto": XLA made the nested steps twelve times slower on a CPU
         self.model.compile(optimizer=optimizer, steps_per_execution=training.steps_per_execution, jit_compile=False)
-        self.model.optimizer.build(self.model.trainable_variables)  # before a checkpoint is restored into it
+        # its variables must exist before a checkpoint is restored
+        self.model.optimizer.build(self.model.trainable_variables)
         self.means = add_means(self.model, self.log_names())
         self.architecture = architecture.digest(self.model)
 
@@ -165,13 +169,24 @@ class Maml(Objective):
         return ["loss", *(f"{measure}_after_{steps}" for measure in self.measures for steps in after)]
 
     def losses(self, batch: Batch) -> tuple[Losses, dict[str, tf.Tensor]]:
-        """Return the mean loss of the queries over the steps, and each measure before and after each step."""
+        """Return the loss and the auxiliary values for `measure`.
+
+        Returns:
+            loss: The mean loss of the queries over the inner steps.
+            auxiliary: Measure name -> (inner_steps + 1,), the mean over the tasks before and after each step.
+        """
         by_task = self.after_steps(batch, self.options.inner_steps)
         after = {measure: tf.reduce_mean(values, axis=0) for measure, values in by_task.items()}
         return {"loss": tf.reduce_mean(after["loss"][1:])}, after
 
     def measure(self, batch: Batch, losses: Losses, auxiliary: dict[str, tf.Tensor]) -> None:
-        """Add one step to the metrics of the epoch. auxiliary: Measure -> (inner_steps + 1,)."""
+        """Add one step to the metrics of the epoch.
+
+        Args:
+            batch: The batch of the step.
+            losses: The losses of the step, by name.
+            auxiliary: Measure name -> (inner_steps + 1,), from `losses`.
+        """
         values = [losses["loss"], *tf.unstack(tf.concat(list(auxiliary.values()), axis=0))]
         self.means.update_state(values, rows=tf.shape(batch[1])[0])
 
@@ -187,7 +202,7 @@ class Maml(Objective):
         return logs
 
     def after_steps(self, batch: Batch, steps: int) -> dict[str, tf.Tensor]:
-        """Return measure -> (tasks, steps + 1): of the queries of each task, after 0, 1, ... steps on its support.
+        """Measure the queries of each task after 0, 1, ... steps on its support: name -> (tasks, steps + 1).
 
         Raises:
             DataError: A task has no queries.
@@ -202,12 +217,12 @@ class Maml(Objective):
         return tf.vectorized_map(lambda task: self.adapt(task[0], task[1], steps), (x, y))
 
     def adapt(self, x: tf.Tensor, y: tf.Tensor, steps: int) -> dict[str, tf.Tensor]:
-        """Return measure -> (steps + 1,): of the queries of one task, after 0, 1, ... steps on its support.
+        """Measure the queries of one task after 0, 1, ... steps on its support: name -> (steps + 1,).
 
         Args:
-            x: (points, ...).
-            y: (points, ...).
-            steps: Number of steps.
+            x: The features of the points, (points, ...).
+            y: The labels of the points, (points, ...).
+            steps: The number of gradient steps.
         """
         count = self.options.support
         weights = [variable.value for variable in self.model.trainable_variables]
@@ -229,7 +244,7 @@ class Maml(Objective):
         return [weight - self.options.inner_rate * grad for weight, grad in zip(weights, grads, strict=True)]
 
     def measured(self, weights: list[tf.Tensor], x: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return measure -> scalar: of some points of one task, with other trainable weights than the model's own."""
+        """Measure points of one task with given trainable weights instead of those of the model: name -> scalar."""
         frozen = [variable.value for variable in self.model.non_trainable_variables]
         outputs, _ = self.model.stateless_call(weights, frozen, x, training=False)
         targets = tf.reshape(y, tf.shape(outputs)) if y.dtype.is_floating else y
@@ -237,7 +252,7 @@ class Maml(Objective):
 
 
 def measures_of(label: Label) -> dict[str, Measure]:
-    """Return what is measured of the points of a task: the loss of the kind of label, and for classes the accuracy."""
+    """Return measure name -> function: the loss for this kind of label and, for classes, the accuracy."""
     loss = keras.losses.get(LOSSES[label.kind])
     measures: dict[str, Measure] = {"loss": lambda targets, outputs: tf.reduce_mean(loss(targets, outputs))}
     if label.kind == CLASS:
@@ -248,16 +263,19 @@ def measures_of(label: Label) -> dict[str, Measure]:
 def accuracy(classes: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
     """Return the share of points whose class has the largest output.
 
-    Keras's own accuracy reinterprets the bits of floats, which tf.vectorized_map can only do point by point.
+    Keras's own accuracy contains a bitcast, which tf.vectorized_map cannot vectorize.
     """
     return tf.reduce_mean(tf.cast(tf.argmax(outputs, axis=-1) == classes, tf.float32))
 
 
 def adapted(objective: Maml, batches: Iterable[Batch], steps: int) -> dict[str, np.ndarray]:
-    """Return `Maml.after_steps` of all tasks: measure -> (tasks, steps + 1) float64."""
+    """Return `Maml.after_steps` for the tasks of all batches: measure name -> (tasks, steps + 1) float64."""
     compiled = tf.function(lambda *batch: objective.after_steps(batch, steps), autograph=False, reduce_retracing=True)
-    found = [compiled(*batch) for batch in batches]
-    return {measure: np.concatenate([values[measure] for values in found]).astype(np.float64) for measure in found[0]}
+    per_batch = [compiled(*batch) for batch in batches]
+    return {
+        measure: np.concatenate([values[measure] for values in per_batch]).astype(np.float64)
+        for measure in per_batch[0]
+    }
 
 
 def point_label(label: Label) -> Label:

@@ -1,8 +1,8 @@
-"""Checks of determinism: the operations that TensorFlow refuses on a GPU under op determinism, and alternatives.
+"""Checks for operations that TensorFlow refuses on a GPU under op determinism.
 
-The source of the table is TensorFlow 2.21.0 itself: `message` is the text of the error in its library, which a test
-looks up there. The reasons are in tensorflow/community, rfcs/20210119-determinism.md. The library also refuses what
-cannot be read from a graph: SVD of matrices with one column, and random operations without a seed.
+The table comes from TensorFlow 2.21.0: `message` is the error text in its compiled library, where a test searches for
+it. The reasons are in tensorflow/community, rfcs/20210119-determinism.md. TensorFlow refuses two more cases, which a
+graph does not show: SVD of matrices with one column, and random operations without a seed.
 """
 
 from collections.abc import Iterator
@@ -14,12 +14,17 @@ from pipeline.preflight import graph
 from pipeline.preflight.findings import Finding, finding
 from pipeline.preflight.setup import Setup
 
-MOST_CHARACTERS = 300  # of TensorFlow's error in a message
+MOST_CHARACTERS = 300  # largest length of TensorFlow's error in a finding
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """message: Part of TensorFlow's error. alternative: What computes the same, or nearly, and is deterministic."""
+    """An operation that TensorFlow refuses.
+
+    Attributes:
+        message: Text that TensorFlow's error contains.
+        alternative: A deterministic replacement that computes the same, or nearly the same.
+    """
 
     message: str
     alternative: str
@@ -82,7 +87,9 @@ REFUSALS = {
 
 
 def check(setup: Setup, step: tf.Graph) -> Iterator[Finding]:
-    """Yield a warning for each operation of a training step that a GPU would refuse. With a GPU, the step itself tells.
+    """Yield a warning for each operation of a training step that a GPU would refuse.
+
+    With a GPU nothing is yielded: running the step there shows whether it is refused.
 
     Args:
         setup: The set-up.
@@ -92,7 +99,7 @@ def check(setup: Setup, step: tf.Graph) -> Iterator[Finding]:
     if config.determinism != "strict" or config.device == "cpu" or tf.config.list_logical_devices("GPU"):
         return
     layers = {layer.name for layer in setup.layers}
-    places = {}  # (operation type, layer), in order, once each
+    places = {}  # used as an ordered set of (operation type, layer)
     for operation in graph.operations(step):
         trains = operation.type == "FusedBatchNormGradV3" and operation.get_attr("is_training")
         if operation.type in REFUSALS and not trains:
@@ -103,7 +110,7 @@ def check(setup: Setup, step: tf.Graph) -> Iterator[Finding]:
 
 
 def refused(setup: Setup, error: Exception) -> Finding | None:
-    """Return the finding on an operation that a GPU refused; None if it was refused for another reason."""
+    """Return a finding if an error reports an operation that is not deterministic; None for other errors."""
     message = str(error)
     if "etermini" not in message:
         return None

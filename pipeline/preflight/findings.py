@@ -1,4 +1,4 @@
-"""A finding: something in a set-up that is wrong, or may be, before the first step."""
+"""A finding of preflight: something in the set-up that is, or may be, wrong."""
 
 import textwrap
 from collections.abc import Iterable
@@ -11,12 +11,13 @@ WIDTH = 110
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding.
+    """Describes one problem in the set-up.
 
-    code: The key of its entry in the catalogue.
-    place: The label, feature, layer or config key that it concerns.
-    found: What is there, in one or two sentences.
-    fix: What to do.
+    Attributes:
+        code: The key of its entry in the catalogue.
+        place: The label, feature, layer or config key that it concerns.
+        found: The observation, in one or two sentences.
+        fix: The advice to the user.
     """
 
     code: str
@@ -30,19 +31,19 @@ class Finding:
 
     @property
     def severity(self) -> str:
-        """ERROR or WARNING."""
+        """The severity in the catalogue: ERROR stops the run, WARNING does not."""
         return CATALOGUE[self.code].severity
 
     @property
     def is_error(self) -> bool:
-        """Whether it stops the run."""
+        """Whether the finding stops the run."""
         return self.severity == ERROR
 
     def __str__(self) -> str:
         """Return the lines for the terminal. The fix is not wrapped, so that it can be copied."""
-        found = _wrapped(f"[{self.code}] {self.place}: {self.found}", indent="")
+        heading = _wrapped(f"[{self.code}] {self.place}: {self.found}", indent="")
         why = _wrapped(f"why: {CATALOGUE[self.code].explanation}", indent="    ")
-        return f"{found}\n{why}\n    fix: {self.fix}"
+        return f"{heading}\n{why}\n    fix: {self.fix}"
 
 
 def finding(code: str, place: str, found: str, **values: object) -> Finding:
@@ -51,14 +52,14 @@ def finding(code: str, place: str, found: str, **values: object) -> Finding:
     Args:
         code: The key of the entry.
         place: The label, feature, layer or config key that it concerns.
-        found: What is there, in one or two sentences.
+        found: The observation, in one or two sentences.
         **values: Values for the $names in the fix.
     """
     return Finding(code, place, found, CATALOGUE[code].fix(values))
 
 
 def as_json(findings: Iterable[Finding]) -> list[dict[str, str]]:
-    """Return findings as the record of a run stores them."""
+    """Return findings in the form in which the record of a run stores them."""
     return [
         {"code": finding.code, "severity": finding.severity, "place": finding.place, "found": finding.found}
         for finding in findings

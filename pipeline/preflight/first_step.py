@@ -1,4 +1,4 @@
-"""The first training step, run on one real batch; afterwards the state of the model is bit for bit as before."""
+"""Run the first training step on one real batch. Afterwards the state of the model is restored bit for bit."""
 
 import itertools
 import traceback
@@ -19,16 +19,18 @@ from pipeline.preflight.setup import Setup
 from pipeline.training import gradients
 from pipeline.training.steps import make_step
 
-VANISHED = 1e-9  # a weight matrix does not learn if its largest gradient is a smaller share of the model's largest
-CHANCE = (0.3, 3.0)  # the usual range of the initial loss, as a share of the loss of equal guessing
+VANISHED = 1e-9  # below this share of the model's largest gradient, a weight matrix does not learn
+CHANCE = (0.3, 3.0)  # usual range of the initial loss, divided by the loss of equal probabilities
 
 
 @dataclass(frozen=True)
 class Gradient:
     """The gradient of one variable, over all updates of the step.
 
-    connected: Whether the loss depends on the variable. finite: Whether every number is. largest: The largest absolute
-    number.
+    Attributes:
+        connected: Whether the loss depends on the variable.
+        finite: Whether every number of the gradient is finite.
+        largest: The largest absolute number of the gradient.
     """
 
     variable: keras.Variable
@@ -39,10 +41,13 @@ class Gradient:
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step did.
+    """The losses, the gradients and the changed variables of one training step.
 
-    losses: Of the batch, by the name of the update.
-    changed: The paths of the variables whose value changed. broken: Those whose value is no longer finite.
+    Attributes:
+        losses: Update name -> loss of the batch.
+        gradients: One per trainable variable.
+        changed: The paths of the variables whose value changed.
+        broken: The paths of the variables that hold NaN or infinity after the step.
     """
 
     losses: dict[str, float]
@@ -52,12 +57,12 @@ class StepResult:
 
 
 def run(setup: Setup, batch: tuple, findings: list[Finding]) -> StepResult | None:
-    """Run the step and add the findings on it to a list. Return None if it cannot be run.
+    """Run the step and append its findings to a list. Return None if the step cannot be run.
 
     Args:
         setup: The set-up.
         batch: A batch of the training split.
-        findings: The list.
+        findings: The list to which the findings are appended.
     """
     reached: list[str] = []
     try:
@@ -104,7 +109,10 @@ def check(result: StepResult) -> Iterator[Finding]:
 
 
 def _check_vanished(result: StepResult) -> Iterator[Finding]:
-    """Check the weight matrices. The gradient of a bias before a normalization is rounding only."""
+    """Yield a finding if a weight matrix has a very small gradient.
+
+    Biases are not checked: before a normalization, their gradient is only a rounding error.
+    """
     most = max((gradient.largest for gradient in result.gradients if gradient.finite), default=0)
     matrices = [gradient for gradient in result.gradients if len(gradient.variable.shape) > 1]
     small = [gradient for gradient in matrices if 0 < gradient.largest < VANISHED * most]
@@ -116,7 +124,10 @@ def _check_vanished(result: StepResult) -> Iterator[Finding]:
 
 
 def check_initial_loss(setup: Setup, batch: tuple, prediction: Prediction) -> Iterator[Finding]:
-    """Yield the labels whose loss, without dropout, is far from that of equal guessing, if theory gives the latter."""
+    """Yield a finding for each label whose initial loss is far from the loss of equal probabilities.
+
+    Only cross-entropies are checked, since their loss at equal probabilities is known. Dropout is off.
+    """
     _, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
     targets = setup.by_label(y)
     for name, output in prediction.outputs.items():
@@ -158,7 +169,7 @@ def _trace(setup: Setup, batch: tuple, reached: list[str]) -> tuple[Any, list[li
             losses[update.name] = total
             present = [(grad, variable) for grad, variable in zip(grads, update.variables) if grad is not None]
             summaries.append([_summary(grad) for grad, _ in present])
-            if present:  # the gradients are checked as they are; the optimizer expects those of the scaled loss
+            if present:  # the checks use unscaled gradients; the optimizer expects gradients of the scaled loss
                 scale = update.optimizer.scale_loss(tf.ones([], total.dtype))
                 update.optimizer.apply_gradients([(_times(grad, scale), variable) for grad, variable in present])
         return losses, summaries
@@ -168,7 +179,7 @@ def _trace(setup: Setup, batch: tuple, reached: list[str]) -> tuple[Any, list[li
 
 
 def _check_xla(setup: Setup, batch: tuple) -> Iterator[Finding]:
-    """Check that XLA can compile the step, if it has to. The step is only translated, not compiled."""
+    """Check that XLA can compile the step, if the run uses XLA. The step is translated to HLO, but not compiled."""
     if not setup.objective.jit:
         return
     step = tf.function(make_step(setup.objective), jit_compile=True)
@@ -179,14 +190,17 @@ def _check_xla(setup: Setup, batch: tuple) -> Iterator[Finding]:
 
 
 def _summary(gradient: tf.Tensor | tf.IndexedSlices) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return (whether it is finite, its largest absolute number). An embedding has gradients of the rows in use."""
+    """Return (whether the gradient is finite, its largest absolute number).
+
+    The gradient of an embedding holds only the rows that the batch used.
+    """
     values = gradients.values(gradient)
     return tf.reduce_all(tf.math.is_finite(values)), tf.reduce_max(tf.abs(values))
 
 
 def _times(gradient: tf.Tensor | tf.IndexedSlices, scale: tf.Tensor) -> tf.Tensor | tf.IndexedSlices:
     scale = tf.cast(scale, gradient.dtype)
-    if isinstance(gradient, tf.IndexedSlices):  # kept sparse: a dense one is as large as the whole embedding
+    if isinstance(gradient, tf.IndexedSlices):  # kept sparse: a dense gradient is as large as the whole embedding
         return tf.IndexedSlices(gradient.values * scale, gradient.indices, gradient.dense_shape)
     return gradient * scale
 
@@ -208,20 +222,20 @@ def _run(setup: Setup, step: Any, connected: list[list[bool]], batch: tuple) -> 
 def _gradients(setup: Setup, connected: list[list[bool]], summaries: list) -> Iterator[Gradient]:
     """Yield the gradient of each trainable variable, over all updates that change it."""
     variables = {id(variable): variable for variable in setup.model.trainable_variables}
-    found: dict[int, list[tuple[bool, float]]] = {}
+    by_variable: dict[int, list[tuple[bool, float]]] = {}
     for update, is_connected, update_summaries in zip(setup.objective.updates(), connected, summaries, strict=True):
         variables |= {id(variable): variable for variable in update.variables}
         present = itertools.compress(update.variables, is_connected)
         for variable, summary in zip(present, update_summaries, strict=True):
-            found.setdefault(id(variable), []).append(summary)
+            by_variable.setdefault(id(variable), []).append(summary)
     for key, variable in variables.items():
-        of_updates = found.get(key, [])
+        of_updates = by_variable.get(key, [])
         finite = all(is_finite for is_finite, _ in of_updates)
         yield Gradient(variable, bool(of_updates), finite, max((largest for _, largest in of_updates), default=0.0))
 
 
 def _failure(setup: Setup, batch: tuple, reached: list[str], error: Exception) -> Finding:
-    """Return the finding on a step that raised an error: the error, its line, and the batch."""
+    """Return the finding for a step that raised an error. It names the error, the line of code, and the batch."""
     x, *rest = batch
     tensors = ", ".join([*_described("x", x), *(text for value in rest for text in _described("y", value))])
     place = f"objective {setup.config.objective.choice}, {reached[-1] if reached else 'before any'} update"
@@ -229,8 +243,11 @@ def _failure(setup: Setup, batch: tuple, reached: list[str], error: Exception) -
 
 
 def _line_of(error: Exception) -> str:
-    """Return the line outside of libraries that raised an error, as " In FILE, line N: LINE."; "" if there is none."""
-    if isinstance(error, PipelineError):  # its message names the place
+    """Return the last line of the user's or this project's code in a traceback, as " In FILE, line N: LINE.".
+
+    Return "" if there is none.
+    """
+    if isinstance(error, PipelineError):  # its message already names the location
         return ""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
     if not frames or frames[-1].filename == __file__:

@@ -1,4 +1,4 @@
-"""Read the TensorFlow graph of a model: what an output depends on, its last activation and its range.
+"""Analyse the TensorFlow graph of a model: the inputs, the last activation and the range of each output.
 
 The graph is the same whether layers are stacked, nested, wrapped, subclassed or written as functions. Nothing here
 depends on the class or name of a layer.
@@ -14,17 +14,17 @@ import tensorflow as tf
 
 from pipeline.keras_internals import called_function
 
-Frames = tuple  # of (operation that calls a function, graph of the function), the outermost first
+Frames = tuple  # of pairs (operation that calls a function, graph of the function), outermost call first
 Range = tuple[float, float]  # (low, high)
 INFINITY = math.inf
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 CONTROL = ("While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase")
-# pass every number on, in another shape, dtype or order
+# operations whose output holds the numbers of their input, in another shape, dtype or order
 SAME_NUMBERS = (
     *("Identity", "IdentityN", "Cast", "Reshape", "Squeeze", "ExpandDims", "StopGradient", "PreventGradient"),
     *("CheckNumerics", "EnsureShape", "Snapshot", "Transpose", "Tile", "BroadcastTo", "ReverseV2"),
 )
-# pass on some of the numbers, or means of them: still in the same range
+# operations whose output holds some numbers of their input, or means of them: the range stays the same
 AMONG_NUMBERS = (
     *("Slice", "StridedSlice", "GatherV2", "GatherNd", "Mean", "Max", "Min", "MaxPool", "AvgPool"),
     *("Split", "SplitV", "Unpack"),
@@ -48,16 +48,18 @@ RANGES = {
     "Erf": (-1, 1),
 }
 ONLY_THE_SHAPE = ("Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike")
-DEEPEST = 60  # operations that are followed back from an output; the range of an operation beyond is unknown
+DEEPEST = 60  # most operations to follow back from an output; beyond them the range is unknown
 
 
 @dataclass(frozen=True)
 class Reading:
     """The last operation of an output.
 
-    operation: The type of the last operation that changes its numbers, such as "Softmax" or "BiasAdd".
-    layer: The name of the layer that the operation belongs to.
-    low, high: The range of its numbers, for any weights.
+    Attributes:
+        operation: The type of the last operation that changes the numbers, such as "Softmax" or "BiasAdd".
+        layer: The name of the layer that contains the operation.
+        low: The lower limit of the output, whatever the weights are.
+        high: The upper limit of the output, whatever the weights are.
     """
 
     operation: str
@@ -70,10 +72,10 @@ class Reading:
 
 
 def read(tensor: tf.Tensor, layers: Collection[str]) -> Reading:
-    """Return the last operation of a tensor in the graph of a tf.function.
+    """Return the last operation and the range of a tensor in the graph of a tf.function.
 
     Args:
-        tensor: The tensor.
+        tensor: A symbolic tensor of the graph.
         layers: The names of the layers of the model.
     """
     last, _ = _maker(tensor, ())
@@ -82,9 +84,14 @@ def read(tensor: tf.Tensor, layers: Collection[str]) -> Reading:
 
 
 def layer_of(operation: tf.Operation, layers: Collection[str]) -> str:
-    """Return the innermost of these layers whose scope holds an operation; without one, the operation's name."""
+    """Return the name of the innermost layer that contains an operation, or else the name of the operation.
+
+    Args:
+        operation: The operation.
+        layers: The names of the layers of the model.
+    """
     for scope in reversed(operation.name.split("/")[:-1]):
-        for name in (scope, re.sub(r"_\d+$", "", scope)):  # a second call of a layer counts its scope up
+        for name in (scope, re.sub(r"_\d+$", "", scope)):  # the second call of a layer has the scope NAME_1
             if name in layers:
                 return name
     return operation.name
@@ -107,15 +114,15 @@ def operations(graph: tf.Graph) -> Iterator[tf.Operation]:
 
 
 def dependence(graph: tf.Graph, sources: dict[str, list[tf.Tensor]]) -> Callable[[tf.Tensor], frozenset[str]]:
-    """Find what the tensors of a graph are computed from.
+    """Find the sources that each tensor of a graph is computed from.
 
     Args:
         graph: The graph.
-        sources: Tensors by name.
+        sources: Source name -> its tensors.
 
     Returns:
-        A function from a tensor to the names that its numbers depend on. A tensor that depends only on the shape of a
-        source does not depend on its numbers.
+        A function that takes a tensor and returns the names of the sources that its numbers depend on. A tensor that
+        depends only on the shape of a source does not depend on its numbers.
     """
     origins = {}
     for name, tensors in sources.items():
@@ -124,44 +131,47 @@ def dependence(graph: tf.Graph, sources: dict[str, list[tf.Tensor]]) -> Callable
     for operation in graph.get_operations():
         if operation.type in ONLY_THE_SHAPE:
             continue
-        found = frozenset().union(*(origins.get(tensor.ref(), frozenset()) for tensor in operation.inputs))
-        for tensor in operation.outputs if found else ():
-            origins[tensor.ref()] = origins.get(tensor.ref(), frozenset()) | found
+        names = frozenset().union(*(origins.get(tensor.ref(), frozenset()) for tensor in operation.inputs))
+        for tensor in operation.outputs if names else ():
+            origins[tensor.ref()] = origins.get(tensor.ref(), frozenset()) | names
     return lambda tensor: origins.get(tensor.ref(), frozenset())
 
 
 def first_inputs(
     graph: tf.Graph, origins: Callable[[tf.Tensor], frozenset[str]], weights: str, data: set[str]
 ) -> list[tf.Tensor]:
-    """Return the float tensors that meet weights first: they are computed from data and from no weight.
+    """Return the float tensors that are computed from data alone and are combined with weights next.
 
     Args:
         graph: The graph.
         origins: The result of `dependence`.
-        weights: The name of the trainable variables among its sources.
-        data: The names of the features among them.
+        weights: The name of the source that holds the trainable variables.
+        data: The names of the sources that are features.
     """
-    found = []
+    inputs = []
     for operation in graph.get_operations():
         if operation.type.startswith("Resource") or not any(weights in origins(tensor) for tensor in operation.inputs):
             continue
         for tensor in operation.inputs:
             if origins(tensor) & data and weights not in origins(tensor):
                 tensor = _dense(tensor)
-                if tensor is not None and not any(tensor is other for other in found):
-                    found.append(tensor)
-    return found
+                if tensor is not None and not any(tensor is other for other in inputs):
+                    inputs.append(tensor)
+    return inputs
 
 
 def _dense(tensor: tf.Tensor) -> tf.Tensor | None:
-    """Return the tensor, or the tensor that a list was made from; None if it is not a batch of real numbers."""
+    """Return the tensor if it holds a batch of real numbers, else None.
+
+    For a list of tensors (dtype variant), the tensor that the list was made from is used.
+    """
     while tensor.dtype == tf.variant and tensor.op.inputs:
         tensor = tensor.op.inputs[0]
     return tensor if tensor.dtype.is_floating and tensor.shape.rank != 0 else None
 
 
 def _maker(tensor: tf.Tensor, frames: Frames) -> tuple[tf.Tensor, Frames]:
-    """Return the tensor before all operations that pass the same numbers on, and the calls that it lies in."""
+    """Follow a tensor back over operations that keep its numbers. Return the first one, and the calls around it."""
     while True:
         tensor, frames = _through_calls(tensor, frames)
         if tensor.op.type not in SAME_NUMBERS:
@@ -170,7 +180,11 @@ def _maker(tensor: tf.Tensor, frames: Frames) -> tuple[tf.Tensor, Frames]:
 
 
 def _through_calls(tensor: tf.Tensor, frames: Frames) -> tuple[tf.Tensor, Frames]:
-    """Step into the function whose call returned a tensor, and out of it if the tensor is its argument."""
+    """Follow a tensor across function calls.
+
+    The output of a call leads to the output inside the function. An argument inside the function leads to the input of
+    the call.
+    """
     while True:
         operation = tensor.op
         if operation.type in CALLS:
@@ -215,8 +229,8 @@ def _range(tensor: tf.Tensor, frames: Frames, depth: int) -> Range:
         case kind if kind in AMONG_NUMBERS:
             return of(1 if kind == "Split" else 0)
         case "ConcatV2" | "Pack":
-            parts = [of(index) for index in range(len(operation.inputs) - (operation.type == "ConcatV2"))]
-            return min(low for low, _ in parts), max(high for _, high in parts)
+            ranges = [of(index) for index in range(len(operation.inputs) - (operation.type == "ConcatV2"))]
+            return min(low for low, _ in ranges), max(high for _, high in ranges)
         case "AddV2" | "Add":
             (low, high), (other_low, other_high) = of(0), of(1)
             return low + other_low, high + other_high
@@ -251,7 +265,7 @@ def _range(tensor: tf.Tensor, frames: Frames, depth: int) -> Range:
 
 
 def _of_corners(one: Range, other: Range, operation: Callable[[float, float], float]) -> Range:
-    """Return the range of an operation that is monotonic in both arguments."""
+    """Return the range of an operation that is monotonic in both arguments: its extremes are at the limits."""
     values = [operation(a, b) for a in one for b in other]
     return min(values), max(values)
 

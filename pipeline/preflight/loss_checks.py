@@ -1,4 +1,4 @@
-"""Checks of a loss: against the labels, the shape of the output and the last activation."""
+"""Checks that a loss fits the labels, the shape of the output and the last activation."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from pipeline.preflight.forward_pass import Output, Prediction
 from pipeline.preflight.setup import Setup, is_binary
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, Label
 
-# what a loss takes as an output
+# the kinds of outputs that losses expect
 DISTRIBUTION = "a distribution over the classes"
 PROBABILITY = "one probability per unit"
 NUMBER = "any number"
@@ -25,14 +25,19 @@ MARGIN = "one score per class"
 EMBEDDING = "a direction"
 SEQUENCE = "logits of every step"
 
-ENOUGH = 0.02  # share of label values outside the output's range that is more than rounding
-FEW_VALUES = 20  # at most so many different whole numbers look like classes
-PRIME = 10_007  # a batch size that is the width of no layer
+ENOUGH = 0.02  # share of label values outside the range of the output that rounding cannot explain
+FEW_VALUES = 20  # labels with at most this many different whole numbers look like classes
+PRIME = 10_007  # a batch size that no other axis has
 
 
 @dataclass(frozen=True)
 class Demand:
-    """What a loss takes. output: one of the above. labels: the kinds of labels that it compares with the output."""
+    """The outputs and labels that a loss expects.
+
+    Attributes:
+        output: The kind of output, one of the constants above.
+        labels: The kinds of labels that the loss compares with the output.
+    """
 
     output: str
     labels: tuple[str, ...]
@@ -64,14 +69,20 @@ DEMANDS = {
     losses.CTC: Demand(SEQUENCE, ()),
 }
 CATEGORICAL = (DISTRIBUTION, MARGIN)
-OVERLAPS = (losses.Dice, losses.Tversky)  # of areas: not a likelihood, so that a softmax is as good as a sigmoid
+OVERLAPS = (losses.Dice, losses.Tversky)  # they compare areas, not likelihoods: a softmax works as well as a sigmoid
 
 
 @dataclass(frozen=True, kw_only=True)
 class LossChecks:
     """The checks of the loss between one label and its output.
 
-    values: The labels of the training split, rows first.
+    Attributes:
+        setup: The set-up.
+        name: The name of the label and the output.
+        label: The spec of the label.
+        output: The output of the model for a batch.
+        loss: The loss.
+        values: The labels of the training split, (rows, ...).
     """
 
     setup: Setup
@@ -83,12 +94,12 @@ class LossChecks:
 
     @property
     def demand(self) -> Demand | None:
-        """What the loss takes; None for a loss that Keras does not have."""
+        """The outputs and labels that the loss expects; None for a loss that Keras does not have."""
         return next((DEMANDS[kind] for kind in type(self.loss).__mro__ if kind in DEMANDS), None)
 
     @property
     def loss_name(self) -> str:
-        """The class of the loss."""
+        """The name of the class of the loss."""
         return type(self.loss).__name__
 
     @property
@@ -98,7 +109,7 @@ class LossChecks:
 
     @property
     def over_activation(self) -> str:
-        """The loss and the operation that it is computed over, for messages."""
+        """The loss and the last operation of its output, for messages."""
         return f"{self.loss_name}{'(from_logits)' if self.from_logits else ''} over {self.output.reading}"
 
     @property
@@ -107,7 +118,7 @@ class LossChecks:
         return f"labels from {self.values.min():.4g} to {self.values.max():.4g}"
 
     def finding(self, code: str, found: str, **values: object) -> Finding:
-        """Return a finding on this label."""
+        """Return a finding whose place is this label."""
         return finding(code, self.name, found, **values)
 
     def with_loss(self, loss: Any) -> dict[str, str]:
@@ -136,7 +147,7 @@ class LossChecks:
             yield self.finding("multi-label-looks-one-hot", found)
 
     def check_loss(self) -> Iterator[Finding]:
-        """Yield the findings on the loss."""
+        """Yield the findings on the loss: its kind of labels, its shapes, its activation and its range."""
         demand = self.demand
         if demand is None:
             yield from self._check_shape()
@@ -153,7 +164,7 @@ class LossChecks:
                 yield from self._check_values(demand.output)
 
     def _check_kind(self, demand: Demand) -> Iterator[Finding]:
-        """Check that the loss is for labels of this kind."""
+        """Yield a finding if the loss is not made for labels of this kind."""
         label, output = self.label, self.output
         found = f"{self.loss_name} with {label.kind} labels of width {label.width} and {output.width} output units."
         if demand.output in CATEGORICAL and output.width == 1 and label.kind != REAL:
@@ -172,7 +183,9 @@ class LossChecks:
             else:
                 yield self.finding("integer-labels", found, **sparse)
         elif label.kind == REAL:
-            are_shares = self.values.min() >= 0 and self.values.max() <= 1  # such as the pixels of an autoencoder
+            are_shares = (
+                self.values.min() >= 0 and self.values.max() <= 1
+            )  # sigmoid outputs, such as the pixels of an autoencoder
             if demand.output != PROBABILITY or not are_shares:
                 yield self.finding("real-labels", found, **self.with_loss("mean_squared_error"))
         elif label.kind == MULTI_LABEL:
@@ -181,11 +194,11 @@ class LossChecks:
             yield self.finding("one-hot-labels", found, **self.with_loss("categorical_crossentropy"))
 
     def _check_shape(self) -> Iterator[Finding]:
-        """Check that every number of an output has its own number, or class, in the label."""
+        """Yield a finding unless every number of the output has its own number, or class, in the label."""
         label, width, shape = self.label, self.output.width, self.output.shape
         if self.demand is not None and self.demand.output == EMBEDDING:
             return
-        axes = label.shape if label.kind == CLASS else label.shape[:-1]  # of a label for each step or pixel
+        axes = label.shape if label.kind == CLASS else label.shape[:-1]  # for labels per step or pixel
         if shape[:-1] != axes:
             expected = ", ".join([*map(str, axes), "units"])
             found = f"the output of a row has the shape {shape}; {self.loss_name} takes ({expected})."
@@ -199,7 +212,7 @@ class LossChecks:
             yield self.finding("broadcast", found, units=label.width)
 
     def _check_pairs_of_rows(self) -> Iterator[Finding]:
-        """Check that a custom loss compares each row only with itself."""
+        """Yield a finding if a custom loss compares each row with other rows."""
         operation = pairs_of_rows(self.loss.call, self.label, self.output)
         if operation is not None:
             labels, outputs = _shape_of_rows(self.label.shape), _shape_of_rows(self.output.shape)
@@ -208,7 +221,7 @@ class LossChecks:
             yield self.finding("broadcast", found, shape=outputs)
 
     def _check_activation(self, demand: str) -> Iterator[Finding]:
-        """Check the last activation against what the loss takes."""
+        """Yield the findings on a last activation that does not fit the loss."""
         label, output, reading = self.label, self.output, self.output.reading
         found = f"{self.over_activation}."
         if reading.operation in ("Softmax", "LogSoftmax") and output.shape[-1:] == (1,):
@@ -284,7 +297,11 @@ class LossChecks:
             yield self.finding(code, found, **cross_entropy)
 
     def _check_values(self, demand: str) -> Iterator[Finding]:
-        """Check the values of the labels against the loss, by what it takes, and the range of the output."""
+        """Yield the findings on label values that the loss or the range of the output excludes.
+
+        Args:
+            demand: The kind of output that the loss expects.
+        """
         label, values = self.label, self.values
         if values.dtype.kind not in "fiub":
             return
@@ -316,7 +333,10 @@ class LossChecks:
 
 
 def check(setup: Setup, prediction: Prediction) -> Iterator[Finding]:
-    """Yield the findings on losses and outputs, which are those of a batch, and on all training labels."""
+    """Yield the findings on the losses.
+
+    Outputs are those of one batch. Labels are those of the whole training split.
+    """
     for name in dict.fromkeys([*setup.spec.labels, *prediction.outputs, *setup.losses]):
         label, output, loss = setup.spec.labels.get(name), prediction.outputs.get(name), setup.losses.get(name)
         if label is None or output is None:
@@ -340,7 +360,7 @@ def class_counts(values: np.ndarray, classes: int) -> np.ndarray:
 def pairs_of_rows(function: Callable[[Any, Any], Any], label: Label, output: Output) -> str | None:
     """Return the first operation of a function (y_true, y_pred) that compares rows with each other, or None.
 
-    Its tensors are inspected at a prime batch size, which no other axis has.
+    The function is traced with a large prime batch size. A tensor that has this size on two axes compares rows.
     """
     labels = tf.TensorSpec((PRIME, *label.shape), label.dtype)
     outputs = tf.TensorSpec((PRIME, *output.shape), tf.float32)
@@ -360,7 +380,7 @@ def _shape_of_rows(shape: tuple[int, ...]) -> str:
 
 
 def _check_class_weights(setup: Setup, given: Any) -> Iterator[Finding]:
-    """Check that no class that has rows has the weight 0.
+    """Yield a finding for each class with the weight 0 that has training rows.
 
     Args:
         setup: The set-up.

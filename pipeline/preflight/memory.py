@@ -1,4 +1,4 @@
-"""The peak memory of a training step, estimated from its graph, and the memory of the device."""
+"""Estimate the peak memory of a training step from its graph, and read the memory of the device."""
 
 import os
 from collections.abc import Iterator
@@ -9,9 +9,9 @@ import tensorflow as tf
 from pipeline.keras_internals import gpu_memory
 from pipeline.preflight.findings import Finding, finding
 
-TIGHT = 0.8  # of the memory; the workspaces of the kernels are not part of the estimate
+TIGHT = 0.8  # share of the memory; the rest is for workspaces of kernels, which the estimate leaves out
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-# operations whose outputs take no memory of their own
+# operations whose outputs are not counted: views, constants, and variables, which `peak` adds at the end
 VIEWS = (
     *("Identity", "IdentityN", "Reshape", "Squeeze", "ExpandDims", "StopGradient", "PreventGradient", "EnsureShape"),
     *("ReadVariableOp", "Const", "Placeholder", "NoOp", "Shape"),
@@ -19,7 +19,12 @@ VIEWS = (
 
 
 def check(need: int, available: int) -> Iterator[Finding]:
-    """Yield a finding if a step needs more bytes than are available, or nearly as many."""
+    """Yield a finding if a step needs more memory than is available, or nearly as much.
+
+    Args:
+        need: The bytes that the step needs.
+        available: The bytes of the device.
+    """
     if need > TIGHT * available:
         code = "memory" if need > available else "memory-tight"
         found = f"the step needs about {need / 2**30:.2f} GiB at its peak; the device has {available / 2**30:.2f} GiB."
@@ -50,7 +55,7 @@ def peak(graph: tf.Graph) -> int:
 
 
 def available() -> int:
-    """Return the bytes of the smallest visible GPU; without a GPU, those of the machine or of its container."""
+    """Return the bytes of the smallest visible GPU. Without a GPU, return those of the machine or container."""
     if tf.config.list_logical_devices("GPU"):
         return min(gpu_memory())
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
@@ -61,13 +66,13 @@ def available() -> int:
 
 
 def _viewed(tensor: tf.Tensor) -> tf.Tensor:
-    """Return the tensor that a view shows, or the tensor itself."""
+    """Return the tensor whose memory a view shares; for other tensors, the tensor itself."""
     while tensor.op.type in VIEWS and tensor.op.inputs and tensor.op.type != "ReadVariableOp":
         tensor = tensor.op.inputs[0]
     return tensor
 
 
 def _size(tensor: tf.Tensor) -> int:
-    """Return the bytes of a tensor; 0 if they are not known."""
+    """Return the size of a tensor in bytes; 0 if its shape or dtype size is unknown."""
     count = tensor.shape.num_elements() if tensor.shape.rank is not None else None
     return count * tensor.dtype.size if count and tensor.dtype.size > 0 else 0

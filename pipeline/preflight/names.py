@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def check(config: Config) -> None:
-    """Build every Keras object that the config names, whichever members declare the options.
+    """Build every Keras object that the config names, for every option of every member.
 
     Raises:
         ConfigError: Keras has no such object or argument. The message names the key and the nearest name that exists.
-            Or two files under custom/ define a class of one name.
+            The same error is raised if two files under custom/ define classes with the same name.
     """
     for key, value, item in walk(config):
         if item.metadata["keras"]:
@@ -28,7 +28,9 @@ def check(config: Config) -> None:
     config.optimizer.build(total_steps=1)
     config.objective.check_names()
     keras_objects.custom_classes()
-    keras.backend.clear_session(free_memory=False)  # names that Keras counts begin anew for the real objects
+    keras.backend.clear_session(
+        free_memory=False
+    )  # resets the counters in Keras's names, so that the real objects get the same names
 
 
 def _build_optimizer(key: str, value: Any) -> None:

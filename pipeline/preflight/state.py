@@ -12,7 +12,7 @@ from pipeline.keras_internals import eager_seed_generator, forget_global_seed_ge
 
 @contextmanager
 def generators_restored() -> Iterator[None]:
-    """Restore, at the end, the global random generators of Python, NumPy, TensorFlow and Keras."""
+    """Restore the global random generators of Python, NumPy, TensorFlow and Keras when the block ends."""
     python, numpy = random.getstate(), np.random.get_state()
     eager = eager_seed_generator()
     eager_state = eager.getstate() if eager else None
@@ -21,7 +21,7 @@ def generators_restored() -> Iterator[None]:
     try:
         yield
     finally:
-        if shared is None:  # its seed must come from the same random number as without preflight
+        if shared is None:  # it must be created later from the same random number as without preflight
             forget_global_seed_generator()
         else:
             shared.state.assign(shared_state)
@@ -33,7 +33,7 @@ def generators_restored() -> Iterator[None]:
 
 @contextmanager
 def variables_restored(graph: tf.Graph) -> Iterator[list[tuple[tf.Variable, np.ndarray]]]:
-    """Restore, at the end, every variable that the graph of a function reads or assigns.
+    """Restore every variable that the graph of a function reads or assigns when the block ends.
 
     Yields:
         Each variable and its value at the beginning.

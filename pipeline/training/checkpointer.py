@@ -173,8 +173,8 @@ class Checkpointer(keras.callbacks.Callback):
             problem = f"{self.folder}: expected to write a checkpoint; {error.strerror}"
             if self.options.on_error == "stop":
                 raise RunError(
-                    f"{problem}. The earlier checkpoints are unchanged. Make room: the same command then resumes from the "
-                    "last one. To train without checkpoints: training.checkpoints.on_error=continue."
+                    f"{problem}. The earlier checkpoints are unchanged. Make room: the same command then resumes from "
+                    "the last one. To train without checkpoints: training.checkpoints.on_error=continue."
                 ) from None
             logger.warning("%s; the run continues", problem)
             return False
