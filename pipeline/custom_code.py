@@ -1,4 +1,4 @@
-"""The user's own code in custom/: import a file, and find what it defines."""
+"""Import the user's own files under custom/, and list the functions and classes that they define."""
 
 import importlib
 import inspect
@@ -17,7 +17,7 @@ CUSTOM = PROJECT / "custom"
 def definitions(kind: str) -> dict[str, Any]:
     """Return the functions and classes that custom/KIND.py defines, by name; {} if there is no such file.
 
-    Names that begin with an underscore, and imported ones, are left out.
+    Names that begin with an underscore, and imported names, are left out.
 
     Args:
         kind: "losses" or "metrics".
@@ -40,32 +40,32 @@ def definitions(kind: str) -> dict[str, Any]:
 
 
 def classes(*bases: type) -> dict[str, type]:
-    """Return the classes derived from one of the base classes that any file under custom/ defines, by name.
+    """Return, by name, all classes in files under custom/ that derive from one of the base classes.
 
     Raises:
-        ConfigError: A file cannot be imported, or two files define a class of one name: a saved model names its classes
-            without their files.
+        ConfigError: A file cannot be imported, or two files define classes with the same name. A saved model stores
+            only the name of a class, so the name must be unique.
     """
-    found: dict[str, type] = {}
+    by_name: dict[str, type] = {}
     for path in sorted(CUSTOM.rglob("*.py")):
         module = import_custom(path)
         for name, item in vars(module).items():
             if not inspect.isclass(item) or not issubclass(item, bases) or item.__module__ != module.__name__:
                 continue
-            if name in found and found[name] is not item:
+            if name in by_name and by_name[name] is not item:
                 raise ConfigError(
-                    f"{location_of(item)}: expected a name of its own; found {name} in {location_of(found[name])} too. "
-                    "Rename one of them: a saved model names its classes without their files."
+                    f"{location_of(item)}: expected a unique name; found {name} in {location_of(by_name[name])} too. "
+                    "Rename one of them: a saved model stores only the names of its classes."
                 )
-            found[name] = item
-    return found
+            by_name[name] = item
+    return by_name
 
 
 def import_custom(path: Path) -> ModuleType:
-    """Import a file under custom/, which needs no __init__.py.
+    """Import a file under custom/. Its folder needs no __init__.py.
 
     Raises:
-        ConfigError: It cannot be imported. The message names the file, the line and the reason.
+        ConfigError: The file cannot be imported. The message names the file, the line and the reason.
     """
     name = ".".join(path.relative_to(PROJECT).with_suffix("").parts)
     try:
@@ -74,14 +74,14 @@ def import_custom(path: Path) -> ModuleType:
         raise ConfigError(f"{location(path, error)}: cannot be imported. {type(error).__name__}: {error}") from error
     if module.__file__ is None or not path.samefile(module.__file__):
         raise ConfigError(
-            f"{path}: expected to import it as {name}; found {module.__file__} under that name. Remove the other one "
+            f"{path}: expected to import it as {name}; found {module.__file__} under that name. Remove the other file "
             "from the Python path."
         )
     return module
 
 
 def location_of(item: Callable[..., Any]) -> str:
-    """Return "FILE, line N" of a function or class, the file relative to the project.
+    """Return "FILE, line N" of a function or class. FILE is relative to the project.
 
     If the source is not available, return the name of the module.
     """
@@ -94,7 +94,10 @@ def location_of(item: Callable[..., Any]) -> str:
 
 
 def location(path: Path, error: Exception) -> str:
-    """Return "FILE, line N": the last line of the file that an error came from, or the file alone."""
+    """Return "FILE, line N", where N is the last line of the file in the traceback of an error.
+
+    If the traceback has no line of the file, return FILE alone.
+    """
     if isinstance(error, SyntaxError):
         return f"{error.filename}, line {error.lineno}"
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from enum import IntEnum
 
-MAX_KNOWN = 20  # names listed if none is near
-MAX_MESSAGE = 300  # characters kept of another library's error message
-# of Keras and TensorFlow: lines that only say where an error was raised
+MAX_KNOWN = 20  # known names to list if none is similar
+MAX_MESSAGE = 300  # largest length of a message from Keras or TensorFlow
+# beginnings of lines in errors of Keras and TensorFlow that give the location, not the reason
 LOCATION_LINES = ("Exception encountered", "Graph execution error", "Detected at node", "<stack traces", "File ")
 
 
@@ -24,7 +24,7 @@ class ExitStatus(IntEnum):
 
 
 class PipelineError(Exception):
-    """An error that is printed in a few lines, never as a traceback.
+    """Base class of the errors that are printed in a few lines, never as a traceback.
 
     The message has the form "place: expected X; found Y. What to do."
     """
@@ -33,25 +33,25 @@ class PipelineError(Exception):
 
 
 class ConfigError(PipelineError):
-    """The config asks for something that does not exist or cannot work."""
+    """An option has a wrong name or value, or options do not work together."""
 
     status = ExitStatus.USER_ERROR
 
 
 class DataError(PipelineError):
-    """The data is damaged, incomplete or contradicts the config."""
+    """The data is damaged, incomplete, or does not fit the config."""
 
     status = ExitStatus.USER_ERROR
 
 
 class RunError(PipelineError):
-    """The run does not exist, is damaged, or is held by another process."""
+    """The run does not exist, is damaged, has another config, or is locked by another process."""
 
     status = ExitStatus.USER_ERROR
 
 
 class RegistryError(PipelineError):
-    """The registry does not answer, belongs to another program, or has another schema revision."""
+    """The database of the registry does not answer, belongs to another program, or has another schema revision."""
 
     status = ExitStatus.USER_ERROR
 
@@ -69,7 +69,12 @@ class Interrupted(PipelineError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the end of an error message: the known names most like `name`, or else all of them."""
+    """Return the end of an error message: the names that are most similar to `name`, or else the known names.
+
+    Args:
+        name: The name that is not known.
+        known: The names that exist.
+    """
     known = sorted(known)
     close = get_close_matches(name, known, n=2, cutoff=0.6)
     if close:
@@ -78,7 +83,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def message_of(error: Exception) -> str:
-    """Return the first line of a Keras or TensorFlow error that gives the reason, without terminal colours."""
+    """Return the first line of a Keras or TensorFlow error that gives the reason. Terminal colours are removed."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     reasons = [line for line in lines if not line.startswith(LOCATION_LINES)] or lines

@@ -22,11 +22,11 @@ class Experiment:
     """A config that is ready to train.
 
     Attributes:
-        data: The splits.
-        objective: Compiled, with the initial weights.
+        data: The splits of the data.
+        objective: The compiled objective, with the initial weights.
         feed: The batches of the training split.
-        total_steps: Steps of the whole run.
-        device: The record of the device settings; {} if `prepare` did not make them.
+        total_steps: The number of steps of the whole run.
+        device: The record of the device settings; {} after `build`, which sets no device.
     """
 
     data: SplitDataset
@@ -37,7 +37,7 @@ class Experiment:
 
 
 def prepare(config: Config) -> Experiment:
-    """Prepare device, data, model and objective of a run.
+    """Prepare the device, the data, the model and the objective of a run.
 
     The order matters: devices and threads are set before TensorFlow starts work, and names are checked before data is
     read.
@@ -58,7 +58,7 @@ def prepare(config: Config) -> Experiment:
 
 
 def build(config: Config, data: SplitDataset) -> Experiment:
-    """Build and compile model and objective for data that is loaded.
+    """Build and compile the model and the objective for data that is already loaded.
 
     Raises:
         ConfigError: The config cannot work with the data.
@@ -85,7 +85,7 @@ def build(config: Config, data: SplitDataset) -> Experiment:
 
 
 def log_data(config: Config, data: SplitDataset) -> None:
-    """Log source, rows, features and labels of the data."""
+    """Log the source, the number of rows per split, the features and the labels of the data."""
     rows = ", ".join(f"{count:,} {name}" for name, count in data.rows.items())
     inputs = ", ".join(f"{name} {feature.shape} {feature.dtype}" for name, feature in data.spec.features.items())
     labels = ", ".join(

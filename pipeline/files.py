@@ -10,10 +10,10 @@ from typing import BinaryIO
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """Open a binary file for writing that appears under `path` only when it is complete.
+    """Open a binary file for writing. It appears under `path` only when it is complete.
 
-    The content goes to a temporary file, which is flushed to disk and renamed at the end. If the block raises, the
-    temporary file is removed and `path` stays as it was.
+    The content goes to a temporary file, which is flushed to disk and renamed at the end. If the block raises an error,
+    the temporary file is removed and `path` does not change.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -22,13 +22,13 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
-        flush_to_disk(path.parent)  # the rename is on disk once the folder is
+        flush_to_disk(path.parent)  # the rename survives a power failure only if the folder is flushed too
     finally:
         draft.unlink(missing_ok=True)
 
 
 def flush_to_disk(path: Path) -> None:
-    """Flush a file, or the entries of a folder, from the system's cache to disk."""
+    """Flush a file, or the entries of a folder, from the cache of the operating system to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

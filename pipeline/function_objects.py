@@ -15,23 +15,24 @@ Function = Callable[[Any, Any], Any]
 
 @keras.saving.register_keras_serializable("pipeline")
 class FunctionLoss(keras.losses.Loss):
-    """The loss of a function (y_true, y_pred) -> (batch,) or (batch, ...); the mean of a row is the loss of the row.
+    """A loss whose values come from a function (y_true, y_pred) -> (batch,) or (batch, ...).
 
-    If the outputs have a mask over steps, the mean is that of the steps that the mask keeps.
+    The loss of a row is the mean of its values. If the outputs have a mask over steps, only the steps that the mask
+    keeps count.
     """
 
     def __init__(self, function: Function, **arguments: Any) -> None:
-        """Make a loss.
+        """Create the loss.
 
         Args:
-            function: Returns one value per row, or per number of a row.
-            **arguments: Those of keras.losses.Loss; the name is by default that of the function.
+            function: A function that returns one value per row, or one per number of a row.
+            **arguments: The arguments of keras.losses.Loss. The default name is that of the function.
         """
         super().__init__(**{"name": function.__name__, **arguments})
         self.function = function
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Return the loss of a batch: the weighted mean of those of its rows, or of the steps that a mask keeps."""
+        """Return the loss of a batch: the weighted mean over its rows, or over the steps that a mask keeps."""
         mask = mask_of(y_pred)
         if mask is None:
             return super().__call__(y_true, y_pred, sample_weight)
@@ -54,7 +55,7 @@ class FunctionLoss(keras.losses.Loss):
 
 
 class _StepLoss(keras.losses.Loss):
-    """The loss of each step of a row, (batch, steps), as a mask of that rank needs it."""
+    """A loss per step, (batch, steps): Keras applies a mask over steps only to losses of the same rank."""
 
     def __init__(self, function: Function, rank: int, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -70,20 +71,20 @@ class _StepLoss(keras.losses.Loss):
 class FunctionMetric(keras.metrics.Mean):
     """The mean of a function (y_true, y_pred) -> (batch,) or (batch, ...) over the rows of an epoch.
 
-    If the outputs have a mask over steps, it is the mean over the steps that the mask keeps.
+    If the outputs have a mask over steps, the mean is taken over the steps that the mask keeps.
     """
 
     def __init__(self, function: Function, **arguments: Any) -> None:
-        """Make a metric.
+        """Create the metric.
 
         Args:
-            function: Returns one value per row, or per number of a row.
-            **arguments: Those of keras.metrics.Mean; the name is by default that of the function.
+            function: A function that returns one value per row, or one per number of a row.
+            **arguments: The arguments of keras.metrics.Mean. The default name is that of the function.
         """
         super().__init__(**{"name": function.__name__, **arguments})
         self.function = function
 
-    @override  # of Mean, which takes values instead; so does keras.metrics.MeanMetricWrapper
+    @override  # Mean takes (values, sample_weight); keras.metrics.MeanMetricWrapper overrides it in the same way
     def update_state(  # pyrefly: ignore[bad-override]
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
     ) -> None:
@@ -126,12 +127,13 @@ def _find(kind: str, name: str) -> Function:
 
 
 def _values(function: Function, y_true: Any, y_pred: Any) -> Any:
-    """Return the values of a function, with the axis of one unit in both arguments or in neither.
+    """Call a function so that either both arguments or neither have an axis of one unit. Return its values.
 
-    Labels (batch,) and outputs (batch, 1) would broadcast to (batch, batch), every row compared with every other.
+    Otherwise labels (batch,) and outputs (batch, 1) would broadcast to (batch, batch), which compares every row with
+    every other row.
 
     Raises:
-        ConfigError: It does not return one value per row.
+        ConfigError: The function does not return one value per row.
     """
     y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
     ranks = len(y_true.shape), len(y_pred.shape)
@@ -153,12 +155,12 @@ def _values(function: Function, y_true: Any, y_pred: Any) -> Any:
 
 
 def _reduced(values: Any, rank: int) -> Any:
-    """Return values with the mean taken over the axes after the first `rank` ones."""
+    """Return the means of values over all axes except the first `rank` ones."""
     axes = tuple(range(rank, len(values.shape)))
     return ops.mean(values, axis=axes) if axes else values
 
 
 def _with_rank(values: Any, rank: int) -> Any:
-    """Return values or weights of rows with axes of one step for those that are missing; None for None."""
+    """Append axes of length 1 to values or weights until they have this rank. Return None for None."""
     missing = () if values is None else tuple(range(len(values.shape), rank))
     return ops.expand_dims(values, missing) if missing else values

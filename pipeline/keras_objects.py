@@ -1,6 +1,6 @@
-"""Keras objects by name: a name, or class_name and config as Keras serializes them, becomes an object.
+"""Build Keras objects from the config. A value is a name, or class_name and config as Keras serializes them.
 
-Losses and metrics are looked up in custom/losses.py and custom/metrics.py too.
+Losses and metrics may also be defined in custom/losses.py and custom/metrics.py.
 """
 
 from __future__ import annotations
@@ -22,25 +22,31 @@ if TYPE_CHECKING:
     from keras.metrics import Metric
     from keras.optimizers import Optimizer
 
-# what cannot be built from a config, which holds no code -> where the code is written instead
+# classes that need code, which a config cannot hold -> advice where to write the code
 CODE = {
     **dict.fromkeys(
         ("Lambda", "TFSMLayer", "JaxLayer", "FlaxLayer", "TorchModuleWrapper"), "Write a model in custom/models."
     ),
     "MeanMetricWrapper": "Write the function in custom/metrics.py, and give its name.",
 }
-LAYER_ARGUMENTS = ("name", "dtype", "trainable", "activity_regularizer", "autocast")  # taken by every layer's **kwargs
-# arguments of which Keras needs one, although each has a default
+LAYER_ARGUMENTS = (
+    "name",
+    "dtype",
+    "trainable",
+    "activity_regularizer",
+    "autocast",
+)  # every layer accepts these through **kwargs
+# class -> arguments of which Keras needs at least one, although each has a default
 ONE_OF = {
     "InputLayer": ("shape", "batch_shape", "input_tensor"),
     "CategoryEncoding": ("num_tokens",),
     "Discretization": ("num_bins", "bin_boundaries"),
 }
-# names that Keras's compile replaces by a loss or metric, beside those that keras.losses.get and keras.metrics.get know
+# names that only Keras's compile knows, in addition to those of keras.losses.get and keras.metrics.get
 COMPILED_NAMES = ("accuracy", "acc", "crossentropy", "ce")
 DENSE = {"class_name": "Dense", "config": {"units": 32}}
 GRU_CELL = {"class_name": "GRUCell", "config": {"units": 32}}
-# argument, or "class.argument" -> an example value for messages
+# argument, or "class.argument" -> example value for messages
 EXAMPLES: dict[str, Any] = {
     "activation": "relu",
     "axes": 1,
@@ -97,10 +103,11 @@ EXAMPLES: dict[str, Any] = {
 
 
 class MissingArgument(ConfigError):
-    """An object cannot be built without arguments that the config leaves out.
+    """The config leaves out arguments without which an object cannot be built.
 
-    reason: The object and its arguments.
-    completed: The value of the config with an example of each.
+    Attributes:
+        reason: The object and its missing arguments, for messages.
+        completed: The value of the config with an example of each missing argument.
     """
 
     def __init__(self, key: str, reason: str, completed: Any) -> None:
@@ -110,16 +117,16 @@ class MissingArgument(ConfigError):
 
 
 def check(key: str, value: Any, build: Callable[[str, Any], object]) -> None:
-    """Build the objects of an option, to check them.
+    """Check an option by building its objects.
 
     Args:
         key: The option that holds the value, for messages.
-        value: An object in Keras's form, a list of them, or None.
-        build: One of the functions below.
+        value: A name, a dict of class_name and config, a list of these, or None.
+        build: The function of this module that builds one object, such as `layer`.
 
     Raises:
-        ConfigError: Keras has no such object, or it cannot be built. If arguments are missing, the message has the
-            whole option with an example of each, as it is typed on the command line.
+        ConfigError: Keras has no such object, or it cannot be built. If arguments are missing, the message contains the
+            whole option with an example of each, as typed on the command line.
     """
     entries = value if isinstance(value, list) else [value]
     for index, entry in enumerate(entries):
@@ -134,10 +141,10 @@ def check(key: str, value: Any, build: Callable[[str, Any], object]) -> None:
 
 
 def custom_classes() -> dict[str, type]:
-    """Return the classes under custom/ that a saved model may name, by name.
+    """Return, by name, the classes under custom/ that a saved model may contain.
 
     Raises:
-        ConfigError: A file cannot be imported, or two files define a class of one name.
+        ConfigError: A file cannot be imported, or two files define classes with the same name.
     """
     return custom_code.classes(
         keras.Layer,
@@ -163,14 +170,15 @@ def layer(key: str, value: Any) -> keras.Layer:
 
 
 def optimizer(key: str, value: Any) -> Optimizer:
-    """Return a new optimizer with its learning-rate schedule. Arguments and errors as for `layer`."""
+    """Return a new optimizer with its learning-rate schedule. Arguments and errors are those of `layer`."""
     return _build(key, value, keras.optimizers, keras.optimizers.Optimizer)
 
 
 def loss(key: str, value: Any) -> Loss:
-    """Return a new loss, of keras.losses or of custom/losses.py. Arguments and errors as for `layer`.
+    """Return a new loss of keras.losses or of custom/losses.py. Arguments and errors are those of `layer`.
 
-    Always an object: keras.losses.get turns the name of a function into a function, which gives no loss per row.
+    The result is always an object. For the name of a function, keras.losses.get returns a function, which does not give
+    one loss per row.
     """
     custom = _custom("losses", keras.losses, keras.losses.Loss)
     if inspect.isfunction(function := _named(value, custom)):
@@ -182,9 +190,9 @@ def loss(key: str, value: Any) -> Loss:
 
 
 def metric(key: str, value: Any) -> Metric:
-    """Return a new metric, of keras.metrics or of custom/metrics.py. Arguments and errors as for `layer`.
+    """Return a new metric of keras.metrics or of custom/metrics.py. Arguments and errors are those of `layer`.
 
-    It is named after its class unless the config names it: Keras would number the names (auc_1, auc_2).
+    The default name is that of the class in snake case. Keras itself would number the names (auc_1, auc_2).
     """
     custom = _custom("metrics", keras.metrics, keras.metrics.Metric)
     if inspect.isfunction(function := _named(value, custom)):
@@ -205,13 +213,16 @@ def metric(key: str, value: Any) -> Metric:
 
 
 def initializer(key: str, value: Any) -> Initializer:
-    """Return a new initializer, never a shared one: with a seed it would repeat its numbers. Otherwise as `layer`."""
+    """Return a new initializer. Arguments and errors are those of `layer`.
+
+    An initializer is never shared: with a seed, it would return the same numbers again.
+    """
     name = _class_name(value, keras.initializers.get, keras.initializers)
     return _build(key, name, keras.initializers, keras.initializers.Initializer)
 
 
 def activation(key: str, value: str) -> str:
-    """Return the name of an activation function if Keras has it. Arguments and errors as for `layer`."""
+    """Return the name of an activation function after checking it. Arguments and errors are those of `layer`."""
     known = [name for name in dir(keras.activations) if inspect.isfunction(getattr(keras.activations, name))]
     known = [name for name in known if name not in ("get", "serialize", "deserialize")]
     if value not in known:
@@ -223,26 +234,29 @@ def _custom(kind: str, module: ModuleType, base: type) -> dict[str, Any]:
     """Return the user's own losses or metrics by name.
 
     Raises:
-        ConfigError: One has a name that Keras takes for one of its own, or is a class of another kind.
+        ConfigError: A name is also a name in Keras, or a class has the wrong base class.
     """
-    found = custom_code.definitions(kind)
-    for name, item in found.items():
+    by_name = custom_code.definitions(kind)
+    for name, item in by_name.items():
         if name in COMPILED_NAMES or hasattr(module, name) or _is_known(module, name):
-            raise ConfigError(f"{custom_code.location_of(item)}: {name} is a name of {_public(module)}. Rename it.")
+            raise ConfigError(
+                f"{custom_code.location_of(item)}: expected a name that Keras does not use; found {name}, which "
+                f"{_public(module)} has too. Rename it."
+            )
         if inspect.isclass(item) and not issubclass(item, base):
             raise ConfigError(
                 f"{custom_code.location_of(item)}: expected functions and classes derived from "
                 f"{_public(module)}.{base.__name__}; found the class {name}. Begin its name with an underscore if it "
                 "is only used inside the file."
             )
-    return found
+    return by_name
 
 
 def _is_known(module: ModuleType, name: str) -> bool:
     """Return whether keras.losses or keras.metrics has an object of this name, which may be an alias such as mse."""
     try:
         return module.get(name) is not None
-    except TypeError:  # of a class that needs arguments
+    except TypeError:  # the name is a class that needs arguments
         return True
     except ValueError:
         return False
@@ -267,39 +281,39 @@ def _build(
     Args:
         key: The option that holds the value.
         value: A name, or a dict of class_name and config.
-        module: The module of Keras that has such objects.
-        base: Their base class.
-        custom: The user's own ones by name.
-        file: The file that holds those.
-        defaults: Arguments that the value need not give.
+        module: The module of Keras with the known classes.
+        base: The base class of the known classes.
+        custom: The user's own classes by name.
+        file: The file that defines the user's own classes, for messages.
+        defaults: Arguments that are used if the value does not give them.
     """
-    spelled: dict[str, Any] = {"class_name": value} if isinstance(value, str) else value
+    description: dict[str, Any] = {"class_name": value} if isinstance(value, str) else value
     known = _classes(module, base) | (custom or {})
-    if spelled["class_name"] not in known:
+    if description["class_name"] not in known:
         own = f" {_own_names(file, custom or {})}" if file else ""
         raise ConfigError(
-            f"{key}: {_public(module)}{f' and {file} have' if file else ' has'} no {spelled['class_name']!r}. "
-            f"{nearest(spelled['class_name'], known)}{own}"
+            f"{key}: {_public(module)}{f' and {file} have' if file else ' has'} no {description['class_name']!r}. "
+            f"{nearest(description['class_name'], known)}{own}"
         )
     try:
-        return _construct(key, {**spelled, "config": (defaults or {}) | spelled.get("config", {})}, [known])
+        return _construct(key, {**description, "config": (defaults or {}) | description.get("config", {})}, [known])
     except _Missing as error:
-        raise MissingArgument(key, str(error), _completed(spelled, [known])) from None
+        raise MissingArgument(key, str(error), _completed(description, [known])) from None
 
 
 def _own_names(file: str, custom: dict[str, Any]) -> str:
-    """Return a sentence on what the user's own file defines."""
+    """Return a sentence that lists the names in the user's own file."""
     if custom:
         return f"{file} defines {', '.join(sorted(custom))}."
     return f"{file} defines none." if (custom_code.PROJECT / file).is_file() else f"There is no {file}."
 
 
 class _Missing(Exception):
-    """An object lacks arguments; the message names them."""
+    """Arguments of an object are missing. The message names them."""
 
 
 def _completed(value: Any, known: list[dict[str, Any]]) -> Any:
-    """Return a value with an example of every argument that an object in it lacks. Arguments as for `_construct`."""
+    """Return a value with an example of every missing argument. The arguments are those of `_construct`."""
     match value:
         case {"class_name": name}:
             owner = next((classes[name] for classes in known if name in classes), None)
@@ -332,7 +346,9 @@ def _construct(key: str, value: Any, known: list[dict[str, Any]]) -> Any:
                 )
             if name in CODE:
                 arguments = ", ".join(_missing(owner, {}))
-                raise ConfigError(f"{key}: {name} needs {arguments}: code, which a config cannot hold. {CODE[name]}")
+                raise ConfigError(
+                    f"{key}: {name} needs {arguments}, which is code. A config cannot hold code. {CODE[name]}"
+                )
             return _call(key, name, owner, value.get("config", {}))
         case dict():
             return {name: _construct(key, entry, known) for name, entry in value.items()}
@@ -353,15 +369,15 @@ def _call(key: str, name: str, owner: Callable[..., Any], arguments: dict[str, A
         raise _Missing(f"{name} needs {', '.join(missing)}")
     try:
         return owner(**{item: _construct(key, entry, _nested()) for item, entry in arguments.items()})
-    except (_Missing, ConfigError):  # of an object in the arguments
+    except (_Missing, ConfigError):  # raised for an object in the arguments
         raise
     except Exception as error:  # constructors of Keras raise TypeError, ValueError, AttributeError and others
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise ConfigError(f"{key}: keras refuses {name} with {arguments}: {reason}") from None
+        raise ConfigError(f"{key}: Keras refuses {name} with {arguments}: {reason}") from None
 
 
 def _missing(owner: Callable[..., Any], arguments: dict[str, Any]) -> list[str]:
-    """Return the names of the arguments that a class cannot be built without and that are not given."""
+    """Return the names of the required arguments of a class that are not given."""
     alternatives = ONE_OF.get(owner.__name__, ())
     needed = list(alternatives[:1]) if not set(alternatives) & set(arguments) else []
     needed += [
@@ -400,16 +416,17 @@ def _public(module: ModuleType) -> str:
 
 
 def _class_name(value: Any, get: Callable[[str], Any], module: ModuleType) -> Any:
-    """Return the value, the name of a function or an alias (mse, categorical_crossentropy) replaced by its class's."""
+    """Return the name of the class for a function name or an alias (mse). Return other values unchanged."""
     if not isinstance(value, str):
         return value
     try:
-        found = get(value)  # for an initializer this draws a seed: leaving it out would move the bits of every model
-    except Exception:  # of a class that needs arguments, or a function that `get` does not know
-        found = getattr(module, value, None)
-        if not inspect.isfunction(found):
+        # `get` draws a seed for an initializer: without this call, the bits of every model would change
+        item = get(value)
+    except Exception:  # a class that needs arguments, or a function that `get` does not know
+        item = getattr(module, value, None)
+        if not inspect.isfunction(item):
             return value
-    name = found.__name__ if inspect.isfunction(found) else type(found).__name__
+    name = item.__name__ if inspect.isfunction(item) else type(item).__name__
     return next((known for known in _classes(module) if known.lower() == name.replace("_", "").lower()), value)
 
 

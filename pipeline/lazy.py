@@ -1,7 +1,8 @@
 """NumPy, TensorFlow and Keras, imported when they are first used.
 
-A file that declares options is imported for every command, so that `--help` and a wrong option must not wait for
-TensorFlow, which takes seconds to import. Such a file takes these modules from here; all others import them directly.
+Every command imports the files that declare options. TensorFlow takes seconds to import, and neither `--help` nor the
+message on a wrong option should wait for it. Such files therefore import these modules from here. All other files
+import them directly.
 """
 
 import importlib
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 class LazyModule:
     """A module that is imported when one of its attributes is first used.
 
-    Unlike importlib.util.LazyLoader it leaves sys.modules alone: TensorFlow and Keras import each other, and each
-    must find the other as the import system made it.
+    Unlike importlib.util.LazyLoader, this class does not change sys.modules. TensorFlow and Keras import each other,
+    and each needs the real module of the other.
     """
 
     def __init__(self, name: str) -> None:

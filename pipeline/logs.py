@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import override
 
 FILE_NAME = "run.log"
-MAX_BUFFERED = 10_000  # records kept until the run folder is known
+MAX_BUFFERED = 10_000  # largest number of messages that are kept until the run folder is known
 
 
 def configure() -> None:
     """Print messages of level INFO and above on stderr. A second call changes nothing."""
     package = logging.getLogger("pipeline")
     package.setLevel(logging.DEBUG)
-    package.propagate = False  # libraries give the root logger handlers of their own
+    package.propagate = False  # not on the root logger, to which libraries add their own handlers
     if not any(isinstance(handler, Terminal) for handler in package.handlers):
         package.addHandler(Terminal(logging.INFO))
 
@@ -31,7 +31,7 @@ class Terminal(logging.Handler):
     @override
     def emit(self, record: logging.LogRecord) -> None:
         level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        with suppress(OSError):  # a closed terminal must not end a run
+        with suppress(OSError):  # a closed terminal must not stop a run
             print(f"{level}{record.getMessage()}", file=sys.stderr, flush=True)
 
 
@@ -49,7 +49,7 @@ class RunLog(MemoryHandler):
         """
         self.setTarget(RunLogFile(folder / FILE_NAME))
         self.flush()
-        self.capacity = 1  # each message is written at once
+        self.capacity = 1  # flushes after every line
 
     @override
     def close(self) -> None:
@@ -74,7 +74,7 @@ class RunLogFile(logging.FileHandler):
 
     @override
     def close(self) -> None:
-        with suppress(OSError):  # of messages that could not be written before
+        with suppress(OSError):  # text that could not be written earlier
             super().close()
 
 

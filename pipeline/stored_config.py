@@ -1,4 +1,4 @@
-"""The config of a run as YAML: write it, read it, and convert the values that OmegaConf holds to a Config."""
+"""Write and read the config of a run as YAML, and convert OmegaConf values to a Config."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -29,7 +29,7 @@ def read(path: Path) -> Config:
 
 
 def load(path: str | Path) -> DictConfig:
-    """Load the config.yaml of a run, with the types of its options but without their limits.
+    """Load the config.yaml of a run. The types of the options are checked, but not their limits.
 
     Raises:
         RunError: The file is not the config of a run.
@@ -47,12 +47,12 @@ def load(path: str | Path) -> DictConfig:
         return merged
     except OSError as error:
         raise RunError(f"{path}: expected the config of a run; {error.strerror or error}.") from None
-    except Exception as error:  # of YAML, OmegaConf or the lookups above: any of them means another kind of file
+    except Exception as error:  # YAML, OmegaConf or a lookup above failed: the file is not a config.yaml of a run
         raise RunError(f"{path}: expected the config.yaml of a run; {str(error).splitlines()[0]}.") from None
 
 
 def to_config(values: DictConfig) -> Config:
-    """Convert typed values to a Config, which checks the limits of every option, and check its sections together.
+    """Convert typed values to a Config. The limits of every option are checked, and then the sections together.
 
     Raises:
         ConfigError: A value is wrong.

@@ -171,7 +171,7 @@ def test_two_classes_of_one_name_are_refused_with_both_files_and_lines(custom_fi
     with pytest.raises(ConfigError) as raised:
         keras_objects.custom_classes()
     assert str(raised.value).startswith(
-        "custom/models/second.py, line 5: expected a name of its own; found Twice in custom/first.py, line 4 too. "
+        "custom/models/second.py, line 5: expected a unique name; found Twice in custom/first.py, line 4 too. "
     )
 
 
@@ -185,7 +185,7 @@ def test_member_of_a_name_in_use_is_refused_with_both_files_and_lines(custom_fil
     file = custom_file("models/mlp.py", "")
     with pytest.raises(ConfigError) as raised:
         members.members("model")
-    assert str(raised.value).startswith(f"{file}: expected a name of its own; found model=mlp in ")
+    assert str(raised.value).startswith(f"{file}: expected a unique name; found model=mlp in ")
     assert re.search(r"pipeline/models/mlp\.py, line \d+ too\. Rename the file\.", str(raised.value))
 
 
@@ -228,7 +228,10 @@ def test_function_with_a_name_or_alias_of_keras_is_refused_with_its_line(custom_
     custom_file(f"{kind}.py", f"\n\ndef {name}(y_true, y_pred):\n    return y_pred\n")
     with pytest.raises(ConfigError) as raised:
         build("k", "mse")
-    assert str(raised.value) == f"custom/{kind}.py, line 3: {name} is a name of keras.{kind}. Rename it."
+    assert str(raised.value) == (
+        f"custom/{kind}.py, line 3: expected a name that Keras does not use; found {name}, which keras.{kind} has too. "
+        "Rename it."
+    )
 
 
 @pytest.mark.parametrize(("kind", "build"), [("losses", keras_objects.loss), ("metrics", keras_objects.metric)])

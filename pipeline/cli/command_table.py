@@ -28,11 +28,11 @@ class Command:
 
     Attributes:
         purpose: One line for `--help`.
-        options: The keys, or the sections, of the options that it reads, which `--help` shows.
-        actions: Name of an action -> the number of names after it.
-        flags: Its flags.
-        stored: Whether its config is that of the run `run.name`.
-        stoppable: Whether it can be stopped by a signal and resumed.
+        options: The keys or sections of the options that it reads. `--help` shows these.
+        actions: Name of an action -> the number of run names that must follow it.
+        flags: The flags that it accepts, such as --json.
+        stored: Whether it uses the stored config of the run `run.name`.
+        stoppable: Whether a signal stops it with a checkpoint, from which the same command resumes.
     """
 
     purpose: str

@@ -20,7 +20,13 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 @dataclass
 class Declared:
-    """One class of options in the source: its base classes, its section of the config, and its path options."""
+    """One class of options in the source code.
+
+    Attributes:
+        bases: The names of its base classes.
+        section: Its section of the config, if the class sets `key`.
+        paths: Name of a path option -> "READ" or "WRITE".
+    """
 
     bases: list[str]
     section: str | None = None
@@ -29,7 +35,14 @@ class Declared:
 
 @dataclass
 class Container:
-    """The options of a container. Every path of this machine is mounted at the same path."""
+    """The options of a container. Every path of this machine is mounted at the same path.
+
+    Attributes:
+        project: The folder of the project.
+        mounts: Path -> value of its --mount option.
+        environment: Values of the --env options: NAME, or NAME=VALUE.
+        network: Value of --network; "" leaves the default network of the engine.
+    """
 
     project: Path
     mounts: dict[str, str] = field(default_factory=dict)
@@ -37,9 +50,9 @@ class Container:
     network: str = "none"
 
     def mount(self, path: str | Path, *, writable: bool) -> None:
-        """Mount a path under its name and, if it is a link, under its real path too.
+        """Mount a path under the given name and, if it is a symbolic link, also under its real path.
 
-        The project itself is mounted read-only, so that a path inside it needs a mount only to be written to.
+        The project itself is mounted read-only. A path inside it therefore needs a mount only if it is written to.
         """
         named, real = os.path.abspath(path), os.path.realpath(path)  # noqa: PTH100  links stay
         if writable or not self.is_inside(real):
@@ -48,7 +61,7 @@ class Container:
             self.bind(named, writable=writable)
 
     def is_inside(self, path: str) -> bool:
-        """Return whether a path lies in the project."""
+        """Return whether a path is inside the folder of the project."""
         return path.startswith(f"{self.project}{os.sep}")
 
     def bind(self, path: str, *, writable: bool) -> None:
@@ -56,14 +69,18 @@ class Container:
         self.mounts.setdefault(path, f'type=bind,"src={path}","dst={path}"{"" if writable else ",readonly"}')
 
     def options(self) -> list[str]:
-        """Return the options for the engine."""
-        found = [word for mount in self.mounts.values() for word in ("--mount", mount)]
-        found += [word for variable in self.environment for word in ("--env", variable)]
-        return found + (["--network", self.network] if self.network else [])
+        """Return the options for `docker run` or `podman run`."""
+        options = [option for mount in self.mounts.values() for option in ("--mount", mount)]
+        options += [option for variable in self.environment for option in ("--env", variable)]
+        return options + (["--network", self.network] if self.network else [])
 
 
 def main(arguments: list[str]) -> int:
-    """Run one of the two commands of this module. Returns the exit status."""
+    """Run one of the two commands of this module.
+
+    Returns:
+        The exit status.
+    """
     match arguments:
         case ["engine", *rest]:
             print("\n".join(engine_options(rest, PROJECT, os.environ)))
@@ -77,12 +94,12 @@ def main(arguments: list[str]) -> int:
 
 
 def engine_options(arguments: list[str], project: Path, environment: Mapping[str, str]) -> list[str]:
-    """Return the options of `docker run` for a command line. Folders that will be written to are created.
+    """Return the options of `docker run` for a command line, and create the folders that it writes to.
 
     Args:
         arguments: The module and its arguments, as for `python -m`.
         project: The folder of the project, which is the working directory.
-        environment: The variables of the caller, of which RUN_NETWORK, KERAS_HOME, PGPASSFILE and HOME are read.
+        environment: The environment variables of the caller. RUN_NETWORK, KERAS_HOME, PGPASSFILE and HOME are read.
     """
     paths = path_options()
     given = list(overrides(arguments))
@@ -106,14 +123,14 @@ def engine_options(arguments: list[str], project: Path, environment: Mapping[str
 
 
 def add_written(container: Container, paths: list[str]) -> None:
-    """Mount the folders around the files and folders that will be written."""
+    """Mount the parent folders of the files and folders that will be written."""
     for path in filter(None, paths):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         container.mount(Path(path).parent, writable=True)
 
 
 def add_read(container: Container, paths: list[str]) -> None:
-    """Mount the paths that will be read. The program itself reports those that are missing."""
+    """Mount the paths that will be read. A missing path is skipped: the program reports it later."""
     for path in paths:
         if path and Path(path).exists():
             container.mount(path, writable=False)
@@ -122,7 +139,7 @@ def add_read(container: Container, paths: list[str]) -> None:
 def add_keras(
     container: Container, given: list[tuple[str, str]], environment: Mapping[str, str], project: Path
 ) -> None:
-    """Mount Keras's cache and allow the network, for data that Keras downloads once."""
+    """If the data is downloaded by Keras, mount Keras's cache and allow the network."""
     presets = [project / "configs" / "experiment" / f"{value}.yaml" for key, value in given if key == "experiment"]
     chosen = ("data", "keras") in given or any(
         "/data: keras" in preset.read_text() for preset in presets if preset.exists()
@@ -136,7 +153,7 @@ def add_keras(
 
 
 def add_registry(container: Container, given: list[tuple[str, str]], environment: Mapping[str, str]) -> None:
-    """Mount the folder of a SQLite file, or allow the network and pass on the password of a PostgreSQL server."""
+    """Mount the folder of a SQLite file; for a PostgreSQL server, allow the network and pass on the password."""
     urls = [value for key, value in given if key == "registry.url"]
     for url in urls:
         if url.startswith("sqlite:///"):
@@ -150,7 +167,7 @@ def add_registry(container: Container, given: list[tuple[str, str]], environment
 
 
 def overrides(arguments: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield (key, value) of the arguments KEY=VALUE, without Hydra's + and the quotes around a value."""
+    """Yield (key, value) of each argument KEY=VALUE, without Hydra's leading + and without quotes around the value."""
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if equals:
@@ -158,25 +175,25 @@ def overrides(arguments: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def stored_options(config: Path) -> list[tuple[str, str]]:
-    """Return the (key, value) pairs of a run's config.yaml up to its second level; [] if there is none."""
-    found, section = [], ""
+    """Return the (key, value) pairs in the first two levels of a run's config.yaml; [] if there is no such file."""
+    pairs, section = [], ""
     for line in config.read_text().splitlines() if config.is_file() else []:
         if match := re.fullmatch(r"( *)(\w+): *(.*)", line):
             indent, key, value = match.groups()
             if not indent:
                 section = key
             elif len(indent) == 2 and value not in ("", "null"):
-                found.append(("data" if (section, key) == ("choices", "data") else f"{section}.{key}", unquoted(value)))
-    return found
+                pairs.append(("data" if (section, key) == ("choices", "data") else f"{section}.{key}", unquoted(value)))
+    return pairs
 
 
 def unquoted(value: str) -> str:
-    """Return a value without the quotes around it."""
+    """Return a value without a pair of quotes around it."""
     return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
 
 
 def path_options() -> dict[str, str]:
-    """Return the dotted key of every option that holds a path, and whether it is read or written."""
+    """Return the dotted key of every option that holds a path -> "READ" or "WRITE"."""
     declared: dict[str, Declared] = {}
     for folder in ("pipeline", "custom"):
         for file in sorted((PROJECT / folder).rglob("*.py")):
@@ -192,10 +209,10 @@ def path_options() -> dict[str, str]:
 
 def declarations(source: str) -> dict[str, Declared]:
     """Return the classes in a source text, with the path options that they declare."""
-    found = {}
+    declared = {}
     for node in ast.parse(source).body:
         if isinstance(node, ast.ClassDef):
-            owner = found[node.name] = Declared([base.id for base in node.bases if isinstance(base, ast.Name)])
+            owner = declared[node.name] = Declared([base.id for base in node.bases if isinstance(base, ast.Name)])
             for line in node.body:
                 match line:
                     case ast.AnnAssign(target=ast.Name("key"), value=ast.Constant(str() as section)):
@@ -206,7 +223,7 @@ def declarations(source: str) -> dict[str, Declared]:
                         for keyword in keywords:
                             if keyword.arg == "path" and isinstance(keyword.value, ast.Name):
                                 owner.paths[name] = keyword.value.id
-    return found
+    return declared
 
 
 def section_of(name: str, declared: dict[str, Declared]) -> str:

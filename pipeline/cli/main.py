@@ -24,25 +24,28 @@ from pipeline.runs import folder as run_folder
 from pipeline.runtime.signals import StopSignal, stopping_at_once
 
 HELP = ("-h", "--help")
+# errors of the file system that the user can fix: permissions, a read-only or full disk, a quota
 REFUSED = (
     errno.EACCES,
     errno.EPERM,
     errno.EROFS,
     errno.ENOSPC,
     errno.EDQUOT,
-)  # errors of the file system that are no defect of this program
-PASSWORD = re.compile(r"(//[^\s/@:]*:)\S+(?=@)|(password=)[^\s&'\"]+")  # of a database, wherever it was typed
+)
+PASSWORD = re.compile(r"(//[^\s/@:]*:)\S+(?=@)|(password=)[^\s&'\"]+")  # passwords of databases in a message
 
 
 def main(arguments: list[str]) -> int:
-    """Run one command line. An error of the user is printed in a few lines; a defect of the program is a traceback.
+    """Run one command line and print its error, if there is one.
+
+    An error of the user is printed in a few lines. A defect of the program gives a traceback.
 
     Returns:
         The exit status.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a locale without the characters of a table must not end a run
+            stream.reconfigure(errors="replace")  # so that a locale without some character never ends a run
     logs.configure()
     try:
         return run(arguments)
@@ -76,7 +79,11 @@ def in_red(text: str) -> str:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line; errors are raised."""
+    """Run one command line. Errors are raised.
+
+    Returns:
+        The exit status.
+    """
     if not arguments or arguments[0] in (*HELP, "help"):
         print(pages.command_list())
         return ExitStatus.DONE
@@ -87,7 +94,7 @@ def run(arguments: list[str]) -> int:
     action, overrides = split_action(name, [item for item in rest if item not in (*HELP, *command.flags)])
     for override in overrides:
         if override in ("-m", "--multirun"):
-            raise ConfigError(f"{override}: sweeps are not built. Start one run per setting instead.")
+            raise ConfigError(f"{override}: sweeps are not supported. Start one run per setting instead.")
         if override.startswith("-"):
             raise ConfigError(f"{override}: there is no such option. Expected KEY=VALUE, or --help.")
     if set(HELP) & set(rest):
@@ -103,18 +110,18 @@ def run(arguments: list[str]) -> int:
         as_json="--json" in command.flags and "--json" in rest,
     )
     with stopping_at_once() if command.stoppable else nullcontext():
-        with quiet_import():  # after the config was checked, since it imports TensorFlow
+        with quiet_import():  # only now that the config is valid, since it imports TensorFlow
             module = importlib.import_module(f"pipeline.commands.{name}")
         return module.run(config, invocation)
 
 
 def split_action(name: str, arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Split arguments into the action of a command, wherever it stands, and the overrides.
+    """Split arguments into the action of a command and the overrides. The action may stand anywhere.
 
     `compare A run.root=runs B` gives (["compare", "A", "B"], ["run.root=runs"]).
 
     Raises:
-        ConfigError: The command has no such action, or another number of names must follow it.
+        ConfigError: The command has no such action, or the number of names after it is wrong.
     """
     known = COMMANDS[name].actions
     given = [argument for argument in arguments if "=" not in argument and not argument.startswith("-")]
@@ -130,9 +137,10 @@ def split_action(name: str, arguments: list[str]) -> tuple[list[str], list[str]]
 
 @contextmanager
 def quiet_import() -> Iterator[None]:
-    """Suppress the messages on stderr that TensorFlow's libraries print while they load, unless loading fails.
+    """Suppress what TensorFlow's libraries print on stderr while they load. If loading fails, it is printed.
 
-    They print before they read any setting. TF_CPP_MIN_LOG_LEVEL=0 shows the messages.
+    File descriptor 2 is redirected, because the libraries print before they read any setting. TF_CPP_MIN_LOG_LEVEL=0
+    turns the redirection off.
     """
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
         yield
@@ -154,9 +162,9 @@ def quiet_import() -> Iterator[None]:
 
 
 def stored_config(overrides: list[str]) -> Config:
-    """Return the config of the run that the overrides name, with the overrides applied."""
+    """Return the stored config of the run that the overrides name, with the overrides applied."""
     named = composition.compose([override for override in overrides if override.startswith("run.")]).run
     if named.name is None:
         raise RunError("run.name: expected the name of a run; found none. `python -m pipeline runs` lists them.")
     config = composition.stored(run_folder.find(named.root, named.name) / "config.yaml", overrides)
-    return replace(config, run=replace(config.run, root=named.root))  # the folder may have been moved
+    return replace(config, run=replace(config.run, root=named.root))  # the stored root is wrong if the folder was moved

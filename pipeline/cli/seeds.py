@@ -1,7 +1,8 @@
 """Train one configuration with several seeds in one process: python -m pipeline.cli.seeds COUNT KEY=VALUE...
 
-A process per seed would spend most of its time importing TensorFlow. The bits are those of separate processes: `train`
-derives every random number from its seed, and Keras's counters of layer names are reset between two runs.
+A process per seed would spend most of its time importing TensorFlow. The results equal those of separate processes bit
+for bit: `train` derives every random number from its seed, and Keras's counters of layer names are reset between two
+runs.
 """
 
 import sys
@@ -11,10 +12,10 @@ from pipeline.lazy import keras
 
 
 def train_seeds(count: int, overrides: list[str]) -> int:
-    """Train the seeds 0 to count - 1 as runs seed-0, seed-1 and so on; finished ones are kept.
+    """Train the seeds 0 to count - 1 as runs seed-0, seed-1 and so on. Finished runs are not trained again.
 
     Returns:
-        The exit status of the first run that fails, else 0.
+        The exit status of the first run that fails; 0 if none fails.
     """
     for seed in range(count):
         status = main(["train", *overrides, f"seed={seed}", f"run.name=seed-{seed}"])

@@ -34,8 +34,8 @@ def check(config: Config) -> None:
 
 
 def _build_optimizer(key: str, value: Any) -> None:
-    spelled: dict[str, Any] = {"class_name": value} if isinstance(value, str) else value
-    Optimizer(spelled["class_name"], spelled.get("config", {})).build(total_steps=1, key=key)
+    description: dict[str, Any] = {"class_name": value} if isinstance(value, str) else value
+    Optimizer(description["class_name"], description.get("config", {})).build(total_steps=1, key=key)
 
 
 BUILDERS: dict[str, Callable[[str, Any], object]] = {

@@ -16,13 +16,13 @@ RETRY_SECONDS = (1, 2, 5, 10, 30)  # before the next attempt after 1, 2, ... fai
 
 
 class BackgroundIngestion:
-    """A thread that ingests the journal of a run whenever it grows; first, the journals that other runs left.
+    """A thread that ingests the journal of a run whenever it grows. It first ingests the journals of other runs.
 
     The thread also flushes the journal to disk. The run continues if the registry is slow, full or unreachable: one
     warning is logged, and the next run or `registry ingest` ingests the journal.
 
     Args:
-        options: Which database, and how long `close` waits.
+        options: The database, and the time that `close` waits.
         root: The folder of the runs, run.root.
         journal: The journal of the run.
     """
@@ -90,6 +90,6 @@ class BackgroundIngestion:
 
 
 def format_error(error: Exception) -> str:
-    """Return the message of an error on one line; that of the database without SQLAlchemy's copy of the statement."""
+    """Return the message of an error on one line. SQLAlchemy's copy of the SQL statement is left out."""
     text = str(getattr(error, "orig", None) or error)
     return " ".join(text.split()) or type(error).__name__

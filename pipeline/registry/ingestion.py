@@ -1,8 +1,7 @@
 """Ingest journals into the tables, each line exactly once.
 
 One transaction locks the row of the run, reads how many bytes of its journal have been ingested, inserts the rows of
-the new lines and updates that number. So no line counts twice, however often and by however many processes a journal
-is ingested.
+the new lines and updates that number. So no line is ingested twice, even if several processes ingest the same journal.
 """
 
 import hashlib
@@ -33,7 +32,7 @@ UPDATE_RUN = sa.update(tables.run).where(tables.run.c.id == sa.bindparam("update
 
 
 def ingest_all(engine: sa.Engine, root: str | Path) -> tuple[int, list[str]]:
-    """Ingest every journal under a root that has grown.
+    """Ingest the new lines of every journal under a root.
 
     Returns:
         The number of lines ingested, and a message for each journal that was refused.
@@ -56,10 +55,10 @@ def ingest_journal(engine: sa.Engine, path: str | Path) -> int:
     """Ingest the new lines of a journal in one transaction.
 
     Returns:
-        The number of lines.
+        The number of new lines.
 
     Raises:
-        RegistryError: The journal is damaged, or is not the one that was ingested before.
+        RegistryError: The journal is damaged, or its beginning differs from the lines that were ingested before.
     """
     with engine.begin() as connection:
         stored = journal.read_journal(path)
@@ -67,7 +66,7 @@ def ingest_journal(engine: sa.Engine, path: str | Path) -> int:
 
 
 def ingest_new_lines(connection: sa.Connection, stored: StoredJournal) -> int:
-    """Ingest the new lines of a journal in the transaction of a connection, see `ingest_journal`."""
+    """Ingest the new lines of a journal in the current transaction of a connection. See `ingest_journal`."""
     run = connection.execute(LOCK_RUN, {"run": stored.run_id}).one_or_none()
     if run is None:
         row = {"uuid": stored.run_id, "journal_bytes": 0, "journal_sha256": EMPTY_SHA256}
@@ -89,7 +88,7 @@ def ingest_new_lines(connection: sa.Connection, stored: StoredJournal) -> int:
             insert_lines(connection, run.id, lines)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RegistryError(
-                f"{stored.path}: expected lines as this program writes them; found one with a wrong or missing entry "
+                f"{stored.path}: expected lines that this program wrote; found one with a wrong or missing entry "
                 f"({error!r})."
             ) from None
         digest.update(stored.content[run.journal_bytes :])
@@ -111,9 +110,9 @@ def insert_lines(connection: sa.Connection, run_id: int, lines: Iterable[tuple[i
     """Insert the rows of journal lines.
 
     Args:
-        connection: In a transaction.
-        run_id: The row of the run.
-        lines: (byte offset, line) in the order of the journal.
+        connection: A connection in a transaction.
+        run_id: The ID of the row of the run.
+        lines: Pairs (byte offset, line) in the order of the journal.
     """
     epochs = {}
     for offset, line in lines:
@@ -145,7 +144,7 @@ def insert_lines(connection: sa.Connection, run_id: int, lines: Iterable[tuple[i
 def start_run(connection: sa.Connection, run_id: int, line: dict[str, Any]) -> None:
     """Fill the row of a run from its BEGIN line, and insert the architecture, environment and dataset if missing.
 
-    The start of a resumed run stays that of its first process.
+    The start time of a resumed run remains that of its first process.
     """
     model_config = encode_canonical_json(line["architecture"]["config"])
     architecture = {
@@ -247,7 +246,7 @@ def update_run(connection: sa.Connection, run_id: int, **columns: Any) -> None:
 
 
 def insert_shared(connection: sa.Connection, table: sa.Table, row: dict[str, Any]) -> int | None:
-    """Return the ID of the row with the digest of `row`, which is inserted if there is none."""
+    """Return the ID of the row with the same digest as `row`. Insert `row` if there is none."""
     insert_if_missing(connection, table, row)
     return connection.scalar(sa.select(table.c.id).where(table.c.digest == row["digest"]))
 
@@ -275,7 +274,7 @@ def build_upsert(dialect: str, table: sa.Table, columns: tuple[str, ...]) -> sa.
 
 
 def find_key_columns(table: sa.Table) -> list[str]:
-    """Return the columns that identify a row: those of the UNIQUE constraint, or else of the primary key."""
+    """Return the columns that identify a row: those of the UNIQUE constraint, or else those of the primary key."""
     unique = [item for item in table.constraints if isinstance(item, sa.UniqueConstraint)]
     return [column.name for column in (unique[0] if unique else table.primary_key).columns]
 

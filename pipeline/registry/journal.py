@@ -1,7 +1,7 @@
 """The journal of a run: one JSON line per event, written before the event is ingested into the registry.
 
-The first line, the header, holds the ID of the run. If a kill or a full disk cuts the last line short, readers ignore
-that line and the next writer removes it.
+The first line, the header, holds the ID of the run. The last line is incomplete if the process was killed or the disk
+was full. Readers ignore such a line, and the next writer removes it.
 """
 
 import fcntl
@@ -25,7 +25,7 @@ MAX_HEADER = 100  # bytes
 
 
 class Event(StrEnum):
-    """The kinds of lines: the value of "event"."""
+    """The kinds of journal lines: the values of the key "event"."""
 
     BEGIN = "begin"
     EPOCH = "epoch"
@@ -47,14 +47,14 @@ class RunJournal:
         self.unwritten: list[bytes] = []
 
     def add(self, event: str, **content: Any) -> None:
-        """Append a line. It survives a kill of the process, but a power failure only after `sync`.
+        """Append a line. The line survives if the process is killed. It survives a power failure only after `sync`.
 
         Args:
             event: The kind of the line, an `Event`.
-            content: The other keys of the line. "at" replaces the current time.
+            content: The other entries of the line. An entry "at" replaces the current time.
 
         Raises:
-            OSError: The line cannot be written. The next call tries it again.
+            OSError: The line cannot be written. The next call tries again to write it.
         """
         line = {"event": event, "at": datetime.now(UTC).isoformat(timespec="microseconds"), **content}
         self.unwritten.append(encode_line(line).encode() + b"\n")
@@ -67,7 +67,10 @@ class RunJournal:
         self.unwritten.clear()
 
     def sync(self) -> None:
-        """Flush the journal to disk, so that it survives a power failure. Takes milliseconds: not for every step."""
+        """Flush the journal to disk, so that it survives a power failure.
+
+        This takes milliseconds, so it must not be called in every step.
+        """
         with self.path.open("rb") as file:
             os.fsync(file.fileno())
 
@@ -113,7 +116,7 @@ def read_journal(path: str | Path) -> StoredJournal | None:
     """Read the complete lines of a journal.
 
     Returns:
-        The lines, or None if not even the header is complete: another process has just created the file.
+        The lines; None if the header is incomplete, which happens while another process creates the file.
 
     Raises:
         RegistryError: The file does not exist, or has no header.
@@ -133,7 +136,7 @@ def read_journal(path: str | Path) -> StoredJournal | None:
 
 
 def read_run_id(path: Path) -> str | None:
-    """Read the run ID in the header of a journal; None if there is no valid header."""
+    """Return the run ID in the header of a journal; None if there is no valid header."""
     with path.open("rb") as file:
         return parse_header(file.readline(MAX_HEADER))
 

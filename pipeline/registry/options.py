@@ -29,7 +29,7 @@ class Registry(Options):
         """Check the kind of database, and that the URL contains no password.
 
         Raises:
-            ConfigError: It is another kind, or there is a password.
+            ConfigError: The kind of database is not supported, or the URL contains a password.
         """
         scheme, _, rest = (self.url or "sqlite://").partition("://")
         if self.url != "none" and scheme not in ("sqlite", "postgresql"):

@@ -59,16 +59,16 @@ def list_runs(connection: sa.Connection) -> list[dict[str, Any]]:
 
 
 def read_provenance(connection: sa.Connection, name: str) -> dict[str, dict[str, Any]]:
-    """Read what produced the newest run of a name, and its scores.
+    """Read the provenance and the scores of the newest run with a name.
 
     Returns:
         metrics: {"value", "low", "high"} of each score; low and high are None if it has no interval.
         config: Every option by its dotted key, and "choices".
         architecture: "parameters", "digest" and "model", the model in Keras's serialised form.
-        data, environment, run: Their entries.
+        data, environment, run: The recorded entries of the data, of the environment and of the run.
 
     Raises:
-        RunError: There is no such run.
+        RunError: There is no run with this name.
     """
     columns = [*run.c, architecture.c.config.label("model_config"), architecture.c.digest.label("architecture")]
     columns += [architecture.c.parameters, dataset.c.fingerprint, dataset.c.rows, dataset.c.spec]
@@ -83,7 +83,7 @@ def read_provenance(connection: sa.Connection, name: str) -> dict[str, dict[str,
     if row is None:
         known = connection.scalars(sa.select(run.c.name).where(run.c.name.is_not(None)).distinct()).all()
         advice = nearest(name, known) if known else "The registry is empty."
-        raise RunError(f"{name}: expected a run in the registry; found none of this name. {advice}")
+        raise RunError(f"{name}: expected a run in the registry; found none with this name. {advice}")
     scores = connection.execute(sa.select(evaluation).where(evaluation.c.run_id == row["id"])).mappings()
     parsed = {key: json.loads(row[key] or "{}") for key in JSON_COLUMNS}
     return {
@@ -106,11 +106,11 @@ def read_provenance(connection: sa.Connection, name: str) -> dict[str, dict[str,
 
 
 def read_score_series(connection: sa.Connection, *, data: str, metric: str, label: str) -> list[dict[str, Any]]:
-    """Read one score on the test split of each run on a data source, oldest run first.
+    """Read one score on the test split for each run that was trained on a data source, oldest run first.
 
     Args:
-        connection: To the registry.
-        data: The choice of data.
+        connection: A connection to the registry.
+        data: The choice of the option group `data`.
         metric: The name of the score.
         label: The label of the score; "" for all labels.
 

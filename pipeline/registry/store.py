@@ -14,7 +14,7 @@ from pipeline.errors import RegistryError
 from pipeline.registry import tables
 from pipeline.registry.options import Registry
 
-BUSY_SECONDS = 60  # that a SQLite writer waits for the others; with 64 writers some waited for several seconds
+BUSY_SECONDS = 60  # largest wait of a SQLite writer for other writers; with 64 writers some waited for several seconds
 CONNECT_SECONDS = 5  # limit for the answer of a PostgreSQL server
 STATEMENT_SECONDS = 60  # limit for one of its statements
 ADVISORY_LOCK = tables.APPLICATION_ID  # of PostgreSQL, held during a migration
@@ -25,7 +25,7 @@ def create_engine(options: Registry, root: str | Path) -> sa.Engine:
     """Create the engine of a registry, without connecting to the database.
 
     Args:
-        options: Which database.
+        options: The options with the URL of the database.
         root: The folder of the runs, run.root, which holds the SQLite file by default.
 
     Raises:
@@ -37,7 +37,7 @@ def create_engine(options: Registry, root: str | Path) -> sa.Engine:
         return create_sqlite_engine(Path(sa.make_url(options.url).database or ""))
     try:
         url = sa.make_url(options.url).set(drivername="postgresql+psycopg")
-    except (ValueError, sa.exc.ArgumentError):  # whose message may contain the password
+    except (ValueError, sa.exc.ArgumentError):  # its message may contain the password
         raise RegistryError(
             "registry.url: expected postgresql://USER@HOST:PORT/DATABASE; found a URL that cannot be parsed. It is not "
             "printed, since it may contain a password."
@@ -56,7 +56,8 @@ def create_engine(options: Registry, root: str | Path) -> sa.Engine:
 def create_sqlite_engine(path: Path) -> sa.Engine:
     """Create the engine of a SQLite file.
 
-    A transaction that writes takes the write lock when it begins, so that it waits there and cannot fail later.
+    A transaction that writes takes the write lock when it begins. It waits for the lock there and cannot fail later
+    because of it.
     """
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}
@@ -204,7 +205,7 @@ def read_sqlite_revision(path: Path) -> str | None:
 
 
 def create_foreign_database_error(name: str, table_names: Iterable[str]) -> RegistryError:
-    """Return the error for a database with the tables of another program."""
+    """Return the error for a database that belongs to another program."""
     return RegistryError(
         f"{name}: expected an empty database or a registry of runs; found the database of another program, with the "
         f"tables {', '.join(sorted(table_names)[:5]) or '(none)'}. It was not changed. Choose another: registry.url"
@@ -212,10 +213,10 @@ def create_foreign_database_error(name: str, table_names: Iterable[str]) -> Regi
 
 
 def upgrade_schema(engine: sa.Engine, target: str = "head") -> str | None:
-    """Migrate a database to a revision in one transaction. Processes that migrate the same database take turns.
+    """Migrate a database to a revision in one transaction. Only one process at a time migrates a database.
 
     Args:
-        engine: Of the registry.
+        engine: The engine of the registry.
         target: A revision, or "head" for the newest. A database that is newer stays as it is.
 
     Returns:
@@ -224,7 +225,7 @@ def upgrade_schema(engine: sa.Engine, target: str = "head") -> str | None:
     Raises:
         RegistryError: The database belongs to another program.
     """
-    from alembic import command  # its import takes too long for every run
+    from alembic import command  # imported here: the import is too slow for every run
     from alembic.config import Config
 
     settings = Config()

@@ -39,10 +39,12 @@ class StorableText(TypeDecorator[str]):
 
 
 def split_number(value: float | str | None) -> tuple[float | None, str | None]:
-    """Return the columns (value, not_finite) of a number, of which one is None; both are None for None.
+    """Return the values of the columns (value, not_finite) for a number.
+
+    One of them is None. Both are None if the number is None.
 
     Args:
-        value: A number, or "nan", "inf" or "-inf", as a journal holds them.
+        value: A number, or "nan", "inf" or "-inf" as written in a journal.
     """
     if value is None:
         return None, None
@@ -51,12 +53,12 @@ def split_number(value: float | str | None) -> tuple[float | None, str | None]:
 
 
 def create_number_columns() -> tuple[Column[float], Column[str]]:
-    """Return the two columns of a number, see `split_number`."""
+    """Return the two columns that store a number. See `split_number`."""
     return Column("value", Double), Column("not_finite", StorableText)
 
 
 def create_run_id_column() -> Column[int]:
-    """Return the column that refers to the run of a row."""
+    """Return the column that holds the ID of the run to which a row belongs."""
     return Column("run_id", Integer, ForeignKey("run.id"), nullable=False)
 
 

@@ -27,7 +27,7 @@ OWNED = (
 def verify_journals(engine: sa.Engine, root: str | Path) -> tuple[int, list[str]]:
     """Compare every journal under a root with the tables.
 
-    The expected rows of a run are those that its journal gives in an empty database.
+    The expected rows of a run are those that result from ingesting its journal into an empty database.
 
     Returns:
         The number of runs that agree, and a message for each that differs.
@@ -61,7 +61,10 @@ def verify_journals(engine: sa.Engine, root: str | Path) -> tuple[int, list[str]
 
 
 def count_without_journal(engine: sa.Engine, root: str | Path) -> int:
-    """Count the runs in the tables that have no journal under a root: it is on another machine, or was deleted."""
+    """Count the runs in the tables without a journal under a root.
+
+    The journal of such a run is on another machine, or was deleted.
+    """
     run_ids = {journal.read_run_id(path) for path in journal.find_journals(root)}
     with connect_read_only(engine) as connection:
         return sum(uuid not in run_ids for uuid in connection.scalars(sa.select(tables.run.c.uuid)))
@@ -93,7 +96,7 @@ def fetch_rows(connection: sa.Connection, query: sa.Select) -> list[tuple[Any, .
 
 
 def read_ingested_bytes(connection: sa.Connection, uuid: str) -> int | None:
-    """Read how many bytes of the journal of a run have been ingested; None if none were."""
+    """Return the number of ingested bytes of the journal of a run; None if the run is not in the tables."""
     return connection.scalar(sa.select(tables.run.c.journal_bytes).where(tables.run.c.uuid == uuid)) or None
 
 

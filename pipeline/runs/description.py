@@ -1,4 +1,4 @@
-"""The description of a run: the files that are written before its first step."""
+"""The description of a run: the files that are written before the first training step."""
 
 import json
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pipeline.runs import folder as run_folder
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """A run before its first step. Each field but the last three is a file in its folder.
+    """Describes a run before its first step. Each field except the last three is a file in the run folder.
 
     Attributes:
         config: The text of config.yaml.
@@ -21,8 +21,8 @@ class Description:
         spec: The data specification, spec.json.
         profile: The histograms of the training columns, profile.json; None in older runs without one.
         fingerprint: sha256 of the data.
-        rows: Number of rows of each split.
-        parameters: Number of weights of the model.
+        rows: Split -> number of rows.
+        parameters: The number of parameters of the model.
     """
 
     config: str
@@ -36,7 +36,7 @@ class Description:
     parameters: int
 
     def write(self, folder: Path) -> None:
-        """Write the files, environment.json last.
+        """Write the files. environment.json is the last one: it marks the description as complete.
 
         Raises:
             OSError: The folder cannot be written to.

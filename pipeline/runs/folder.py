@@ -1,4 +1,4 @@
-"""The folder of one run: its name, its lock, its files, and whether the run is new, resumed or finished."""
+"""The folder of one run: its name, its lock, its files and the status of the run."""
 
 import fcntl
 import json
@@ -26,9 +26,10 @@ RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "
 def choose(config: "Config") -> tuple[Path, bool]:
     """Choose the folder of a run.
 
-    A named run is resumed if it is unfinished and the same, and refused with the differences otherwise. A run without
-    a name is called DATA-MODEL-N: the newest of these is resumed if it is unfinished and the same, else the next
-    number is taken. With training.resume=never no run is resumed.
+    If `run.name` is set and that run exists with the same config, it is resumed if it is unfinished. If its config
+    differs, an error lists the differences. Without `run.name`, the name is DATA-MODEL-N. The newest of these runs is
+    resumed if it is unfinished and has the same identity. Otherwise the next number is used. With training.resume=never
+    no run is resumed.
 
     Returns:
         The folder, and whether its run is finished.
@@ -40,10 +41,10 @@ def choose(config: "Config") -> tuple[Path, bool]:
 
 
 def require_unchanged(folder: Path, config: "Config") -> None:
-    """Check, with the folder locked, that `choose` still chooses it.
+    """Check that `choose` still returns this folder. The caller must hold the lock of the folder.
 
     Raises:
-        RunError: Another process started or finished this run meanwhile.
+        RunError: Another process has started or finished this run in the meantime.
     """
     if choose(config) != (folder, False):
         raise RunError(
@@ -53,15 +54,15 @@ def require_unchanged(folder: Path, config: "Config") -> None:
 
 
 def require_same_data_and_device(folder: Path, *, fingerprint: str, device: str) -> None:
-    """Check that a run is resumed on the data and the kind of device on which it was started.
+    """Check that a run is resumed with the same data and the same kind of device as at its start.
 
     Args:
-        folder: The run folder; a new run passes.
-        fingerprint: sha256 of the data.
-        device: "cpu" or "gpu".
+        folder: The run folder. For a new run there is nothing to check.
+        fingerprint: sha256 of the current data.
+        device: The current kind of device, "cpu" or "gpu".
 
     Raises:
-        RunError: One of them differs.
+        RunError: The data or the device differs.
     """
     if not _begun(folder):
         return
@@ -69,7 +70,7 @@ def require_same_data_and_device(folder: Path, *, fingerprint: str, device: str)
     for name, then, now in zip(("data", "device"), begun, (fingerprint, device), strict=True):
         if then != now:
             raise RunError(
-                f"{folder}: expected the {name} of the start of this run, {then}; found {now}. "
+                f"{folder}: expected the same {name} as at the start of this run, {then}; found {now}. "
                 f"Choose another run.name, or restore the {name}."
             )
 
@@ -121,7 +122,7 @@ def _numbered(config: "Config") -> tuple[Path, bool]:
     last = max((int(suffix) for suffix in suffixes if suffix.isdigit()), default=0)
     newest = root / f"{prefix}-{last}"
     if newest.is_dir() and not _begun(newest):
-        return newest, False  # its process ended before the run started, or is about to start it
+        return newest, False  # a process created the folder and then ended, or is about to start the run
     unfinished = _may_resume(config) and _begun(newest) and status(newest) != FINISHED
     if unfinished and read(newest, "environment.json")["identity"] == identity(config):
         return newest, False
@@ -141,9 +142,9 @@ def _begun(folder: Path) -> bool:
 
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Lock a run folder while the block runs, so that no second process works in it; create it if needed.
+    """Lock a run folder until the block ends, so that no other process works in it. Create a missing folder.
 
-    The lock ends with its process.
+    The operating system releases the lock if the process is killed.
 
     Raises:
         RunError: Another process has locked the folder; the message names it.
@@ -166,7 +167,7 @@ def lock(folder: Path) -> Iterator[None]:
 
 
 def _machine() -> str:
-    """Return the name of the machine, and that of the container if this runs in one."""
+    """Return the name of the machine, and the name of the container if the process runs in one."""
     own, host = socket.gethostname(), environment.host()
     return host if own == host else f"{host}, in the container {own}"
 
@@ -174,7 +175,8 @@ def _machine() -> str:
 def _is_locked(folder: Path) -> bool:
     """Return whether a process has locked the folder.
 
-    Opens the lock for reading only: the run may belong to another user, and NFS needs a file open for reading.
+    The lock file is opened for reading only: the run may belong to another user, and NFS allows a shared lock only on a
+    file that is open for reading.
     """
     try:
         with (folder / ".lock").open() as file:
@@ -190,27 +192,29 @@ def _is_locked(folder: Path) -> bool:
 
 
 def status(folder: Path) -> str:
-    """Return RUNNING, FINISHED, INTERRUPTED or FAILED. A run whose process has ended is not RUNNING but INTERRUPTED.
+    """Return RUNNING, FINISHED, INTERRUPTED or FAILED.
+
+    If the recorded status is RUNNING, but no process holds the lock, the run is INTERRUPTED.
 
     Raises:
         RunError: The folder holds no run, or a damaged one.
     """
-    found = read(folder, "result.json")["status"]
-    if found == RUNNING and not _is_locked(folder):
+    recorded = read(folder, "result.json")["status"]
+    if recorded == RUNNING and not _is_locked(folder):
         return INTERRUPTED
-    return found
+    return recorded
 
 
 def read_finished(folder: Path) -> dict[str, Any]:
     """Return the result.json of a finished run.
 
     Raises:
-        RunError: The run is not finished; the message holds the command that resumes it.
+        RunError: The run is not finished. The message contains the command that resumes it.
     """
     result = read(folder, "result.json")
     if result["status"] != FINISHED:
         command = read(folder, "environment.json")["command"]
-        raise RunError(f"{folder}: expected a finished run; it is {status(folder)}. Resume it: {command}")
+        raise RunError(f"{folder}: expected a finished run; found one that is {status(folder)}. Resume it: {command}")
     return result
 
 
@@ -239,7 +243,7 @@ def read_text(folder: Path, name: str) -> str:
 
 
 def write(folder: Path, name: str, content: Any) -> None:
-    """Write one JSON file of a run; a crash leaves the old file or the new one.
+    """Write one JSON file of a run atomically: after a crash, the file has either the old or the new content.
 
     Raises:
         OSError: The file cannot be written.

@@ -1,4 +1,4 @@
-"""The identity of a run: options, code and lock that must be equal for it to be resumed."""
+"""The identity of a run: the options, code and lock. A run is resumed only if they are unchanged."""
 
 import hashlib
 import json
@@ -17,7 +17,8 @@ def identity(config: "Config") -> dict[str, Any]:
 
     Returns:
         config: Every option that decides the weights, by its dotted key, and the chosen member of each group.
-        code, lock: sha256 digests of this package and of the lock in use.
+        code: sha256 of the Python files in pipeline/ and custom/.
+        lock: sha256 of the lock in use.
     """
     values = {f"choices.{group}": choice for group, choice in choices(config).items()} | dict(result_options(config))
     if config.optimizer.depends_on_run_length:
@@ -35,7 +36,7 @@ def code_digest() -> str:
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Return a line for each key whose values differ between two flat dicts: "seed: 0 then, 1 now"."""
+    """Return one line per key whose values differ between two flat dicts: "seed: 0 then, 1 now"."""
     return [
         f"{key}: {json.dumps(before.get(key))} then, {json.dumps(now.get(key))} now"
         for key in sorted(before.keys() | now.keys())

@@ -1,4 +1,4 @@
-"""Bring the registry up to date before it is read: ingest the journals, and end runs that were killed."""
+"""Update the registry before it is read: ingest the journals, and record the end of runs that were killed."""
 
 import logging
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 def ingest(engine: sa.Engine, root: str) -> tuple[int, list[str]]:
-    """Ingest every journal under `root` that has grown.
+    """Ingest the new lines of every journal under `root`, and record the end of killed runs.
 
     Returns:
         The number of lines ingested, and a message for each journal that was refused.
@@ -25,24 +25,26 @@ def ingest(engine: sa.Engine, root: str) -> tuple[int, list[str]]:
 
 
 def ingest_with_warnings(engine: sa.Engine, root: str) -> None:
-    """Ingest the journals and log a warning for each that was refused."""
+    """Ingest the journals, and log a warning for each journal that was refused."""
     for problem in ingest(engine, root)[1]:
         logger.warning("registry: %s", problem)
 
 
 def end_killed_run(engine: sa.Engine, path: Path) -> int:
-    """Record that a run was interrupted, unless a process holds its folder. Its end is the last change of the journal.
+    """Record that a run was interrupted, unless a process holds the lock of its folder.
+
+    The time of the end is the time of the last change of the journal.
 
     Args:
-        engine: Of the registry.
-        path: The journal of a run without an end.
+        engine: The engine of the registry.
+        path: The journal of a run without an END line.
 
     Returns:
         The number of lines ingested.
     """
     try:
-        ingestion.ingest_journal(engine, path)  # a journal that is refused stays as it is
-        with run_folder.lock(path.parent):  # only briefly: the run may be about to resume
+        ingestion.ingest_journal(engine, path)  # raises if the journal is refused, before the journal is changed
+        with run_folder.lock(path.parent):  # held only for one line, since a process may be about to resume the run
             last_change = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="microseconds")
             reason = "its process was killed"
             journal.RunJournal(path).add(Event.END, at=last_change, status=run_folder.INTERRUPTED, message=reason)

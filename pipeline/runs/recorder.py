@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# files of a run that the registry lists with their digests, beside those that result.json names
+# files of a run that the registry lists with their digests, in addition to those that result.json names
 FILES = ("config.yaml", "environment.json", "architecture.json", "spec.json", "summary.txt", "profile.json")
 FILES = (*FILES, predictions_csv.PROFILE_FILE)
 FILES_OF_EVALUATION = (predictions_csv.FILE, "report.html")
@@ -33,7 +33,7 @@ FILES_OF_EVALUATION = (predictions_csv.FILE, "report.html")
 class Recorder:
     """Writes lines to the journal of a run and has them ingested into the registry in the background.
 
-    A failure is logged as a warning and never stops the run. As a context manager, it waits at the end until the
+    A failure is logged as a warning and never stops the run. At the end of a `with` block, the recorder waits until the
     registry has the last lines, but at most `registry.patience` seconds.
 
     Args:
@@ -118,7 +118,7 @@ class Recorder:
         self.add(Event.DRIFT, data=data, results=[asdict(result) for result in results])
 
     def record_end(self, result: dict[str, Any]) -> None:
-        """Record how a run ended.
+        """Record the status of a run at its end, and its results.
 
         Args:
             result: The content of its result.json.
@@ -127,7 +127,7 @@ class Recorder:
         self.add(Event.END, **{key: result[key] for key in keys if key in result}, message=result.get("why"))
 
     def close(self) -> None:
-        """Wait for the registry to ingest the last lines."""
+        """Wait until the registry has ingested the last lines, but at most `registry.patience` seconds."""
         if self.ingestion is not None:
             self.ingestion.close()
 
@@ -136,7 +136,7 @@ class Recorder:
 def of_stored_run(config: "Config", folder: Path) -> Iterator[Recorder]:
     """Yield a recorder for new results on a run that has ended.
 
-    A run without a journal is recorded from its files first.
+    If the run has no journal, the journal is first written from the files of the run.
 
     Raises:
         RunError: A file of the run is missing or damaged.
@@ -159,7 +159,7 @@ def of_stored_run(config: "Config", folder: Path) -> Iterator[Recorder]:
 
 
 def _calibration_scores(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the scores of each label that has a calibration error, with that error, which has no interval."""
+    """Return the scores of each label with a calibration error, and add this error, which has no interval."""
     return {
         label: result["metrics"][label] | {"ece": {"value": calibration["ece"], "low": None, "high": None}}
         for label, calibration in result.get("calibration", {}).items()
@@ -200,7 +200,7 @@ def _start(config: "Config", folder: Path, description: Description) -> dict[str
 
 
 def _environment(record: dict[str, Any]) -> dict[str, Any]:
-    """Return the row of the table `environment`, without what differs between machines of the same kind."""
+    """Return the row of the table `environment`. Machines of the same kind give the same row."""
     drift, changes = record["lock"]["drift"], record.get("mixed", [])
     locked = environment.locked(environment.PROJECT / record["lock"]["name"])
     return {

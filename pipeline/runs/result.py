@@ -1,4 +1,4 @@
-"""The result.json of the run that this process trains."""
+"""Write the result.json of the run that this process trains."""
 
 from pathlib import Path
 from typing import Any
@@ -7,11 +7,11 @@ from pipeline.runs import folder as run_folder
 
 
 class Result:
-    """The content of result.json, which is written again after every change.
+    """The content of result.json. The file is written again after every change.
 
     Args:
         folder: The run folder.
-        values: The first content.
+        values: The initial content.
     """
 
     def __init__(self, folder: Path, values: dict[str, Any]) -> None:
@@ -20,10 +20,10 @@ class Result:
         run_folder.write(folder, "result.json", values)
 
     def update(self, **changes: Any) -> None:
-        """Change some values.
+        """Change some values and write the file.
 
         Raises:
-            OSError: The file cannot be written; the values have changed nevertheless.
+            OSError: The file cannot be written. The values in memory have changed.
         """
         self.values |= changes
         run_folder.write(self.folder, "result.json", self.values)

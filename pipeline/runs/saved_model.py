@@ -1,4 +1,4 @@
-"""The saved model of a run."""
+"""Save and load the model of a run, with a digest that is checked when it is loaded."""
 
 import hashlib
 from pathlib import Path
@@ -9,17 +9,17 @@ from pipeline import keras_objects
 from pipeline.errors import RunError
 from pipeline.files import atomic_write, sha256
 
-# imported because they register the classes that a saved model may name
+# imported because these modules register classes that a saved model may contain
 from pipeline.function_objects import FunctionLoss, FunctionMetric  # noqa: F401
 from pipeline.layers import generative_adversarial_network, transformer_encoder  # noqa: F401
 
 
 def save(model: keras.Model, path: Path) -> None:
-    """Save a model without its optimizer and, beside it, the sha256 of the file as `sha256sum --check` reads it.
+    """Save a model without its optimizer, and the sha256 of the file in the format of `sha256sum --check`.
 
     Args:
         model: The trained model.
-        path: The model.keras of a run.
+        path: The model.keras of a run. The digest is written to model.keras.sha256.
 
     Raises:
         OSError: The file cannot be written.
@@ -35,19 +35,22 @@ def save(model: keras.Model, path: Path) -> None:
 
 
 def load(path: Path) -> keras.Model:
-    """Load a saved model, not compiled.
+    """Load a saved model without compiling it.
 
     Args:
-        path: The model.keras of a run, with its sha256 beside it.
+        path: The model.keras of a run, with model.keras.sha256 in the same folder.
 
     Raises:
         RunError: The file is missing, damaged or not the one that was saved.
     """
     try:
         expected = path.with_name(f"{path.name}.sha256").read_text().split()[0]
-        found = sha256(path)
+        actual = sha256(path)
     except (OSError, IndexError) as error:
         raise RunError(f"{path}: expected a saved model and its sha256; {error}.") from None
-    if found != expected:
-        raise RunError(f"{path}: expected sha256 {expected}; found {found}. The file is damaged or was changed.")
+    if actual != expected:
+        raise RunError(
+            f"{path}: expected sha256 {expected}; found {actual}. The file is damaged or was changed. "
+            "Restore it, or train again under another run.name."
+        )
     return keras.saving.load_model(path, custom_objects=keras_objects.custom_classes(), compile=False)

@@ -70,7 +70,7 @@ WRONG = {
     "an open bracket": (["train", "model.hidden=[1"], "Expected KEY=VALUE"),
     "an argument without =": (["train", "fast"], "Expected KEY=VALUE"),
     "an unknown flag": (["train", "--fast"], "there is no such option"),
-    "a sweep": (["train", "--multirun", "seed=1,2"], "sweeps are not built"),
+    "a sweep": (["train", "--multirun", "seed=1,2"], "sweeps are not supported"),
     "a run name that leaves the folder": (["train", "run.name=../x"], "run.name"),
     "a Keras object without a class": (["train", "objective.loss={config: {}}"], "class_name"),
     "a column named twice": (["train", "data=csv", "data.path=x", "data.numeric=[a,a]"], "more than once"),

@@ -224,9 +224,9 @@ def test_resume_on_other_data_or_another_device_is_refused(tmp_path):
     run_folder.write(tmp_path, "environment.json", {"hardware": {"device": "cpu"}})
     run_folder.write(tmp_path, "result.json", {"status": "interrupted", "fingerprint": "abc"})
     run_folder.require_same_data_and_device(tmp_path, fingerprint="abc", device="cpu")
-    with pytest.raises(RunError, match="expected the data of the start of this run, abc; found xyz"):
+    with pytest.raises(RunError, match="expected the same data as at the start of this run, abc; found xyz"):
         run_folder.require_same_data_and_device(tmp_path, fingerprint="xyz", device="cpu")
-    with pytest.raises(RunError, match="expected the device of the start of this run, cpu; found gpu"):
+    with pytest.raises(RunError, match="expected the same device as at the start of this run, cpu; found gpu"):
         run_folder.require_same_data_and_device(tmp_path, fingerprint="abc", device="gpu")
 
 

@@ -8,7 +8,7 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
     version_table=VERSION_TABLE,
-    render_as_batch=True,  # SQLite cannot alter most columns: the table is copied
+    render_as_batch=True,  # SQLite cannot alter most columns, so Alembic copies the table
 )
 with context.begin_transaction():
     context.run_migrations()
