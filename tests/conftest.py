@@ -1,4 +1,4 @@
-"""What every test shares: one deterministic TensorFlow, and Keras as a new process finds it."""
+"""Fixtures for every test: a deterministic TensorFlow, and Keras in the state of a new process."""
 
 import importlib
 import os
@@ -29,9 +29,9 @@ print(f"{time.perf_counter() - start:.1f}")
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    """Print how fast the machine is, next to the durations, which mean nothing without it."""
+    """Print the speed of the machine next to the durations, which depend on it."""
     if config.option.durations is not None:
-        # without site-packages, and so without coverage's measurement
+        # without site-packages, so that coverage does not slow it down
         command = [sys.executable, "-S", "-c", MACHINE_SPEED]
         seconds = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
         terminalreporter.write_line(f"machine: Python adds ten million numbers in {seconds} s")
@@ -39,7 +39,7 @@ def pytest_terminal_summary(terminalreporter, config):
 
 @pytest.fixture(scope="session", autouse=True)
 def strict():
-    """Fix threads and kernels before any test makes TensorFlow start; both hold for the whole process."""
+    """Fix threads and kernels before TensorFlow starts. Both cannot be changed later in the process."""
     determinism.prepare("strict", seed=SEED, threads=THREADS)
 
 
@@ -51,7 +51,7 @@ def messages():
 
 @pytest.fixture(autouse=True)
 def fresh_keras(strict):
-    """No names counted up, no precision and no random state left from the test before."""
+    """Reset Keras's name counters, precision and random state, which an earlier test may have changed."""
     keras.backend.clear_session(free_memory=False)
     keras.config.set_dtype_policy("float32")
     keras.utils.set_random_seed(SEED)
@@ -69,7 +69,7 @@ def vowels():
 
 @pytest.fixture
 def custom_file(tmp_path, monkeypatch):
-    """A function that writes a file of the user's own code, given its path under custom/ and its text."""
+    """Return a function that writes a file under custom/, given its path there and its text."""
     folder = tmp_path / "custom"
     monkeypatch.setattr(custom_code, "PROJECT", tmp_path)
     for module in (custom_code, members):

@@ -1,4 +1,4 @@
-"""`make audit` passes only if every package was looked up. The answers of the network are prepared."""
+"""`make audit` passes only if every package was looked up. The answers of the service are files of the test."""
 
 import json
 import os
@@ -39,19 +39,19 @@ def answered(lock, tmp_path, packages):
 
 def test_audit_without_a_network_does_not_pass(lock):
     nowhere = "http://127.0.0.1:1"
-    asked = audit(lock, HTTPS_PROXY=nowhere, https_proxy=nowhere, no_proxy="", NO_PROXY="")
-    assert asked.returncode == 3 and "network" in asked.stderr and "Traceback" not in asked.stderr
-    assert asked.stdout == ""
+    result = audit(lock, HTTPS_PROXY=nowhere, https_proxy=nowhere, no_proxy="", NO_PROXY="")
+    assert result.returncode == 3 and "network" in result.stderr and "Traceback" not in result.stderr
+    assert result.stdout == ""
 
 
 def test_audit_without_known_vulnerabilities_passes(lock, tmp_path):
-    asked = answered(lock, tmp_path, [HARMLESS, HARMLESS | {"name": "two"}])
-    assert (asked.returncode, asked.stdout) == (0, "some-lock.txt: 0 of 2 packages have known vulnerabilities\n")
+    result = answered(lock, tmp_path, [HARMLESS, HARMLESS | {"name": "two"}])
+    assert (result.returncode, result.stdout) == (0, "some-lock.txt: 0 of 2 packages have known vulnerabilities\n")
 
 
 def test_known_vulnerability_is_named_with_the_version_that_fixes_it(lock, tmp_path):
-    asked = answered(lock, tmp_path, [HARMLESS, KNOWN])
-    assert asked.returncode == 1 and "two 2.0: CVE-1-2, fixed in: 2.1" in asked.stdout
+    result = answered(lock, tmp_path, [HARMLESS, KNOWN])
+    assert result.returncode == 1 and "two 2.0: CVE-1-2, fixed in: 2.1" in result.stdout
 
 
 @pytest.mark.parametrize("packages", [[], [HARMLESS], [HARMLESS, {"name": "two", "skip_reason": "not on PyPI"}]])

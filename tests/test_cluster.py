@@ -1,7 +1,7 @@
-"""The Slurm job, on a real Slurm: signalled, evicted or left by its daemon, it ends with the weights of a run alone.
+"""The Slurm job on a real Slurm: an interrupted job ends with the weights of a plain run.
 
-Slurm looks at limits and priorities about twice a minute. A run is held still until then, so that it is met at work
-whether it would take seconds or hours.
+Slurm checks limits and priorities about twice a minute. Until then, the test suspends the process of the run, so that
+the run is still active when Slurm acts.
 """
 
 import json
@@ -22,23 +22,23 @@ RUN = [
     *("training.epochs=150", "training.batch_size=128", "model.hidden=[16]", "model.dropout=0.3", "device=cpu"),
     *("training.tensorboard=false", "registry.url=none", "evaluation.resamples=100"),
 ]
-WAIT = 900  # seconds for anything that Slurm does: it looks at limits, and starts what was queued again, now and then
+WAIT = 900  # seconds for any action of Slurm, which checks limits and queues only now and then
 
 
-def asked(*command):
+def output_of(*command):
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.fixture(scope="module")
 def slurm():
-    """Slurm answers, with the partitions low and high; what a test needs of its configuration, by name."""
+    """Skip the test unless Slurm answers and has the partitions low and high. Return its configuration by name."""
     try:
-        partitions = asked("sinfo", "--noheader", "--format=%R").split()
+        partitions = output_of("sinfo", "--noheader", "--format=%R").split()
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("no Slurm answers here (sinfo)")
     if not {"low", "high"} <= set(partitions):
         pytest.skip(f"expected the partitions low and high, to evict a job; Slurm has {', '.join(partitions)}")
-    return dict(re.findall(r"^(\w+)\s*= (.*)$", asked("scontrol", "show", "config"), re.MULTILINE))
+    return dict(re.findall(r"^(\w+)\s*= (.*)$", output_of("scontrol", "show", "config"), re.MULTILINE))
 
 
 @pytest.fixture(scope="module")
@@ -50,15 +50,19 @@ def alone(tmp_path_factory):
 
 @contextmanager
 def submitted(folder, runtime):
-    """The number of a job in the partition low that trains in a folder, cancelled at the end."""
+    """Submit a job to the partition low that trains in a folder. Yield its number, and cancel it at the end."""
     options = f"--partition=low --cpus-per-task=2 --time=60 --output={folder.parent}/log"
     environment = {**os.environ, "RUNTIME": runtime, "SBATCH": options}
-    words = [f"run.root={folder.parent}", f"run.name={folder.name}", *RUN]
-    sent = subprocess.run(
-        [PROJECT / "scripts" / "submit", *words], check=True, capture_output=True, text=True, env=environment
+    arguments = [f"run.root={folder.parent}", f"run.name={folder.name}", *RUN]
+    submission = subprocess.run(
+        [PROJECT / "scripts" / "submit", *arguments], check=True, capture_output=True, text=True, env=environment
     )
-    number = re.search(r"^job +(\d+)", sent.stdout, re.MULTILINE)[1]
-    assert f"{folder}:" in sent.stdout and f"{folder.parent}/log" in sent.stdout and f"scancel {number}" in sent.stdout
+    number = re.search(r"^job +(\d+)", submission.stdout, re.MULTILINE)[1]
+    assert (
+        f"{folder}:" in submission.stdout
+        and f"{folder.parent}/log" in submission.stdout
+        and f"scancel {number}" in submission.stdout
+    )
     try:
         yield number
     finally:
@@ -67,7 +71,7 @@ def submitted(folder, runtime):
 
 @pytest.fixture
 def job(slurm, tmp_path):
-    """A job in .venv: its number, and the folder of its run."""
+    """Submit a job that runs in .venv. Yield its number and the folder of its run."""
     with submitted(tmp_path / "job", "local") as number:
         yield number, tmp_path / "job"
 
@@ -84,51 +88,52 @@ def wait_until(happened, folder):
         time.sleep(0.2)
 
 
-def at_work(folder):
-    """Wait until a run has written a checkpoint that was not there."""
+def wait_for_checkpoint(folder):
+    """Wait until a run has written a new checkpoint."""
     before = set(folder.glob("checkpoints/*.ckpt"))
     wait_until(lambda: set(folder.glob("checkpoints/*.ckpt")) - before, folder)
 
 
 @contextmanager
-def held_still(folder, asked_by):
-    """Stop the process of a run, as a debugger does, until Slurm has sent it a signal."""
-    at_work(folder)
+def stopped_process(folder, signal_number):
+    """Suspend the process of a run, as a debugger does, until Slurm has sent it a signal."""
+    wait_for_checkpoint(folder)
     process = int(re.match(r"process (\d+) on ", (folder / ".lock").read_text())[1])
 
-    def kept(key):
+    def status_field(key):
         (line,) = (line for line in Path(f"/proc/{process}/status").read_text().splitlines() if line.startswith(key))
         return line.split()[1]
 
-    def was_asked():
-        return kept("State") != "T" or int(kept("ShdPnd"), 16) >> (asked_by - 1) & 1
+    def signal_arrived():
+        return status_field("State") != "T" or int(status_field("ShdPnd"), 16) >> (signal_number - 1) & 1
 
     os.kill(process, signal.SIGSTOP)
     try:
         yield
-        wait_until(was_asked, folder)  # an eviction wakes it up too
+        wait_until(signal_arrived, folder)  # an eviction also continues the process
     finally:
         os.kill(process, signal.SIGCONT)
 
 
-def shown(number, key):
-    return re.search(rf"\b{key}=(\S*)", asked("scontrol", "show", "job", number))[1]
+def job_field(number, key):
+    return re.search(rf"\b{key}=(\S*)", output_of("scontrol", "show", "job", number))[1]
 
 
-def queued_again(number, folder, times=1):
-    """Wait until a job was queued again, and have it start in seconds instead of Slurm's two minutes.
+def wait_until_requeued(number, folder, times=1):
+    """Wait until a job was queued again, and let it start after 3 seconds instead of Slurm's two minutes.
 
-    Not at once: a start in the second of the end before it has the ended job's credential, which slurmd refuses.
+    An immediate start could fall into the same second as the end of the job. It would then get the credential of the
+    ended job, which slurmd refuses.
     """
-    wait_until(lambda: shown(number, "Restarts") == str(times), folder)
-    wait_until(lambda: shown(number, "JobState") == "PENDING", folder)
-    asked("scontrol", "update", f"JobId={number}", "StartTime=now+3")
+    wait_until(lambda: job_field(number, "Restarts") == str(times), folder)
+    wait_until(lambda: job_field(number, "JobState") == "PENDING", folder)
+    output_of("scontrol", "update", f"JobId={number}", "StartTime=now+3")
 
 
-def same_end(number, folder, alone):
-    wait_until(lambda: shown(number, "JobState") in ("COMPLETED", "FAILED", "TIMEOUT"), folder)
+def require_same_weights(number, folder, alone):
+    wait_until(lambda: job_field(number, "JobState") in ("COMPLETED", "FAILED", "TIMEOUT"), folder)
     log = (folder.parent / "log").read_text()
-    assert shown(number, "JobState") == "COMPLETED", log
+    assert job_field(number, "JobState") == "COMPLETED", log
     assert outcome(folder) == alone
     return log
 
@@ -136,24 +141,24 @@ def same_end(number, folder, alone):
 @pytest.mark.slow
 def test_job_near_its_time_limit_stops_and_is_queued_again(job, alone):
     number, folder = job
-    with held_still(folder, signal.SIGUSR1):
-        hours, minutes, _ = map(int, shown(number, "RunTime").split(":"))
+    with stopped_process(folder, signal.SIGUSR1):
+        hours, minutes, _ = map(int, job_field(number, "RunTime").split(":"))
         nearer_than_its_signal = 60 * hours + minutes + 3
-        asked("scontrol", "update", f"JobId={number}", f"TimeLimit={nearer_than_its_signal}")
-    queued_again(number, folder)
+        output_of("scontrol", "update", f"JobId={number}", f"TimeLimit={nearer_than_its_signal}")
+    wait_until_requeued(number, folder)
     assert json.loads((folder / "result.json").read_text())["why"].startswith("SIGUSR1: stopped after epoch")
-    asked("scontrol", "update", f"JobId={number}", "TimeLimit=60")
-    log = same_end(number, folder, alone)
+    output_of("scontrol", "update", f"JobId={number}", "TimeLimit=60")
+    log = require_same_weights(number, folder, alone)
     assert "resumes from its checkpoint" in log and "resuming after epoch" in log
 
 
 @pytest.mark.slow
 def test_evicted_job_resumes(job, alone):
     number, folder = job
-    with held_still(folder, signal.SIGTERM):
-        asked("sbatch", "--partition=high", "--cpus-per-task=2", "--output=/dev/null", "--wrap=true")
-    queued_again(number, folder)
-    assert "resuming after epoch" in same_end(number, folder, alone)
+    with stopped_process(folder, signal.SIGTERM):
+        output_of("sbatch", "--partition=high", "--cpus-per-task=2", "--output=/dev/null", "--wrap=true")
+    wait_until_requeued(number, folder)
+    assert "resuming after epoch" in require_same_weights(number, folder, alone)
 
 
 @pytest.mark.slow
@@ -161,14 +166,14 @@ def test_job_resumes_after_a_restart_of_its_node_daemon(job, alone, slurm):
     number, folder = job
     if os.geteuid() != 0:
         pytest.skip("stopping slurmd takes root's rights")
-    at_work(folder)
-    node = shown(number, "NodeList")
+    wait_for_checkpoint(folder)
+    node = job_field(number, "NodeList")
     os.kill(int(Path(slurm["SlurmdPidFile"]).read_text()), signal.SIGTERM)
     try:
-        at_work(folder)
+        wait_for_checkpoint(folder)
     finally:
-        asked("slurmd", "-N", node)
-    same_end(number, folder, alone)
+        output_of("slurmd", "-N", node)
+    require_same_weights(number, folder, alone)
 
 
 @pytest.mark.slow
@@ -176,20 +181,20 @@ def test_interrupted_job_in_the_image_has_the_weights_of_a_run_outside(slurm, tm
     engine = subprocess.run([PROJECT / "scripts" / "runtime", "engine"], capture_output=True, text=True)
     if engine.returncode:
         pytest.skip("needs a container engine (docker, podman) that answers; none does")
-    asked(str(PROJECT / "scripts" / "image"), "build", engine.stdout.strip())
+    output_of(str(PROJECT / "scripts" / "image"), "build", engine.stdout.strip())
     folder = tmp_path / "job"
     with submitted(folder, engine.stdout.strip()) as number:
-        at_work(folder)
-        asked("scancel", "--batch", "--signal=USR1", number)
-        queued_again(number, folder)
+        wait_for_checkpoint(folder)
+        output_of("scancel", "--batch", "--signal=USR1", number)
+        wait_until_requeued(number, folder)
         assert json.loads((folder / "result.json").read_text())["why"].startswith("SIGUSR1: stopped after epoch")
-        assert "resuming after epoch" in same_end(number, folder, alone)
+        assert "resuming after epoch" in require_same_weights(number, folder, alone)
     assert json.loads((folder / "environment.json").read_text())["image"]["id"]
 
 
 def test_submit_without_slurm_names_what_is_missing(tmp_path):
     (tmp_path / "dirname").symlink_to("/usr/bin/dirname")
-    sent = subprocess.run(
+    submission = subprocess.run(
         ["/bin/bash", PROJECT / "scripts" / "submit"], capture_output=True, text=True, env={"PATH": str(tmp_path)}
     )
-    assert sent.returncode == 1 and "expected Slurm's sbatch" in sent.stderr
+    assert submission.returncode == 1 and "expected Slurm's sbatch" in submission.stderr

@@ -74,7 +74,7 @@ def test_function_that_reduces_the_rows_is_refused_with_file_and_line(custom_fil
         use(y_true, y_pred)
 
 
-def test_weights_of_rows_count_in_a_loss_and_in_a_metric(custom_file):
+def test_row_weights_are_applied_in_a_loss_and_in_a_metric(custom_file):
     for kind in ("losses", "metrics"):
         custom_file(f"{kind}.py", ERROR)
     y_true, y_pred, weights = tensors([0.0, 0.0], [[1.0], [3.0]], [1.0, 0.0])
@@ -151,7 +151,7 @@ def test_custom_layer_is_saved_and_loaded_with_equal_outputs(custom_file, tmp_pa
     np.testing.assert_array_equal(loaded(rows), model(rows))
 
 
-def test_custom_layer_named_like_one_of_keras_is_saved_and_loaded_as_what_it_is(custom_file, tmp_path):
+def test_custom_layer_with_the_name_of_a_keras_layer_is_saved_and_loaded(custom_file, tmp_path):
     custom_file("layers.py", LAYER.replace("Doubled", "Dense"))
     own = keras_objects.custom_classes()["Dense"]
     model = keras.Sequential([keras.Input((3,)), own(2), keras.layers.Dense(1)])
@@ -164,7 +164,7 @@ def test_custom_layer_named_like_one_of_keras_is_saved_and_loaded_as_what_it_is(
 
 
 @pytest.mark.parametrize("base", ["layers.Layer", "losses.Loss", "metrics.Mean"])
-def test_two_classes_of_one_name_are_refused_with_both_files_and_lines(custom_file, base):
+def test_two_classes_with_the_same_name_are_refused_with_both_files_and_lines(custom_file, base):
     text = f"import keras\n\n\nclass Twice(keras.{base}):\n    pass\n"
     custom_file("first.py", text)
     custom_file("models/second.py", f"# later\n{text}")
@@ -175,13 +175,13 @@ def test_two_classes_of_one_name_are_refused_with_both_files_and_lines(custom_fi
     )
 
 
-def test_class_that_another_file_imports_is_no_second_one(custom_file):
+def test_class_that_another_file_imports_is_not_counted_twice(custom_file):
     custom_file("layers.py", LAYER)
     custom_file("models/block.py", "from custom.layers import Doubled\n")
     assert list(keras_objects.custom_classes()) == ["Doubled"]
 
 
-def test_member_of_a_name_in_use_is_refused_with_both_files_and_lines(custom_file):
+def test_member_with_a_used_name_is_refused_with_both_files_and_lines(custom_file):
     file = custom_file("models/mlp.py", "")
     with pytest.raises(ConfigError) as raised:
         members.members("model")
@@ -235,7 +235,7 @@ def test_function_with_a_name_or_alias_of_keras_is_refused_with_its_line(custom_
 
 
 @pytest.mark.parametrize(("kind", "build"), [("losses", keras_objects.loss), ("metrics", keras_objects.metric)])
-def test_unknown_name_is_answered_with_the_nearest_the_own_names_and_the_file(custom_file, kind, build):
+def test_unknown_name_is_refused_with_the_nearest_name_the_own_names_and_the_file(custom_file, kind, build):
     custom_file(f"{kind}.py", ERROR + "\n\n    def cubed(y_true, y_pred):\n        return y_pred\n")
     with pytest.raises(ConfigError) as raised:
         build("the.key", "squard")

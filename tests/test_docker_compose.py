@@ -55,8 +55,11 @@ def test_ports_listen_on_this_machine_only():
 
 
 def test_password_comes_from_the_environment():
-    given = [SERVICES["postgres"]["environment"]["POSTGRES_PASSWORD"], SERVICES["trainer"]["environment"]["PGPASSWORD"]]
-    assert all(value.startswith("${POSTGRES_PASSWORD:?") for value in given)
+    passwords = [
+        SERVICES["postgres"]["environment"]["POSTGRES_PASSWORD"],
+        SERVICES["trainer"]["environment"]["PGPASSWORD"],
+    ]
+    assert all(value.startswith("${POSTGRES_PASSWORD:?") for value in passwords)
 
 
 def test_database_has_a_volume_and_a_health_check():

@@ -17,8 +17,8 @@ DOCKERFILE = (PROJECT / "docker/Dockerfile").read_text()
 
 @pytest.mark.parametrize("path", sorted((PROJECT / "docker").glob("*Dockerfile")), ids=lambda path: path.name)
 def test_hadolint_passes(path):
-    asked = subprocess.run([HADOLINT, "--no-color", path], capture_output=True, text=True, check=False)
-    assert asked.returncode == 0, asked.stdout
+    result = subprocess.run([HADOLINT, "--no-color", path], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
 
 
 def test_hadolint_finds_a_violation(tmp_path):
@@ -44,7 +44,7 @@ def test_only_the_lock_decides_the_installed_packages():
 def test_index_and_certificate_are_secrets_and_never_arguments_or_variables(secret):
     assert f"--mount=type=secret,id={secret}" in DOCKERFILE
     stored = re.findall(r"^(?:ARG|ENV|LABEL|COPY) .*(?:\\\n.*)*", DOCKERFILE, re.MULTILINE)
-    assert not any(re.search(secret + "|INDEX|CERT|TOKEN|PASSWORD", words, re.IGNORECASE) for words in stored)
+    assert not any(re.search(secret + "|INDEX|CERT|TOKEN|PASSWORD", text, re.IGNORECASE) for text in stored)
 
 
 def test_build_context_is_a_list_of_allowed_files():

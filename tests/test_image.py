@@ -13,18 +13,18 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-USER = os.getuid() or 12345  # a user that the image does not know, and never root
+USER = os.getuid() or 12345  # a user that does not exist in the image, and not root
 
 pytestmark = pytest.mark.slow
 
 
-def call(*words, timeout=900, **options):
+def call(*arguments, timeout=900, **options):
     # variables of `make test RUNTIME=local` are for the tests, not for the image
     environment = {
         name: value for name, value in os.environ.items() if name not in ("RUNTIME", "MAKEFLAGS", "MAKELEVEL")
     }
     return subprocess.run(
-        [str(word) for word in words],
+        [str(argument) for argument in arguments],
         cwd=PROJECT,
         env=environment,
         capture_output=True,
@@ -37,10 +37,10 @@ def call(*words, timeout=900, **options):
 
 @pytest.fixture(scope="module")
 def engine():
-    asked = call("scripts/runtime", "engine")
-    if asked.returncode:
+    result = call("scripts/runtime", "engine")
+    if result.returncode:
         pytest.skip("needs a container engine (docker, podman) that answers; none does")
-    return asked.stdout.strip()
+    return result.stdout.strip()
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +61,9 @@ def image(engine):
 def run(engine, image):
     """Run the image as an unknown user, with a read-only root, without network and capabilities."""
 
-    def run(*words, options=()):
+    def run(*arguments, options=()):
         strict = ["--rm", "--read-only", "--tmpfs", "/tmp", "--network", "none", "--cap-drop", "ALL"]
-        return call(engine, "run", *strict, "--user", f"{USER}:{USER}", *options, image, *words)
+        return call(engine, "run", *strict, "--user", f"{USER}:{USER}", *options, image, *arguments)
 
     return run
 
@@ -73,9 +73,9 @@ def python(run):
     """Run Python code in the image and return the JSON that it prints."""
 
     def python(code):
-        asked = run("-c", code, options=["--entrypoint", "python"])
-        assert asked.returncode == 0, asked.stderr
-        return json.loads(asked.stdout.splitlines()[-1])
+        result = run("-c", code, options=["--entrypoint", "python"])
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout.splitlines()[-1])
 
     return python
 
@@ -86,8 +86,8 @@ def trained(run, tmp_path_factory):
     runs = tmp_path_factory.mktemp("runs")
     os.chown(runs, USER, -1)
     options = ["--mount", f"type=bind,src={runs},dst=/app/runs", "--env", "PIPELINE_IMAGE=sha256:12"]
-    asked = run("train", "training.epochs=1", "run.name=first", "device=cpu", options=options)
-    assert asked.returncode == 0, asked.stderr
+    result = run("train", "training.epochs=1", "run.name=first", "device=cpu", options=options)
+    assert result.returncode == 0, result.stderr
     return runs / "first"
 
 
@@ -103,22 +103,22 @@ def test_run_records_its_image(trained):
 
 def test_run_in_the_image_has_the_weights_of_one_outside(trained, tmp_path):
     elsewhere = ["env", "PYTHONHASHSEED=7", "TZ=Asia/Tokyo", "LC_ALL=C", sys.executable, "-m", "pipeline"]
-    asked = call(*elsewhere, "train", "training.epochs=1", "run.name=first", "device=cpu", f"run.root={tmp_path}")
-    assert asked.returncode == 0, asked.stderr
+    result = call(*elsewhere, "train", "training.epochs=1", "run.name=first", "device=cpu", f"run.root={tmp_path}")
+    assert result.returncode == 0, result.stderr
     inside, outside = (json.loads((run / "result.json").read_text()) for run in (trained, tmp_path / "first"))
     assert inside["weights_digest"] == outside["weights_digest"]
     assert (trained / "metrics.jsonl").read_bytes() == (tmp_path / "first" / "metrics.jsonl").read_bytes()
 
 
 def test_config_error_is_exit_status_2(run):
-    asked = run("train", "model=no_such_model")
-    assert asked.returncode == 2
-    assert "no_such_model" in asked.stderr and "Traceback" not in asked.stderr
+    result = run("train", "model=no_such_model")
+    assert result.returncode == 2
+    assert "no_such_model" in result.stderr and "Traceback" not in result.stderr
 
 
 def test_image_without_a_command_prints_the_help(run):
-    asked = run()
-    assert asked.returncode == 0 and asked.stdout.startswith("usage: python -m pipeline")
+    result = run()
+    assert result.returncode == 0 and result.stdout.startswith("usage: python -m pipeline")
 
 
 def test_image_contains_exactly_the_locked_packages(python):
@@ -136,11 +136,11 @@ def test_image_contains_no_compiler_cache_package_list_or_checkout(python):
     code = """
 import json, shutil
 from pathlib import Path
-left = [tool for tool in ("gcc", "cc", "make", "git") if shutil.which(tool)]
-for place in ("/var/lib/apt/lists", "/var/cache/apt", "/tmp", "/build", "/app/.git", "/app/.venv", "/app/tests"):
-    left += [str(path) for path in Path(place).rglob("*") if path.is_file()]
-left += [str(path) for path in Path("/").glob("*/.cache")]
-print(json.dumps(left))
+leftovers = [tool for tool in ("gcc", "cc", "make", "git") if shutil.which(tool)]
+for folder in ("/var/lib/apt/lists", "/var/cache/apt", "/tmp", "/build", "/app/.git", "/app/.venv", "/app/tests"):
+    leftovers += [str(path) for path in Path(folder).rglob("*") if path.is_file()]
+leftovers += [str(path) for path in Path("/").glob("*/.cache")]
+print(json.dumps(leftovers))
 """
     assert python(code) == []
 
@@ -149,7 +149,7 @@ def test_compiled_modules_do_not_contain_the_build_time(python):
     code = """
 import json
 from pathlib import Path
-compiled = [path for place in ("/opt/venv", "/app") for path in Path(place).rglob("*.pyc")]
+compiled = [path for folder in ("/opt/venv", "/app") for path in Path(folder).rglob("*.pyc")]
 unchecked_hash = (1).to_bytes(4, "little")
 print(json.dumps([len(compiled) > 1000, [str(path) for path in compiled if path.read_bytes()[4:8] != unchecked_hash]]))
 """
@@ -167,13 +167,13 @@ def test_image_has_the_declared_structure(engine, image):
     if engine != "docker":
         pytest.skip("container-structure-test speaks to docker only")
     tool = Path(sys.executable).parent / "container-structure-test"
-    asked = call(tool, "test", "--image", image, "--config", "docker/structure.yaml")
-    assert asked.returncode == 0, asked.stdout + asked.stderr
+    result = call(tool, "test", "--image", image, "--config", "docker/structure.yaml")
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_capabilities_and_new_privileges_are_not_needed(run):
-    asked = run("runs", options=["--security-opt", "no-new-privileges", "--tmpfs", "/app/runs:mode=1777"])
-    assert asked.returncode == 0, asked.stderr
+    result = run("runs", options=["--security-opt", "no-new-privileges", "--tmpfs", "/app/runs:mode=1777"])
+    assert result.returncode == 0, result.stderr
 
 
 def test_image_adds_only_the_environment_and_the_code_to_the_base(python):
@@ -201,9 +201,9 @@ print(json.dumps(sorted(path.name for path in places if path.name != "__pycache_
 
 
 def test_doctor_passes_in_the_image_and_explains_a_missing_gpu(run):
-    asked = run("doctor", "--json", options=["--tmpfs", "/app/runs:mode=1777"])
-    assert asked.returncode == 0, asked.stdout + asked.stderr
-    checks = {check["subject"]: check for check in json.loads(asked.stdout)["checks"]}
+    result = run("doctor", "--json", options=["--tmpfs", "/app/runs:mode=1777"])
+    assert result.returncode == 0, result.stdout + result.stderr
+    checks = {check["subject"]: check for check in json.loads(result.stdout)["checks"]}
     assert checks["lock"]["detail"].startswith("requirements.txt") and checks["lock"]["state"] == "ok"
     assert "CUDA 12" in checks["cuda"]["detail"] and "not installed" not in checks["cuda"]["detail"]
     assert "none: " in checks["gpus"]["detail"] or checks["gpus"]["state"] == "ok"
@@ -214,27 +214,27 @@ def test_package_upgraded_by_hand_is_refused_unless_allowed(engine, image, tmp_p
     (tmp_path / "jinja2-9.9.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: jinja2\nVersion: 9.9\n")
     tmp_path.chmod(0o755)
     strict = ["--rm", "--network", "none", "--tmpfs", "/app/runs:mode=1777", "--env", "PYTHONPATH=/other"]
-    words = [engine, "run", *strict, "--mount", f"type=bind,src={tmp_path},dst=/other", image]
-    refused = call(*words, "check")
+    arguments = [engine, "run", *strict, "--mount", f"type=bind,src={tmp_path},dst=/other", image]
+    refused = call(*arguments, "check")
     assert refused.returncode == 3 and "jinja2" in refused.stderr and "9.9" in refused.stderr
     assert "Traceback" not in refused.stderr
-    assert call(*words, "check", "environment.allow_drift=true").returncode == 0
+    assert call(*arguments, "check", "environment.allow_drift=true").returncode == 0
 
 
 def test_base_without_the_projects_python_is_refused(engine, image, tmp_path):
     if "TESTED_IMAGE" in os.environ:
         pytest.skip("a release is built from the right base")
-    hidden = "USER 0\nENV PATH=/usr/sbin:/usr/bin:/sbin:/bin\n"  # the base has its Python in /usr/local/bin
+    hidden = "USER 0\nENV PATH=/usr/sbin:/usr/bin:/sbin:/bin\n"  # the base image has its Python in /usr/local/bin
     (tmp_path / "Dockerfile").write_text(f"FROM {image}\n{hidden}")
     base = "pipeline:no-python"
     made = call(engine, "build", "--tag", base, tmp_path)
     assert made.returncode == 0, made.stderr
     try:
-        asked = call("env", f"BASE_IMAGE={base}", "scripts/image", "build", engine, "pipeline:never")
+        result = call("env", f"BASE_IMAGE={base}", "scripts/image", "build", engine, "pipeline:never")
     finally:
         call(engine, "rmi", base)
-    assert asked.returncode == 1
-    assert "error: expected Python 3.12; no Python was found" in asked.stderr and "could not build" in asked.stderr
+    assert result.returncode == 1
+    assert "error: expected Python 3.12; no Python was found" in result.stderr and "could not build" in result.stderr
 
 
 def test_changed_code_runs_in_the_image_without_a_new_build(image, tmp_path):

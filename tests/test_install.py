@@ -60,7 +60,7 @@ class Environment:
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory):
-    """A folder with uv's wheel, from the package index that pip is configured with."""
+    """Return a folder with a wheel of uv from the package index that pip is configured with."""
     folder = tmp_path_factory.mktemp("wheels")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--retries=0", "--no-deps", f"--dest={folder}"]
     command += ["--require-hashes", "-r", PROJECT / "requirements-install.txt"]
@@ -135,7 +135,7 @@ def test_uv_installs_from_the_index_in_pip_conf(environment, index, tmp_path):
 def test_edit_of_an_installed_file_reaches_no_other_environment(environment, wheels, tmp_path):
     (tmp_path / "lock.txt").write_text(write_wheel(wheels, "edited"))
     other = Environment(tmp_path / "other", wheels)
-    other.variables["HOME"] = environment.variables["HOME"]  # and so uv's cache
+    other.variables["HOME"] = environment.variables["HOME"]  # which contains uv's cache
     first = environment.install(tmp_path / "lock.txt")
     (environment.site() / "edited.py").write_text("value = 2\n")
     second = other.install(tmp_path / "lock.txt")

@@ -107,7 +107,7 @@ def test_get_function_returns_the_graph_that_an_operation_calls():
     assert "AddV2" in {operation.type for operation in called.get_operations()}
 
 
-def test_local_devices_tell_the_memory_of_each_gpu():
+def test_local_devices_give_the_memory_of_each_gpu():
     memory = keras_internals.gpu_memory()
     assert len(memory) == len(tf.config.list_logical_devices("GPU"))
     assert all(size > 2**20 for size in memory)

@@ -1,4 +1,4 @@
-"""Every name that Keras exports, given without arguments: it is built, or the message gives what is missing."""
+"""Every name that Keras exports, without arguments: it is built, or the message names what is missing."""
 
 import inspect
 import shlex
@@ -15,7 +15,7 @@ from pipeline.training.optimizer import Optimizer
 
 
 def within(argument):
-    """A function that builds a Dense layer with an object as one of its arguments."""
+    """Return a function that builds a Dense layer with an object as one of its arguments."""
 
     def build(key, value):
         config = {"units": 3, argument: {"class_name": value} if isinstance(value, str) else value}
@@ -49,20 +49,20 @@ NAMES = [
 
 
 def is_object(module, name):
-    """Whether a name is a class of objects, rather than a function, a base class, or a class of another kind."""
+    """Return whether a name is a class of this kind, not a function, a base class, or a class of another kind."""
     item, base = getattr(module, name), MODULES[module][0]
     return inspect.isclass(item) and issubclass(item, base) and item is not base
 
 
 def needed(module, name):
-    """The names of the arguments of a class without a default."""
+    """Return the names of the arguments of a class that have no default."""
     parameters = inspect.signature(getattr(module, name)).parameters.values()
     variable = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     return [item.name for item in parameters if item.default is item.empty and item.kind not in variable]
 
 
 def pasted(example):
-    """The value of an example in a message, read as the shell and the command line read it."""
+    """Return the value of an example in a message, parsed as the shell and the command line parse it."""
     (word,) = shlex.split(example)
     (override,) = OverridesParser.create().parse_overrides([f"option={word}"])
     return override.value()

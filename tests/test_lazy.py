@@ -1,4 +1,4 @@
-"""Lazy imports: nothing is imported before it is used, and modules that import each other stay whole."""
+"""Lazy imports: a module is imported at its first use, and modules that import each other work."""
 
 import subprocess
 import sys

@@ -29,7 +29,7 @@ def test_run_log_holds_earlier_and_later_messages_with_their_time(tmp_path):
         logger.info("before the folder is known")
         log.open(tmp_path)
         logger.debug("details")
-        assert len((tmp_path / "run.log").read_text().splitlines()) == 2  # each is written at once
+        assert len((tmp_path / "run.log").read_text().splitlines()) == 2  # each message is written immediately
         logger.warning("afterwards")
     logger.info("of another run")
     levels = [line.split(" ", 2)[1:] for line in (tmp_path / "run.log").read_text().splitlines()]
@@ -51,7 +51,7 @@ def test_run_log_is_appended_to(tmp_path):
     assert first.endswith("first process") and second.endswith("second process")
 
 
-def test_full_disk_costs_the_message_and_nothing_else(tmp_path, capsys):
+def test_message_that_a_full_disk_refuses_is_dropped(tmp_path, capsys):
     (tmp_path / "run.log").symlink_to("/dev/full")
     with logs.collected() as log:
         log.open(tmp_path)

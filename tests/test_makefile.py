@@ -55,7 +55,10 @@ def script(path, text):
 
 @pytest.fixture(scope="module")
 def tools(tmp_path_factory):
-    """A folder of links to the tools on the PATH, without engines and Pythons: tests add those that they need."""
+    """Return a folder of links to the tools on the PATH, without engines and Pythons.
+
+    Tests add the engines and Pythons that they need.
+    """
     folder = tmp_path_factory.mktemp("tools")
     for place in reversed(os.environ["PATH"].split(os.pathsep)):
         for tool in Path(place).iterdir() if Path(place).is_dir() else []:
@@ -95,12 +98,12 @@ class Tree:
     def lock(self, name, text):
         (self.root / name).write_text(text)
 
-    def make(self, *words, **variables):
-        return self.call("make", *words, **variables)
+    def make(self, *arguments, **variables):
+        return self.call("make", *arguments, **variables)
 
-    def call(self, *words, **variables):
+    def call(self, *arguments, **variables):
         return subprocess.run(
-            words,
+            arguments,
             cwd=self.root,
             env=self.environment | variables,
             capture_output=True,
@@ -109,11 +112,11 @@ class Tree:
             stdin=subprocess.DEVNULL,
         )
 
-    def arguments(self, *words, **variables):
+    def arguments(self, *arguments, **variables):
         """Return the arguments of the pipeline that `make` starts in .venv."""
-        asked = self.make(*words, RUNTIME="local", **variables)
-        assert asked.returncode == 0, asked.stderr
-        return json.loads(asked.stdout)
+        result = self.make(*arguments, RUNTIME="local", **variables)
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout)
 
     def engine(self, name="docker"):
         script(self.bin / name, ENGINE)
@@ -194,8 +197,8 @@ def test_argument_arrives_as_it_was_typed(tree, word):
 
 
 def test_options_come_before_args(tree):
-    words = tree.arguments("train", "seed=1", "model=cnn", "ARGS=--help 'run.name=two words'")
-    assert words == ["train", "model=cnn", "seed=1", "--help", "run.name=two words"]
+    arguments = tree.arguments("train", "seed=1", "model=cnn", "ARGS=--help 'run.name=two words'")
+    assert arguments == ["train", "model=cnn", "seed=1", "--help", "run.name=two words"]
 
 
 def test_brackets_in_args_are_no_wildcards(tree):
@@ -236,8 +239,8 @@ def test_run_script_returns_the_exit_status_of_the_pipeline(tree, runtime):
 
 
 def test_without_an_engine_the_pipeline_runs_in_venv(tree):
-    asked = tree.make("train")
-    assert (json.loads(asked.stdout), asked.stderr) == (["train"], "")
+    result = tree.make("train")
+    assert (json.loads(result.stdout), result.stderr) == (["train"], "")
 
 
 @pytest.mark.parametrize("engine", ["docker", "podman"])
@@ -267,15 +270,15 @@ def test_runtime_local_ignores_an_engine_that_answers(tree):
 
 
 def test_requested_engine_that_does_not_answer_is_an_error_with_the_alternative(tree):
-    asked = tree.make("train", "RUNTIME=podman")
-    assert asked.returncode != 0 and asked.stdout == ""
-    assert "podman does not answer" in asked.stderr and "RUNTIME=local" in asked.stderr
+    result = tree.make("train", "RUNTIME=podman")
+    assert result.returncode != 0 and result.stdout == ""
+    assert "podman does not answer" in result.stderr and "RUNTIME=local" in result.stderr
 
 
 def test_unknown_runtime_is_an_error_that_names_the_known_ones(tree):
-    asked = tree.make("train", "RUNTIME=dokcer")
-    assert asked.returncode != 0
-    assert "expected local, docker or podman; found dokcer" in asked.stderr
+    result = tree.make("train", "RUNTIME=dokcer")
+    assert result.returncode != 0
+    assert "expected local, docker or podman; found dokcer" in result.stderr
 
 
 def test_only_a_missing_image_is_built(tree):
@@ -283,25 +286,25 @@ def test_only_a_missing_image_is_built(tree):
     tree.make("train")
     assert tree.arguments_of("build") is None
     tree.make("train", ENGINE_EMPTY="1", BASE_IMAGE="base:1", BUILD_NETWORK="host")
-    words = tree.arguments_of("build")
-    assert words[-1] == "." and "BASE_IMAGE=base:1" in words
-    assert words[words.index("--network") + 1] == "host"
+    arguments = tree.arguments_of("build")
+    assert arguments[-1] == "." and "BASE_IMAGE=base:1" in arguments
+    assert arguments[arguments.index("--network") + 1] == "host"
 
 
 def test_named_image_is_run_and_never_built(tree):
     tree.engine()
     assert tree.make("train", "IMAGE=pipeline:1.2.0").returncode == 0
     assert "pipeline:1.2.0" in tree.arguments_of("run")
-    asked = tree.make("train", "IMAGE=pipeline:1.2.0", ENGINE_EMPTY="1")
-    assert asked.returncode != 0 and "it has no pipeline:1.2.0" in asked.stderr
+    result = tree.make("train", "IMAGE=pipeline:1.2.0", ENGINE_EMPTY="1")
+    assert result.returncode != 0 and "it has no pipeline:1.2.0" in result.stderr
     assert tree.arguments_of("build") is None
 
 
 def test_image_that_cannot_be_built_is_an_error_with_the_alternative(tree):
     tree.engine()
-    asked = tree.make("train", ENGINE_EMPTY="1", ENGINE_BUILD="1")
-    assert asked.returncode != 0
-    assert "could not build" in asked.stderr and "RUNTIME=local" in asked.stderr
+    result = tree.make("train", ENGINE_EMPTY="1", ENGINE_BUILD="1")
+    assert result.returncode != 0
+    assert "could not build" in result.stderr and "RUNTIME=local" in result.stderr
     assert tree.arguments_of("run") is None
 
 
@@ -348,26 +351,26 @@ def test_slurm_job_has_the_name_of_the_project(tree):
 
 
 def test_make_image_without_an_engine_is_an_error(tree):
-    asked = tree.make("image")
-    assert asked.returncode != 0 and "found none" in asked.stderr
+    result = tree.make("image")
+    assert result.returncode != 0 and "found none" in result.stderr
 
 
 # ---- options of the container ---------------------------------------------------------------------------------------
 
 
-def mounts(words):
+def mounts(arguments):
     """Return whether each mounted path is read-only, from the arguments of `docker run`."""
-    found = (re.fullmatch(r'type=bind,"src=(.*)","dst=(.*)"(,readonly)?', word) for word in words)
+    found = (re.fullmatch(r'type=bind,"src=(.*)","dst=(.*)"(,readonly)?', word) for word in arguments)
     return {mount[2]: bool(mount[3]) for mount in found if mount}
 
 
 def test_container_has_no_privileges_no_network_and_the_callers_id(tree):
     tree.engine()
     tree.make("train")
-    words = " ".join(tree.arguments_of("run"))
+    arguments = " ".join(tree.arguments_of("run"))
     user = f"--user {os.getuid()}:{os.getgid()}"
     for option in ("--read-only", "--cap-drop ALL", "--security-opt no-new-privileges", "--network none", user):
-        assert option in words
+        assert option in arguments
 
 
 def test_tree_is_read_only_in_the_container_and_runs_is_not(tree):
@@ -422,9 +425,9 @@ def test_paths_and_registry_of_a_stored_run_are_available(tree, tmp_path):
         f"data:\n  path: {tmp_path}/rows.csv\n  test_path: ''\nregistry:\n  url: postgresql://me@db/runs\n"
     )
     tree.make("evaluate", "run.name=first")
-    words = tree.arguments_of("run")
-    assert mounts(words)[f"{tmp_path}/rows.csv"] is True
-    assert words[words.index("--network") + 1] == "host"
+    arguments = tree.arguments_of("run")
+    assert mounts(arguments)[f"{tmp_path}/rows.csv"] is True
+    assert arguments[arguments.index("--network") + 1] == "host"
 
 
 def test_cache_of_keras_is_mounted_for_a_stored_run_on_its_data(tree):
@@ -439,8 +442,8 @@ def test_named_container_replaces_one_that_is_still_running(tree):
     tree.engine()
     tree.call("scripts/run", "pipeline", "train", CONTAINER="job-7")
     assert tree.arguments_of("rm") == ["rm", "--force", "job-7"]
-    words = tree.arguments_of("run")
-    assert words[words.index("--name") + 1] == "job-7"
+    arguments = tree.arguments_of("run")
+    assert arguments[arguments.index("--name") + 1] == "job-7"
 
 
 def test_folder_around_new_shards_is_writable(tree, tmp_path):
@@ -462,10 +465,10 @@ def test_registry_on_a_server_gets_the_network_and_the_callers_password(tree, wo
     passwords = Path(tree.environment["HOME"], ".pgpass")
     passwords.touch()
     tree.make("train", word)
-    words = tree.arguments_of("run")
-    assert words[words.index("--network") + 1] == "host"
-    assert "PGPASSWORD" in words and f"PGPASSFILE={passwords}" in words
-    assert mounts(words)[str(passwords)] is True
+    arguments = tree.arguments_of("run")
+    assert arguments[arguments.index("--network") + 1] == "host"
+    assert "PGPASSWORD" in arguments and f"PGPASSFILE={passwords}" in arguments
+    assert mounts(arguments)[str(passwords)] is True
 
 
 def test_folder_of_a_registry_elsewhere_is_writable(tree, tmp_path):
@@ -477,23 +480,23 @@ def test_folder_of_a_registry_elsewhere_is_writable(tree, tmp_path):
 def test_containers_network_can_be_chosen(tree):
     tree.engine()
     tree.make("train", "RUN_NETWORK=host")
-    words = tree.arguments_of("run")
-    assert words[words.index("--network") + 1] == "host"
+    arguments = tree.arguments_of("run")
+    assert arguments[arguments.index("--network") + 1] == "host"
 
 
 def test_gpus_are_passed_on_if_the_engine_can(tree):
     tree.engine()
     script(tree.bin / "nvidia-smi", "#!/bin/sh\n")
     tree.make("train", ENGINE_INFO=" Runtimes: nvidia runc")
-    words = tree.arguments_of("run")
-    assert words[words.index("--gpus") + 1] == "all"
+    arguments = tree.arguments_of("run")
+    assert arguments[arguments.index("--gpus") + 1] == "all"
 
 
 def test_gpu_that_the_engine_cannot_pass_on_is_reported(tree):
     tree.engine()
     script(tree.bin / "nvidia-smi", "#!/bin/sh\n")
-    asked = tree.make("train", ENGINE_INFO=" Runtimes: runc")
-    assert "--gpus" not in tree.arguments_of("run") and "NVIDIA's container toolkit" in asked.stderr
+    result = tree.make("train", ENGINE_INFO=" Runtimes: runc")
+    assert "--gpus" not in tree.arguments_of("run") and "NVIDIA's container toolkit" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -503,9 +506,9 @@ def test_gpu_that_the_engine_cannot_pass_on_is_reported(tree):
 def test_in_a_rootless_engine_written_files_belong_to_the_caller(tree, engine, info, user):
     tree.engine(engine)
     tree.make("train", ENGINE_INFO=info)
-    words = tree.arguments_of("run")
-    assert words[words.index("--user") + 1] == user
-    assert ("keep-id" in words) is (engine == "podman")
+    arguments = tree.arguments_of("run")
+    assert arguments[arguments.index("--user") + 1] == user
+    assert ("keep-id" in arguments) is (engine == "podman")
 
 
 # ---- .venv ----------------------------------------------------------------------------------------------------------
@@ -518,7 +521,7 @@ def test_first_call_creates_venv_from_the_lock_and_the_second_installs_nothing(f
     assert engine.startswith("No container engine answers") and created.startswith("Creating .venv from")
     assert "because uv is not available" in installer
     assert fresh.installed() == "1.0"
-    shutil.rmtree(fresh.wheels)  # so that a call that installs something fails
+    shutil.rmtree(fresh.wheels)  # a call that installs something then fails
     second = fresh.make("train")
     assert (json.loads(second.stdout), second.stderr) == (["train"], "")
 
@@ -551,9 +554,9 @@ def test_development_tools_are_installed_when_a_target_needs_them(fresh):
 def test_package_with_another_hash_is_an_error_and_not_installed(fresh):
     right = (fresh.root / "requirements-cpu.txt").read_text()
     fresh.lock("requirements-cpu.txt", re.sub(r"sha256:\w{4}", "sha256:0000", right))
-    asked = fresh.make("train", "RUNTIME=local")
-    assert asked.returncode != 0 and asked.stdout == ""
-    assert "DO NOT MATCH THE HASHES" in asked.stderr and "could not install requirements-cpu.txt" in asked.stderr
+    result = fresh.make("train", "RUNTIME=local")
+    assert result.returncode != 0 and result.stdout == ""
+    assert "DO NOT MATCH THE HASHES" in result.stderr and "could not install requirements-cpu.txt" in result.stderr
     assert not (fresh.root / ".venv/locks").exists()
 
 
@@ -577,8 +580,8 @@ def test_killed_installation_is_started_again(fresh):
         connection.close()
     (fresh.root / ".venv/half-installed").touch()
     assert (fresh.root / ".venv/bin/python").exists()
-    asked = fresh.make("train", "RUNTIME=local")
-    assert json.loads(asked.stdout) == ["train"], asked.stderr
+    result = fresh.make("train", "RUNTIME=local")
+    assert json.loads(result.stdout) == ["train"], result.stderr
     assert fresh.installed() == "1.0"
     assert not (fresh.root / ".venv/half-installed").exists()
 
@@ -586,11 +589,11 @@ def test_killed_installation_is_started_again(fresh):
 # ---- Python ---------------------------------------------------------------------------------------------------------
 
 
-def complaint(asked):
-    """Return the one line of an error, without that of make."""
-    assert asked.returncode != 0
-    lines = [line for line in asked.stderr.splitlines() if not line.startswith("make: ***")]
-    assert len(lines) == 1, asked.stderr
+def complaint(result):
+    """Return the only line of an error, without the line that make adds."""
+    assert result.returncode != 0
+    lines = [line for line in result.stderr.splitlines() if not line.startswith("make: ***")]
+    assert len(lines) == 1, result.stderr
     return lines[0]
 
 
@@ -699,8 +702,8 @@ def test_locks_solved_twice_are_equal_and_contain_no_path_of_the_machine(tree):
     wheel(tree.wheels, "tiny", "2.0")
 
     def lock(**variables):
-        asked = tree.call("scripts/lock", **variables)
-        assert asked.returncode == 0, asked.stderr
+        result = tree.call("scripts/lock", **variables)
+        assert result.returncode == 0, result.stderr
         return [(tree.root / f"{name}.txt").read_text() for name in names]
 
     first = lock()

@@ -92,17 +92,17 @@ class Clone:
         path.write_text(text)
         path.chmod(0o755)
 
-    def git(self, *words):
-        call = ["git", *words]
-        asked = subprocess.run(call, cwd=self.root, env=self.environment, capture_output=True, text=True, check=True)
-        return asked.stdout.strip()
+    def git(self, *arguments):
+        call = ["git", *arguments]
+        result = subprocess.run(call, cwd=self.root, env=self.environment, capture_output=True, text=True, check=True)
+        return result.stdout.strip()
 
-    def release(self, *words, **variables):
-        command = [sys.executable, "scripts/release.py", *words]
+    def release(self, *arguments, **variables):
+        command = [sys.executable, "scripts/release.py", *arguments]
         environment = self.environment | variables
         return subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, check=False)
 
-    def left(self):
+    def leftovers(self):
         """Return everything that a release has left behind: tags, images, files."""
         return [
             *self.git("tag").split(),
@@ -117,59 +117,59 @@ def clone(tmp_path):
     return Clone(tmp_path)
 
 
-def refused(clone, asked, word):
+def refused(clone, result, word):
     """Return whether a release ended with one error, built nothing and left nothing behind."""
-    assert asked.returncode == 1 and word in asked.stderr, asked.stderr
-    assert asked.stderr.startswith("error: ") and "Traceback" not in asked.stderr
+    assert result.returncode == 1 and word in result.stderr, result.stderr
+    assert result.stderr.startswith("error: ") and "Traceback" not in result.stderr
     assert "build" not in clone.log.read_text()
-    return clone.left() == []
+    return clone.leftovers() == []
 
 
 # ---- refused before the build ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("version", ["", "1", "1.2", "v1.2.3", "1.2.3; rm", "../1.2.3", "1.2.3.4", "latest"])
-def test_a_version_that_is_not_three_numbers_is_refused(clone, version):
+def test_version_that_is_not_three_numbers_is_refused(clone, version):
     assert refused(clone, clone.release(version), "VERSION")
 
 
-def test_a_version_other_than_that_of_the_project_is_refused(clone):
+def test_version_other_than_that_of_the_project_is_refused(clone):
     assert refused(clone, clone.release("1.2.4"), "expected 1.2.3, the version in pyproject.toml; found 1.2.4")
 
 
-def test_a_changed_file_is_refused_by_name(clone):
+def test_changed_file_is_refused_by_name(clone):
     with (clone.root / "requirements.in").open("a") as file:
         file.write("\n")
-    asked = clone.release("1.2.3")
-    assert asked.returncode == 1 and "requirements.in" in asked.stderr and "Commit" in asked.stderr
+    result = clone.release("1.2.3")
+    assert result.returncode == 1 and "requirements.in" in result.stderr and "Commit" in result.stderr
     assert "build" not in clone.log.read_text()
 
 
-def test_a_new_file_is_refused_by_name(clone):
+def test_new_file_is_refused_by_name(clone):
     (clone.root / "new.py").touch()
     assert "new.py" in clone.release("1.2.3").stderr
     assert "build" not in clone.log.read_text()
 
 
-def test_a_tree_without_a_commit_is_refused(clone):
+def test_tree_without_a_commit_is_refused(clone):
     shutil.rmtree(clone.root / ".git")
-    asked = clone.release("1.2.3", GIT_CEILING_DIRECTORIES=str(clone.root.parent))
-    assert asked.returncode == 1 and "git" in asked.stderr and "Traceback" not in asked.stderr
+    result = clone.release("1.2.3", GIT_CEILING_DIRECTORIES=str(clone.root.parent))
+    assert result.returncode == 1 and "git" in result.stderr and "Traceback" not in result.stderr
 
 
-def test_a_version_that_has_a_tag_is_refused(clone):
+def test_version_that_has_a_tag_is_refused(clone):
     clone.git("tag", "v1.2.3")
-    asked = clone.release("1.2.3")
-    assert asked.returncode == 1 and "v1.2.3" in asked.stderr
+    result = clone.release("1.2.3")
+    assert result.returncode == 1 and "v1.2.3" in result.stderr
     assert "build" not in clone.log.read_text()
 
 
-def test_an_engine_that_does_not_answer_is_refused(clone):
-    asked = clone.release("1.2.3", ENGINE_FAILS="info")
-    assert refused(clone, asked, "docker does not answer")
+def test_engine_that_does_not_answer_is_refused(clone):
+    result = clone.release("1.2.3", ENGINE_FAILS="info")
+    assert refused(clone, result, "docker does not answer")
 
 
-def test_a_lock_that_differs_from_its_solved_in_file_is_refused_with_the_lines(clone):
+def test_lock_that_differs_from_its_solved_in_file_is_refused_with_the_lines(clone):
     assert refused(clone, clone.release("1.2.3", LOCK_MOVES="1"), "+new==1.0")
 
 
@@ -187,33 +187,35 @@ def test_a_lock_that_differs_from_its_solved_in_file_is_refused_with_the_lines(c
         ("tag", "tag"),
     ],
 )
-def test_a_failed_release_leaves_no_tag_record_or_image(clone, fails, message):
-    asked = clone.release("1.2.3", ENGINE_FAILS=fails)
-    assert asked.returncode == 1 and message in asked.stderr, asked.stderr
-    assert "Traceback" not in asked.stderr and "Nothing was released." in asked.stderr
-    assert clone.left() == []
+def test_failed_release_leaves_no_tag_record_or_image(clone, fails, message):
+    result = clone.release("1.2.3", ENGINE_FAILS=fails)
+    assert result.returncode == 1 and message in result.stderr, result.stderr
+    assert "Traceback" not in result.stderr and "Nothing was released." in result.stderr
+    assert clone.leftovers() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 @pytest.mark.parametrize("hangs", ["--no-cache", "not release"], ids=["building", "testing"])
-def test_an_interrupted_release_leaves_nothing_and_no_running_engine(clone, hangs, number):
+def test_interrupted_release_leaves_nothing_and_no_running_engine(clone, hangs, number):
     command = [sys.executable, "scripts/release.py", "1.2.3"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(command, cwd=clone.root, env=clone.environment | {"ENGINE_HANGS": hangs}, **pipes) as process:
         next(line for line in process.stdout if line == "hangs\n")
         process.send_signal(number)
-        output, _ = process.communicate(timeout=60)  # returns when every process, the engine too, has closed the pipe
+        output, _ = process.communicate(
+            timeout=60
+        )  # returns when every process, including the engine, has closed the pipe
     assert process.returncode == 128 + number and "Traceback" not in output
-    assert clone.left() == []
+    assert clone.leftovers() == []
 
 
-def test_a_failed_test_of_the_image_ends_the_release(clone):
+def test_failed_test_of_the_image_ends_the_release(clone):
     path = clone.root / "tests/test_image.py"
     path.write_text(path.read_text().replace("pass", "assert False"))
     clone.git("commit", "--quiet", "--all", "--message", "second")
-    asked = clone.release("1.2.3")
-    assert asked.returncode == 1 and "test of the image failed" in asked.stderr
-    assert clone.left() == []
+    result = clone.release("1.2.3")
+    assert result.returncode == 1 and "test of the image failed" in result.stderr
+    assert clone.leftovers() == []
 
 
 def test_records_are_removed_if_the_disk_is_full(clone):
@@ -222,28 +224,28 @@ def test_records_are_removed_if_the_disk_is_full(clone):
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", folder], capture_output=True).returncode:
         pytest.skip("mounting a tmpfs takes root's rights")
     try:
-        asked = clone.release("1.2.3")
-        assert asked.returncode == 1 and "No space left" in asked.stderr and "Traceback" not in asked.stderr
-        assert clone.left() == []
+        result = clone.release("1.2.3")
+        assert result.returncode == 1 and "No space left" in result.stderr and "Traceback" not in result.stderr
+        assert clone.leftovers() == []
     finally:
         subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def test_a_tree_that_changes_during_the_release_is_refused(clone):
+def test_tree_that_changes_during_the_release_is_refused(clone):
     path = clone.root / "tests/test_image.py"
     path.write_text(path.read_text().replace("pass", 'open("moved", "w").close()'))
     clone.git("commit", "--quiet", "--all", "--message", "second")
-    asked = clone.release("1.2.3")
-    assert asked.returncode == 1 and "expected the tree to stay" in asked.stderr
+    result = clone.release("1.2.3")
+    assert result.returncode == 1 and "expected the tree to stay" in result.stderr
     assert clone.git("tag") == "" and list(clone.images.iterdir()) == []
 
 
 # ---- success --------------------------------------------------------------------------------------------------------
 
 
-def test_a_release_is_one_tag_one_image_and_two_records(clone):
-    asked = clone.release("1.2.3")
-    assert asked.returncode == 0, asked.stderr
+def test_release_is_one_tag_one_image_and_two_records(clone):
+    result = clone.release("1.2.3")
+    assert result.returncode == 0, result.stderr
     assert sorted(path.name for path in clone.images.iterdir()) == ["pipeline:1.2.3"]
     assert clone.git("rev-parse", "v1.2.3^{commit}") == clone.git("rev-parse", "HEAD")
     record = json.loads((clone.root / "releases/1.2.3.json").read_text())
@@ -267,7 +269,7 @@ def test_only_a_base_with_a_digest_is_pulled(clone):
     assert clone.log.read_text().count("--no-cache") == 2
 
 
-def test_the_record_names_the_tests_of_a_trial(clone):
+def test_record_names_the_tests_of_a_trial(clone):
     assert clone.release("1.2.3", TESTS="-m 'not slow' tests/runtime").returncode == 0
     record = json.loads((clone.root / "releases/1.2.3.json").read_text())
     assert record["tests"]["selection"] == "-m 'not slow' tests/runtime"

@@ -62,7 +62,7 @@ def test_another_name_kind_mode_or_content_is_a_difference(verify, other):
     assert one != other and verify.tree_digest(one) != verify.tree_digest(other)
 
 
-def test_a_hard_link_counts_as_its_target(verify):
+def test_hard_link_counts_as_its_target(verify):
     linked = verify.list_entries(stream(FOLDER, FILE, ("a/c", ("a/b",), 0o644, 1)))
     copied = verify.list_entries(stream(FOLDER, FILE, ("a/c", b"content", 0o644, 1)))
     assert linked == copied

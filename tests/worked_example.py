@@ -1,4 +1,4 @@
-"""Carry out what a page of the docs writes, literally, in a clone of the project."""
+"""Follow the example of a page of the docs literally, in a clone of the project."""
 
 import os
 import re
@@ -22,7 +22,10 @@ def clone(folder: Path) -> None:
 
 
 def carry_out(page: str, folder: Path) -> list[str]:
-    """Write the files of a page, whose code blocks begin with `# PATH`, into a folder. Returns their paths."""
+    """Write the files of a page into a folder and return their paths.
+
+    A code block that begins with `# PATH` is a file.
+    """
     blocks = BLOCK.findall((PROJECT / page).read_text())
     for path, text in blocks:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)

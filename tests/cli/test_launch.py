@@ -13,7 +13,7 @@ PROJECT = Path(launch.__file__).parents[2]
 
 
 def declared_paths(owner, prefix=""):
-    """Yield (dotted key, mode) of every path option of a dataclass, as Python sees it."""
+    """Yield (dotted key, mode) of every path option of an imported dataclass."""
     for item in fields(owner):
         if is_section(item):
             yield from declared_paths(item.metadata["section"], f"{prefix}{item.name}.")
@@ -32,19 +32,19 @@ def test_launch_finds_every_path_option_that_the_program_declares():
 
 def test_launch_uses_the_standard_library_only():
     isolated = [sys.executable, "-S", "-m", "pipeline.cli.launch", "folder", "run.name=a"]
-    asked = subprocess.run(isolated, cwd=PROJECT, capture_output=True, text=True, check=True)
-    assert asked.stdout == "runs/a\n"
+    result = subprocess.run(isolated, cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert result.stdout == "runs/a\n"
 
 
-def test_last_run_name_of_a_command_line_counts(capsys):
+def test_last_run_name_of_a_command_line_is_used(capsys):
     assert launch.main(["folder", "run.name=slurm-1", "run.root=/elsewhere", "run.name='mine'"]) == 0
     assert capsys.readouterr().out == "/elsewhere/mine\n"
 
 
 def test_declarations_of_the_users_own_data_sources_are_found():
     source = 'class Sensors(DataSource):\n    log: str = option("", "", path=READ)\n    rows: int = option(1, "")\n'
-    found = launch.declarations(source)
-    assert found["Sensors"].bases == ["DataSource"] and found["Sensors"].paths == {"log": "READ"}
+    declared = launch.declarations(source)
+    assert declared["Sensors"].bases == ["DataSource"] and declared["Sensors"].paths == {"log": "READ"}
 
 
 def test_paths_of_a_stored_run_are_read_and_never_written(tmp_path):

@@ -131,11 +131,11 @@ def test_gradient_penalty_is_the_squared_distance_of_the_gradient_norm_from_one(
     objective = config.objective.build(config, digits, model, total_steps=10)
     weights = (
         np.arange(1.0, 65.0, dtype=np.float32).reshape(8, 8, 1) / 100
-    )  # a linear critic has this gradient everywhere
+    )  # the gradient of a linear critic is the same everywhere
     model.criticize = lambda images, labels: ops.sum(images * weights, axis=(1, 2, 3))
     real, fake = (keras.random.uniform((5, 8, 8, 1), seed=seed) for seed in (1, 2))
-    found = float(objective.gradient_penalty(real, fake, np.zeros(5, np.int64)))
-    assert found == pytest.approx((np.linalg.norm(weights) - 1) ** 2, rel=1e-5)
+    penalty = float(objective.gradient_penalty(real, fake, np.zeros(5, np.int64)))
+    assert penalty == pytest.approx((np.linalg.norm(weights) - 1) ** 2, rel=1e-5)
 
 
 BAD = {

@@ -56,7 +56,7 @@ def test_loss_and_accuracy_of_classes_equal_the_formulas_after_one_step():
     weights = np.array([[0.3, -0.2]])
     maml.model.set_weights([weights.astype(np.float32)])
     x, y = np.array([1.0, -2.0, 0.5, -1.0]), np.array([0, 1, 1, 1])
-    found = maml.after_steps((tf.constant(x[None, :, None], tf.float32), tf.constant(y[None])), 1)
+    measures = maml.after_steps((tf.constant(x[None, :, None], tf.float32), tf.constant(y[None])), 1)
 
     def probabilities(weights, points):
         scores = np.exp(points[:, None] * weights)
@@ -66,7 +66,7 @@ def test_loss_and_accuracy_of_classes_equal_the_formulas_after_one_step():
     for step, adapted in enumerate((weights, weights - 0.5 * gradient)):
         guesses = probabilities(adapted, x[2:])
         expected = -np.log(guesses[[0, 1], y[2:]]).mean(), (guesses.argmax(axis=1) == y[2:]).mean()
-        np.testing.assert_allclose((found["loss"][0, step], found["accuracy"][0, step]), expected, rtol=1e-5)
+        np.testing.assert_allclose((measures["loss"][0, step], measures["accuracy"][0, step]), expected, rtol=1e-5)
 
 
 def test_task_without_queries_is_refused_with_its_shape():
@@ -92,7 +92,7 @@ def test_weights_trained_by_maml_adapt_better_than_weights_trained_on_all_tasks(
             maml.model.optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
 
         for x, y in zip(
-            *(np.split(part, 2000) for part in draw_tasks(tasks=50_000, points=POINTS, seed=0)), strict=True
+            *(np.split(values, 2000) for values in draw_tasks(tasks=50_000, points=POINTS, seed=0)), strict=True
         ):
             step(x, y)
         return float(tf.reduce_mean(maml.after_steps(test, 1)["loss"], axis=0)[1])
@@ -169,7 +169,7 @@ def test_few_shot_preset_learns_new_tasks_faster_than_untrained_weights(tmp_path
     scores = json.loads((tmp_path / "few" / "result.json").read_text())["metrics"]["tasks"]
     assert scores["accuracy_by_chance"]["value"] == pytest.approx(1 / 3)
     assert scores["accuracy_after_0"]["high"] < 0.4  # chance, before any step
-    # one step on digits that were never trained on, then any steps on new images of those that were
+    # after one step on digits that were not in training; then after any steps on new images of trained digits
     assert scores["accuracy_after_1"]["low"] > scores["untrained_accuracy_after_1"]["high"]
     last = json.loads((tmp_path / "few" / "metrics.jsonl").read_text().splitlines()[-1])
     assert last["val_accuracy_after_1"] > 0.7 and last["val_accuracy_after_5"] > 0.8
@@ -177,5 +177,7 @@ def test_few_shot_preset_learns_new_tasks_faster_than_untrained_weights(tmp_path
         [sys.executable, "-m", "pipeline", "evaluate", f"run.root={tmp_path}", "run.name=few"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    shown = {line.split()[0]: line.split()[1] for line in again.stdout.splitlines() if "accuracy" in line}
-    assert all(f"{scores[name]['value']:.4f}" == value for name, value in shown.items()) and len(shown) == len(scores)
+    printed = {line.split()[0]: line.split()[1] for line in again.stdout.splitlines() if "accuracy" in line}
+    assert all(f"{scores[name]['value']:.4f}" == value for name, value in printed.items()) and len(printed) == len(
+        scores
+    )

@@ -31,7 +31,7 @@ def task_weights(row):
 
 @pytest.fixture
 def objective_of():
-    """A function from MultiTaskOptions to a compiled objective on digits, and a batch."""
+    """Return a function from MultiTaskOptions to a compiled objective on digits, and a batch."""
 
     def make(objective, labels=LABELS, model=None, training=None):
         data = splits.load(Digits(labels=labels))
@@ -68,8 +68,10 @@ def test_task_of_weight_zero_is_not_learned(train, configured):
 
 @pytest.mark.slow
 def test_learned_weights_approach_the_inverse_of_each_loss(train, configured):
-    """At the minimum over s of exp(-s) L + s / 2 the weight exp(-s) is 1 / (2 L); for real labels, so is exp(-s) / 2.
-    It lags behind a loss that still falls."""
+    """exp(-s) L + s / 2 is smallest if the weight exp(-s) is 1 / (2 L). For real labels the same holds for exp(-s) / 2.
+
+    The weight lags behind while the loss still decreases.
+    """
     optimizer = Optimizer("Adam", {"learning_rate": 0.02, "epsilon": 1e-7})
     case = {**CASE, "model": Tabular(hidden=[16]), "epochs": 40, "optimizer": optimizer}
     last = train(configured(Tape, objective=LEARNED, **case)).history[-1]
@@ -110,9 +112,9 @@ def test_learned_losses_equal_the_formula_of_kendall_gal_and_cipolla(objective_o
     learned.model.set_weights(plain.model.get_weights())
     for s, variable in zip((0.3, -0.5, 1.2), learned.log_variances.values(), strict=True):
         variable.assign(s)
-    bare, found = plain.losses(batch)[0], learned.losses(batch)[0]
+    unweighted, losses = plain.losses(batch)[0], learned.losses(batch)[0]
     for label, scale, s in zip(LABELS, (1, 1, 0.5), (0.3, -0.5, 1.2), strict=True):
-        np.testing.assert_allclose(found[label], scale * np.exp(-s) * bare[label] + s / 2, rtol=1e-5)
+        np.testing.assert_allclose(losses[label], scale * np.exp(-s) * unweighted[label] + s / 2, rtol=1e-5)
 
 
 @pytest.mark.parametrize("objective", [MultiTaskOptions(weights={"digit": 0.5, "ink": 2.0}), LEARNED], ids=str)
@@ -135,10 +137,10 @@ def test_losses_and_metrics_can_be_given_per_label(objective_of):
     plain, (x, y) = objective_of(MultiTaskOptions())
     made, batch = objective_of(MultiTaskOptions(**options))
     made.model.set_weights(plain.model.get_weights())
-    bare, found = plain.losses(batch)[0], made.losses(batch)[0]
+    unweighted, losses = plain.losses(batch)[0], made.losses(batch)[0]
     outputs = made.model(x)["ink"][:, 0]
-    np.testing.assert_allclose(found["ink"], keras.losses.Huber()(y["ink"], outputs), rtol=1e-5)
-    assert all(float(found[label]) == float(bare[label]) for label in ("digit", "parity"))
+    np.testing.assert_allclose(losses["ink"], keras.losses.Huber()(y["ink"], outputs), rtol=1e-5)
+    assert all(float(losses[label]) == float(unweighted[label]) for label in ("digit", "parity"))
     scores = made.evaluate(tf.data.Dataset.from_tensors(batch), None)
     assert scores["ink_root_mean_squared_error"] == pytest.approx(
         float(scores["ink_mean_squared_error"]) ** 0.5, rel=1e-5
@@ -245,8 +247,8 @@ def test_parity_and_ink_of_digits_equal_those_of_the_images():
 
 def test_further_labels_leave_every_row_in_its_split(digits):
     more = splits.load(ALL)
-    for name, part in digits.splits.items():
-        np.testing.assert_array_equal(more.splits[name].labels["digit"], part.labels["digit"])
+    for name, rows in digits.splits.items():
+        np.testing.assert_array_equal(more.splits[name].labels["digit"], rows.labels["digit"])
 
 
 @pytest.mark.parametrize("labels", [[], ["digit", "digit"], ["digits"]])

@@ -30,7 +30,7 @@ def objective_of(model, data):
 
 
 def step(objective, batch):
-    """(loss, metrics, gradients) of one batch."""
+    """Return (loss, metrics, gradients) of one batch."""
     (update,) = objective.updates()
     with tf.GradientTape() as tape:
         losses, auxiliary = update.losses(batch)
@@ -53,11 +53,11 @@ def test_further_padding_changes_no_loss_metric_or_gradient(vowels, model, more)
         assert float(padded[1][name]) == pytest.approx(float(value), abs=1e-6), name
     for one, other, variable in zip(plain[2], padded[2], objective.model.trainable_variables, strict=True):
         np.testing.assert_allclose(other, one, rtol=0, atol=1e-6, err_msg=variable.path)
-    assert max(np.abs(gradient).max() for gradient in plain[2]) > 1e-2  # 1e-6 is small beside them
+    assert max(np.abs(gradient).max() for gradient in plain[2]) > 1e-2  # 1e-6 is small compared with them
 
 
 class Traces:
-    """The `measure` of an objective, which records the shape of every call: one call per trace of the step."""
+    """Wraps the `measure` of an objective and records the shape of every call. Each trace of the step calls it once."""
 
     def __init__(self, objective):
         self.shapes, self.inner = [], objective.measure

@@ -20,7 +20,7 @@ LOGGED = {
 
 
 def data_of(folder, kind, width=3, rows=60):
-    """An npz data set whose labels, of one kind, are a rule of its features."""
+    """Return an npz data set whose labels, of one kind, are computed from its features."""
     x = np.random.default_rng(0).normal(size=(rows, width)).astype(np.float32)
     y = {
         "class": x.argmax(axis=1),

@@ -1,4 +1,4 @@
-"""Set-ups for preflight to look at: a real, compiled Keras model on a few made-up rows."""
+"""Fixtures that build a compiled Keras model for a few generated rows, and inspect it with preflight."""
 
 import hashlib
 from pathlib import Path
@@ -23,7 +23,7 @@ from pipeline.training.fit import Fit
 from pipeline.training.optimizer import Optimizer
 
 ROWS, WIDTH = 60, 4
-QUICK = 8  # of a long table of cases every eighth is quick, the rest are for CI
+QUICK = 8  # every eighth case of a long table is quick; the others run in CI
 LONG = 8
 
 
@@ -34,8 +34,8 @@ def pytest_collection_modifyitems(items):
         if item.path.parent == Path(__file__).parent and hasattr(item, "callspec"):
             tables.setdefault((item.path, item.originalname), []).append(item)
     for cases in tables.values():
-        for place, item in enumerate(cases):
-            if len(cases) > LONG and place % QUICK:
+        for index, item in enumerate(cases):
+            if len(cases) > LONG and index % QUICK:
                 item.add_marker(pytest.mark.slow)
 
 
@@ -43,7 +43,7 @@ SGD = {"learning_rate": 0.01}
 
 
 def labels_of(kind, width, rows):
-    """(Label, values) of made-up labels: every class has rows, several labels of a row can hold at once."""
+    """Return (Label, values) of generated labels. Every class has rows; several labels of a row can be true."""
     numbers = np.random.default_rng(1)
     if kind == CLASS:
         return class_label(range(width)), np.arange(rows) % width
@@ -65,10 +65,10 @@ def features_of(shape, rows, lengths):
     return Sequences(numbers.normal(size=(offsets[-1], *shape[1:])).astype(np.float32), offsets)
 
 
-def digest_of(spec, parts):
+def digest_of(spec, splits):
     digest = hashlib.sha256(str(spec).encode())
-    for part in parts:
-        for column in [*part.features.values(), *part.labels.values()]:
+    for rows in splits:
+        for column in [*rows.features.values(), *rows.labels.values()]:
             values = column.values if isinstance(column, Sequences) else column
             digest.update(str((values.dtype, values.shape)).encode() + np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
@@ -81,12 +81,15 @@ def root(tmp_path_factory):
 
 @pytest.fixture
 def prepared(root):
-    """A function that makes a Setup.
+    """Return a function that creates a Setup. Its arguments:
 
-    model: a list of layers behind an Input of `shape`, or a function from the Input to the outputs or to a Model.
-    kind, width: of the label "y"; labels: name -> (Label, values) instead. values, x: arrays instead of made-up ones.
-    built_for: name -> (shape, dtype) of inputs that differ from the data. change: called with the compiled model.
-    engine: Fit or Tape. What is left over are fields of the training config.
+    model: a list of layers after an Input of `shape`, or a function from the Input to the outputs or to a Model.
+    kind, width: the kind and width of the label "y".
+    labels: name -> (Label, values), instead of the label "y".
+    values, x: arrays to use instead of generated ones.
+    built_for: name -> (shape, dtype) of inputs that differ from the data.
+    change: a function that is called with the compiled model.
+    engine: Fit or Tape. All other arguments are fields of the training config.
     """
 
     def prepare(
@@ -114,8 +117,8 @@ def prepared(root):
         split = {"test": whole.select(np.arange(third)), "train": whole.select(np.arange(third, len(whole)))}
         split |= parts(whole) if parts else {}
         keras.utils.set_random_seed(0)
-        taken = built_for or {name: (item.shape, item.dtype) for name, item in specs.items()}
-        inputs = {name: keras.Input(size, dtype=dtype, name=name) for name, (size, dtype) in taken.items()}
+        input_specs = built_for or {name: (item.shape, item.dtype) for name, item in specs.items()}
+        inputs = {name: keras.Input(size, dtype=dtype, name=name) for name, (size, dtype) in input_specs.items()}
         first = next(iter(inputs.values()))
         if isinstance(model, list):
             model = keras.Sequential([first, *model])
@@ -163,7 +166,7 @@ def prepared(root):
 
 @pytest.fixture
 def found(prepared):
-    """A function from a set-up's parts to the findings: code -> Finding."""
+    """Return a function that takes the arguments of `prepared` and returns the findings: code -> Finding."""
 
     def find(*arguments, **options):
         return {finding.code: finding for finding in inspect(prepared(*arguments, **options))}

@@ -1,4 +1,4 @@
-"""The model by itself: what trains, what is connected, what knows that it is being trained."""
+"""Findings on the model alone: layers that do not train, unconnected inputs, and the `training` argument."""
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ def frozen(*body):
 
 
 class Unhanded(keras.Model):
-    """Does not hand `training` on."""
+    """Calls a layer without passing `training` on."""
 
     def __init__(self, inner):
         super().__init__()
@@ -46,7 +46,7 @@ class Hoarder(keras.Model):
 
 
 class Aimless(keras.Model):
-    """Gives every row the same, and has weights that no call reads."""
+    """Returns the same output for every row, and has weights that `call` does not use."""
 
     def __init__(self):
         super().__init__()
@@ -100,13 +100,13 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_cannot_learn_is_found_under_its_code(found, case):
+def test_layer_that_cannot_learn_gives_its_finding(found, case):
     code, make = WRONG[case]
     findings = found(make())
     assert code in findings, [*findings]
 
 
-def test_weights_are_put_back_where_an_output_was_tried_with_others(prepared):
+def test_weights_are_restored_after_a_check_with_other_weights(prepared):
     setup = prepared(of(Aimless))
     before = [weight.copy() for weight in setup.model.get_weights()]
     assert "output-ignores-input" in {finding.code for finding in inspect(setup)}
@@ -153,7 +153,7 @@ def attended(x):
 
 
 @pytest.mark.parametrize("case", RIGHT)
-def test_a_sound_model_is_not_refused(found, case):
+def test_correct_model_gives_no_error(found, case):
     findings = found(RIGHT[case]())
     assert [str(finding) for finding in findings.values() if finding.is_error] == []
     assert "no-training-flag" not in findings
@@ -170,7 +170,7 @@ def test_a_sound_model_is_not_refused(found, case):
     ],
     ids=["frozen", "added to", "cut short", "another activation", "another rate"],
 )
-def test_a_model_changed_after_compile_is_found(found, change):
+def test_model_changed_after_compile_gives_a_finding(found, change):
     model = [HEAD(3, "relu"), layers.Dropout(0.1), HEAD(3, "softmax"), HEAD(3, "softmax")]
     assert "changed-after-compile" in found(model, change=change)
 
@@ -183,12 +183,12 @@ class FreezesAfterCompile(Supervised):
         self.model.layers[0].trainable = False
 
 
-def test_a_model_that_a_custom_objective_changes_after_compile_is_found(found):
+def test_model_that_a_custom_objective_changes_after_compile_gives_a_finding(found):
     model = [HEAD(3, "relu"), HEAD(3, "softmax")]
     assert "changed-after-compile" in found(model, objective=FreezesAfterCompile)
 
 
-def test_a_layer_of_a_subclassed_model_changed_after_compile_is_found(found):
+def test_layer_of_a_subclassed_model_changed_after_compile_gives_a_finding(found):
     def swap(model):
         model.head.activation = keras.activations.sigmoid
 
@@ -201,7 +201,7 @@ def numbers(*shape):
     return np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
 
-def test_a_feature_that_reaches_no_output_is_mentioned(found):
+def test_feature_that_reaches_no_output_gives_a_finding(found):
     two = {name: (Feature((2,), "float32"), numbers(60, 2) + index) for index, name in enumerate(("a", "b"))}
 
     def build(inputs):
@@ -211,7 +211,7 @@ def test_a_feature_that_reaches_no_output_is_mentioned(found):
     assert found(build, features=two)["input-unused"].place == "b"
 
 
-def test_two_inputs_and_two_heads_are_not_refused(found):
+def test_model_with_two_inputs_and_two_heads_gives_no_error(found):
     two = {name: (Feature((2,), "float32"), numbers(60, 2) + index) for index, name in enumerate(("a", "b"))}
     labels = {name: (class_label(range(size)), np.arange(60) % size) for name, size in (("p", 2), ("q", 3))}
 
@@ -223,7 +223,7 @@ def test_two_inputs_and_two_heads_are_not_refused(found):
     assert [str(finding) for finding in findings.values() if finding.is_error] == []
 
 
-def test_each_of_two_heads_is_held_against_its_own_label(found):
+def test_each_of_two_heads_is_compared_with_its_own_label(found):
     labels = {name: (class_label(range(size)), np.arange(60) % size) for name, size in (("p", 2), ("q", 3))}
 
     def build(x):

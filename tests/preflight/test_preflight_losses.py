@@ -1,4 +1,4 @@
-"""The loss, the last activation and the labels: what is wrong is found under its code, what is right is let through."""
+"""Findings on the loss, the last activation and the labels. Correct combinations give no error."""
 
 import re
 import shlex
@@ -32,7 +32,7 @@ def logits(name):
 
 
 class Own(layers.Layer):
-    """A layer of a user's own whose call is a compiled function."""
+    """A custom layer whose call is a compiled function."""
 
     def build(self, shape):
         self.kernel = self.add_weight(shape=(shape[-1], 3))
@@ -63,7 +63,7 @@ def subclassed(activation):
     return build
 
 
-# the same softmax in every form that Keras lets one write it
+# the same softmax in every form that Keras allows
 SOFTMAXES = {
     "argument": [layers.Dense, (3, "softmax")],
     "layer": lambda x: layers.Softmax()(layers.Dense(3)(x)),
@@ -88,17 +88,20 @@ def written_out(x):
 
 
 def mixture(x):
-    """Sigmoids that a sigmoid chooses between: within 0 and 1, which intervals of its operations do not show."""
+    """A mixture of sigmoids, weighted by another sigmoid.
+
+    It lies within 0 and 1, which interval arithmetic over its operations does not show.
+    """
     gate = layers.Dense(3, "sigmoid")(x)
     return gate * layers.Dense(3, "sigmoid")(x) + (1 - gate) * layers.Dense(3, "sigmoid")(x)
 
 
 @pytest.mark.parametrize("loss, code", [(BCE, None), (logits(BCE), "probabilities-as-logits")])
-def test_a_mixture_of_probabilities_is_one(found, loss, code):
+def test_mixture_of_probabilities_is_a_probability(found, loss, code):
     assert [*errors(found(mixture, "multi_label", 3, loss))] == ([code] if code else [])
 
 
-def test_a_head_that_starts_at_0_is_no_probability(found):
+def test_head_that_starts_at_0_is_not_a_probability(found):
     findings = found([layers.Dense(3, kernel_initializer="zeros")], "multi_label", 3, BCE)
     assert "logits-as-probabilities" in findings
 
@@ -108,12 +111,12 @@ def build(form):
 
 
 @pytest.mark.parametrize("form", SOFTMAXES)
-def test_a_softmax_in_any_form_is_no_logits(found, form):
+def test_softmax_in_any_form_is_not_logits(found, form):
     assert "probabilities-as-logits" in found(build(SOFTMAXES[form]), loss=logits(SCE))
 
 
 @pytest.mark.parametrize("form", SOFTMAXES)
-def test_a_softmax_in_any_form_goes_with_its_loss(found, form):
+def test_softmax_in_any_form_fits_its_loss(found, form):
     assert not errors(found(build(SOFTMAXES[form]), loss=SCE))
 
 
@@ -121,12 +124,12 @@ def errors(findings):
     return {code: str(finding) for code, finding in findings.items() if finding.is_error}
 
 
-# head: the activation of the last layer; loss; kind and width of the label; units where they are others
+# activation of the last layer; loss; kind and width of the label; number of units if it is not the width
 MULTI, HOT, REAL = ("multi_label", 3), ("one_hot", 3), ("real", 3)
 CLASSES, TWO, ONE_REAL, ONE_LABEL = ("class", 3), ("class", 2), ("real", 1), ("multi_label", 1)
 COUNTS = np.random.default_rng(0).poisson(3.0, 60).astype(np.float32) + np.float32(0.5)
 WRONG = [
-    # logits taken for probabilities, and the reverse
+    # logits used as probabilities, and the reverse
     *[("logits-as-probabilities", head, SCE, CLASSES) for head in ("linear", "relu", "tanh", "softplus", "gelu")],
     *[("logits-as-probabilities", "linear", loss, HOT) for loss in (CCE, "CategoricalFocalCrossentropy", KLD, BCE)],
     *[("logits-as-probabilities", head, BCE, MULTI) for head in ("linear", "relu", "tanh", "elu", "exponential")],
@@ -151,7 +154,7 @@ WRONG = [
     *[("softmax-of-one", "softmax", loss, kind, 1) for loss, kind in ((BCE, TWO), (BCE, ONE_LABEL), (MSE, ONE_REAL))],
     *[("binary-loss-over-softmax", "softmax", loss, HOT) for loss in (BCE, "BinaryFocalCrossentropy")],
     ("one-hot-with-sigmoid", "sigmoid", BCE, HOT),
-    # labels of another form than the loss's
+    # labels of another kind than the loss expects
     *[("integer-labels", "softmax", loss, CLASSES) for loss in (CCE, KLD, "CategoricalFocalCrossentropy", MSE, "Hinge",
       "CategoricalHinge", BCE, "Dice")],
     *[("one-hot-labels", "softmax", loss, HOT) for loss in (SCE, "CategoricalGeneralizedCrossEntropy")],
@@ -167,7 +170,7 @@ WRONG = [
     *[("output-width", "softmax", SCE, CLASSES, units) for units in (2, 4)],
     *[("output-width", head, loss, kind, 4) for head, loss, kind in (("softmax", CCE, HOT), ("sigmoid", BCE, MULTI),
       ("linear", MSE, REAL))],
-    # what a loss does with its numbers
+    # outputs outside the range that a loss expects
     *[("log-of-negative", head, "Poisson", ONE_REAL) for head in ("linear", "tanh", "elu")],
     *[("clipped-outputs", head, MSLE, ONE_REAL) for head in ("linear", "elu")],
     *[("hinge-one-sided", head, loss, MULTI) for head in ("sigmoid", "relu") for loss in ("Hinge", "SquaredHinge")],
@@ -184,7 +187,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize("case", WRONG, ids=lambda case: f"{case[0]}-{case[1]}-{case[3]}")
-def test_what_does_not_go_together_is_found_under_its_code(found, case):
+def test_loss_that_does_not_fit_gives_its_finding(found, case):
     code, head, loss, (kind, width), *units = case
     values = COUNTS if code in ("log-of-negative", "clipped-outputs") else None
     model = [layers.Dense(5, "relu"), layers.Dense(*(units or [width]), head)]
@@ -195,11 +198,11 @@ def test_what_does_not_go_together_is_found_under_its_code(found, case):
 
 CHANGES = re.compile(r"activation: (?P<head>\w+)|units: (?P<units>\d+)|objective\.loss=(?P<loss>'[^']*'|[\w.]+)")
 FIRST_OF_CODE = {case[0]: case for case in reversed(WRONG)}
-NOT_APPLIED = ("not-unit-length", "label-dtype")  # their fix is another layer, or other data
+NOT_APPLIED = ("not-unit-length", "label-dtype")  # these are fixed by another layer or other data, not by an option
 
 
 @pytest.mark.parametrize("code", FIRST_OF_CODE)
-def test_the_fix_of_a_finding_removes_it(found, code):
+def test_fix_of_a_loss_finding_removes_it(found, code):
     _, head, loss, (kind, width), *units = FIRST_OF_CODE[code]
     values = COUNTS if code in ("log-of-negative", "clipped-outputs") else None
 
@@ -207,9 +210,9 @@ def test_the_fix_of_a_finding_removes_it(found, code):
         model = [layers.Dense(5, "relu"), layers.Dense(units, head)]
         return found(model, kind, width, loss, values=values).get(code)
 
-    given = {"head": head, "loss": loss, "units": units[0] if units else width}
+    setup_options = {"head": head, "loss": loss, "units": units[0] if units else width}
     fixed = []
-    for alternative in finding(**given).fix.split(", or "):
+    for alternative in finding(**setup_options).fix.split(", or "):
         changed = {
             name: text for match in CHANGES.finditer(alternative) for name, text in match.groupdict().items() if text
         }
@@ -220,7 +223,7 @@ def test_the_fix_of_a_finding_removes_it(found, code):
             changed["loss"] = composition.compose([argument]).objective.loss
         if changed:
             fixed.append(alternative)
-            assert finding(**{**given, **changed}) is None, alternative
+            assert finding(**{**setup_options, **changed}) is None, alternative
     assert fixed or code in NOT_APPLIED
 
 
@@ -259,7 +262,7 @@ RIGHT = [
 
 
 @pytest.mark.parametrize("case", RIGHT, ids=lambda case: f"{case[0]}-{case[1]}-{case[2]}")
-def test_what_goes_together_is_not_refused(found, case):
+def test_loss_that_fits_gives_no_error(found, case):
     head, loss, (kind, width), *units = case
     values = None
     if head == "elu":
@@ -274,29 +277,29 @@ def test_what_goes_together_is_not_refused(found, case):
     [("softplus", "Poisson"), ("exponential", "Poisson"), ("relu", "Poisson"), ("softplus", MSLE), ("relu", MSE),
      ("softplus", MAPE), ("linear", MSLE)],
 )  # fmt: skip
-def test_counts_and_amounts_go_with_outputs_above_0(found, head, loss):
+def test_counts_and_amounts_fit_outputs_above_0(found, head, loss):
     assert not errors(found([layers.Dense(1, head)], "real", 1, loss, values=COUNTS))
 
 
-def test_scaled_real_labels_go_with_a_sigmoid(found):
+def test_scaled_real_labels_fit_a_sigmoid(found):
     values = np.linspace(0, 1, 60, dtype=np.float32)
     assert not errors(found([layers.Dense(1, "sigmoid")], "real", 1, MSE, values=values))
 
 
 @pytest.mark.parametrize("width", [1, 4])
-def test_shares_go_with_a_sigmoid_and_a_binary_loss(found, width):
+def test_labels_from_0_to_1_fit_a_sigmoid_and_a_binary_loss(found, width):
     x = np.random.default_rng(0).random((60, width), np.float32)
     values = x[:, 0] if width == 1 else x
     assert not errors(found([layers.Dense(width, "sigmoid")], "real", width, BCE, values=values))
 
 
-def test_soft_labels_go_with_a_softmax(found):
+def test_soft_labels_fit_a_softmax(found):
     soft = np.full((60, 3), 0.1, np.float32) + 0.7 * np.eye(3, dtype=np.float32)[np.arange(60) % 3]
     assert not errors(found([layers.Dense(3, "softmax")], "one_hot", 3, CCE, values=soft))
 
 
 @pytest.mark.parametrize("loss", ["Dice", "Tversky"])
-def test_an_overlap_of_areas_goes_with_a_softmax_without_a_word(found, loss):
+def test_overlap_loss_with_a_softmax_gives_no_finding(found, loss):
     assert found([layers.Dense(3, "softmax")], "one_hot", 3, loss) == {}
 
 
@@ -320,15 +323,15 @@ PIXELS = a_label_a_step("multi_label", ("inside",), (4, 4, 1))
     ],
     ids=["steps", "aligned", "overlap", "pixels"],
 )
-def test_a_label_a_step_or_a_pixel_goes_with_an_output_for_each(found, labels, shape, model, loss):
+def test_label_per_step_or_pixel_fits_an_output_for_each(found, labels, shape, model, loss):
     assert not errors(found(model(), labels=labels, shape=shape, loss=loss))
 
 
-def test_an_output_a_row_for_a_label_a_step_is_found(found):
+def test_output_per_row_for_a_label_per_step_gives_a_finding(found):
     assert "output-rank" in found([layers.GRU(4), layers.Dense(3, "softmax")], labels=STEPS, shape=(6, 2))
 
 
-def test_unit_length_embeddings_go_with_the_circle_loss(found):
+def test_unit_length_embeddings_fit_the_circle_loss(found):
     findings = found([layers.Dense(3), layers.UnitNormalization()], "class", 3, "Circle")
     assert not {"not-unit-length", *errors(findings)} & {*findings}
 
@@ -348,13 +351,13 @@ def test_unit_length_embeddings_go_with_the_circle_loss(found):
         ("unreachable-labels", "real", 1, MSE, "sigmoid", np.linspace(0, 100, 60, dtype=np.float32)),
     ],
 )  # fmt: skip
-def test_labels_that_cannot_be_right_are_found(found, code, kind, width, loss, head, values):
+def test_wrong_label_values_give_a_finding(found, code, kind, width, loss, head, values):
     assert code in found([layers.Dense(width, head)], kind, width, loss, values=values)
 
 
 @dataclass
 class FloatClasses(DataSource):
-    """A custom data source that gives class labels as floats."""
+    """A custom data source that returns class labels as floats."""
 
     def read(self):
         x = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
@@ -362,14 +365,14 @@ class FloatClasses(DataSource):
         return describe({"train": table}, labels={"y": class_label("abc")}, location="made")
 
 
-def test_float_class_labels_of_a_custom_data_source_are_found(prepared):
+def test_float_class_labels_of_a_custom_data_source_give_a_finding(prepared):
     setup, data = prepared([layers.Dense(3, "softmax")]), splits.load(FloatClasses())
     own = replace(setup, data=data, feed=replace(setup.feed, split=data.train, spec=data.spec))
     assert "label-dtype" in {item.code for item in inspect(own)}
 
 
 @pytest.mark.parametrize("weights, code", [([1.0, 0.0, 2.0], "class-weight-zero"), ([1.0, 1.0, 2.0], None)])
-def test_a_class_weight_of_0_is_mentioned(found, weights, code):
+def test_class_weight_of_0_gives_a_finding(found, weights, code):
     findings = found([layers.Dense(3, "softmax")], class_weight=weights)
     assert (code in findings) if code else (errors(findings) == {})
 
@@ -405,7 +408,7 @@ def test_labels_are_checked_before_preflight(prepared, kind, values, message):
         ("output-without-label", lambda x: {"z": layers.Dense(3, "softmax")(x)}, "class", 3),
     ],
 )
-def test_an_output_of_another_shape_is_found(prepared, code, model, kind, width):
+def test_output_of_another_shape_gives_a_finding(prepared, code, model, kind, width):
     if code == "output-without-label":
         setup = prepared([layers.Dense(width, "softmax")], kind, width)
         other = prepared(model, kind, width, objective=Anonymous)
@@ -416,7 +419,7 @@ def test_an_output_of_another_shape_is_found(prepared, code, model, kind, width)
 
 
 class Anonymous(Supervised):
-    """Compiles with a loss by output name, as a user's own objective may."""
+    """Compiles with losses by output name, as a custom objective may do."""
 
     def compile(self, optimizer, training):
         self.model.compile(optimizer, {"z": "sparse_categorical_crossentropy"})
@@ -424,7 +427,7 @@ class Anonymous(Supervised):
 
 
 class PairwiseError(keras.losses.Loss):
-    """A loss of one's own that forgets that labels are (rows,) and outputs (rows, 1)."""
+    """A custom loss that ignores that labels are (rows,) and outputs (rows, 1)."""
 
     def call(self, y_true, y_pred):
         return ops.square(ops.cast(y_true, y_pred.dtype) - y_pred)
@@ -448,13 +451,13 @@ class WithRowwiseLoss(WithOwnLoss):
 
 
 @pytest.mark.parametrize("objective, code", [(WithOwnLoss, "broadcast"), (WithRowwiseLoss, None)])
-def test_a_loss_of_ones_own_that_compares_every_row_with_every_other_is_found(found, objective, code):
+def test_custom_loss_that_compares_rows_with_each_other_gives_a_finding(found, objective, code):
     findings = found([layers.Dense(1)], "real", 1, objective=objective)
     assert {*errors(findings)} == ({code} if code else set())
 
 
 @pytest.mark.parametrize("reduced", [True, False])
-def test_custom_loss_that_reduces_the_rows_is_found_with_its_file_and_line(found, custom_file, reduced):
+def test_custom_loss_that_reduces_the_rows_is_named_with_file_and_line(found, custom_file, reduced):
     values = "(y_true - y_pred) ** 2"
     returned = f"ops.mean({values})" if reduced else values
     custom_file("losses.py", f"from keras import ops\n\n\ndef error(y_true, y_pred):\n    return {returned}\n")
@@ -466,6 +469,6 @@ def test_custom_loss_that_reduces_the_rows_is_found_with_its_file_and_line(found
         assert "function_objects" not in message
 
 
-def test_every_finding_is_in_the_catalogue_with_a_reason_and_a_remedy():
+def test_catalogue_has_a_reason_and_a_fix_for_every_finding():
     for code, entry in CATALOGUE.items():
         assert entry.severity in (ERROR, "warning") and entry.explanation.endswith(".") and entry.general_fix(), code

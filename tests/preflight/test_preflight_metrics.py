@@ -1,4 +1,4 @@
-"""The metrics against labels and outputs."""
+"""Findings on metrics that do not fit the labels or outputs."""
 
 import re
 import shlex
@@ -47,7 +47,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize("case", WRONG, ids=lambda case: f"{case[0]}-{case[3]}-{case[4]}")
-def test_a_metric_that_does_not_fit_is_found_under_its_code(found, case):
+def test_metric_that_does_not_fit_gives_its_finding(found, case):
     code, head, loss, metric, (kind, width), *units = case
     findings = found([layers.Dense(*(units or [width]), head)], kind, width, loss, metrics=[metric])
     assert code in findings, [*findings]
@@ -58,7 +58,7 @@ FIRST_OF_CODE = {case[0]: case for case in reversed(WRONG)}
 
 
 @pytest.mark.parametrize("code", FIRST_OF_CODE)
-def test_the_fix_of_a_finding_removes_it(found, code):
+def test_fix_of_a_metric_finding_removes_it(found, code):
     _, head, loss, metric, (kind, width), *units = FIRST_OF_CODE[code]
 
     def finding(metrics):
@@ -70,14 +70,14 @@ def test_the_fix_of_a_finding_removes_it(found, code):
     assert finding(config.objective.metrics) is None, argument
 
 
-def test_a_fix_keeps_the_other_metrics(found):
+def test_fix_keeps_the_other_metrics(found):
     metrics = ["accuracy", with_("SparseTopKCategoricalAccuracy", k=3), "SparseCategoricalCrossentropy"]
     fix = found([layers.Dense(3, "softmax")], metrics=metrics)["top-k-of-all"].fix
     config = composition.compose(shlex.split(fix.removeprefix("Set ")))
     assert config.objective.metrics == [metrics[0], with_("SparseTopKCategoricalAccuracy", k=1), metrics[2]]
 
 
-def test_a_fix_keeps_the_losses_of_other_labels(found):
+def test_fix_keeps_the_losses_of_other_labels(found):
     labels = {name: (class_label(range(size)), np.arange(60) % size) for name, size in (("p", 2), ("q", 3))}
 
     def build(x):
@@ -106,7 +106,7 @@ RIGHT = [
 
 
 @pytest.mark.parametrize("case", RIGHT, ids=lambda case: f"{case[2]}-{case[3]}")
-def test_a_metric_that_fits_is_not_refused(found, case):
+def test_metric_that_fits_gives_no_error(found, case):
     head, loss, metric, (kind, width), *units = case
     findings = found([layers.Dense(*(units or [width]), head)], kind, width, loss, metrics=[metric])
     assert [str(finding) for finding in findings.values() if finding.is_error] == []
@@ -117,15 +117,15 @@ RARE = (np.arange(240) % 20 == 0).astype(int)
 
 
 @pytest.mark.parametrize(
-    "monitor, weights, is_told",
+    "monitor, weights, is_warned",
     [("val_accuracy", None, True), ("val_loss", None, False), ("val_accuracy", "balanced", False)],
 )
-def test_plain_accuracy_is_not_to_be_watched_where_a_class_is_rare(found, monitor, weights, is_told):
+def test_monitored_accuracy_with_a_rare_class_gives_a_warning(found, monitor, weights, is_warned):
     from pipeline.training.options import EarlyStopping
 
     findings = found([layers.Dense(2, "softmax")], width=2, values=RARE, rows=240, metrics=["accuracy"],
                      class_weight=weights, early_stopping=EarlyStopping(2, monitor))  # fmt: skip
-    assert ("imbalance-accuracy" in findings) is is_told
+    assert ("imbalance-accuracy" in findings) is is_warned
 
 
 OWN = """
@@ -167,7 +167,7 @@ OWN = """
         ("distance", None, None),
     ],
 )
-def test_custom_metric_that_gives_wrong_numbers_is_found(found, custom_file, metric, code, message):
+def test_custom_metric_with_wrong_values_gives_a_finding(found, custom_file, metric, code, message):
     custom_file("metrics.py", OWN)
     findings = found([layers.Dense(1)], "real", 1, metrics=[metric])
     errors = {code: str(finding) for code, finding in findings.items() if finding.is_error}

@@ -1,4 +1,4 @@
-"""Preflight: what can be known to be wrong is told before the first step, naming the key."""
+"""Errors that preflight raises before the first step. Each message names the key."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -31,7 +31,7 @@ COSINE = Optimizer("Adam", {"learning_rate": {"class_name": "CosineDecay", "conf
 
 
 def checked(data, model=None, objective=None, optimizer=ADAM, **training):
-    """Build, compile and check, as `train` does before its first step. Returns the objective."""
+    """Build, compile and check a config as `train` does before its first step. Return the objective."""
     config = Config(Digits(), model or Mlp(hidden=[4]), optimizer, objective or SupervisedOptions(), Fit(**training))
     model = build_model(
         config.model, data.spec, lambda name: input_pipeline.feature_batches(data.train, data.spec, name)
@@ -47,46 +47,46 @@ def checked(data, model=None, objective=None, optimizer=ADAM, **training):
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
-    """What is kept of the data goes where run.root is, from the working directory."""
+    """Run each test in its own folder, since run.root is relative to the working directory."""
     monkeypatch.chdir(tmp_path)
 
 
-def refused(words, data, **options):
+def refused(texts, data, **options):
     with pytest.raises(ConfigError) as raised:
         checked(data, **options)
     assert raised.value.status == 2
-    for word in words:
-        assert word in str(raised.value)
+    for text in texts:
+        assert text in str(raised.value)
 
 
 # ---- what goes together ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("monitor", ["val_loss", "loss", "accuracy", "val_accuracy"])
-def test_what_an_epoch_logs_can_be_watched(digits, monitor):
+def test_every_logged_name_can_be_monitored(digits, monitor):
     early, plateau = EarlyStopping(patience=2, monitor=monitor), Plateau(patience=2, monitor=monitor)
     objective = checked(digits, early_stopping=early, plateau=plateau)
     assert float(objective.model.optimizer.learning_rate) == pytest.approx(0.01)
 
 
-def test_what_is_said_to_be_logged_is_what_is_logged(digits):
+def test_log_names_are_the_names_that_are_logged(digits):
     objective = checked(digits, objective=SupervisedOptions(metrics=["accuracy", "SparseTopKCategoricalAccuracy"]))
     batches = input_pipeline.ordered_batches(digits.validation, digits.spec, 64)
-    found = objective.model.evaluate(batches, verbose=0, return_dict=True)
-    assert sorted(objective.log_names()) == sorted(found)
+    logged = objective.model.evaluate(batches, verbose=0, return_dict=True)
+    assert sorted(objective.log_names()) == sorted(logged)
 
 
-def test_what_is_said_to_be_logged_of_several_labels_is_what_is_logged(tmp_path):
+def test_log_names_of_several_labels_are_the_names_that_are_logged(tmp_path):
     lines = [f"{row},{'ab'[row % 2]},{'xyz'[row % 3]}" for row in range(40)]
     (tmp_path / "t.csv").write_text("\n".join(["size,kind,label", *lines]) + "\n")
     data = splits.load(Csv(path=str(tmp_path / "t.csv"), numeric=["size"], labels=["kind", "label"]))
     objective = checked(data, model=Tabular(hidden=[4]))
     batches = input_pipeline.ordered_batches(data.test, data.spec, 64)
-    found = objective.model.evaluate(batches, verbose=0, return_dict=True)
-    assert sorted(objective.log_names()) == sorted(found)
+    logged = objective.model.evaluate(batches, verbose=0, return_dict=True)
+    assert sorted(objective.log_names()) == sorted(logged)
 
 
-def test_a_check_changes_no_weight_and_no_metric(digits):
+def test_check_changes_no_weight_and_no_metric(digits):
     objective = checked(digits)
     assert all(float(keras.ops.sum(keras.ops.abs(variable))) == 0 for variable in objective.model.metrics_variables)
     assert int(objective.model.optimizer.iterations) == 0
@@ -96,20 +96,20 @@ def test_a_check_changes_no_weight_and_no_metric(digits):
 
 
 @pytest.mark.parametrize("key, callback", [("early_stopping", EarlyStopping), ("plateau", Plateau)])
-def test_a_misspelt_monitor_is_answered_with_the_nearest(digits, key, callback):
+def test_misspelt_monitor_is_refused_with_the_nearest_name(digits, key, callback):
     watching = {key: callback(patience=2, monitor="val_los")}
     refused([f"training.{key}.monitor", "val_los", "Did you mean val_loss"], digits, **watching)
 
 
-def test_watching_validation_without_validation_rows_is_refused(digits):
+def test_validation_monitor_without_validation_rows_is_refused(digits):
     refused(["val_loss"], replace(digits, validation=None), early_stopping=EarlyStopping(patience=2))
 
 
-def test_a_monitor_that_nobody_watches_is_not_looked_at(digits):
+def test_monitor_that_no_callback_uses_is_not_checked(digits):
     checked(digits, early_stopping=EarlyStopping(monitor="nothing"))
 
 
-def test_a_metric_of_unknown_direction_needs_a_mode(tmp_path):
+def test_metric_of_unknown_direction_needs_a_mode(tmp_path):
     lines = [f"{row},{'ab'[row % 2]},{'xyz'[row % 3]}" for row in range(40)]
     (tmp_path / "t.csv").write_text("\n".join(["size,kind,label", *lines]) + "\n")
     data = splits.load(Csv(path=str(tmp_path / "t.csv"), numeric=["size"], labels=["kind", "label"]))
@@ -118,33 +118,33 @@ def test_a_metric_of_unknown_direction_needs_a_mode(tmp_path):
     checked(data, model=model, early_stopping=EarlyStopping(2, monitor, mode="max"))
 
 
-def test_a_plateau_cannot_lower_what_a_schedule_sets(digits):
+def test_plateau_with_a_learning_rate_schedule_is_refused(digits):
     refused(["training.plateau", "schedule"], digits, optimizer=COSINE, plateau=Plateau(patience=2))
 
 
 @pytest.mark.parametrize("units", [9, 11])
-def test_an_output_of_another_width_than_the_label_is_refused(digits, units):
+def test_output_of_another_width_than_the_label_is_refused(digits, units):
     layers = Layers(layers=["Flatten", {"class_name": "Dense", "config": {"units": units}}])
     refused(["10", f"{units}", "digit", "units: 10"], digits, model=layers)
 
 
-def test_an_output_that_keeps_the_shape_of_the_input_is_refused(digits):
+def test_output_that_keeps_the_shape_of_the_input_is_refused(digits):
     refused(
         ["(8, 8, 10)", "units: 10"], digits, model=Layers(layers=[{"class_name": "Dense", "config": {"units": 10}}])
     )
 
 
 @pytest.mark.parametrize("loss", ["categorical_crossentropy", "BinaryCrossentropy"])
-def test_a_loss_that_does_not_fit_the_labels_is_refused(digits, loss):
+def test_loss_that_does_not_fit_the_labels_is_refused(digits, loss):
     refused(["objective"], digits, objective=SupervisedOptions(loss=loss))
 
 
 @pytest.mark.parametrize("metric", ["AUC", "F1Score", {"class_name": "MeanIoU", "config": {"num_classes": 10}}])
-def test_a_metric_that_does_not_fit_the_labels_is_refused(digits, metric):
+def test_metric_that_does_not_fit_the_labels_is_refused(digits, metric):
     refused(["objective"], digits, objective=SupervisedOptions(metrics=[metric]))
 
 
-def test_a_metric_of_several_numbers_is_refused(tmp_path):
+def test_metric_of_several_numbers_is_refused(tmp_path):
     rows = {"x": np.ones((20, 2), np.float32), "y": np.eye(2, dtype=np.float32)[np.arange(20) % 2]}
     np.savez(tmp_path / "one_hot.npz", **rows)
     data = splits.load(Npz(path=str(tmp_path / "one_hot.npz"), label_kind="one_hot"))
@@ -152,27 +152,27 @@ def test_a_metric_of_several_numbers_is_refused(tmp_path):
     checked(data, objective=SupervisedOptions(metrics=[{"class_name": "F1Score", "config": {"average": "macro"}}]))
 
 
-def test_xla_that_keras_would_leave_out_is_refused(digits):
+def test_xla_that_keras_would_not_use_is_refused(digits):
     refused(["training.jit", "determinism=relaxed"], digits, jit="always")
 
 
 @pytest.mark.parametrize("weights", [[1.0], [1.0] * 11])
-def test_class_weights_of_another_number_than_the_classes_are_refused(digits, weights):
+def test_wrong_number_of_class_weights_is_refused(digits, weights):
     with pytest.raises(ConfigError, match="expected 10 weights"):
         SupervisedOptions(class_weight=weights).class_weights(digits.spec, digits.train.labels)
 
 
-def test_balanced_weights_give_every_class_the_same_part(digits):
+def test_balanced_weights_give_every_class_the_same_total(digits):
     weights = SupervisedOptions(class_weight="balanced").class_weights(digits.spec, digits.train.labels)["digit"]
-    parts = weights * np.bincount(digits.train.labels["digit"])
-    np.testing.assert_allclose(parts, len(digits.train) / 10, rtol=1e-6)
+    totals = weights * np.bincount(digits.train.labels["digit"])
+    np.testing.assert_allclose(totals, len(digits.train) / 10, rtol=1e-6)
 
 
 # ---- names -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "part, words",
+    "changes, texts",
     [
         ({"model": Mlp(activation="rellu")}, ["model.activation", "relu"]),
         ({"model": Mlp(kernel_initializer="he_norml")}, ["model.kernel_initializer", "he_normal"]),
@@ -185,22 +185,24 @@ def test_balanced_weights_give_every_class_the_same_part(digits):
         ({"objective": SupervisedOptions(metrics=["AUCC"])}, ["objective.metrics", "AUC"]),
     ],
 )
-def test_a_name_that_keras_does_not_have_is_answered_with_the_nearest(part, words):
-    config = Config(**{"data": Digits(), "model": Mlp(), "optimizer": ADAM, "objective": SupervisedOptions(), **part})
+def test_name_that_keras_does_not_have_is_refused_with_the_nearest_name(changes, texts):
+    config = Config(
+        **{"data": Digits(), "model": Mlp(), "optimizer": ADAM, "objective": SupervisedOptions(), **changes}
+    )
     with pytest.raises(ConfigError) as raised:
         names.check(config)
-    for word in words:
-        assert word in str(raised.value)
+    for text in texts:
+        assert text in str(raised.value)
 
 
-def test_a_finding_to_be_ignored_must_be_one_there_is():
+def test_ignored_finding_must_exist():
     with pytest.raises(ConfigError, match="unscaled-inputs"):
         Preflight(["unscaled-input"])
 
 
 @dataclass
 class CustomModel(ModelOptions):
-    """A model under custom/ whose options have names of their own."""
+    """A model under custom/ whose options hold names of Keras objects."""
 
     head: Any = option("Dense", "the last layer", keras="layer")
     reduction: Any = option(None, "a metric of the features", keras="metric")
@@ -208,7 +210,7 @@ class CustomModel(ModelOptions):
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "texts"),
     [
         ({"head": {"class_name": "Dens", "config": {"units": 3}}}, ["model.head", "Dense"]),
         ({"head": {"class_name": "Dense", "config": {"units": 3}}, "reduction": "AUCC"}, ["model.reduction", "AUC"]),
@@ -216,21 +218,21 @@ class CustomModel(ModelOptions):
          ["model.inner_optimizer", "Adam"]),
     ],
 )  # fmt: skip
-def test_names_in_the_options_of_a_custom_model_are_looked_up(options, words):
+def test_wrong_name_in_the_options_of_a_custom_model_is_refused(options, texts):
     config = Config(Digits(), CustomModel(**options), ADAM, SupervisedOptions(), Fit())
     with pytest.raises(ConfigError) as raised:
         names.check(config)
-    for word in words:
-        assert word in str(raised.value)
+    for text in texts:
+        assert text in str(raised.value)
 
 
-def test_a_custom_model_without_wrong_names_is_passed():
+def test_custom_model_with_correct_names_is_accepted():
     head = {"class_name": "Dense", "config": {"units": 3}}
     schedule = {"learning_rate": {"class_name": "CosineDecay", "config": {"initial_learning_rate": 0.1}}}
     inner = {"class_name": "Adam", "config": schedule}
     names.check(Config(Digits(), CustomModel(head=head, inner_optimizer=inner), ADAM, SupervisedOptions(), Fit()))
 
 
-def test_looking_names_up_leaves_no_trace_in_the_names_of_layers():
+def test_name_check_does_not_change_the_names_of_later_layers():
     names.check(Config(Digits(), Layers(layers=["Flatten"]), ADAM, SupervisedOptions(), Fit()))
     assert keras.layers.Flatten().name == "flatten"

@@ -1,4 +1,4 @@
-"""Shapes, masks and batches."""
+"""Findings on shapes, masks and batch sizes."""
 
 import keras
 import numpy as np
@@ -21,7 +21,7 @@ SEQUENCES = {"shape": (None, 3), "lengths": (2, 9)}
         ("input-dtype", "x", ((4,), "string"), (4,)),
     ],
 )
-def test_data_that_a_model_was_not_built_for_is_found_axis_by_axis(prepared, code, place, built_for, shape):
+def test_data_of_another_shape_than_the_input_is_named_by_axis(prepared, code, place, built_for, shape):
     def body(x):
         x = layers.StringLookup(vocabulary=["a"], output_mode="multi_hot")(x) if x.dtype == "string" else x
         return layers.Dense(3, "softmax")(layers.Flatten()(x))
@@ -32,7 +32,7 @@ def test_data_that_a_model_was_not_built_for_is_found_axis_by_axis(prepared, cod
     assert [finding.place for finding in findings] == [place]
 
 
-def test_an_input_named_after_no_feature_is_found(prepared):
+def test_input_without_a_feature_of_its_name_gives_a_finding(prepared):
     values = np.random.default_rng(0).normal(size=(60, 2)).astype("float32")
     two = {name: (Feature((2,), "float32"), values) for name in ("a", "b")}
 
@@ -43,7 +43,7 @@ def test_an_input_named_after_no_feature_is_found(prepared):
     assert {finding.place for finding in inspect(setup) if finding.code == "input-names"} == {"b", "c"}
 
 
-def test_a_subclassed_model_that_cannot_take_the_data_is_found(prepared):
+def test_subclassed_model_that_cannot_take_the_data_gives_a_finding(prepared):
     class Fixed(keras.Model):
         def __init__(self):
             super().__init__()
@@ -68,7 +68,7 @@ def test_a_subclassed_model_that_cannot_take_the_data_is_found(prepared):
 
 
 class Dropping(layers.Layer):
-    """Hands its input on, and drops the mask."""
+    """Returns its input without the mask."""
 
     def call(self, x):
         return x * 1.0
@@ -105,7 +105,7 @@ def headed(body):
 
 
 @pytest.mark.parametrize("case", MASKS)
-def test_padding_that_changes_what_the_model_says_is_found(found, case):
+def test_padding_that_changes_the_output_gives_a_finding(found, case):
     code, body = MASKS[case]
     findings = found(headed(body), **SEQUENCES)
     assert {"mask-missing", "mask-lost", "padding-leaks"} & {*findings} == {code}
@@ -121,12 +121,12 @@ MASKED = {
 
 
 @pytest.mark.parametrize("case", MASKED)
-def test_a_mask_that_arrives_is_enough(found, case):
+def test_mask_that_reaches_the_layer_gives_no_finding(found, case):
     findings = found(headed(MASKED[case]), **SEQUENCES)
     assert not {"mask-missing", "mask-lost", "padding-leaks"} & {*findings}
 
 
-def test_rows_of_one_length_need_no_mask(found):
+def test_rows_of_equal_length_need_no_mask(found):
     findings = found(headed([layers.GRU, (4,)]), shape=(6, 3))
     assert not {"mask-missing", "mask-lost", "padding-leaks"} & {*findings}
 
@@ -144,13 +144,13 @@ def test_rows_of_one_length_need_no_mask(found):
         ("last-batch-of-one", 7, (4,), 60),
     ],
 )
-def test_a_batch_normalisation_needs_enough_values(found, code, batch_size, shape, rows):
+def test_batch_normalization_of_few_values_gives_a_finding(found, code, batch_size, shape, rows):
     model = [layers.BatchNormalization(), layers.Flatten(), layers.Dense(3, "softmax")]
     findings = found(model, shape=shape, rows=rows, batch_size=batch_size)
-    seen = {"batch-norm-of-one", "batch-norm-small", "last-batch-of-one"} & {*findings}
-    assert code in seen if code else not seen
+    codes = {"batch-norm-of-one", "batch-norm-small", "last-batch-of-one"} & {*findings}
+    assert code in codes if code else not codes
 
 
-def test_the_batch_size_that_is_advised_leaves_no_batch_of_one(found):
+def test_advised_batch_size_gives_no_batch_of_one_row(found):
     advised = found([layers.Dense(3, "softmax")], batch_size=7)["last-batch-of-one"].fix
     assert 50 % int(advised.rpartition("=")[2]) != 1

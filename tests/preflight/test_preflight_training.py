@@ -1,4 +1,4 @@
-"""The training config against metrics, optimizer and data."""
+"""Findings on training options that do not fit the metrics, the optimizer or the data."""
 
 import re
 from dataclasses import replace
@@ -75,13 +75,13 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_training_that_cannot_be_meant_is_found_under_its_code(found, case):
+def test_training_option_without_sense_gives_its_finding(found, case):
     code, options = WRONG[case]
     assert code in found(head(), **options)
 
 
 def changed(owner, path, value):
-    """A copy of options, or of their serialized form, with one value changed."""
+    """Return a copy of options, or of their serialized form, with one value changed."""
     if not path:
         return value
     name, *rest = path
@@ -91,7 +91,7 @@ def changed(owner, path, value):
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_the_fix_of_a_finding_removes_it(found, case):
+def test_fix_of_a_training_finding_removes_it(found, case):
     code, options = WRONG[case]
     fixed = []
     for alternative in found(head(), **options)[code].fix.split(", or "):
@@ -104,11 +104,16 @@ def test_the_fix_of_a_finding_removes_it(found, case):
         if arguments and "determinism" not in new:  # the process has op determinism
             fixed.append(alternative)
             assert code not in found(head(), **new), alternative
-    assert fixed or case.startswith("steps down")  # of boundaries, whose fix has no single value
+    assert fixed or case.startswith("steps down")  # boundaries: the fix has no single value
 
 
-def test_what_xla_has_no_translation_of_is_found_before_the_first_step(found):
-    pooled = [layers.Dense(2), layers.MaxPooling1D(2), layers.Flatten(), *head()]  # its gradient, under determinism
+def test_operation_that_xla_cannot_compile_gives_a_finding(found):
+    pooled = [
+        layers.Dense(2),
+        layers.MaxPooling1D(2),
+        layers.Flatten(),
+        *head(),
+    ]  # XLA cannot compile its gradient under op determinism
     assert "jit-refused" in found(pooled, shape=(6, 2), engine=Tape, jit="always")
     assert "jit-refused" not in found([layers.Flatten(), *head()], shape=(6, 2), engine=Tape, jit="always")
 
@@ -142,14 +147,14 @@ RIGHT = {
 
 
 @pytest.mark.parametrize("case", RIGHT)
-def test_a_training_that_makes_sense_is_passed_without_a_word(found, case):
+def test_reasonable_training_options_give_no_finding(found, case):
     findings = found([layers.Dense(4), layers.Dense(3, "softmax", dtype="float32")], **RIGHT[case])
     assert {*findings} & {code for code, _ in WRONG.values()} == set()
     assert [str(finding) for finding in findings.values() if finding.is_error] == []
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 16, 64])
-def test_an_epoch_has_every_row_of_the_training_split_once(prepared, batch_size):
+def test_epoch_has_every_row_of_the_training_split_once(prepared, batch_size):
     setup = prepared(head(), batch_size=batch_size)
     batches = [x for x, _ in setup.feed.batches(0).as_numpy_iterator()]
     rows = np.concatenate(batches)
@@ -157,12 +162,12 @@ def test_an_epoch_has_every_row_of_the_training_split_once(prepared, batch_size)
     np.testing.assert_array_equal(np.sort(rows, axis=0), np.sort(setup.data.train.features["x"], axis=0))
 
 
-def test_float16_without_a_scaled_loss_is_found(found):
+def test_float16_without_loss_scaling_gives_an_error(found):
     half = [layers.Dense(4, dtype="float16"), layers.Dense(3, "softmax", dtype="float32")]
     assert found(half)["float16-without-loss-scale"].is_error
 
 
-def test_a_monitor_whose_direction_keras_does_not_know_needs_a_mode(found):
+def test_monitor_whose_direction_keras_does_not_know_needs_a_mode(found):
     labels = {name: (class_label(range(size)), np.arange(60) % size) for name, size in
               (("p", 2), ("q", 3))}  # fmt: skip
 
@@ -175,5 +180,5 @@ def test_a_monitor_whose_direction_keras_does_not_know_needs_a_mode(found):
     assert "monitor-mode" in found(build, early_stopping=EarlyStopping(2, "val_p_accuracy", "min"), **options)
 
 
-def test_a_schedule_is_looked_at_beyond_the_steps_an_int32_counts(found):
+def test_schedule_is_checked_beyond_the_steps_of_an_int32(found):
     assert "schedule-shorter" in found(head(), optimizer=piecewise(10), epochs=10**6)

@@ -1,4 +1,4 @@
-"""The step that is tried leaves nothing behind, what a GPU would refuse is named, and all is told at once."""
+"""The trial step: it restores all state, names what a GPU would refuse, and reports all findings in one error."""
 
 import mmap
 import random
@@ -27,7 +27,7 @@ from pipeline.training.weights_digest import weights_digest
 
 
 class Unseeded(layers.Layer):
-    """Draws from every generator there is that no layer owns."""
+    """Draws from every random generator that no layer owns."""
 
     def call(self, x, training=False):
         noise = keras.random.normal(keras.ops.shape(x)) + tf.random.normal(tf.shape(x)) + random.random()
@@ -35,7 +35,7 @@ class Unseeded(layers.Layer):
 
 
 class Counting(layers.Layer):
-    """Keeps a TensorFlow variable of its own, which no list of Keras's names."""
+    """Has a TensorFlow variable that is in none of Keras's lists of variables."""
 
     def build(self, shape):
         self.calls = tf.Variable(0, trainable=False)
@@ -73,7 +73,7 @@ OPTIMIZERS = {
 
 @pytest.mark.parametrize("model", STATEFUL)
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
-def test_the_state_is_bit_for_bit_what_it_was(prepared, model, optimizer):
+def test_trial_step_restores_the_state_bit_for_bit(prepared, model, optimizer):
     setup = prepared(STATEFUL[model](), optimizer=OPTIMIZERS[optimizer], metrics=["accuracy"])
     before = state(setup)
     assert not any(finding.is_error for finding in inspection.inspect(setup))
@@ -83,14 +83,14 @@ def test_the_state_is_bit_for_bit_what_it_was(prepared, model, optimizer):
 
 
 @pytest.mark.parametrize("optimizer", ["average", "accumulation"])
-def test_slots_of_averages_and_sums_are_what_they_were(prepared, optimizer):
+def test_trial_step_restores_slots_of_averages_and_sums(prepared, optimizer):
     setup = prepared([layers.Dense(3, "softmax")], optimizer=OPTIMIZERS[optimizer])
     before = state(setup)
     inspection.inspect(setup)
     assert state(setup) == before
 
 
-def test_loss_scales_are_what_they_were(prepared):
+def test_trial_step_restores_loss_scales(prepared):
     model = [layers.Dense(4), layers.Dense(3, "softmax", dtype="float32")]
     setup = prepared(model, precision="mixed_float16")
     before = state(setup)
@@ -98,13 +98,13 @@ def test_loss_scales_are_what_they_were(prepared):
     assert "loss_scale" in " ".join(before) and state(setup) == before
 
 
-def test_a_variable_that_keras_does_not_know_is_what_it_was(prepared):
+def test_trial_step_restores_a_variable_that_keras_does_not_know(prepared):
     setup = prepared([Counting(), layers.Dense(3, "softmax")])
     inspection.inspect(setup)
     assert int(setup.model.layers[0].calls) == 0
 
 
-def test_every_generator_goes_on_as_if_nothing_had_been_drawn(prepared):
+def test_inspection_restores_every_random_generator(prepared):
     setup = prepared([Unseeded(), layers.Dense(3, "softmax")])
     keras.utils.set_random_seed(7)
     expected = draws()
@@ -114,7 +114,7 @@ def test_every_generator_goes_on_as_if_nothing_had_been_drawn(prepared):
     assert draws() == expected
 
 
-def test_looking_twice_finds_the_same(prepared):
+def test_second_inspection_gives_the_same_findings(prepared):
     setup = prepared([layers.Dropout(0.5), layers.Dense(3)], loss="SparseCategoricalCrossentropy", batch_size=7)
     assert inspection.inspect(setup) == inspection.inspect(setup) != []
 
@@ -141,7 +141,7 @@ def trained(data, look, **model):
     return weights_digest(built)
 
 
-def test_a_run_ends_with_the_same_weights_with_and_without_preflight(digits, tmp_path, monkeypatch):
+def test_run_has_the_same_weights_with_and_without_preflight(digits, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert trained(digits, True, dropout=0.3) == trained(digits, False, dropout=0.3)
 
@@ -173,28 +173,30 @@ def classified(body):
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_an_operation_without_a_deterministic_kernel_is_named_with_its_layer(prepared, case):
+def test_operation_without_a_deterministic_kernel_is_named_with_its_layer(prepared, case):
     operation, body = REFUSED[case]
     findings = inspection.inspect(prepared(classified(body)))
-    told = [finding for finding in findings if finding.code == "determinism-unproved" and operation in finding.found]
+    step_finding = [
+        finding for finding in findings if finding.code == "determinism-unproved" and operation in finding.found
+    ]
     alternative = determinism_checks.REFUSALS[operation].alternative
-    assert [finding.place for finding in told] == ["lambda"] and f"Use {alternative}" in told[0].fix
+    assert [finding.place for finding in step_finding] == ["lambda"] and f"Use {alternative}" in step_finding[0].fix
 
 
 @pytest.mark.parametrize("options", [{"determinism": "relaxed"}, {"device": "cpu"}])
-def test_nothing_is_said_of_gpus_where_none_has_to_be_deterministic(found, options):
+def test_no_gpu_warning_if_no_gpu_has_to_be_deterministic(found, options):
     assert "determinism-unproved" not in found(classified(resized), **options)
 
 
-def test_a_refusal_by_a_gpu_is_an_error_that_names_an_alternative(prepared):
+def test_operation_refused_by_a_gpu_is_an_error_with_an_alternative(prepared):
     setup = prepared([layers.Dense(3, "softmax")])
-    words = f"{determinism_checks.REFUSALS['AdjustContrastv2'].message}. [Op:AdjustContrastv2]"
-    finding = determinism_checks.refused(setup, tf.errors.UnimplementedError(None, None, words))
+    message = f"{determinism_checks.REFUSALS['AdjustContrastv2'].message}. [Op:AdjustContrastv2]"
+    finding = determinism_checks.refused(setup, tf.errors.UnimplementedError(None, None, message))
     assert finding.code == "not-deterministic" and finding.is_error and "RandomContrast" in finding.fix
     assert determinism_checks.refused(setup, tf.errors.UnimplementedError(None, None, "Cast is not supported")) is None
 
 
-def test_every_refusal_of_the_table_is_in_the_library_of_this_tensorflow():
+def test_every_listed_error_text_is_in_the_library_of_tensorflow():
     library = Path(tf.sysconfig.get_lib()) / "libtensorflow_cc.so.2"
     with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         absent = [
@@ -206,12 +208,12 @@ def test_every_refusal_of_the_table_is_in_the_library_of_this_tensorflow():
 # ---- numbers ---------------------------------------------------------------------------------------------------------
 
 
-def test_an_update_that_leaves_no_finite_number_is_found(found):
+def test_update_that_is_not_finite_gives_a_finding(found):
     x = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32) * 1000
     assert "update-not-finite" in found([layers.Dense(3, "softmax")], x=x, optimizer=("SGD", {"learning_rate": 3e38}))
 
 
-def test_the_sparse_gradient_of_an_embedding_is_judged_and_applied(prepared):
+def test_sparse_gradient_of_an_embedding_is_checked_and_applied(prepared):
     def build(x):
         tokens = keras.ops.clip(keras.ops.cast(keras.ops.abs(x), "int32"), 0, 8)
         return layers.Dense(3, "softmax")(layers.Flatten()(layers.Embedding(9, 2)(tokens)))
@@ -225,7 +227,7 @@ def test_the_sparse_gradient_of_an_embedding_is_judged_and_applied(prepared):
 # ---- memory ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_peak_grows_with_the_batch_and_the_weights():
+def test_peak_memory_grows_with_the_batch_and_the_weights():
     def step(rows, units):
         weights = tf.Variable(tf.ones((units, units)))
 
@@ -238,15 +240,15 @@ def test_the_peak_grows_with_the_batch_and_the_weights():
 
     assert step(2_000, 10) > 1.8 * step(1_000, 10)
     assert step(1, 200) > 3.6 * step(1, 100)
-    assert step(1_000, 10) > 2 * 1_000 * 10 * 4  # both layers' outputs are kept for the gradient
+    assert step(1_000, 10) > 2 * 1_000 * 10 * 4  # the outputs of both layers are stored for the gradient
 
 
 @pytest.mark.parametrize("need, code", [(10, None), (85, "memory-tight"), (101, "memory")])
-def test_a_need_is_held_against_what_there_is(need, code):
+def test_needed_memory_is_compared_with_available_memory(need, code):
     assert [finding.code for finding in memory.check(need * 2**30, 100 * 2**30)] == ([code] if code else [])
 
 
-def test_a_step_that_cannot_fit_is_not_run(prepared, monkeypatch):
+def test_step_that_needs_too_much_memory_is_not_run(prepared, monkeypatch):
     setup = prepared([layers.Dense(3, "softmax")])
     monkeypatch.setattr(memory, "available", lambda: 100)
     assert {finding.code for finding in inspection.inspect(setup)} == {"memory"}
@@ -259,24 +261,24 @@ def look(setup):
     return inspection.check(setup.config, setup.data, setup.objective, setup.feed)
 
 
-def test_everything_is_told_at_once_as_one_config_error(prepared):
+def test_all_findings_are_in_one_config_error(prepared):
     setup = prepared([layers.Dense(3)], loss="SparseCategoricalCrossentropy", batch_size=7,
                      early_stopping=EarlyStopping(9, "val_los"))  # fmt: skip
     with pytest.raises(ConfigError) as raised:
         look(setup)
     assert raised.value.status == 2
-    for words in ("2 errors and 1 warning", "[logits-as-probabilities] y", "[monitor-unknown]", "val_loss",
+    for text in ("2 errors and 1 warning", "[logits-as-probabilities] y", "[monitor-unknown]", "val_loss",
                   "[last-batch-of-one]", "why: ", "fix: ", "preflight.ignore=["):  # fmt: skip
-        assert words in str(raised.value)
+        assert text in str(raised.value)
 
 
-def test_warnings_are_told_once_and_do_not_stop(prepared, capsys):
+def test_warnings_are_printed_once_and_do_not_stop_the_run(prepared, capsys):
     verdict = look(prepared([layers.Dense(3, "softmax")], batch_size=7))
     assert [finding.code for finding in verdict.warnings] == ["last-batch-of-one"] and verdict.ignored == []
     assert capsys.readouterr().err.count("last-batch-of-one") == 1
 
 
-def test_what_is_ignored_passes_and_is_handed_back_for_the_record(prepared, capsys):
+def test_ignored_findings_do_not_stop_the_run_and_are_returned(prepared, capsys):
     verdict = look(
         prepared([layers.Dense(3)], loss="SparseCategoricalCrossentropy", ignore=["logits-as-probabilities"])
     )
@@ -284,7 +286,7 @@ def test_what_is_ignored_passes_and_is_handed_back_for_the_record(prepared, caps
     assert capsys.readouterr().err == ""
 
 
-def test_a_step_that_keras_refuses_is_told_in_its_words(found):
+def test_step_that_raises_is_reported_with_the_message_of_the_error(found):
     class Refusing(layers.Layer):
         def call(self, x, training=False):
             if training:
@@ -307,24 +309,24 @@ class OfNothing(Supervised):
         return {"loss": tf.constant(1.0)}, outputs
 
 
-def test_shapes_that_do_not_fit_inside_an_objective_are_told_with_its_name_and_line(found):
-    told = found([layers.Dense(3, "softmax")], objective=WrongShape, engine=Tape)["step-fails"]
-    assert "objective supervised, supervised update" in told.place
-    for words in ("outputs - wanted", "3 and 7", "test_preflight_trial.py, line", "x (16, 4) float32", "y (16,)"):
-        assert words in told.found
+def test_wrong_shapes_in_an_objective_are_reported_with_its_name_and_line(found):
+    step_finding = found([layers.Dense(3, "softmax")], objective=WrongShape, engine=Tape)["step-fails"]
+    assert "objective supervised, supervised update" in step_finding.place
+    for text in ("outputs - wanted", "3 and 7", "test_preflight_trial.py, line", "x (16, 4) float32", "y (16,)"):
+        assert text in step_finding.found
 
 
-def test_a_loss_that_depends_on_no_variable_is_told_with_the_variable(found):
-    told = found([layers.Dense(3, "softmax", name="only")], objective=OfNothing, engine=Tape)["takes-no-part"]
-    assert "only/" in told.place and told.is_error
+def test_loss_that_depends_on_no_variable_is_reported_with_the_variable(found):
+    step_finding = found([layers.Dense(3, "softmax", name="only")], objective=OfNothing, engine=Tape)["takes-no-part"]
+    assert "only/" in step_finding.place and step_finding.is_error
 
 
-def test_the_page_of_findings_is_current():
+def test_page_of_findings_is_current():
     page = Path(__file__).parents[2] / "docs" / "preflight.md"
     assert page.read_text() == catalogue.markdown(), "make docs"
 
 
-def test_every_finding_has_a_code_of_its_own_and_a_reason_and_a_remedy():
+def test_every_finding_has_a_unique_code_a_reason_and_a_fix():
     assert len(catalogue.CATALOGUE) == sum(map(len, catalogue.SECTIONS.values()))
     for code, entry in catalogue.CATALOGUE.items():
         assert entry.severity in (catalogue.ERROR, catalogue.WARNING) and entry.explanation and entry.general_fix(), (

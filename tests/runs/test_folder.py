@@ -25,13 +25,13 @@ from pipeline.training.tape import Tape
 COSINE = {"class_name": "CosineDecay", "config": {"initial_learning_rate": 0.01}}
 
 
-def configured(root, name=None, **parts):
-    parts = {"data": Digits(), "model": Mlp(), "objective": SupervisedOptions(), "training": Fit(), **parts}
-    return Config(**{"optimizer": Optimizer("Adam", {"learning_rate": 0.01}), **parts}, run=Run(name, str(root)))
+def configured(root, name=None, **sections):
+    sections = {"data": Digits(), "model": Mlp(), "objective": SupervisedOptions(), "training": Fit(), **sections}
+    return Config(**{"optimizer": Optimizer("Adam", {"learning_rate": 0.01}), **sections}, run=Run(name, str(root)))
 
 
 def begun(config, status):
-    """The folder that is chosen for a config, as `train` leaves it."""
+    """Return the folder that is chosen for a config, with the files that `train` writes at the start."""
     folder, _ = run_folder.choose(config)
     folder.mkdir(parents=True)
     run_folder.write(folder, "environment.json", {"identity": identity(config)})
@@ -127,7 +127,7 @@ with run_folder.lock(Path(sys.argv[1])):
 
 @pytest.fixture
 def holder(tmp_path):
-    """A process that holds the folder `run` until its stdin is closed."""
+    """Start a process that locks the folder `run` until its stdin is closed."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path / "run")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -173,8 +173,8 @@ def without_root_rights():
 
 
 def test_status_needs_only_the_right_to_read():
-    with tempfile.TemporaryDirectory() as place:  # tmp_path is closed to others
-        folder = Path(place)
+    with tempfile.TemporaryDirectory() as path:  # other users cannot read tmp_path
+        folder = Path(path)
         run_folder.write(folder, "result.json", {"status": "running"})
         with run_folder.lock(folder):
             folder.chmod(0o755)

@@ -73,8 +73,8 @@ def test_each_file_of_the_data_may_be_moved(name):
 def test_no_path_of_a_data_source_is_part_of_the_identity(source):
     paths = [f"data.{item.name}" for item in source.__dataclass_fields__.values() if item.metadata.get("path")]
     needed = {"numeric": ["x"]} if source is Csv else {}
-    found = identity(configured(data=source(**{key.removeprefix("data."): "file" for key in paths}, **needed)))
-    assert not set(paths) & set(found["config"])
+    recorded = identity(configured(data=source(**{key.removeprefix("data."): "file" for key in paths}, **needed)))
+    assert not set(paths) & set(recorded["config"])
 
 
 def test_no_path_outside_the_data_is_part_of_the_identity():

@@ -36,8 +36,8 @@ def test_other_code_or_packages_are_refused_or_recorded_if_allowed(other, line):
 
 def test_another_processor_is_recorded():
     other = RECORD | {"cpu": {"model": "slow"}, "hostname": "two"}
-    found = provenance.changes_while_training(RUN, BEFORE, other, allow_drift=False)
-    assert found[1:] == ['cpu.model: "fast" then, "slow" now']
+    changes = provenance.changes_while_training(RUN, BEFORE, other, allow_drift=False)
+    assert changes[1:] == ['cpu.model: "fast" then, "slow" now']
 
 
 def test_notes_name_packages_that_differed_from_the_lock():

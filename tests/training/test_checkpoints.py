@@ -1,4 +1,4 @@
-"""Checkpoint files: damaged ones are skipped, and none is deleted for a worse one."""
+"""Checkpoint files: damaged ones are skipped, and a good one is never deleted in favour of a damaged one."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Statistics of gradients: right numbers, at the right steps, and without any effect on the weights."""
+"""Statistics of gradients: correct values, at the correct steps, without an effect on the weights."""
 
 import json
 import math

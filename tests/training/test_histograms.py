@@ -32,10 +32,10 @@ def test_tensorboard_reads_the_histogram_of_each_step(tmp_path):
     file = histograms.HistogramFile(tmp_path / "new")
     for step in (1, 51):
         file.add(step, {"gradients/kernel": NORMAL * step, "gradients/bias": NORMAL[0]})
-    seen = EventAccumulator(str(tmp_path / "new"))
-    seen.Reload()
-    assert set(seen.Tags()["tensors"]) == {"gradients/kernel", "gradients/bias"}
-    assert seen.SummaryMetadata("gradients/kernel").plugin_data.plugin_name == "histograms"
-    events = seen.Tensors("gradients/kernel")
+    reader = EventAccumulator(str(tmp_path / "new"))
+    reader.Reload()
+    assert set(reader.Tags()["tensors"]) == {"gradients/kernel", "gradients/bias"}
+    assert reader.SummaryMetadata("gradients/kernel").plugin_data.plugin_name == "histograms"
+    events = reader.Tensors("gradients/kernel")
     assert [event.step for event in events] == [1, 51]
     np.testing.assert_array_equal(make_ndarray(events[1].tensor_proto), histograms.buckets(NORMAL * 51))

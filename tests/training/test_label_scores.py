@@ -1,4 +1,4 @@
-"""Outputs that are no probabilities are turned into probabilities before they are scored."""
+"""Outputs that are not probabilities are converted to probabilities before they are scored."""
 
 import keras
 import numpy as np

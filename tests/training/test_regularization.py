@@ -99,7 +99,7 @@ def test_weight_decay_is_the_rate_of_the_first_pattern_times_the_squared_matrice
 def test_mixup_loss_of_mixed_rows_is_shared_between_both_labels():
     objective = compiled(Mixup(supervised(), 0.4, seed=3))
     x, y = batch()
-    generator = keras.random.SeedGenerator(3)  # the same draws, in the same order
+    generator = keras.random.SeedGenerator(3)  # the same random draws, in the same order
     share = float(keras.random.beta((), 0.4, 0.4, seed=generator))
     share = max(share, 1 - share)
     partners = keras.random.shuffle(keras.ops.arange(ROWS), seed=generator).numpy()

@@ -1,4 +1,4 @@
-"""A run gives the same digest everywhere; what changes the bits is in its record."""
+"""A run gives the same digest in every environment. Settings that change the bits are recorded."""
 
 import json
 import os
@@ -18,7 +18,7 @@ THERE = {"PYTHONHASHSEED": "4242", "LC_ALL": "C.UTF-8", "TZ": "Asia/Tokyo"}
 
 
 def train(root, name, *overrides, cwd=PROJECT, **environment):
-    """Train in a process of its own, and return the run folder."""
+    """Train in a separate process, and return the run folder."""
     command = [sys.executable, "-m", "pipeline", "train", f"run.root={root}", f"run.name={name}", *overrides]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT), **environment}
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Resuming: a training that is stopped and resumed has the bits of one that is never stopped."""
+"""Resume: a training that is stopped and resumed gives the same bits as one that is never stopped."""
 
 from dataclasses import replace
 
@@ -193,7 +193,7 @@ def test_training_resumes_from_the_newest_checkpoint_between_epochs(training_run
     config = configured(Tape, epochs=2, checkpoints=Checkpoints(epochs=None, steps=5, keep=99))
     training_run(tmp_path / "run", config)
     while written(tmp_path / "run")[-1] > (1, 2):
-        max((tmp_path / "run").glob("*.ckpt")).unlink()  # as if killed before it was written
+        max((tmp_path / "run").glob("*.ckpt")).unlink()  # as if the process was killed before the write
     assert written(tmp_path / "run")[-1] == (1, 2)
     assert training_run(tmp_path / "run", config).digest == train(config).digest
 

@@ -1,4 +1,4 @@
-"""Runs as processes of their own: stopped, killed and resumed, they end with the weights of an uninterrupted run."""
+"""Runs in separate processes: after a stop or a kill and a resume, the weights equal those of an uninterrupted run."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ from pipeline.training.epoch_history import EpochHistory
 
 # enough epochs that a signal sent after the first one arrives during training
 QUICK = ["training.epochs=40", "training.batch_size=32", "model.dropout=0.3", "training.tensorboard=false"]
-WAIT = 600  # seconds until a process must have reached an epoch
+WAIT = 600  # largest number of seconds until a process finishes an epoch
 
 
 def start(root, *overrides):
@@ -30,7 +30,7 @@ def finish(process):
 
 
 def after_an_epoch(process, folder):
-    """Wait until a process has written a checkpoint that was not there."""
+    """Wait until a process has written a new checkpoint."""
     before = set(folder.glob("checkpoints/*.ckpt"))
     until = time.monotonic() + WAIT
     while not set(folder.glob("checkpoints/*.ckpt")) - before:
@@ -118,7 +118,7 @@ def test_missing_gpu_is_exit_status_3(tmp_path):
 
 
 def catches(process, number):
-    """Return whether a process handles a signal."""
+    """Return whether a process has a handler for a signal."""
     (mask,) = (line for line in Path(f"/proc/{process.pid}/status").read_text().splitlines() if "SigCgt" in line)
     return int(mask.split()[1], 16) >> (number - 1) & 1
 
