@@ -29,13 +29,8 @@ CODE = {
     ),
     "MeanMetricWrapper": "Write the function in custom/metrics.py, and give its name.",
 }
-LAYER_ARGUMENTS = (
-    "name",
-    "dtype",
-    "trainable",
-    "activity_regularizer",
-    "autocast",
-)  # every layer accepts these through **kwargs
+# every layer accepts these through **kwargs
+LAYER_ARGUMENTS = ("name", "dtype", "trainable", "activity_regularizer", "autocast")
 # class -> arguments of which Keras needs at least one, although each has a default
 ONE_OF = {
     "InputLayer": ("shape", "batch_shape", "input_tensor"),

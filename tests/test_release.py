@@ -202,9 +202,8 @@ def test_interrupted_release_leaves_nothing_and_no_running_engine(clone, hangs, 
     with subprocess.Popen(command, cwd=clone.root, env=clone.environment | {"ENGINE_HANGS": hangs}, **pipes) as process:
         next(line for line in process.stdout if line == "hangs\n")
         process.send_signal(number)
-        output, _ = process.communicate(
-            timeout=60
-        )  # returns when every process, including the engine, has closed the pipe
+        # returns when every process, including the engine, has closed the pipe
+        output, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + number and "Traceback" not in output
     assert clone.leftovers() == []
 

@@ -30,13 +30,13 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """The state of one subject.
+    """The result of checking one subject.
 
     Attributes:
-        subject: Its name.
-        state: Whether a run can start.
+        subject: The name of the subject, such as "disk".
+        state: OK, NOTE if a run can start but the user should know something, or WRONG if no run can start.
         detail: A description on one line.
-        fix: The fix; "" if none is needed.
+        fix: The advice to the user; "" if none is needed.
     """
 
     subject: str
@@ -222,7 +222,7 @@ def check_threads(config: Config) -> Check:
 
 
 def check_determinism(config: Config) -> Check:
-    """Check that runs repeat bit for bit."""
+    """Report settings and environment variables that can make two runs with the same config differ."""
     if variables := environment.variables():
         named = ", ".join(f"{name}={value}" for name, value in variables.items())
         detail = f"{config.determinism}; {named}"

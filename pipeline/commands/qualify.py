@@ -174,8 +174,8 @@ def train_experiments(config: Config, role: str, lock: Path) -> dict[str, list[P
 def training_key(role: str, lock: Path, arguments: Sequence[str]) -> str:
     """Return a digest of everything that decides the bits of a training.
 
-    These are lock, code, presets, processor and arguments. The role is included, so that a lock that is compared with
-    itself is trained twice.
+    It covers the lock, the code, the presets, the processor and the arguments. It also covers the role: if a lock is
+    compared with itself, the baseline and the candidate are then trained separately.
     """
     presets = [path.read_text() for path in sorted((environment.PROJECT / "configs").rglob("*.yaml"))]
     machine = [hardware.kind([]), environment.variables()]

@@ -41,7 +41,8 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     again = replace(
         config,
         run=replace(config.run, root=str(target.parent), name=target.name),
-        registry=replace(config.registry, url="none"),  # it belongs to the run, and is not a run of its own
+        # a reproduction is stored with its run, not as a run in the registry
+        registry=replace(config.registry, url="none"),
     )
     with logs.collected() as log:
         experiment = prepare(again)

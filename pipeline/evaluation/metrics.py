@@ -57,15 +57,15 @@ class LabelEvaluation:
     """The evaluation of the predictions of one label.
 
     Attributes:
-        name: Of the label.
-        label: The label.
-        rows: Number of rows scored.
-        confidence: Level of the intervals of the scores.
-        scores: By name.
+        name: The name of the label.
+        label: The spec of the label.
+        rows: The number of scored rows.
+        confidence: The level of the confidence intervals, between 0 and 1.
+        scores: Score name -> value with its interval.
         per_class: One entry per class; empty for real labels.
         confusion: (classes, classes) int64, true classes by predicted classes; None unless each row has one class.
-        calibration: None unless each row has one class.
-        residuals: None unless the label is real.
+        calibration: The calibration of the probabilities; None unless each row has one class.
+        residuals: The differences between predictions and targets; None unless the label is real.
         predictions: The profile of the predictions; None if none was built.
     """
 

@@ -107,7 +107,8 @@ def count_rows(columns: Mapping[str, Column], blocks: Iterable[ColumnBlock]) -> 
         if block.keys() != columns.keys():
             different = sorted(block.keys() ^ columns.keys())
             raise DataError(
-                f"expected the {len(columns)} columns of the profile; found others: {', '.join(different[:5])}."
+                f"expected the {len(columns)} columns of the profile; found differences in: "
+                f"{', '.join(different[:5])}. Use data with the same columns."
             )
         block_rows = len(next(iter(block.values())))
         rows += block_rows

@@ -183,9 +183,8 @@ class LossChecks:
             else:
                 yield self.finding("integer-labels", found, **sparse)
         elif label.kind == REAL:
-            are_shares = (
-                self.values.min() >= 0 and self.values.max() <= 1
-            )  # sigmoid outputs, such as the pixels of an autoencoder
+            # labels from 0 to 1, such as the pixels of an autoencoder
+            are_shares = self.values.min() >= 0 and self.values.max() <= 1
             if demand.output != PROBABILITY or not are_shares:
                 yield self.finding("real-labels", found, **self.with_loss("mean_squared_error"))
         elif label.kind == MULTI_LABEL:

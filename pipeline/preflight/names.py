@@ -28,9 +28,8 @@ def check(config: Config) -> None:
     config.optimizer.build(total_steps=1)
     config.objective.check_names()
     keras_objects.custom_classes()
-    keras.backend.clear_session(
-        free_memory=False
-    )  # resets the counters in Keras's names, so that the real objects get the same names
+    # resets the counters in Keras's names, so that the real objects get the same names
+    keras.backend.clear_session(free_memory=False)
 
 
 def _build_optimizer(key: str, value: Any) -> None:

@@ -118,7 +118,10 @@ def translate_errors(engine: sa.Engine) -> Iterator[sa.Engine]:
         yield engine
     except sa.exc.DBAPIError as error:
         reason = " ".join(str(error.orig).split())
-        raise RegistryError(f"{describe_database(engine)}: expected a database that answers; {reason}.") from None
+        raise RegistryError(
+            f"{describe_database(engine)}: expected a database that answers; {reason}. "
+            "Check registry.url, and that the database is available."
+        ) from None
     except OSError as error:
         raise RegistryError(f"{error.filename}: expected a writable path; {error.strerror}.") from None
     finally:
@@ -181,7 +184,7 @@ def read_sqlite_revision(path: Path) -> str | None:
     """Read the schema revision of a SQLite file; None if the file is empty or does not exist.
 
     Raises:
-        RegistryError: It cannot be read, or belongs to another program.
+        RegistryError: The file cannot be read, or belongs to another program.
     """
     if not path.exists() or path.stat().st_size == 0:
         return None

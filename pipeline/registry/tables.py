@@ -104,7 +104,7 @@ dataset = Table(
     Column("digest", StorableText, nullable=False),  # sha256 of all the columns below
     Column("fingerprint", StorableText, nullable=False),  # sha256 over all rows, independent of the splits
     Column("rows", StorableText, nullable=False),  # JSON: split -> number of rows
-    Column("spec", StorableText, nullable=False),  # JSON
+    Column("spec", StorableText, nullable=False),  # JSON: shapes, dtypes and kinds of features and labels
     Column("profile", StorableText),  # JSON: one histogram per column of the training split
     UniqueConstraint("digest"),
     Index(None, "fingerprint"),
@@ -196,14 +196,14 @@ prediction_profile = Table(
     Column("split", StorableText, nullable=False),
     Column("label", StorableText, nullable=False),
     Column("rows", BigInteger),
-    Column("profile", StorableText, nullable=False),  # JSON
+    Column("profile", StorableText, nullable=False),  # JSON: histograms of the predictions
     PrimaryKeyConstraint("run_id", "fingerprint", "split", "label"),
 )
 drift_result = Table(
     "drift_result",
     metadata,
     create_run_id_column(),
-    Column("place", BigInteger, nullable=False),  # byte offset in the journal of the line with the check
+    Column("place", BigInteger, nullable=False),  # byte offset of the DRIFT line in the journal
     Column("number", Integer, nullable=False),  # index within the check
     Column("at", StorableText, nullable=False),
     Column("kind", StorableText, nullable=False),  # input, prediction, performance or series

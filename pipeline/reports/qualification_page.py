@@ -67,12 +67,12 @@ def seeds_needed_note(comparison: EnvironmentComparison) -> str:
 def write_qualification_page(
     path: Path, record: Mapping[str, Any], comparisons: Sequence[EnvironmentComparison]
 ) -> None:
-    """Write the page.
+    """Write the HTML page that compares the scores of the baseline and the candidate environment.
 
     Args:
-        path: The page.
+        path: The file of the page.
         record: The content of the qualification's result.json.
-        comparisons: The comparisons in it.
+        comparisons: The comparisons that the page shows.
     """
     write_html_page(
         path,

@@ -109,7 +109,9 @@ def _call(error: str, script: str, *arguments: str | Path) -> str:
     """Run a script and return what it prints. What it logs meanwhile goes to stderr, since it can take minutes."""
     path = environment.PROJECT / "scripts" / script
     if not path.exists():
-        raise EnvironmentMismatch(f"{path}: expected the project's scripts, which its image lacks. Use `make qualify`.")
+        raise EnvironmentMismatch(
+            f"{path}: expected the scripts of the project; the image has none. Use `make qualify`."
+        )
     done = subprocess.run([path, *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]

@@ -123,8 +123,8 @@ class Optimizer(Options):
             )
         if not self.schedule.is_constant and not _is_number(self._given_rate):
             raise ConfigError(
-                f"{self.place('learning_rate')}: expected a number, which {self.schedule.key} changes over the run; "
-                f"found {self._given_rate}. Set a number, or {self.schedule.place('name')}=constant and "
+                f"{self.place('learning_rate')}: expected a number, since {self.schedule.key} changes it during the "
+                f"run; found {self._given_rate}. Set a number, or {self.schedule.place('name')}=constant and "
                 f"{self.schedule.place('warmup_steps')}=0."
             )
 

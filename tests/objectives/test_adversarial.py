@@ -129,9 +129,8 @@ def test_gradient_penalty_is_the_squared_distance_of_the_gradient_norm_from_one(
                       optimizer=Optimizer(**ADAM), training=Tape())  # fmt: skip
     model = build_model(config.model, digits.spec, lambda name: images_of(digits))
     objective = config.objective.build(config, digits, model, total_steps=10)
-    weights = (
-        np.arange(1.0, 65.0, dtype=np.float32).reshape(8, 8, 1) / 100
-    )  # the gradient of a linear critic is the same everywhere
+    # the gradient of a linear critic is the same everywhere
+    weights = np.arange(1.0, 65.0, dtype=np.float32).reshape(8, 8, 1) / 100
     model.criticize = lambda images, labels: ops.sum(images * weights, axis=(1, 2, 3))
     real, fake = (keras.random.uniform((5, 8, 8, 1), seed=seed) for seed in (1, 2))
     penalty = float(objective.gradient_penalty(real, fake, np.zeros(5, np.int64)))

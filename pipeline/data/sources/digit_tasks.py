@@ -44,7 +44,8 @@ class DigitTasks(DataSource):
         super().check()
         if self.images > self.validation_images:
             raise ConfigError(
-                f"data.images: expected at most data.validation_images={self.validation_images}; found {self.images}."
+                f"data.images: expected at most data.validation_images={self.validation_images}; found {self.images}. "
+                "Lower data.images, or raise data.validation_images."
             )
         test_digits = len(set(self.test_digits))
         if test_digits < len(self.test_digits) or not self.ways <= min(test_digits, 10 - test_digits):
