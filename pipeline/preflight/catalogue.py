@@ -382,13 +382,14 @@ DATA = {
         "remove the column, unless it is known when predictions are made",
     ),
     "rows-in-two-splits": error(
-        "Rows of the training split are also in another split, far more often than rows repeat within training: the "
-        "score measures memorization.",
+        "Rows of the training split are also in another split, far more often than if equal rows of the data were "
+        "assigned to splits at random: the score measures memorization.",
         "remove the copies",
         "give the splits yourself, related rows in the same one",
     ),
     "repeated-rows": warning(
-        "Some rows of the training split are also in another split, about as often as rows repeat within training.",
+        "Some rows of the training split are also in another split, about as often as if equal rows of the data were "
+        "assigned to splits at random.",
         "remove the copies, unless they are a coincidence, as in coarse data",
     ),
     "class-missing": warning(

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-import keras
 import numpy as np
 from scipy import stats
 
-from pipeline.data import input_pipeline
+from pipeline.data import row_digests
+from pipeline.data.blocks import blocks
 from pipeline.data.checks import row_blocks
-from pipeline.data.containers import Images, Sequences, Shards, Split, Table
+from pipeline.data.containers import Images, Sequences, Split, Table
 from pipeline.files import atomic_write
 from pipeline.preflight import catalogue
 from pipeline.preflight.findings import Finding, finding
@@ -24,7 +24,8 @@ from pipeline.preflight.setup import Setup
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, DataSpec, Feature
 
 COPIES = 0.01  # share of the rows of a split that are also in training, up to which they are only a warning
-BEYOND_CHANCE = 5  # times the share of training rows that repeat within training
+FEWEST_COPIES = 3  # rows below which copies are only a warning
+BEYOND_CHANCE = 3  # standard deviations above the number of copies that chance gives
 MOST_COLUMNS = 4_096  # pairs of a column of a feature and one of a label that are compared
 FEWEST = 50  # rows below which a column may give the label away by chance
 MANY = 16  # columns of amounts from 0 on, some of which may always be 0
@@ -192,46 +193,56 @@ def _separation(column: np.ndarray, targets: np.ndarray) -> str | None:
 
 
 def _check_copies(setup: Setup) -> Iterator[Finding]:
-    """Check for rows of the training split in other splits, compared with how often rows repeat within training."""
-    digests = {name: _row_digests(setup, split) for name, split in setup.data.splits.items()}
-    train = digests.pop("train")
-    known = set(train)
-    chance = 1 - len(known) / len(train)
+    """Check for rows of the training split in other splits, compared with what chance gives.
+
+    If equal rows are coincidences, as in coarse data, they lie in the splits as if each were assigned at random. This
+    is compared over all splits and over the two alone: rows of one split that are also in a third say nothing of it.
+    """
+    digests = {name: _feature_digests(setup, split) for name, split in setup.data.splits.items()}
+    every_row = np.concatenate([*digests.values()])
+    train = np.sort(digests.pop("train"))
     for name, rows in digests.items():
-        copies = sum(digest in known for digest in rows)
+        copies = np.count_nonzero(np.searchsorted(train, rows, "right") > np.searchsorted(train, rows))
         if not copies:
             continue
         share = copies / len(rows)
-        found = f"{copies:,} of {len(rows):,} rows ({share:.1%}) are also in the training split, within which "
-        found += f"{chance:.1%} repeat."
-        code = "rows-in-two-splits" if share > COPIES and share > BEYOND_CHANCE * chance else "repeated-rows"
-        yield finding(code, f"the {name} split", found)
+        by_chance = [expected_copies(pool, train, rows) for pool in (every_row, np.concatenate([train, rows]))]
+        found = f"{copies:,} of {len(rows):,} rows ({share:.1%}) are also in the training split. If the equal rows of "
+        found += f"the data were assigned at random, about {by_chance[0][0]:.1f} would be."
+        beyond_chance = any(copies - 0.5 > mean + BEYOND_CHANCE * deviation for mean, deviation in by_chance)
+        leaked = copies >= FEWEST_COPIES and share > COPIES and beyond_chance
+        yield finding("rows-in-two-splits" if leaked else "repeated-rows", f"the {name} split", found)
 
 
-def _row_digests(setup: Setup, split: Split) -> list[bytes]:
-    """Return the digest of the features of each row."""
-    if isinstance(split, Shards):
-        rows = _shard_rows(setup, split)
-    else:
-        columns = [_bytes_of_rows(column) for column in split.features.values()]
-        rows = (b"".join(of_row(row) for of_row in columns) for row in range(len(split)))
-    return [hashlib.blake2b(row, digest_size=16).digest() for row in rows]
+def expected_copies(pool: np.ndarray, train: np.ndarray, other: np.ndarray) -> tuple[float, float]:
+    """Return how many rows of a split are also in training if the rows of a pool are assigned at random.
+
+    Of a row that occurs k times, T copies are assigned to the split. They count unless no copy is in training: the mean
+    is E[T] - E[T; none in training], with T binomial in both, and likewise for the square.
+
+    Args:
+        pool: (rows,) uint64, the digests of the rows that are assigned.
+        train: The digests of the training split; its share of the pool counts.
+        other: The digests of the other split, likewise.
+
+    Returns:
+        Mean and standard deviation.
+    """
+    _, times = np.unique(pool, return_counts=True)
+    k, rows = np.unique(times, return_counts=True)
+    share, outside = len(other) / len(pool), 1 - len(train) / len(pool)
+    none = outside**k  # the probability that no copy is in training
+    mean = k * share - none * k * share / outside
+    square = _binomial_square(k, share) - none * _binomial_square(k, share / outside)
+    return float(rows @ mean), float(np.sqrt(max(rows @ (square - mean**2), 0.0)))
 
 
-def _shard_rows(setup: Setup, split: Shards) -> Iterator[bytes]:
-    batches = input_pipeline.ordered_batches(split, setup.spec, input_pipeline.ADAPT_BATCH)
-    for x, *_ in batches.as_numpy_iterator():
-        columns = keras.tree.flatten(x)
-        for row in range(len(columns[0])):
-            yield b"".join(np.ascontiguousarray(column[row]).tobytes() for column in columns)
+def _binomial_square(trials: np.ndarray, probability: float) -> np.ndarray:
+    return trials * probability * (1 - probability) + (trials * probability) ** 2
 
 
-def _bytes_of_rows(column: np.ndarray | Sequences | Images) -> Callable[[int], bytes]:
-    """Return a function from the index of a row to its bytes."""
-    if isinstance(column, Images):
-        return lambda row: hashlib.sha256(Path(column.paths[row]).read_bytes()).digest()
-    if isinstance(column, Sequences):
-        return lambda row: np.ascontiguousarray(column.values[column.offsets[row] : column.offsets[row + 1]]).tobytes()
-    if column.dtype == object:
-        return lambda row: "\0".join(map(str, np.ravel(column[row]))).encode() + b"\0"
-    return lambda row: np.ascontiguousarray(column[row]).tobytes()
+def _feature_digests(setup: Setup, split: Split) -> np.ndarray:
+    """Return the digest of the features of each row: (rows,) uint64."""
+    if isinstance(split, Table):
+        return row_digests.digest_features(split)
+    return np.concatenate([row_digests.digest_features(block) for block in blocks(split, setup.spec)])

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 from keras import layers
 
-from pipeline.data import checks
-from pipeline.data.containers import Sequences, Table
+from pipeline.data import checks, splits
+from pipeline.data.containers import Dataset, Sequences, Table
+from pipeline.data.options import SplitOptions
+from pipeline.data.splits import SplitDataset
 from pipeline.errors import DataError
 from pipeline.preflight import data_checks
 from pipeline.preflight.inspection import inspect
-from pipeline.spec import Feature
+from pipeline.preflight.setup import Setup
+from pipeline.spec import DataSpec, Feature, class_label
 
 
 def head():
@@ -152,6 +155,65 @@ def test_rows_that_repeat_everywhere_are_only_mentioned(found):
     coarse = np.random.default_rng(0).integers(0, 2, (240, 2)).astype(np.float32)
     findings = found([layers.Dense(3, "softmax")], x=coarse, shape=(2,), rows=240)
     assert "repeated-rows" in findings and "rows-in-two-splits" not in findings
+
+
+def coarse(rows, decimals, seed=1):
+    """Measurements that were rounded, so that a few rows are equal by coincidence."""
+    return np.random.default_rng(seed).normal(size=(rows, 4)).round(decimals).astype(np.float32)
+
+
+def copies_found(x, seed, leaked=0):
+    """Return the codes of the findings on copies in random splits, after test rows were copied into training."""
+    label = class_label(range(3))
+    y = np.arange(len(x)) % 3
+    spec = DataSpec({"x": Feature((4,), "float32")}, {"y": label})
+    dataset = Dataset(spec, {"train": Table({"x": x}, {"y": y}, str)}, "file")
+    parts = splits.divide(dataset, SplitOptions(seed=seed))
+    test = parts["test"]
+    if leaked:
+        x = np.concatenate([parts["train"].features["x"], test.features["x"][:leaked]])
+        parts["train"] = Table({"x": x}, {"y": np.arange(len(x)) % 3}, str)
+    data = SplitDataset(
+        spec=spec, train=parts["train"], validation=parts["validation"], test=parts["test"], fingerprint=""
+    )
+    setup = Setup(config=None, data=data, objective=None, feed=None)
+    return [finding.code for finding in data_checks._check_copies(setup)]
+
+
+@pytest.mark.parametrize("rows, decimals", [(150, 1), (150, 0), (600, 0), (5_000, 1)])
+def test_coincidences_are_refused_in_at_most_one_of_a_hundred_cuts(rows, decimals):
+    x = coarse(rows, decimals)
+    if rows == 150 and decimals:
+        x[1], x[7], x[90] = x[0], x[6], x[91]  # three pairs of equal rows, as in Fisher's iris data
+    found = [copies_found(x, seed) for seed in range(300)]
+    assert sum(bool(codes) for codes in found) > 30  # there are coincidences
+    assert sum("rows-in-two-splits" in codes for codes in found) <= 3
+
+
+@pytest.mark.parametrize("rows, decimals", [(500, 3), (600, 1), (2_000, 1), (5_000, 1)])
+def test_five_percent_of_the_test_rows_copied_into_training_are_always_refused(rows, decimals):
+    x = coarse(rows, decimals)
+    leaked = round(0.05 * rows * 0.2)
+    assert all("rows-in-two-splits" in copies_found(x, seed, leaked) for seed in range(50))
+
+
+def test_copies_by_chance_are_those_of_random_assignment():
+    rows = np.repeat(np.arange(76), [1] * 50 + [2] * 20 + [3] * 5 + [40])
+    train, test = round(0.7 * len(rows)), round(0.2 * len(rows))
+    mean, deviation = data_checks.expected_copies(rows, rows[:train], rows[:test])
+    random, simulated = np.random.default_rng(0), []
+    for _ in range(4_000):
+        part = random.choice(3, len(rows), p=np.array([train, test, len(rows) - train - test]) / len(rows))
+        simulated.append(np.isin(rows[part == 1], rows[part == 0]).sum())
+    assert mean == pytest.approx(np.mean(simulated), rel=0.02)
+    assert deviation == pytest.approx(np.std(simulated), rel=0.05)
+
+
+def test_copies_are_found_if_validation_and_test_are_the_same_rows(found):
+    x = coarse(1_200, 3)
+    leaky = np.concatenate([np.arange(200, 1_200), np.arange(10)])
+    findings = found(head(), x=x, rows=1_200, parts=lambda whole: {"train": whole.select(leaky)})
+    assert "rows-in-two-splits" in findings
 
 
 def test_a_class_that_a_split_misses_is_mentioned(found):
