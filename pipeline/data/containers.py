@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from pipeline.data.image_files import PLAIN, Encoding, decode_image, pixel_dtype
@@ -126,11 +126,13 @@ class Table:
         features: By name; all have the same number of rows.
         labels: By name: (rows,) or (rows, width).
         row_location: Returns the location of a row for error messages: row_location(3) -> "people.csv, line 5".
+        keys: By name, (rows,): columns that data.split.group and data.split.time may name. The model does not get them.
     """
 
     features: Mapping[str, FeatureColumn]
     labels: dict[str, np.ndarray]
     row_location: Callable[[int], str]
+    keys: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.labels.values())))
@@ -146,7 +148,8 @@ class Table:
             for name, column in self.features.items()
         }
         labels = {name: column[rows] for name, column in self.labels.items()}
-        return Table(features, labels, lambda row: self.row_location(int(rows[row])))
+        keys = {name: column[rows] for name, column in self.keys.items()}
+        return Table(features, labels, lambda row: self.row_location(int(rows[row])), keys)
 
     @property
     def lengths(self) -> np.ndarray | None:

@@ -45,6 +45,12 @@ def describe(
                     f"{location}, {split_name} split: expected feature {name!r} as in the train split, "
                     f"{features[name]}; found {describe_feature(column)}."
                 )
+        for name, values in split.keys.items():
+            if values.shape != (len(split),):
+                raise DataError(
+                    f"{location}, {split_name} split: expected one value per row in the key column {name!r}, "
+                    f"({len(split)},); found {values.shape}. Fix the column."
+                )
     lengths = [split.lengths for split in splits.values() if split.lengths is not None]
     span = (int(min(map(np.min, lengths))), int(max(map(np.max, lengths)))) if lengths else None
     features |= {name: replace(features[name], text=True) for name in text}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,15 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 
-def fingerprint(dataset: Dataset) -> str:
+def fingerprint(dataset: Dataset, keys: Collection[str] = ()) -> str:
     """Return the sha256, in hexadecimal, over the spec and every feature and label of a data set.
 
     Paths and compression do not matter. Images on disk are hashed as files, and shards by their recorded sha256, so
     that the same pixels in another file format have another fingerprint.
+
+    Args:
+        dataset: The data set.
+        keys: The key columns that decide its splits, which count too.
     """
     digest = hashlib.sha256(json.dumps(_spec_fields(dataset.spec)).encode())
     for split_name, split in sorted(dataset.splits.items()):
@@ -31,7 +36,8 @@ def fingerprint(dataset: Dataset) -> str:
             for sha256 in split.digests:
                 _add(digest, sha256)
             continue
-        for name, column in [*split.features.items(), *split.labels.items()]:
+        used = [(name, column) for name, column in split.keys.items() if name in keys]
+        for name, column in [*split.features.items(), *split.labels.items(), *used]:
             _add(digest, name)
             _add_column(digest, column)
     return digest.hexdigest()

@@ -8,6 +8,8 @@ from typing import ClassVar, override
 from pipeline.errors import ConfigError
 from pipeline.options import WRITE, Options, option
 
+ROW_ORDER = "row_order"  # data.split.time of data whose rows are in the order of time
+
 
 @dataclass
 class SplitOptions(Options):
@@ -21,9 +23,38 @@ class SplitOptions(Options):
         0, "assigns rows to splits; separate from `seed`, so that another training seed keeps the same test rows"
     )
     stratify: bool = option(True, "keep the share of each class equal in every split")
+    group: str = option(
+        "", "column whose equal values mark rows that stay in one split, such as those of a patient; '' for none"
+    )
+    time: str = option(
+        "",
+        "column of times (numbers or dates): training before validation before test; row_order takes the order of the "
+        "rows; '' for random splits",
+    )
+    gap: float = option(
+        0.0,
+        "with data.split.time: rows this near before the next split begins are left out; in the unit of the column, "
+        "days for dates",
+        min=0,
+    )
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The columns that decide the splits."""
+        return tuple(name for name in (self.group, self.time) if name not in ("", ROW_ORDER))
 
     @override
     def check(self) -> None:
+        if self.group and self.time:
+            raise ConfigError(
+                f"data.split: expected data.split.group or data.split.time; found both, {self.group!r} and "
+                f"{self.time!r}. Set one of them to ''."
+            )
+        if self.gap and not self.time:
+            raise ConfigError(
+                f"data.split.gap={self.gap:g}: expected data.split.time, the column in which the gap is measured; "
+                "found none. Set data.split.time, or data.split.gap=0."
+            )
         if self.validation + self.test >= 1:
             raise ConfigError(
                 "data.split: expected a sum of data.split.validation and data.split.test below 1; found "

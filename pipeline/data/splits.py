@@ -1,15 +1,16 @@
 """The splits of a data set: those of the data itself, or a stratified division of its rows by a seed."""
 
+import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.data import checks
-from pipeline.data.containers import Dataset, Shards, Split, Table
+from pipeline.data import checks, column_splits
+from pipeline.data.containers import SPLIT_NAMES, Dataset, Shards, Split, Table
 from pipeline.data.fingerprint import fingerprint
-from pipeline.data.options import SplitOptions
+from pipeline.data.options import ROW_ORDER, SplitOptions
 from pipeline.data.source import DataSource
-from pipeline.errors import ConfigError, DataError
+from pipeline.errors import ConfigError, DataError, nearest
 from pipeline.overrides import shell_argument
 from pipeline.spec import CLASS, DataSpec, Feature
 
@@ -78,7 +79,7 @@ def load(source: DataSource) -> SplitDataset:
         train=splits["train"],
         validation=splits.get("validation"),
         test=splits["test"],
-        fingerprint=fingerprint(dataset),
+        fingerprint=fingerprint(dataset, source.split.keys),
     )
 
 
@@ -108,18 +109,20 @@ def load_split(source: DataSource, split_name: str, spec: DataSpec) -> tuple[Spl
             raise DataError(f"{dataset.location}: expected a {split_name} split; found {', '.join(splits)}.")
         split = splits[split_name]
     checks.check_rows(dataset.spec, {split_name: split}, source)
-    return _with_class_indices(split, dataset, trained=spec), fingerprint(dataset)
+    return _with_class_indices(split, dataset, trained=spec), fingerprint(dataset, source.split.keys)
 
 
 def divide(dataset: Dataset, options: SplitOptions) -> dict[str, Split]:
     """Return the splits of a data set by name. Splits that the data does not have are divided from its train split.
 
     Raises:
-        DataError: A split is missing, and the train split cannot be divided since it is streamed.
+        DataError: A split is missing, and the train split cannot be divided since it is streamed; or the column of
+            data.split.group or data.split.time does not exist, has no value in a row, or has too few different ones.
     """
     shares = {"validation": options.validation, "test": options.test}
     missing = {name: share for name, share in shares.items() if name not in dataset.splits and share > 0}
     train = dataset.splits["train"]
+    _check_given(dataset, options)
     if not missing:
         return dict(dataset.splits)
     if isinstance(train, Shards):
@@ -127,8 +130,66 @@ def divide(dataset: Dataset, options: SplitOptions) -> dict[str, Split]:
             f"{dataset.location}: expected shards of every split; found none for {' and '.join(missing)}. A stream "
             "cannot be divided: write the shards again from data with these splits, or set data.split.validation=0."
         )
-    rows = assign(_strata(dataset.spec, train, options), missing, options.seed)
+    strata = _strata(dataset.spec, train, options)
+    if options.group:
+        option = f"data.split.group={options.group}"
+        groups = column_splits.index_groups(
+            _key(dataset, train, options.group, option), row_location=train.row_location, option=option
+        )
+        rows = column_splits.assign_groups(groups, strata, missing, seed=options.seed, option=option)
+    elif options.time:
+        times = _times(dataset, train, options.time)
+        rows = column_splits.assign_times(times, missing, gap=options.gap, option=f"data.split.time={options.time}")
+    else:
+        rows = assign(strata, missing, options.seed)
     return dict(dataset.splits) | {name: train.select(rows[name]) for name in rows}
+
+
+def _key(dataset: Dataset, split: Split, name: str, option: str) -> np.ndarray:
+    """Return a key column of a split, or a feature of one value per row: (rows,)."""
+    columns = {} if isinstance(split, Shards) else dict(split.keys)
+    for feature, column in {} if isinstance(split, Shards) else split.features.items():
+        if isinstance(column, np.ndarray) and column.shape[1:] == (1,):
+            columns.setdefault(feature, column[:, 0])
+    if name not in columns:
+        advice = nearest(name, columns) if columns else "This data has none: give the splits yourself."
+        raise DataError(f"{option}: expected a column of {dataset.location} for the splits; found none. {advice}")
+    return columns[name]
+
+
+def _times(dataset: Dataset, split: Split, name: str) -> np.ndarray:
+    """Return the time of each row: (rows,) float64."""
+    option = f"data.split.time={name}"
+    if name == ROW_ORDER:
+        return np.arange(len(split), dtype=np.float64)
+    return column_splits.read_times(_key(dataset, split, name, option), row_location=split.row_location, option=option)
+
+
+def _check_given(dataset: Dataset, options: SplitOptions) -> None:
+    """Check that the splits that the data gives keep groups together, or the order of time.
+
+    Raises:
+        DataError: They do not.
+    """
+    given = [(name, dataset.splits[name]) for name in SPLIT_NAMES if name in dataset.splits]
+    for (name, split), (other_name, other) in itertools.combinations(given, 2):
+        if options.group:
+            option = f"data.split.group={options.group}"
+            values, others = (_key(dataset, each, options.group, option).tolist() for each in (split, other))
+            if common := sorted(set(map(str, values)) & set(map(str, others))):
+                raise DataError(
+                    f"{dataset.location}: expected the rows of each group in one split, since {option}; found "
+                    f"{common[0]!r} and {len(common) - 1} more in both {name} and {other_name}. Move their rows into "
+                    "one of them, or set data.split.group=''."
+                )
+        elif options.time and options.time != ROW_ORDER:
+            last, first = _times(dataset, split, options.time).max(), _times(dataset, other, options.time).min()
+            if last >= first:
+                raise DataError(
+                    f"{dataset.location}: expected the {name} split before the {other_name} split, since "
+                    f"data.split.time={options.time}; found a row at {last:g} in {name} and one at {first:g} in "
+                    f"{other_name}. Move the rows, or set data.split.time=''."
+                )
 
 
 def _all_rows(dataset: Dataset) -> Split:

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 AUTO = "auto"
 NUMERIC = "numeric"  # the name of the feature that holds all columns of numbers
 DESCRIBED = 5  # columns of categories that the summary describes
+MOST_KEYS = 20  # columns without a role that are read, for preflight
 
 
 @dataclass
@@ -137,7 +138,8 @@ class TableSource(DataSource):
             text=self.text,
             exclude=self.exclude,
         )
-        train = self._read(self.path, roles)
+        keys = self._key_columns(header, roles)
+        train = self._read(self.path, roles, keys)
         roles = _without_text(roles, train)
         for name in self.categories:
             if name not in (*roles.categorical, *self.labels):
@@ -148,24 +150,41 @@ class TableSource(DataSource):
         files: dict[str, TableFile] = {"train": self._checked(train, roles)}
         for split_name, path in (("validation", self.validation_path), ("test", self.test_path)):
             if path:
-                files[split_name] = self._checked(self._read(path, roles), roles)
+                files[split_name] = self._checked(self._read(path, roles, keys), roles)
         files = self._with_one_spelling(files, [*roles.categorical, *self.labels])
         for file in files.values():
             self._check_listed(file, roles)
         labels = {name: self._label(name, files["train"]) for name in self.labels}
         self._log_summary(roles, files["train"])
         splits = {
-            split_name: Table(self._features(file, roles), self._targets(file, labels), file.row_location)
+            split_name: Table(
+                self._features(file, roles), self._targets(file, labels), file.row_location, self._keys(file, keys)
+            )
             for split_name, file in files.items()
         }
         dataset = describe(splits, labels=labels, location=self.path, text=roles.text)
         return replace(dataset, spec=replace(dataset.spec, features=self._named(dataset, roles)))
 
-    def _read(self, path: str, roles: Roles) -> TableFile:
+    def _read(self, path: str, roles: Roles, keys: list[str]) -> TableFile:
         label_numbers = () if self.reads_classes else self.labels
         label_texts = self.labels if self.reads_classes else ()
-        numbers, texts = [*roles.numeric, *label_numbers], [*roles.categorical, *roles.text, *label_texts]
-        return self.read_file(path, numbers, texts)
+        texts = dict.fromkeys([*roles.categorical, *roles.text, *label_texts, *keys])
+        return self.read_file(path, [*roles.numeric, *label_numbers], [*texts])
+
+    def _key_columns(self, header: list[str], roles: Roles) -> list[str]:
+        """Return the columns that decide the splits, and those without a role, which preflight looks at."""
+        headers = [header, *(self.header(path)[0] for path in (self.validation_path, self.test_path) if path)]
+        used = {*roles.numeric, *roles.categorical, *roles.text, *self.labels, *self.split.keys}
+        others = [name for name in header if name not in used and all(names.count(name) == 1 for names in headers)]
+        return [*self.split.keys, *others[:MOST_KEYS]]
+
+    def _keys(self, file: TableFile, names: list[str]) -> dict[str, np.ndarray]:
+        """Return key columns, (rows,) of str. Of those that decide no split, one that hardly repeats is left out."""
+        return {
+            name: file.texts[name].array()
+            for name in names
+            if name in self.split.keys or 2 * len(file.texts[name].values) <= file.rows
+        }
 
     def _features(self, file: TableFile, roles: Roles) -> dict[str, FeatureColumn]:
         features: dict[str, FeatureColumn] = {}

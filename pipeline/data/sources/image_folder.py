@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -55,11 +56,22 @@ class ImageFolder(DataSource):
     )
     background: str = option("white", "behind transparent pixels: a colour of CSS, such as black or #808080")
     in_memory: bool = option(False, "decode once and keep the pixels; false streams from disk")
+    name_pattern: str = option(
+        "",
+        "regular expression of every file name; its named groups are columns for data.split.group and "
+        "data.split.time: '(?P<patient>[^_]+)_.*'",
+    )
 
     @override
     def check(self) -> None:
         """Check that height and width go together, and that the background is a colour."""
         super().check()
+        try:
+            re.compile(self.name_pattern)
+        except re.error as error:
+            raise ConfigError(
+                f"data.name_pattern: expected a regular expression; found {self.name_pattern!r} ({error}). Correct it."
+            ) from None
         if (self.height is None) != (self.width is None):
             raise ConfigError("data.height and data.width: expected both or neither; found one. Set the other one too.")
         rgb(self.background)
@@ -98,6 +110,7 @@ class ImageFolder(DataSource):
                 {"image": column[own] if isinstance(column, np.ndarray) else column.select(own)},
                 {"label": np.array([index for _, index in split_rows], np.int64)},
                 paths[own].__getitem__,
+                self._keys(paths[own]),
             )
         return describe(splits, labels={"label": class_label(names)}, location=self.path)
 
@@ -110,6 +123,22 @@ class ImageFolder(DataSource):
         height, width, channels = image.shape
         bits = 8 if image.dtype == pixel_dtype(8) else 16
         return f"Set data.height={height} data.width={width} data.channels={channels} data.bits={bits}."
+
+    def _keys(self, paths: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the named groups of data.name_pattern in the names of files: name -> (files,) of str."""
+        pattern = re.compile(self.name_pattern)
+        if not pattern.groupindex:
+            return {}
+        matches = [pattern.fullmatch(Path(path).name) for path in paths]
+        for path, match in zip(paths, matches, strict=True):
+            if not match:
+                raise DataError(
+                    f"{path}: expected a file name that data.name_pattern={self.name_pattern!r} matches as a whole; "
+                    "found another. Rename the file, or change the pattern."
+                )
+        return {
+            name: np.array([match[name] or "" for match in matches if match], object) for name in pattern.groupindex
+        }
 
     def _images(self, paths: np.ndarray, headers: Sequence[ImageHeader]) -> Images:
         """Return the files as one feature.

@@ -83,6 +83,7 @@ class Npz(DataSource):
                 self._features(arrays[split_name], location),
                 {name: columns[split_name] for name, columns in targets.items()},
                 numbered_rows(location),
+                self._keys(arrays[split_name]),
             )
             for split_name, location in location_of.items()
         }
@@ -91,7 +92,7 @@ class Npz(DataSource):
     def _read_arrays(self) -> dict[str, dict[str, np.ndarray]]:
         """Return split name -> (name -> array) of the features, labels and lengths."""
         path = Path(self.path)
-        names = [*self.features, *self.labels, *([self.lengths] if self.lengths else [])]
+        names = [*self.features, *self.labels, *([self.lengths] if self.lengths else []), *self.split.keys]
         with _open_archive(path) as archive:
             return {
                 split_name: {name: _read_array(archive, path, member) for name, member in members.items()}
@@ -106,6 +107,10 @@ class Npz(DataSource):
         if self.lengths:
             return concatenated_rows(column, lengths=arrays[self.lengths], location=location)
         return column if column.ndim > 1 else column[:, np.newaxis]
+
+    def _keys(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        keys = {name: arrays[name] for name in self.split.keys}
+        return {name: column[:, 0] if column.shape[1:] == (1,) else column for name, column in keys.items()}
 
     def _read_classes(
         self, values: dict[str, np.ndarray], location: str, location_of: dict[str, str]
