@@ -105,7 +105,9 @@ def check_data(config: Config) -> tuple[list[DriftResult], Path]:
     }
     devices.select(config.device, config.hardware)
     determinism.prepare(config.determinism, seed=config.seed, threads=config.hardware.threads)
-    rows, fingerprint = load_rows(config, spec, config.drift.split)
+    others = [run_folder.find(config.run.root, config.drift.against)] if config.drift.against else []
+    selection, fingerprint = load_rows(config, spec, config.drift.split, runs=[folder, *others])
+    rows = selection.rows
 
     new = profiles.count_rows(reference.columns, data_columns.column_blocks(spec, rows))
     outputs = predict(config, folder, spec, rows, objective=config.objective)

@@ -35,7 +35,8 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     device = devices.select(config.device, config.hardware)
     device |= determinism.prepare(config.determinism, seed=config.seed, threads=config.hardware.threads)
     model = saved_model.load(folder / "model.keras")
-    rows, fingerprint = load_rows(config, spec, split)
+    selection, fingerprint = load_rows(config, spec, split, runs=[folder])
+    rows = selection.rows
     check_categories(config.data, spec, model, rows, split)
 
     target = folder / "evaluations" / f"{split}-{fingerprint[:12]}"
@@ -51,6 +52,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     notes = provenance.notes(run_folder.read(folder, "environment.json"))
     if fingerprint != trained["fingerprint"]:
         notes.append("Evaluated on other data than that of the training.")
+    notes += selection.notes
     page = run_report.write_run_report(
         target,
         run_report.RunReport(
@@ -78,6 +80,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
         "status": run_folder.FINISHED,
         "split": split,
         "rows": len(rows),
+        "trained_rows": selection.notes,
         "fingerprint": fingerprint,
         "weights_digest": trained["weights_digest"],
         "metrics": metrics.scores_to_json(evaluations),

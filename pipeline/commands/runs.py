@@ -16,7 +16,7 @@ from pipeline.registry import journal, queries, store
 from pipeline.reports import run_comparison, runs_page
 from pipeline.reports.formatting import align_columns, format_number
 from pipeline.runs import folder as run_folder
-from pipeline.runs import ingestion
+from pipeline.runs import ingestion, trained_rows
 from pipeline.runs.options import RunsTable
 
 logger = logging.getLogger(__name__)
@@ -193,6 +193,28 @@ def compare(config: Config, first: str, second: str, *, as_json: bool) -> None:
         print(json.dumps(run_comparison.find_differences(one, other)))
     else:
         print(run_comparison.comparison_table((first, second), one, other))
+        for tested, trained in ((first, second), (second, first)):
+            print(describe_shared_rows(Path(config.run.root), tested, trained))
+
+
+def describe_shared_rows(root: Path, tested: str, trained: str) -> str:
+    """Return a sentence on how many test rows of one run another run was trained on.
+
+    Raises:
+        RunError: A file of a run is damaged.
+    """
+    shared = trained_rows.count_shared(root / tested, root / trained)
+    if shared is None:
+        return (
+            f"Whether {trained} was trained on test rows of {tested} is unknown: one of them keeps no digests of rows."
+        )
+    count, total = shared
+    if not count:
+        return f"{trained} was trained on none of the {total:,} test rows of {tested}."
+    return (
+        f"{trained} was trained on {count:,} of the {total:,} test rows of {tested}. To compare both on the others: "
+        f"python -m pipeline drift run.name={tested} drift.against={trained} drift.split=test"
+    )
 
 
 # ---- the page -------------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from pipeline.preflight.inspection import Verdict
 from pipeline.reports import run_report
 from pipeline.reports.formatting import score_table
 from pipeline.runs import folder as run_folder
-from pipeline.runs import provenance, saved_model
+from pipeline.runs import provenance, saved_model, trained_rows
 from pipeline.runs.description import Description
 from pipeline.runs.identity import identity
 from pipeline.runs.recorder import Recorder
@@ -115,6 +115,7 @@ def train(
         description = describe(config, experiment, verdict, command_line)
         if checkpoint.arrays:
             add_changes(config, folder, description.environment)
+        trained_rows.write(folder, experiment.data.splits)
         description.write(folder)
         result = Result(folder, first_result(config, experiment, description))
 

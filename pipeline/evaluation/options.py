@@ -6,6 +6,7 @@ from typing import ClassVar
 from pipeline.options import Options, option
 
 SPLITS = ("test", "validation", "train", "all")
+LEAVE_OUT, KEEP = "leave_out", "keep"  # of rows that the run was trained on
 
 
 @dataclass
@@ -18,6 +19,13 @@ class Evaluation(Options):
     confidence: float = option(0.95, "level of the confidence intervals", min=0.5, below=1)
     bins: int = option(10, "bins of the reliability diagram", min=2)
     split: str = option("test", "`evaluate` only: the rows to score; all takes every row of the data", choices=SPLITS)
+    trained_rows: str = option(
+        LEAVE_OUT,
+        "`evaluate` and `drift` on other data than the run's own: whether rows that the run was trained on are scored; "
+        "split=train always keeps them",
+        choices=(LEAVE_OUT, KEEP),
+        changes_result=False,
+    )
 
 
 @dataclass

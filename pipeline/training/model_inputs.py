@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import keras
@@ -9,11 +12,16 @@ import keras
 from pipeline.data import checks, splits, token_checks
 from pipeline.data.containers import Split
 from pipeline.data.source import DataSource
+from pipeline.evaluation.options import KEEP
 from pipeline.layer_names import layer_name
+from pipeline.runs import trained_rows
+from pipeline.runs.trained_rows import Selection
 from pipeline.spec import DataSpec
 
 if TYPE_CHECKING:
     from pipeline.config import Config
+
+logger = logging.getLogger(__name__)
 
 
 def model_spec(config: Config, spec: DataSpec) -> DataSpec:
@@ -54,15 +62,34 @@ def check_categories(data: DataSource, spec: DataSpec, model: keras.Model, rows:
             checks.check_categories(features[column.name], known, {split: rows})
 
 
-def load_rows(config: Config, spec: DataSpec, split: str) -> tuple[Split, str]:
-    """Read one split of the data of a config, for a model that was trained on data of a spec.
+def load_rows(config: Config, spec: DataSpec, split: str, *, runs: Iterable[Path]) -> tuple[Selection, str]:
+    """Read one split of the data of a config, for models that were trained on data of a spec.
+
+    Rows that one of the models was trained on are left out, unless the option or the split asks for them. What is found
+    is logged.
+
+    Args:
+        config: Of the command.
+        spec: Of the training data.
+        split: The split, or "all".
+        runs: The folders of the runs.
 
     Returns:
         The rows and the fingerprint of the data.
 
     Raises:
-        DataError: The data has another spec, or the model cannot take a row.
+        DataError: The data has another spec, the model cannot take a row, or a run was trained on all rows.
+        RunError: A file of a run is damaged.
     """
     rows, fingerprint = splits.load_split(config.data, split, spec)
     check_tokens(config, spec, rows)
-    return rows, fingerprint
+    notes: tuple[str, ...] = ()
+    for folder in runs:
+        if trained_rows.is_own_split(folder, config.data, fingerprint=fingerprint, split_name=split):
+            continue
+        policy = KEEP if split == "train" else config.evaluation.trained_rows
+        selection = trained_rows.select(rows, folder, policy=policy)
+        rows, notes = selection.rows, notes + selection.notes
+    for note in notes:
+        logger.warning("%s", note)
+    return Selection(rows, notes), fingerprint
