@@ -392,6 +392,11 @@ DATA = {
         "assigned to splits at random.",
         "remove the copies, unless they are a coincidence, as in coarse data",
     ),
+    "group-in-two-splits": warning(
+        "The column looks like the name of a group, such as a patient, whose rows are related. A random split puts "
+        "related rows into training and test, so that the score says little about new groups.",
+        "set data.split.group=$group",
+    ),
     "class-missing": warning(
         "The split has no row of a class, so that the class is not evaluated.",
         "set data.split.stratify=true",

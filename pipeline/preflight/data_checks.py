@@ -18,7 +18,7 @@ from pipeline.data.blocks import blocks
 from pipeline.data.checks import row_blocks
 from pipeline.data.containers import Images, Sequences, Split, Table
 from pipeline.files import atomic_write
-from pipeline.preflight import catalogue
+from pipeline.preflight import catalogue, group_checks
 from pipeline.preflight.findings import Finding, finding
 from pipeline.preflight.setup import Setup
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, DataSpec, Feature
@@ -60,10 +60,28 @@ def store(setup: Setup, findings: Iterable[Finding]) -> None:
 def cache_path(setup: Setup) -> Path:
     """Return the path of the stored findings: another for other data, or for other checks or texts of the findings."""
     source = setup.config.data
-    code = [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in (__file__, catalogue.__file__)]
-    key = [setup.data.fingerprint, asdict(source.split), type(source).__name__, setup.data.rows, code]
+    files = (__file__, catalogue.__file__, group_checks.__file__)
+    code = [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files]
+    key = [
+        setup.data.fingerprint,
+        asdict(source.split),
+        type(source).__name__,
+        setup.data.rows,
+        _key_digests(setup),
+        code,
+    ]
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
     return Path(setup.config.run.root) / ".cache" / "preflight" / f"{name}.json"
+
+
+def _key_digests(setup: Setup) -> list[tuple[str, int]]:
+    """Return a digest of each key column of each split, which the fingerprint does not cover."""
+    tables = [split for split in setup.data.splits.values() if isinstance(split, Table)]
+    return [
+        (name, int(row_digests.digest_columns([column]).sum()))
+        for table in tables
+        for name, column in table.keys.items()
+    ]
 
 
 def _check(setup: Setup) -> Iterator[Finding]:
@@ -76,6 +94,7 @@ def _check(setup: Setup) -> Iterator[Finding]:
             yield from _check_constant(name, setup.spec.features[name], column)
             yield from _check_leaks(setup.spec, name, column, train.labels)
     yield from _check_copies(setup)
+    yield from group_checks.check(setup)
 
 
 def _check_classes(spec: DataSpec, split_name: str, split: Split) -> Iterator[Finding]:
