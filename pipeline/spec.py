@@ -15,7 +15,7 @@ MULTI_LABEL = "multi_label"  # one 0 or 1 per class; any number of classes at on
 REAL = "real"  # real numbers
 LABEL_KINDS = (CLASS, ONE_HOT, MULTI_LABEL, REAL)
 PADDING = 0  # fills up short rows of variable-length features; a step of only padding is masked
-DTYPES = ("uint8", "int32", "float32", "string")  # of features
+DTYPES = ("uint8", "int32", "float32", "float64", "string")  # of features
 LABEL_DTYPES = ("int64", "float32")
 
 

@@ -11,6 +11,8 @@ from pipeline.errors import DataError, nearest
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, PADDING, DataSpec, Feature, Label
 
 SUM_TOLERANCE = 1e-3  # largest distance of the sum of a one-hot row from 1
+MANY_CLASSES = 20  # classes below which whole numbers are never taken for measurements
+ROWS_PER_CLASS = 20  # rows per class from which they are not
 BLOCK = 1 << 22  # numbers checked at a time, so that a check needs little memory
 
 
@@ -34,7 +36,9 @@ def check(spec: DataSpec, splits: Mapping[str, Split], source: DataSource) -> No
                 f"{label.width}. Make the label with class_label or row_label."
             )
         if label.classes:
-            _check_every_class_is_trained(label, name, train)
+            _check_every_class_is_trained(label, name, train, source)
+            if source.may_be_real and label.kind == CLASS:
+                _check_not_continuous(label, name, train)
     if source.allows_missing_values and isinstance(train, Table):
         for name, column in train.features.items():
             _check_has_values(spec.features[name], name, column)
@@ -177,7 +181,7 @@ def _check_padding(name: str, values: np.ndarray, location: Callable[[int], str]
             )
 
 
-def _check_every_class_is_trained(label: Label, name: str, train: Split) -> None:
+def _check_every_class_is_trained(label: Label, name: str, train: Split, source: DataSource) -> None:
     values = train.labels[name]
     if label.kind == CLASS:
         present = set(np.unique(values))
@@ -185,9 +189,25 @@ def _check_every_class_is_trained(label: Label, name: str, train: Split) -> None
         present = set(np.flatnonzero((values > 0).reshape(-1, label.width).any(axis=0)))
     absent = [label.classes[index] for index in range(len(label.classes)) if index not in present]
     if absent:
+        is_stated = getattr(source, "classes", None) is not None
+        fix = "set data.classes=null, which takes the classes that occur" if is_stated else "remove the classes"
         raise DataError(
             f"the train split: expected every class of label {name!r}; found no row of {', '.join(absent[:10])}. "
-            "Add rows of these classes, or remove the classes."
+            f"Add rows of these classes, or {fix}."
+        )
+
+
+def _check_not_continuous(label: Label, name: str, train: Split) -> None:
+    """Check that classes which are numbers with gaps have more than a few rows each, as measurements would not."""
+    names = label.classes
+    if len(names) < MANY_CLASSES or not all(text.removeprefix("-").isdecimal() for text in names):
+        return
+    has_gaps = abs(int(names[-1]) - int(names[0])) >= 2 * len(names)
+    if has_gaps and train.labels[name].size < ROWS_PER_CLASS * len(names):
+        raise DataError(
+            f"label {name!r}: expected classes; found {len(names):,} whole numbers with gaps, from {names[0]} to "
+            f"{names[-1]}, in {train.labels[name].size:,} training rows, which look continuous. Set "
+            f"data.label_kind=real, or data.classes={len(names)} if they are classes."
         )
 
 

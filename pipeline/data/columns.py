@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from pipeline.errors import DataError, nearest
 from pipeline.lazy import np
 
+logger = logging.getLogger(__name__)
+
+SHOWN = 10  # classes that a message lists
+FIXES = {  # dtype kind -> how to save an array x of it as numbers
+    "c": "Save real and imaginary parts as numbers: numpy.stack([x.real, x.imag], axis=-1).",
+    "M": "Save seconds as numbers: (x - numpy.datetime64('1970-01-01')) / numpy.timedelta64(1, 's').",
+    "m": "Save seconds as numbers: x / numpy.timedelta64(1, 's').",
+}
 MAX_DIGITS = 100  # of class names that are ordered as numbers; Python refuses to convert huge integers
 
 
@@ -44,30 +53,150 @@ def class_indices(values: Sequence[str], *, names: Sequence[str], row_location: 
     return np.array([index[value] for value in values], np.int64)
 
 
-def to_feature_dtype(array: np.ndarray, location: str) -> np.ndarray:
-    """Convert an array to a dtype that features may have: uint8, int32, float32, or object for text.
+def numbered_classes(
+    given: Mapping[str, np.ndarray],
+    count: int | None,
+    *,
+    location: str,
+    row_locations: Mapping[str, Callable[[int], str]],
+) -> tuple[list[str], dict[str, np.ndarray]]:
+    """Return the classes of labels that are numbers or booleans.
 
-    Floats become float32, integers int32, booleans uint8. uint8 stays uint8.
+    Numbers from 0 on without gaps are indices already. Others, such as 10, 20, 30 or -1, 1, are the classes in numeric
+    order, so that reports show them as the file has them.
+
+    Args:
+        given: Split name -> (rows,) or (rows, points) of whole numbers in any dtype, or booleans; with "train".
+        count: The number of classes; None takes those that occur in "train".
+        location: The file and label, for error messages.
+        row_locations: Split name -> the function that returns the location of a row, for the error message.
+
+    Returns:
+        The names in index order, and split name -> the indices, int64.
 
     Raises:
-        DataError: The dtype has no such form, or an integer does not fit into int32.
+        DataError: A number is not whole, or no class; or there are more or fewer of them than `count`.
+    """
+    are_booleans = all(array.dtype.kind == "b" for array in given.values())
+    numbers = {name: _whole_numbers(array, location, row_locations[name]) for name, array in given.items()}
+    found = np.unique(numbers["train"])
+    if count is None:
+        count = len(found)
+        is_index = found[0] == 0 and found[-1] == count - 1
+    else:
+        is_index = all(array.min() >= 0 and array.max() < count for array in numbers.values())
+        if not is_index and len(found) != count:
+            raise DataError(
+                f"{location}: expected {count} classes, since data.classes={count}: indices from 0 to {count - 1}, or "
+                f"any {count} numbers; found {len(found)}: {_listed(found.tolist())}. Set data.classes=null for those."
+            )
+    classes = np.arange(count) if is_index else found
+    indices = {}
+    for split_name, array in numbers.items():
+        indices[split_name] = np.searchsorted(classes, array).clip(max=count - 1)
+        unknown = (classes[indices[split_name]] != array).reshape(len(array), -1)
+        if unknown.any():
+            row, point = np.argwhere(unknown)[0].tolist()
+            value = array.reshape(len(array), -1)[row, point]
+            raise DataError(
+                f"{row_locations[split_name](row)}: expected a class that occurs in the train split, which are "
+                f"{_listed(classes.tolist())}; found {value}. Add training rows of the class, or leave the row out."
+            )
+    names = [str(bool(value)) for value in classes] if are_booleans else [str(value) for value in classes.tolist()]
+    if not is_index and not are_booleans:
+        last = int(found[-1])
+        fix = f"; data.classes={last + 1} takes all from 0 to {last}" if found[0] == 0 and last < 2 * count else ""
+        logger.info("data: %s: %s are classes 0 to %d, in numeric order%s", location, _listed(names), count - 1, fix)
+    return names, indices
+
+
+def _whole_numbers(array: np.ndarray, location: str, row_location: Callable[[int], str]) -> np.ndarray:
+    """Return whole numbers of any dtype as int64.
+
+    Raises:
+        DataError: A number is not whole.
+    """
+    limit = 2.0**63
+    with np.errstate(invalid="ignore"):
+        wrong = (
+            (array != np.rint(array)) | ~(np.abs(array.astype(np.float64)) < limit) if array.dtype.kind == "f" else None
+        )
+    if array.dtype.kind == "u":
+        wrong = array > np.uint64(2**63 - 1)
+    if wrong is not None and wrong.any():
+        row = int(np.argmax(wrong.reshape(len(array), -1).any(axis=1)))
+        value = array[wrong].flat[0]
+        if not np.isfinite(value):
+            raise DataError(f"{row_location(row)}: expected a class; found {value}. Leave the row out.")
+        raise DataError(
+            f"{location}: expected whole numbers, one class per row; found {value}, which looks continuous. Set "
+            "data.label_kind=real."
+        )
+    return array.astype(np.int64)
+
+
+def _listed(values: Sequence[object]) -> str:
+    """Return values in one line: "10, 20, 30", of many the first and the last."""
+    shown = list(map(str, values))
+    return ", ".join(shown if len(shown) <= SHOWN else [*shown[: SHOWN - 1], "...", shown[-1]])
+
+
+def to_feature_dtype(array: np.ndarray, location: str) -> np.ndarray:
+    """Return an array that can be the column of a feature: of numbers, or of dtype object for text.
+
+    Booleans become uint8, and bytes are decoded. Other numbers stay as they are: `pipeline.data.precision` decides
+    later, for all splits together, which dtype holds them.
+
+    Raises:
+        DataError: The dtype cannot be the column of a feature, or bytes are not UTF-8.
     """
     match array.dtype.kind:
         case "b":
             return array.astype(np.uint8)
-        case "u" if array.dtype.itemsize == 1:
-            return array
         case "i" | "u":
-            limits = np.iinfo(np.int32)
-            if array.size and (array.min() < limits.min or array.max() > limits.max):
-                raise DataError(
-                    f"{location}: expected integers from {limits.min} to {limits.max} (int32); "
-                    f"found {array.min()} to {array.max()}. Store them as floats or rescale them."
-                )
-            return array.astype(np.int32)
+            return array
+        case "f" if array.dtype.itemsize > 8:
+            return _in_float64(array, location)
         case "f":
-            with np.errstate(over="ignore"):  # a value too large for float32 becomes infinite: the checks name its row
-                return array.astype(np.float32, copy=False)
+            return array
         case "U":
             return array.astype(object)
-    raise DataError(f"{location}: expected numbers, booleans or text; found dtype {array.dtype}.")
+        case "S":
+            return decoded(array, location).astype(object)
+    fix = f" {FIXES[array.dtype.kind]}" if array.dtype.kind in FIXES else ""
+    raise DataError(f"{location}: expected numbers, booleans or text; found dtype {array.dtype}.{fix}")
+
+
+def decoded(array: np.ndarray, location: str) -> np.ndarray:
+    """Return an array of bytes, or of text, as text.
+
+    Raises:
+        DataError: It is not UTF-8.
+    """
+    if array.dtype.kind == "U":
+        return array
+    try:
+        return np.char.decode(array, "utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{location}: expected text; found bytes that are not UTF-8 ({error}). Save the array as text: "
+            "numpy.char.decode(x, ENCODING)."
+        ) from None
+
+
+def _in_float64(array: np.ndarray, location: str) -> np.ndarray:
+    """Return an array of longer floats as float64.
+
+    Raises:
+        DataError: float64 would merge values.
+    """
+    with np.errstate(over="ignore"):
+        narrow = array.astype(np.float64)
+    before, after = len(np.unique(array)), len(np.unique(narrow))
+    if after < before:
+        raise DataError(
+            f"{location}: expected numbers that float64 can tell apart; found {before:,} distinct values of "
+            f"{array.dtype}, of which {after:,} would be left. Subtract a reference value, such as x - x.min(), before "
+            "saving x.astype('float64')."
+        )
+    return narrow

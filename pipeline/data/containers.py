@@ -196,7 +196,7 @@ SPLIT_NAMES = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set as its source returns it.
+    """A data set as its source returns it. Its arrays may be wider than the dtypes of the spec until it is loaded.
 
     Attributes:
         spec: Of the rows of every split.

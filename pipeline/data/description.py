@@ -69,5 +69,10 @@ def describe_feature(column: FeatureColumn) -> Feature:
 
 
 def dtype_name(array: np.ndarray) -> str:
-    """Return the dtype of an array as `Feature` names it: "string" for an object array, which holds text."""
-    return "string" if array.dtype == object else array.dtype.name
+    """Return the dtype that a feature has if it loses no values in it, as `Feature` names it.
+
+    That of floats is float32, of integers int32, and of an object array, which holds text, "string". uint8 stays uint8.
+    """
+    if array.dtype == np.uint8:
+        return "uint8"
+    return {"f": "float32", "i": "int32", "u": "int32", "O": "string"}.get(array.dtype.kind, array.dtype.name)

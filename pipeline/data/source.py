@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from pipeline.data.columns import class_indices, class_names, numbered_rows, to_feature_dtype
+from pipeline.data.columns import class_indices, class_names, numbered_classes, numbered_rows, to_feature_dtype
 from pipeline.data.containers import SPLIT_NAMES, Dataset, Images, Sequences, Table
 from pipeline.data.description import describe
 from pipeline.data.options import SplitOptions
@@ -37,6 +37,7 @@ __all__ = [
     "class_names",
     "describe",
     "np",
+    "numbered_classes",
     "numbered_rows",
     "option",
     "real_label",
@@ -70,6 +71,11 @@ class DataSource(Options):
         """Check rules between options. A subclass that adds rules calls super().check() first."""
         if any(a >= b for a, b in zip(self.buckets, self.buckets[1:], strict=False)):
             raise ConfigError(f"data.buckets: expected increasing lengths; found {self.buckets}.")
+
+    @property
+    def may_be_real(self) -> bool:
+        """Whether class labels that are numbers with gaps may be meant as real numbers: nobody said otherwise."""
+        return False
 
     def read(self) -> Dataset:
         """Read the data set. Every subclass implements this method.

@@ -9,6 +9,7 @@ from pipeline.data import checks, column_splits
 from pipeline.data.containers import SPLIT_NAMES, Dataset, Shards, Split, Table
 from pipeline.data.fingerprint import fingerprint
 from pipeline.data.options import ROW_ORDER, SplitOptions
+from pipeline.data.precision import in_model_dtypes
 from pipeline.data.source import DataSource
 from pipeline.errors import ConfigError, DataError, nearest
 from pipeline.overrides import shell_argument
@@ -47,16 +48,21 @@ class SplitDataset:
         return {name: len(split) for name, split in self.splits.items()}
 
 
-def read(source: DataSource) -> Dataset:
-    """Read a data set.
+def read(source: DataSource, trained: DataSpec | None = None) -> Dataset:
+    """Read a data set, and bring its values into the dtypes that models take.
+
+    Args:
+        source: The data source.
+        trained: The spec that a model was trained on, if its dtypes are to be kept.
 
     Raises:
         DataError: The data cannot be read. The message names the file and the line or row.
     """
     try:
-        return source.read()
+        dataset = source.read()
     except OSError as error:
         raise DataError(f"expected data that can be read; found: {error}. Check data.path.") from error
+    return in_model_dtypes(dataset, trained.features if trained else None)
 
 
 def load(source: DataSource) -> SplitDataset:
@@ -97,7 +103,7 @@ def load_split(source: DataSource, split_name: str, spec: DataSpec) -> tuple[Spl
     Raises:
         DataError: Features or labels do not match the spec, or a row breaks it.
     """
-    dataset = read(source)
+    dataset = read(source, spec)
     if dataset.spec.features != spec.features:
         difference = _describe_difference(spec.features, dataset.spec.features)
         raise DataError(f"{dataset.location}: {difference} {source.fix_of_features(spec)}".rstrip())
@@ -219,8 +225,14 @@ def _with_class_indices(split: Split, dataset: Dataset, *, trained: DataSpec) ->
     for name, label in trained.labels.items():
         other = spec.labels.get(name)
         are_classes = other is not None and other.kind == label.kind == CLASS
-        if other is None or not are_classes or set(other.classes) - set(label.classes):
+        if other is None or not are_classes:
             raise DataError(f"{location}: expected the label {name!r} as trained, {label}; found {other}.")
+        unknown = sorted(set(other.classes) - set(label.classes))
+        if unknown:
+            raise DataError(
+                f"{location}: expected classes of label {name!r} that were trained: {', '.join(label.classes[:20])}; "
+                f"found also {', '.join(unknown[:20])}. Leave these rows out, or train with rows like them."
+            )
         trained_index = np.array([label.classes.index(class_name) for class_name in other.classes])
         labels[name] = trained_index[split.labels[name]]
     return replace(split, labels=labels)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import override
 
 from pipeline.data import categories
-from pipeline.data.columns import to_feature_dtype
 from pipeline.data.containers import Dataset, FeatureColumn, Table
 from pipeline.data.description import describe
 from pipeline.data.roles import Roles, assign_roles
@@ -189,10 +188,7 @@ class TableSource(DataSource):
     def _features(self, file: TableFile, roles: Roles) -> dict[str, FeatureColumn]:
         features: dict[str, FeatureColumn] = {}
         if roles.numeric:
-            columns = [
-                to_feature_dtype(file.numbers[name].values, f"{file.location}, column {name!r}")
-                for name in roles.numeric
-            ]
+            columns = [file.numbers[name].values for name in roles.numeric]
             features[_numeric_name(roles, self.labels)] = np.stack(columns, axis=1)
         for name in (*roles.categorical, *roles.text):
             features[name] = file.texts[name].array()[:, np.newaxis]
@@ -381,7 +377,7 @@ class TableSource(DataSource):
         targets = {}
         for name, label in labels.items():
             if label.kind == REAL:
-                targets[name] = to_feature_dtype(file.numbers[name].values, f"{file.location}, column {name!r}")
+                targets[name] = file.numbers[name].values
             else:
                 targets[name] = self._class_indices(file, name, label)
         return targets

@@ -36,11 +36,17 @@ def raw_input(name: str, feature: Feature) -> keras.KerasTensor:
     return keras.Input(feature.shape, dtype=feature.dtype, name=layer_name(name))
 
 
+def raw_precision(feature: Feature) -> str:
+    """Return the dtype policy of layers that take raw values: float64 for a feature that float32 cannot hold."""
+    return "float64" if feature.dtype == "float64" else "float32"
+
+
 def preprocessing(model: ModelOptions, feature: Feature, values: tf.data.Dataset) -> list[keras.Layer]:
     """Return the layers between the raw values of a numeric feature and the network, in order.
 
     If the length varies, the first one is a Masking layer, which masks the steps that are padding. All of these layers
-    compute in float32 whatever the precision of the run, since 16 bits may be too few for raw values.
+    compute in `raw_precision` whatever the precision of the run, since 16 bits may be too few for raw values. The
+    layers of a float64 feature, such as a Normalization that removes a large offset, end in the cast to float32.
     `adapted_normalization` gives a Normalization its statistics.
 
     Args:
@@ -58,7 +64,7 @@ def preprocessing(model: ModelOptions, feature: Feature, values: tf.data.Dataset
     if feature.columns and not model.replaces_missing_values:
         _check_complete(model, feature, values)
     precision = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
+    keras.config.set_dtype_policy(raw_precision(feature))
     try:
         return _preprocessing_layers(model, feature, values)
     finally:
@@ -95,6 +101,8 @@ def _preprocessing_layers(model: ModelOptions, feature: Feature, values: tf.data
             layer.adapt(_complete_rows(before))
     if feature.variable_length:
         layers.insert(0, keras.layers.Masking(PADDING))
+    if feature.dtype == "float64":
+        layers.append(keras.layers.Identity(dtype="float32"))
     return layers
 
 

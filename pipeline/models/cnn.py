@@ -38,7 +38,7 @@ class Cnn(ModelOptions):
         if len(feature.shape) == 2:
             image = replace(feature, shape=(*feature.shape, 1))
             values = values.map(lambda batch: batch[..., None])
-            front.append(keras.layers.Reshape(image.shape, dtype="float32"))  # raw values stay as they are
+            front.append(keras.layers.Reshape(image.shape, dtype=inputs.raw_precision(feature)))  # keeps raw values
         for filters in self.filters:
             body += self._block(filters)
         body.append(keras.layers.Flatten())

@@ -376,6 +376,12 @@ DATA = {
         "set data.normalize_labels=$normalize",
         "end the model in heads.outputs(self, spec, x), or in a layer with activation: linear for model=layers",
     ),
+    "precision-lost": warning(
+        "The feature is kept in float64, since float32 cannot tell its values apart. The model casts them to float32 "
+        "before a layer removes their offset.",
+        SCALE_INPUTS,
+        "subtract a reference value in the data",
+    ),
     "label-leak": warning(
         "One input column alone determines the label. Such a column is often a copy of the label that is missing when "
         "predictions are made.",

@@ -20,6 +20,7 @@ from pipeline.preflight import (
     loss_checks,
     metric_checks,
     model_checks,
+    precision_checks,
     scale_checks,
     shape_checks,
     state,
@@ -126,6 +127,7 @@ def _check_supervised_step(setup: Setup) -> list[Finding]:
         *metric_checks.check(setup, prediction, batch),
         *shape_checks.check_masks(setup, prediction),
         *model_checks.check_connections(setup, prediction),
+        *precision_checks.check(setup, [x for x, *_ in (batch, *more)]),
         *scale_checks.check_inputs(setup, prediction),
         *scale_checks.check_labels(setup),
     ]

@@ -204,7 +204,7 @@ class GradientPenalty(Penalty):
         def losses(batch: Batch) -> tuple[Losses, Any]:
             x, *rest = batch
             x = keras.tree.map_structure(
-                lambda values: keras.ops.cast(values, "float32") if is_measurement(dtype_of(values)) else values, x
+                lambda values: as_float(values) if is_measurement(dtype_of(values)) else values, x
             )
             floats = [values for values in keras.tree.flatten(x) if is_measurement(dtype_of(values))]
             with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -218,7 +218,7 @@ class GradientPenalty(Penalty):
                     f"of the update {update.name!r} do not. Set regularization.gradient_penalty=0, or use a model that "
                     "takes float inputs."
                 )
-            squares = tf.add_n([tf.reduce_sum(tf.square(grad)) for grad in grads])
+            squares = tf.add_n([tf.cast(tf.reduce_sum(tf.square(grad)), tf.float32) for grad in grads])
             penalty = self.weight * tf.cast(row_count(batch), squares.dtype) * squares
             return by_name | {name: penalty}, auxiliary
 
@@ -327,8 +327,13 @@ class Mixup(Wrapper):
         def of_partners(values: Any) -> Any:
             return keras.tree.map_structure(lambda column: ops.take(column, partners, axis=0), values)
 
-        x = keras.tree.map_structure(lambda values: ops.cast(values, "float32"), x)
-        mixed = keras.tree.map_structure(lambda one, other: share * one + (1 - share) * other, x, of_partners(x))
+        x = keras.tree.map_structure(as_float, x)
+
+        def mean(one: Any, other: Any) -> Any:
+            of_one = ops.cast(share, one.dtype)
+            return of_one * one + (1 - of_one) * other
+
+        mixed = keras.tree.map_structure(mean, x, of_partners(x))
         second = of_partners(y), None if weights is None else of_partners(weights)
         return mixed, MixedLabels((y, weights), second, share)
 
@@ -344,6 +349,11 @@ def row_count(batch: Batch) -> Any:
 def dtype_of(values: Any) -> str:
     """Return the name of a tensor's dtype."""
     return keras.backend.standardize_dtype(values.dtype)
+
+
+def as_float(values: Any) -> Any:
+    """Return the values of a feature as floats: float64 as they are, for their precision, others as float32."""
+    return values if dtype_of(values) == "float64" else keras.ops.cast(values, "float32")
 
 
 def is_measurement(dtype: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, override
@@ -23,6 +23,7 @@ from pipeline.data.source import (
     class_label,
     describe,
     np,
+    numbered_classes,
     numbered_rows,
     option,
     to_feature_dtype,
@@ -48,7 +49,9 @@ class Idx(DataSource):
     train_labels: str = option("train-labels-idx1-ubyte", "file in `path`, with or without .gz")
     test_images: str = option("t10k-images-idx3-ubyte", "file in `path`, with or without .gz; '' if there is none")
     test_labels: str = option("t10k-labels-idx1-ubyte", "file in `path`, with or without .gz; '' if there is none")
-    classes: int = option(10, "number of classes; a label outside 0 to classes - 1 is refused", min=2)
+    classes: int | None = option(
+        10, "number of classes; null takes the labels that occur in training, in numeric order, such as 1 to 26", min=2
+    )
 
     @override
     def check(self) -> None:
@@ -64,7 +67,14 @@ class Idx(DataSource):
         splits = {"train": self._read_split(self.train_images, self.train_labels)}
         if self.test_images:
             splits["test"] = self._read_split(self.test_images, self.test_labels)
-        return describe(splits, labels={"label": class_label(range(self.classes))}, location=self.path)
+        names, labels = numbered_classes(
+            {name: split.labels["label"] for name, split in splits.items()},
+            self.classes,
+            location=self.path,
+            row_locations={name: split.row_location for name, split in splits.items()},
+        )
+        splits = {name: replace(split, labels={"label": labels[name]}) for name, split in splits.items()}
+        return describe(splits, labels={"label": class_label(names)}, location=self.path)
 
     def _read_split(self, images_name: str, labels_name: str) -> Table:
         images_path, labels_path = find_file(Path(self.path), images_name), find_file(Path(self.path), labels_name)

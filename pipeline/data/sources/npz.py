@@ -10,6 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import override
 
+from pipeline.data.columns import decoded
 from pipeline.data.source import (
     CLASS,
     READ,
@@ -26,6 +27,7 @@ from pipeline.data.source import (
     class_names,
     describe,
     np,
+    numbered_classes,
     numbered_rows,
     option,
     real_label,
@@ -52,7 +54,14 @@ class Npz(DataSource):
     labels: list[str] = option(["y"], "arrays to predict, rows first", required=True)
     lengths: str = option("", "array of row lengths, if the rows of each feature are concatenated; '' if they are not")
     label_kind: str = option(CLASS, "what each label array holds", choices=LABEL_KINDS)
-    classes: int | None = option(None, "number of classes; null counts those in the file")
+    classes: int | None = option(
+        None, "number of classes; null counts those in the training rows, which may be any whole numbers or names"
+    )
+
+    @property
+    @override
+    def may_be_real(self) -> bool:
+        return self.label_kind == CLASS and self.classes is None
 
     @override
     def check(self) -> None:
@@ -115,7 +124,7 @@ class Npz(DataSource):
     def _read_classes(
         self, values: dict[str, np.ndarray], location: str, location_of: dict[str, str]
     ) -> tuple[Label, dict[str, np.ndarray]]:
-        """Read a class label: an index or a name per row, or an index per point if rows are tasks.
+        """Read a label that is a class: a whole number, a boolean or a name; for rows that are tasks one per point.
 
         Args:
             values: Split name -> array of the file.
@@ -127,7 +136,8 @@ class Npz(DataSource):
         """
         columns = {split_name: _class_column(array, location) for split_name, array in values.items()}
         kinds = {array.dtype.kind for array in columns.values()}
-        if kinds == {"U"}:
+        if kinds <= {"U", "S"}:
+            columns = {name: decoded(column, location) for name, column in columns.items()}
             names = class_names(columns["train"].tolist())
             return class_label(names), {
                 split_name: class_indices(
@@ -135,17 +145,16 @@ class Npz(DataSource):
                 )
                 for split_name, array in columns.items()
             }
-        if not kinds <= set("biu"):
+        if not kinds <= set("biuf"):
             dtypes = ", ".join(str(array.dtype) for array in columns.values())
             raise DataError(
                 f"{location}: expected whole numbers or text, one class per row; found {dtypes}. Set data.label_kind."
             )
-        count = self.classes or 1 + max(int(array.max()) for array in columns.values())
         rows = len(columns["train"])
-        if count > rows:
+        if self.classes is not None and self.classes > rows:
             raise DataError(
-                f"{location}: expected classes from 0 to at most {rows - 1}, since there are {rows} training rows; "
-                f"found {count - 1}. Number the classes from 0 without gaps."
+                f"{location}: expected at most {rows} classes, since there are {rows} training rows; found "
+                f"data.classes={self.classes}. Set data.classes=null, which counts those in the file."
             )
         shapes = {array.shape[1:] for array in columns.values()}
         if len(shapes) > 1:
@@ -153,9 +162,9 @@ class Npz(DataSource):
                 f"{location}: expected the same number of points per task in every split; found {sorted(shapes)}. "
                 "Fix the arrays."
             )
-        return class_label(range(count), *shapes), {
-            split_name: array.astype(np.int64) for split_name, array in columns.items()
-        }
+        row_locations = {split_name: numbered_rows(place) for split_name, place in location_of.items()}
+        names, indices = numbered_classes(columns, self.classes, location=location, row_locations=row_locations)
+        return class_label(names, *shapes), indices
 
     def _read_numbers(self, values: dict[str, np.ndarray], location: str) -> tuple[Label, dict[str, np.ndarray]]:
         """Read a label of one or more numbers per row.
@@ -165,7 +174,7 @@ class Npz(DataSource):
             location: The file and label, for error messages.
 
         Returns:
-            The label, and split name -> (rows,) or (rows, width) float32.
+            The label, and split name -> (rows,) or (rows, width).
         """
         width = values["train"].shape[1:]
         for array in values.values():
@@ -175,17 +184,15 @@ class Npz(DataSource):
                     f"{array.shape}. Fix the array, or set data.label_kind."
                 )
         if self.label_kind == REAL and width in ((), (1,)):
-            return real_label(), {
-                split_name: array.reshape(-1).astype(np.float32) for split_name, array in values.items()
-            }
+            return real_label(), {split_name: array.reshape(-1) for split_name, array in values.items()}
         if len(width) != 1:
             raise DataError(
                 f"{location}: expected one row of numbers per example; found shape {values['train'].shape}. Fix the "
                 "array, or set data.label_kind."
             )
-        targets = {split_name: array.astype(np.float32) for split_name, array in values.items()}
         if self.label_kind == REAL:
-            return real_label(*width), targets
+            return real_label(*width), values
+        targets = {split_name: array.astype(np.float32) for split_name, array in values.items()}
         if self.classes not in (None, *width):
             raise DataError(
                 f"{location}: expected {self.classes} numbers per row, since data.classes={self.classes}; found "
@@ -300,7 +307,8 @@ def _read_member(archive: zipfile.ZipFile, member: str, location: str) -> np.nda
         if dtype.hasobject:
             raise DataError(
                 f"{location}: expected numbers, booleans or text; found Python objects, which are never loaded, since "
-                "a pickle can run code. Concatenate rows that differ in length, and set data.lengths."
+                "a pickle can run code. Save numbers as x.astype('float64') and text as x.astype('str'); concatenate "
+                "rows that differ in length, and set data.lengths."
             )
         claimed = prod(shape) * dtype.itemsize
         size = archive.getinfo(member).file_size - stream.tell()

@@ -156,7 +156,7 @@ def _summarizer(spec: DataSpec) -> Callable[[tf.Tensor], tuple[dict[str, tf.Tens
         faults = []
         for name, feature in spec.features.items():
             values = features[name]
-            infinite = feature.dtype == "float32" and ~tf.reduce_all(tf.math.is_finite(values))
+            infinite = feature.dtype.startswith("float") and ~tf.reduce_all(tf.math.is_finite(values))
             padded = False
             if feature.variable_length:
                 length = tf.shape(values, tf.int64)[0]

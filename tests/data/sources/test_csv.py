@@ -375,3 +375,11 @@ def test_names_of_columns_and_categories_survive_shards(table, tmp_path):
     write_shards(data.spec, data.splits | {"validation": data.splits["train"], "test": data.splits["train"]},
                  str(tmp_path / "shards"), rows_per_shard=2)  # fmt: skip
     assert splits.read(TFRecord(path=str(tmp_path / "shards"))).spec == data.spec
+def test_real_labels_are_float32_and_refused_if_that_would_merge_them(tmp_path):
+    path = tmp_path / "times.csv"
+    path.write_text("a,time\n" + "".join(f"{row},{row + 0.5}\n" for row in range(300)))
+    source = Csv(path=str(path), numeric=["a"], labels=["time"], label_kind="real")
+    assert splits.read(source).splits["train"].labels["time"].dtype == np.float32
+    path.write_text("a,time\n" + "".join(f"{row},{1_700_000_000 + row}\n" for row in range(300)))
+    with pytest.raises(DataError, match=r"'time': expected labels that float32 can tell apart.*Subtract a reference"):
+        splits.read(source)

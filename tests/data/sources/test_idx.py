@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.data import splits
+from pipeline.data.options import SplitOptions
 from pipeline.data.sources.idx import Idx
 from pipeline.errors import ConfigError, DataError
 
@@ -209,3 +210,18 @@ def test_images_without_pixels_are_refused(folder):
 def test_a_header_of_more_dimensions_than_an_array_may_have_is_refused(folder):
     (folder / "train-images-idx3-ubyte").write_bytes(b"\0\0\x08\xff" + b"\0\0\0\1" * 255 + b"x")
     refused(folder, "train-images-idx3-ubyte, byte 3", "at most 4 dimensions", "found 255")
+
+
+def test_labels_that_begin_at_1_are_refused_with_a_fix_that_works(tmp_path, packed):
+    assert sorted(set(LABELS)) == [0, 1, 2]
+    labels = LABELS + 1
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(packed(idx_bytes(IMAGES)))
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(packed(idx_bytes(labels)))
+    options = {"path": str(tmp_path), "test_images": "", "test_labels": ""}
+    options["split"] = SplitOptions(validation=0, test=0.2)
+    with pytest.raises(DataError, match=r"no row of 0, 4, .* set data.classes=null"):
+        splits.load(Idx(**options))
+    for count in (None, 3):
+        source = splits.read(Idx(**options, classes=count))
+        assert source.spec.labels["label"].classes == ("1", "2", "3")
+        np.testing.assert_array_equal(source.splits["train"].labels["label"], LABELS)

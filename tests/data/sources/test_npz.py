@@ -89,8 +89,55 @@ def test_text_becomes_a_string_feature_of_one_value_per_row(saved):
     assert source.splits["train"].features["x"].ravel().tolist() == texts.tolist()
 
 
-def test_integers_beyond_int32_are_refused(saved):
-    refused(saved(x=X.astype(np.int64) + 2**31, y=Y), "'x'", "int32")
+@pytest.mark.parametrize("offset", [2**31, 2**52, -(2**52)])
+def test_integers_beyond_int32_are_kept_in_float64(saved, offset):
+    source = splits.read(saved(x=X.astype(np.int64) + offset, y=Y))
+    assert source.spec.features["x"].dtype == "float64"
+    np.testing.assert_array_equal(source.splits["train"].features["x"] - offset, X)
+
+
+@pytest.mark.parametrize(
+    "values, words, fixed",
+    [
+        (X.astype(np.int64) + 2**60, "Subtract a reference value, such as 1152921504606846976", lambda x: x - 2**60),
+        (X.astype(np.uint64) + 2**63, "Subtract a reference value, such as 9223372036854775808", lambda x: x - 2**63),
+        (X.astype(np.int64) * 2**58, "Divide", lambda x: x // 2**20),
+    ],
+    ids=["large offset", "unsigned", "wide"],
+)
+def test_integers_beyond_float64_are_refused_with_a_fix_that_works(saved, values, words, fixed):
+    refused(saved(x=values, y=Y), "'x'", "2^53", words)
+    splits.read(saved(x=fixed(values), y=Y))
+
+
+@pytest.mark.parametrize(
+    "values, dtype, fixed",
+    [
+        (X.astype("datetime64[s]"), "datetime64", lambda x: (x - np.datetime64("1970-01-01")) / np.timedelta64(1, "s")),
+        (X.astype("timedelta64[ms]"), "timedelta64", lambda x: x / np.timedelta64(1, "s")),
+        (X * 1j, "complex128", lambda x: np.stack([x.real, x.imag], axis=-1)),
+    ],
+)
+def test_dtypes_that_are_no_numbers_are_refused_with_a_fix_that_works(saved, values, dtype, fixed):
+    refused(saved(x=values, y=Y), "'x'", dtype, "Save ")
+    splits.read(saved(x=fixed(values), y=Y))
+
+
+def test_longer_floats_become_float32_unless_they_lose_values(saved):
+    source = splits.read(saved(x=X.astype(np.longdouble), y=Y))
+    assert source.spec.features["x"].dtype == "float32"
+    close = X.astype(np.longdouble) + np.longdouble(2) ** 58
+    refused(saved(x=close, y=Y), "'x'", "24 distinct values", "Subtract a reference value")
+    splits.read(saved(x=(close - close.min()).astype("float64"), y=Y))
+
+
+def test_bytes_are_read_as_text(saved):
+    source = splits.read(
+        saved(x=np.array([b"a", "\u00e9".encode(), b"c", b"", b"e", b"f"]), y=np.array([b"n", b"y"] * 3))
+    )
+    assert source.splits["train"].features["x"].ravel().tolist() == ["a", "\u00e9", "c", "", "e", "f"]
+    assert source.spec.labels["y"].classes == ("n", "y")
+    refused(saved(x=np.array([b"\xff"] * 6), y=Y), "'x'", "UTF-8")
 
 
 def test_complex_numbers_are_refused(saved):
@@ -177,8 +224,100 @@ def test_a_label_row_of_another_width_than_the_classes_is_refused(saved):
     refused(saved({"label_kind": "one_hot", "classes": 4}, x=X, y=np.eye(3)[Y]), "expected 4", "found 3")
 
 
-def test_a_huge_class_number_is_refused_rather_than_counted_up_to(saved):
-    refused(saved(x=X, y=np.array([0, 1, 2, 0, 1, 10**15])), "'y'")
+def test_a_huge_class_number_is_a_class_rather_than_counted_up_to(saved):
+    source = splits.read(saved(x=X, y=np.array([0, 1, 2, 0, 1, 10**15])))
+    assert source.spec.labels["y"].classes == ("0", "1", "2", "1000000000000000")
+    refused(saved({"classes": 10**15}, x=X, y=Y), "'y'", "data.classes=null")
+
+
+@pytest.mark.parametrize(
+    "labels, classes",
+    [
+        ([10, 20, 30, 10, 20, 30], ("10", "20", "30")),
+        ([1, -1, 1, -1, 1, -1], ("-1", "1")),
+        ([3, 1, 2, 3, 1, 2], ("1", "2", "3")),
+        ([0, 1, 3, 0, 1, 3], ("0", "1", "3")),
+        ([9, 10, 9, 10, 9, 10], ("9", "10")),
+        ([1.0, 2.0, 1.0, 2.0, 1.0, 2.0], ("1", "2")),
+        ([True, False, True, False, True, False], ("False", "True")),
+    ],
+)
+def test_class_numbers_are_mapped_in_numeric_order(saved, labels, classes):
+    source = splits.read(saved(x=X, y=np.array(labels)))
+    label, indices = source.spec.labels["y"], source.splits["train"].labels["y"]
+    assert label.classes == classes and indices.dtype == np.int64
+    assert [float(classes[index]) if classes[0] != "False" else bool(index) for index in indices] == labels
+
+
+def test_a_mapping_of_class_numbers_is_logged_with_how_to_count_the_gaps(saved, caplog):
+    with caplog.at_level("INFO"):
+        splits.read(saved(x=X, y=np.array([0, 1, 3, 0, 1, 3])))
+    assert "label 'y': 0, 1, 3 are classes 0 to 2, in numeric order; data.classes=4 takes all" in caplog.text
+    source = splits.read(saved({"classes": 4}, x=X, y=np.array([0, 1, 3, 0, 1, 3])))
+    assert source.spec.labels["y"].classes == ("0", "1", "2", "3")
+    assert source.splits["train"].labels["y"].tolist() == [0, 1, 3, 0, 1, 3]
+
+
+def test_indices_without_gaps_are_not_mapped(saved, caplog):
+    with caplog.at_level("INFO"):
+        source = splits.read(saved(x=X, y=Y))
+    assert source.splits["train"].labels["y"].tolist() == Y.tolist() and "numeric order" not in caplog.text
+
+
+def test_any_numbers_of_the_given_count_are_classes_and_other_counts_are_refused(saved):
+    labels = np.array([10, 20, 30, 10, 20, 30])
+    assert splits.read(saved({"classes": 3}, x=X, y=labels)).spec.labels["y"].classes == ("10", "20", "30")
+    refused(saved({"classes": 4}, x=X, y=labels), "'y'", "found 3: 10, 20, 30", "data.classes=null")
+
+
+def test_numbers_with_decimals_are_refused_as_classes_with_a_fix_that_works(saved):
+    refused(saved(x=X, y=Y + 0.25), "'y'", "0.25", "looks continuous. Set data.label_kind=real.")
+    splits.read(saved({"label_kind": "real"}, x=X, y=Y + 0.25))
+
+
+def test_a_class_that_is_no_number_is_refused_naming_the_row(saved):
+    refused(saved(x=X, y=np.array([0, 1, np.nan, 0, 1, 0])), "row 2", "nan")
+
+
+@pytest.mark.parametrize("given, other", [([10, 20, 30], 40), ([0, 1, 2], 3)])
+def test_a_class_number_that_training_lacks_is_refused_naming_the_row(saved, given, other):
+    test = np.array([given[0], other])
+    refused(saved(train_x=X, train_y=np.array(given * 2), test_x=X[:2], test_y=test), "test", "row 1", str(other))
+
+
+def many(labels):
+    """Arrays of 400 rows."""
+    return {"x": np.arange(400.0)[:, np.newaxis], "y": labels}
+
+
+def test_whole_numbers_that_look_continuous_are_refused_with_fixes_that_work(saved):
+    arrays = many(np.arange(400) // 4 * 7 + 5_000)
+    with pytest.raises(
+        DataError, match=r"100 whole numbers with gaps, .* look continuous. Set data.label_kind=real, or"
+    ):
+        splits.load(saved(**arrays))
+    assert splits.load(saved({"classes": 100}, **arrays)).spec.labels["y"].width == 100
+    assert splits.load(saved({"label_kind": "real"}, **arrays)).spec.labels["y"].kind == "real"
+
+
+@pytest.mark.parametrize("labels", [np.arange(400) % 100, np.arange(400) % 10 * 1_000], ids=["no gaps", "few"])
+def test_class_numbers_do_not_look_continuous_without_gaps_or_with_many_rows_each(saved, labels):
+    splits.load(saved(**many(labels)))
+
+
+def test_classes_of_other_rows_are_matched_by_their_numbers(saved):
+    trained = splits.read(saved(x=X, y=np.array([10, 20, 30, 10, 20, 30]))).spec
+    rows, _ = splits.load_split(saved(x=X[:3], y=np.array([30, 10, 30])), "all", trained)
+    assert rows.labels["y"].tolist() == [2, 0, 2]
+    with pytest.raises(DataError, match="that were trained: 10, 20, 30; found also 40"):
+        splits.load_split(saved(x=X[:3], y=np.array([30, 40, 30])), "all", trained)
+
+
+def test_real_labels_that_float32_would_merge_are_refused_with_a_fix_that_works(saved):
+    seconds = 1.7e9 + np.arange(400)
+    refused(saved({"label_kind": "real"}, **many(seconds)), "'y'", "400 distinct values", "of which 4", "1700000200")
+    labels = splits.read(saved({"label_kind": "real"}, **many(seconds - 1700000200))).splits["train"].labels["y"]
+    assert len(np.unique(labels)) == 400
 
 
 def test_several_features_and_labels_are_read_together(saved):
