@@ -19,8 +19,8 @@ from tensorflow.python.eager import context
 FUNCTIONAL = Functional  # the class of keras.Model(inputs, outputs)
 
 
-def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """Return the model and every layer in it, at any depth; `keras.Model.layers` holds the first level only."""
+def all_layers(model: keras.Layer) -> list[keras.layers.Layer]:
+    """Return a model, or a layer, and every layer in it; `keras.Model.layers` holds the first level only."""
     return list(model._flatten_layers())
 
 

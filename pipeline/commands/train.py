@@ -209,6 +209,7 @@ def describe(config: Config, experiment: Experiment, verdict: Verdict, command_l
             **environment.describe(),
             "hardware": experiment.device | {"jit": experiment.objective.jit, "precision": config.training.precision},
             "preflight": {"warnings": as_json(verdict.warnings), "ignored": as_json(verdict.ignored)},
+            "unknown_words": [str(item) for item in verdict.unknown_words],
             "command": command_line,
             "identity": identity(config),
         },

@@ -382,6 +382,12 @@ DATA = {
         SCALE_INPUTS,
         "subtract a reference value in the data",
     ),
+    "unknown-words": warning(
+        "All words outside the vocabulary are one and the same to the model. It is made of the training rows.",
+        "set model.vocabulary=$vocabulary",
+        "set model.text_split=$text_split",
+        "add training rows with these words",
+    ),
     "label-leak": warning(
         "One input column alone determines the label. Such a column is often a copy of the label that is missing when "
         "predictions are made.",

@@ -24,12 +24,14 @@ from pipeline.preflight import (
     scale_checks,
     shape_checks,
     state,
+    text_checks,
     training_checks,
 )
 from pipeline.preflight.findings import Finding, finding
 from pipeline.preflight.forward_pass import Prediction, predict
 from pipeline.preflight.setup import Setup
 from pipeline.training.objective import Objective
+from pipeline.training.unknown_words import UnknownWords
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -42,10 +44,14 @@ SAMPLE_NUMBERS = 1 << 22  # numbers in these rows
 
 @dataclass(frozen=True)
 class Verdict:
-    """The findings that do not stop the run: warnings, and those that preflight.ignore names."""
+    """The findings that do not stop the run, and the words that the model does not know.
+
+    warnings: The warnings. ignored: Those that preflight.ignore names. unknown_words: Of each text column.
+    """
 
     warnings: list[Finding]
     ignored: list[Finding]
+    unknown_words: list[UnknownWords]
 
 
 def check(config: Config, data: SplitDataset, objective: Objective, feed: TrainingFeed) -> Verdict:
@@ -78,9 +84,11 @@ def check(config: Config, data: SplitDataset, objective: Objective, feed: Traini
             + f"\nIf an error is intended: 'preflight.ignore=[{codes}]'. docs/preflight.md explains every finding."
         )
     data_checks.store(setup, data_findings)  # not before, so that a set-up with errors leaves no files
+    for item in setup.unknown_words:
+        logger.info("data: %s", item)
     for item in warnings:
         logger.warning("%s", item)
-    return Verdict(warnings, ignored)
+    return Verdict(warnings, ignored, setup.unknown_words)
 
 
 def inspect(setup: Setup) -> list[Finding]:
@@ -128,6 +136,7 @@ def _check_supervised_step(setup: Setup) -> list[Finding]:
         *shape_checks.check_masks(setup, prediction),
         *model_checks.check_connections(setup, prediction),
         *precision_checks.check(setup, [x for x, *_ in (batch, *more)]),
+        *text_checks.check(setup),
         *scale_checks.check_inputs(setup, prediction),
         *scale_checks.check_labels(setup),
     ]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import keras
 
+from pipeline.keras_internals import all_layers
 from pipeline.layers.architecture import digest
 from pipeline.preflight.findings import Finding, finding
 from pipeline.preflight.first_step import StepResult
@@ -20,11 +21,21 @@ def check(setup: Setup) -> Iterator[Finding]:
         frozen = ", ".join(layer.name for layer in setup.layers if layer.weights and not layer.trainable)
         found = f"no variable is trainable; frozen: {frozen[:200]}." if frozen else "no layer has weights."
         yield finding("nothing-trains", model.name, found)
+    inside = {id(inner) for layer in setup.layers for inner in _layers_inside(layer)}
     for layer in setup.layers:
-        if not layer.built and not isinstance(layer, keras.layers.InputLayer):
+        if not layer.built and not isinstance(layer, keras.layers.InputLayer) and id(layer) not in inside:
             yield finding("layer-unused", layer.name, f"this {type(layer).__name__} was never built.")
     if setup.objective.architecture not in (None, digest(model)):
         yield finding("changed-after-compile", model.name, "its layers or trainable variables are others than then.")
+
+
+def _layers_inside(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Return the layers that a layer of Keras uses by itself, such as the lookup of a TextVectorization.
+
+    Keras may call their functions without building them.
+    """
+    is_own = layer.__class__.__module__.startswith("keras.") and not isinstance(layer, keras.Model)
+    return all_layers(layer)[1:] if is_own and layer.built else []
 
 
 def check_connections(setup: Setup, prediction: Prediction) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ from pipeline.objectives.supervised import SupervisedOptions, is_by_label
 from pipeline.overrides import shell_value
 from pipeline.spec import CLASS, DataSpec, Label
 from pipeline.training.objective import Objective
+from pipeline.training.unknown_words import UnknownWords, unknown_words
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -68,6 +69,11 @@ class Setup:
     def metrics(self) -> dict[str, list[keras.metrics.Metric]]:
         """New metrics by label, like those that the model was compiled with."""
         return self.config.objective.label_metrics(self.spec)
+
+    @cached_property
+    def unknown_words(self) -> list[UnknownWords]:
+        """The words of each text column that the vocabulary of the model lacks."""
+        return unknown_words(self.model, self.spec, self.data.splits)
 
     def of_points(self) -> Setup:
         """Return the set-up of an objective whose rows are tasks as its model gets it: its rows are points of tasks.
