@@ -23,6 +23,7 @@ SAMPLE_NUMBERS = 1 << 22  # numbers in these rows
 BLOCK = 1 << 20  # numbers that are read at a time
 EXACT_IN_FLOAT64 = 2**53  # larger integers are rounded in float64
 NAMED = 3  # columns that a message names
+PREDICT = "; call the saved model as model(x), since its predict casts arrays to float32"
 
 
 @dataclass(frozen=True)
@@ -138,9 +139,10 @@ def _with_dtype(
         return feature
     if is_wide:
         _check_exact(arrays, place)
-        logger.info("data: %s is kept in float64: it has integers beyond int32", place)
+        logger.info("data: %s is kept in float64, since it has integers beyond int32%s", place, PREDICT)
     elif merged:
-        logger.info("data: %s is kept in float64, since float32 would merge values: %s", place, _described(merged, feature))
+        merging = _described(merged, feature)
+        logger.info("data: %s is kept in float64, since float32 would merge values: %s%s", place, merging, PREDICT)
     return replace(feature, dtype="float64") if is_wide or merged else feature
 
 
