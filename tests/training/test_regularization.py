@@ -237,3 +237,24 @@ def test_mixup_and_gradient_penalty_make_pixels_float_inputs(digits):
     assert model_spec(config, digits.spec).features["image"].dtype == "float32"
     plain = replace(config, regularization=Regularization(weight_decay={"dense": 0.1}))
     assert model_spec(plain, digits.spec) == splits.load(Digits()).spec
+
+
+def test_float64_rows_are_mixed_in_float64():
+    x, y = batch()
+    mixed, _ = Mixup(supervised(), 0.4, seed=3).mix((tf.cast(x, tf.float64) + 1.7e9, y))
+    assert mixed.dtype == tf.float64
+    assert np.abs(mixed - 1.7e9).max() < 10 and len(np.unique(mixed)) > ROWS
+
+
+def test_the_gradient_penalty_of_float64_rows_is_that_of_float32():
+    layers = [keras.layers.Rescaling(1.0, -1.7e9, dtype="float64"), keras.layers.Dense(CLASSES, "softmax")]
+    model = keras.Sequential([keras.Input((WIDTH,), dtype="float64"), *layers])
+    x, y = batch()
+    wide = Supervised(SupervisedOptions(), SPEC, model)
+    narrow = Supervised(SupervisedOptions(), SPEC, keras.Sequential([keras.Input((WIDTH,)), layers[1]]))
+    found = [
+        losses(compiled(GradientPenalty(objective, 0.5)), (rows, y))["gradient_penalty"]
+        for objective, rows in ((wide, tf.cast(x, tf.float64) + 1.7e9), (narrow, x))
+    ]
+    assert found[0].dtype == tf.float32
+    np.testing.assert_allclose(*found, rtol=1e-4)

@@ -375,6 +375,8 @@ def test_names_of_columns_and_categories_survive_shards(table, tmp_path):
     write_shards(data.spec, data.splits | {"validation": data.splits["train"], "test": data.splits["train"]},
                  str(tmp_path / "shards"), rows_per_shard=2)  # fmt: skip
     assert splits.read(TFRecord(path=str(tmp_path / "shards"))).spec == data.spec
+
+
 def test_real_labels_are_float32_and_refused_if_that_would_merge_them(tmp_path):
     path = tmp_path / "times.csv"
     path.write_text("a,time\n" + "".join(f"{row},{row + 0.5}\n" for row in range(300)))
