@@ -187,6 +187,7 @@ print(json.dumps(sorted(path.name for path in places if path.name != "__pycache_
         "venv",
         "benchmarks",
         "configs",
+        "custom",
         "datasets",
         "golden",
         "pipeline",
@@ -241,7 +242,7 @@ def test_changed_code_runs_in_the_image_without_a_new_build(image, tmp_path):
     tree = tmp_path / "tree"
     for name in ("scripts", "docker"):
         shutil.copytree(PROJECT / name, tree / name)
-    for name in ("pyproject.toml", "requirements.txt", "requirements-install.txt"):
+    for name in (".python-version", "pyproject.toml", "requirements.txt", "requirements-install.txt"):
         shutil.copy(PROJECT / name, tree)
     (tree / "pipeline").mkdir()
     (tree / "probe.py").write_text(

@@ -119,7 +119,7 @@ def test_argument_that_keras_needs_despite_a_default_is_named(name, argument):
 
 
 def test_metric_of_a_function_names_it_and_the_file_to_write_it_in():
-    with pytest.raises(ConfigError, match=r"MeanMetricWrapper needs fn: .* function in custom/metrics\.py"):
+    with pytest.raises(ConfigError, match=r"MeanMetricWrapper needs fn, .* function in custom/metrics\.py"):
         keras_objects.metric("the.key", "MeanMetricWrapper")
 
 

@@ -65,7 +65,7 @@ WRONG = {
     "text instead of a number": (["train", "training.epochs=many"], "training.epochs"),
     "a number out of range": (["train", "training.epochs=0"], "expected a number of at least 1; found 0"),
     "a share that is not a number": (["train", "data.split.test=nan"], "data.split.test"),
-    "splits that leave nothing": (["train", "data.split.test=0.5", "data.split.validation=0.5"], "leave no row"),
+    "splits that leave nothing": (["train", "data.split.test=0.5", "data.split.validation=0.5"], "leaves no row"),
     "a missing path": (["train", "data=idx"], "data.path"),
     "an open bracket": (["train", "model.hidden=[1"], "Expected KEY=VALUE"),
     "an argument without =": (["train", "fast"], "Expected KEY=VALUE"),

@@ -106,7 +106,10 @@ MISTAKES = {
     "an unknown action": (["registry", "ingset"], "Did you mean ingest?"),
     "a password in the URL": (["registry", "registry.url=postgresql://me:t0ps3cret@host/db"], "expected no password"),
     "another kind of database": (["registry", "registry.url=mysql://host/db"], "begins with 'mysql'"),
-    "a password in an invalid option": (["registry", "registry.url=postgresql://b?password=t0ps3cret"], "=***"),
+    "a password in the query of the URL": (
+        ["registry", "registry.url=postgresql://b?password=t0ps3cret"],
+        "expected no password",
+    ),
     "a password in an option with two values": (["registry", "registry.url=postgresql://a:t0ps3cret@b,c"], "a:***@b,c"),
     "an invalid port": (["registry", "registry.url=postgresql://me@host:port/db"], "cannot be parsed"),
     "a file that cannot be created": (

@@ -219,7 +219,7 @@ def test_a_csv_column_without_a_role_decides_the_splits(tmp_path):
         Csv(path=f"{tmp_path}/visits.csv", numeric=["m0"], labels=["ill"], split=SplitOptions(group="patient"))
     )
     members = [set(split.keys["patient"]) for split in data.splits.values()]
-    assert sum(map(len, members)) == 20 and set(data.spec.features) == {"m0"}
+    assert sum(map(len, members)) == 20 and set(data.spec.features) == {"numeric"}
 
 
 def test_a_csv_row_without_a_group_is_refused_by_its_line(tmp_path):

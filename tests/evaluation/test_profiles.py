@@ -57,7 +57,7 @@ def test_unknown_names_are_counted_as_others():
 
 def test_other_columns_are_refused_by_name():
     columns = profiles.build_profile([{"a": np.arange(9.0)}]).columns
-    with pytest.raises(DataError, match="others: a, b"):
+    with pytest.raises(DataError, match="differences in: a, b"):
         profiles.count_rows(columns, [{"b": np.arange(9.0)}])
 
 

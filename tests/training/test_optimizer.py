@@ -157,7 +157,7 @@ def test_command_line_takes_the_short_form_and_keras_serialization_form():
 
 
 def test_learning_rate_in_config_is_refused_with_the_short_form():
-    with pytest.raises(ConfigError, match=r"Did you mean optimizer\.learning_rate"):
+    with pytest.raises(ConfigError, match=r"Set optimizer\.learning_rate only"):
         composition.compose(["optimizer.config.learning_rate=0.1"])
     with pytest.raises(ConfigError, match=r"Set optimizer\.learning_rate only"):
         composition.compose(["+optimizer.config.learning_rate=0.1"])
