@@ -240,11 +240,10 @@ def test_base_without_the_projects_python_is_refused(engine, image, tmp_path):
 
 def test_changed_code_runs_in_the_image_without_a_new_build(image, tmp_path):
     tree = tmp_path / "tree"
-    for name in ("scripts", "docker"):
+    for name in ("scripts", "docker", "pipeline"):
         shutil.copytree(PROJECT / name, tree / name)
     for name in (".python-version", "pyproject.toml", "requirements.txt", "requirements-install.txt"):
         shutil.copy(PROJECT / name, tree)
-    (tree / "pipeline").mkdir()
     (tree / "probe.py").write_text(
         "import sys\n"
         "from pathlib import Path\n"
