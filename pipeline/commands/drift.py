@@ -79,7 +79,7 @@ def table(results: Sequence[DriftResult]) -> str:
 
 
 def check_data(config: Config) -> tuple[list[DriftResult], Path]:
-    """Compare rows, and the predictions for them, with those of a run's training; compare scores with another run.
+    """Test rows for drift against the training of a run. If another run is given, compare the scores of both.
 
     Returns:
         The comparisons, and the path of the page.

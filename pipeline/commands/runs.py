@@ -22,7 +22,7 @@ from pipeline.runs.options import RunsTable
 logger = logging.getLogger(__name__)
 
 COLUMNS = ("run", "status", "started", "data", "model", "epochs", "scores", "weights")
-SCORES = ("accuracy", "macro_f1", "r2")  # the first that a label has is shown
+SCORES = ("accuracy", "macro_f1", "r2")  # the list of runs shows the first of these that a label has
 SORT_COLUMNS = ("name", "status", "started", "seconds", "data", "model", "epochs", "seed", "parameters")
 DAMAGED = "damaged"  # status of a run whose files cannot be read
 

@@ -112,7 +112,10 @@ def load_split(source: DataSource, split_name: str, spec: DataSpec) -> tuple[Spl
     else:
         splits = divide(dataset, source.split)
         if split_name not in splits:
-            raise DataError(f"{dataset.location}: expected a {split_name} split; found {', '.join(splits)}.")
+            raise DataError(
+                f"{dataset.location}: expected a {split_name} split; found {', '.join(splits)}. Choose one of them: "
+                "evaluation.split, or drift.split for `drift`."
+            )
         split = splits[split_name]
     checks.check_rows(dataset.spec, {split_name: split}, source)
     return _with_class_indices(split, dataset, trained=spec), fingerprint(dataset, source.split.keys)

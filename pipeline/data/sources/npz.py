@@ -43,7 +43,9 @@ READ_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OverflowErr
 
 @dataclass
 class Npz(DataSource):
-    """A NumPy .npz file. Arrays named train_NAME, validation_NAME and test_NAME are splits; NAME alone is divided.
+    """A NumPy .npz file.
+
+    The arrays train_NAME, validation_NAME and test_NAME are splits. The rows of an array NAME are divided into splits.
 
     Example:
         make train data=npz data.path=my.npz
