@@ -68,7 +68,7 @@ def losses_above_baseline(history: Sequence[Mapping[str, Any]], baselines: Mappi
         if best is not None and baseline > 0 and not best < baseline:
             messages.append(
                 f"The training {name} was {best:.4g} at best; predicting the mean, or the shares of the classes, for "
-                f"every row has {baseline:.4g}. The model has learned nothing. Raise training.epochs, or change "
+                f"every row has {baseline:.4g}. No epoch was better than that. Raise training.epochs, or change "
                 "optimizer.learning_rate or the model."
             )
     return messages
