@@ -191,7 +191,7 @@ def _check_sizes(setup: Setup) -> Iterator[Finding]:
     training, steps, rows = setup.config.training, setup.feed.steps, len(setup.data.train)
     if training.batch_size > rows:
         found = f"{training.batch_size} rows per batch, of {rows:,} rows."
-        yield finding("batch-exceeds-data", "training.batch_size", found, batch_size=max(rows // 8, 1))
+        yield finding("batch-exceeds-data", "training.batch_size", found, batch_size=max(rows // 8, min(rows, 8)))
     if training.total_steps(steps) < FEW_STEPS:
         found = f"{training.epochs} epochs of {steps} steps."
         yield finding("few-steps", "training.epochs", found, epochs=-(-10 * FEW_STEPS // steps))
