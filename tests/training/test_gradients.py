@@ -93,5 +93,5 @@ def test_report_shows_gradients_and_tensorboard_their_histograms(tmp_path):
     subprocess.run([sys.executable, "-m", "pipeline", "train", f"run.root={tmp_path}", *overrides], check=True)
     assert 'id="gradients"' in (tmp_path / "seen" / "report.html").read_text()
     drawn = {path.name for path in (tmp_path / "seen" / "plots").iterdir()}
-    assert {"supervised-norms.png", "supervised-moves.png"} <= drawn
+    assert {"supervised-norms.png", "supervised-updates.png"} <= drawn
     assert list((tmp_path / "seen" / "tensorboard" / "gradients").glob("*tfevents*"))
