@@ -26,7 +26,7 @@ from typing import Any
 
 PROJECT = Path(__file__).parents[1]
 RELEASES = PROJECT / "releases"
-LOCKS = ("requirements-cpu", "requirements", "requirements-dev", "requirements-install")
+LOCKS = ("requirements-cpu", "requirements", "requirements-dev", "requirements-install", "requirements-parquet")
 WHOLE_SUITE = "-m 'not release'"
 SHOWN = 5  # lines of a long list in an error
 GRACE = 10  # seconds until an interrupted command is killed
