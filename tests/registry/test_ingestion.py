@@ -265,10 +265,12 @@ def test_4_processes_share_a_new_registry(registry, tmp_path):
     assert_complete(store.create_engine(registry, tmp_path), tmp_path, 4, 5)
 
 
-@pytest.mark.slow
-def test_64_processes_share_a_new_registry(registry, tmp_path):
-    run_writers(registry, tmp_path, 64, 20)
-    assert_complete(store.create_engine(registry, tmp_path), tmp_path, 64, 20)
+@pytest.mark.parametrize(
+    "processes", [pytest.param(24, marks=pytest.mark.slow), pytest.param(64, marks=pytest.mark.release)]
+)
+def test_many_processes_share_a_new_registry(registry, tmp_path, processes):
+    run_writers(registry, tmp_path, processes, 20)
+    assert_complete(store.create_engine(registry, tmp_path), tmp_path, processes, 20)
 
 
 @pytest.mark.slow
@@ -292,13 +294,15 @@ for epoch in range(1, 100_000):
 """
 
 
-@pytest.mark.slow
-def test_writer_killed_50_times_loses_and_duplicates_no_line(registry, engine, tmp_path):
+@pytest.mark.parametrize(
+    "kills", [pytest.param(20, marks=pytest.mark.slow), pytest.param(50, marks=pytest.mark.release)]
+)
+def test_killed_writer_loses_and_duplicates_no_line(registry, engine, tmp_path, kills):
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     moments = random.Random(seed)
     path = write_run(tmp_path, "a", epochs=0)
-    for _ in range(50):
+    for _ in range(kills):
         command = [sys.executable, "-c", KILLED_WRITER, registry.url, path]
         writer = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE)
         assert writer.stdout.readline() == b"ready\n"

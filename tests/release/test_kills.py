@@ -59,7 +59,7 @@ TAPE_ONLY = {
 CASES = SUPERVISED | TAPE_ONLY
 MATRIX = [("fit", case) for case in SUPERVISED] + [("tape", case) for case in CASES]
 KILLS, REQUESTS = 7, 2  # of each cell for a release: 112 kills in all, and 32 requests to stop
-SAMPLED, KILLS_SAMPLED, REQUESTS_SAMPLED = 3, 4, 1  # cells, and kills and requests of each: 12 and 3
+SAMPLED, KILLS_SAMPLED, REQUESTS_SAMPLED = 2, 3, 1  # cells, and kills and requests of each: 6 and 2
 WAIT = 600  # seconds a process may take to come to its next checkpoint
 
 
