@@ -46,7 +46,7 @@ def class_order(names: Iterable[str]) -> list[str]:
 
 
 def spelling_key(text: str) -> str:
-    """Return what all spellings of a value have in common.
+    """Return the key that all spellings of a value share.
 
     Upper and lower case, blanks of any kind, composed and decomposed letters, full-width forms, invisible characters
     and the ways to write a number (1, 1.0, +1) make no difference.
@@ -92,6 +92,16 @@ def merged_spellings(values: Iterable[str], preferred: Iterable[str]) -> dict[st
 # ---- what a column of values looks like -----------------------------------------------------------------------------
 
 
+def have_gaps(span: int | Decimal, count: int) -> bool:
+    """Return whether distinct whole numbers leave about half of their range empty.
+
+    Args:
+        span: The largest number minus the smallest one.
+        count: How many distinct numbers there are.
+    """
+    return span >= 2 * count
+
+
 def looks_continuous(counts: Mapping[str, int]) -> bool:
     """Return whether the values of a label are rather measurements than names of classes.
 
@@ -108,7 +118,7 @@ def looks_continuous(counts: Mapping[str, int]) -> bool:
     rows_per_class = sum(counts.values()) / len(known)
     if any(number % 1 for number in known):
         return rows_per_class < ROWS_PER_CLASS
-    has_gaps = max(known) - min(known) >= 2 * len(known)
+    has_gaps = have_gaps(max(known) - min(known), len(known))
     if len(known) < MANY_CLASSES:
         return has_gaps and rows_per_class < ROWS_PER_VALUE
     return rows_per_class < (ROWS_PER_CLASS if has_gaps else ROWS_PER_VALUE)

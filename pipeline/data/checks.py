@@ -5,14 +5,13 @@ from typing import cast
 
 import numpy as np
 
+from pipeline.data.categories import MANY_CLASSES, ROWS_PER_CLASS, have_gaps
 from pipeline.data.containers import FeatureColumn, Images, Sequences, Shards, Split, Table
 from pipeline.data.source import DataSource
 from pipeline.errors import DataError, nearest
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, PADDING, DataSpec, Feature, Label
 
 SUM_TOLERANCE = 1e-3  # largest distance of the sum of a one-hot row from 1
-MANY_CLASSES = 20  # classes below which whole numbers are never taken for measurements
-ROWS_PER_CLASS = 20  # rows per class from which they are not
 BLOCK = 1 << 22  # numbers checked at a time, so that a check needs little memory
 
 
@@ -202,8 +201,8 @@ def _check_not_continuous(label: Label, name: str, train: Split) -> None:
     names = label.classes
     if len(names) < MANY_CLASSES or not all(text.removeprefix("-").isdecimal() for text in names):
         return
-    has_gaps = abs(int(names[-1]) - int(names[0])) >= 2 * len(names)
-    if has_gaps and train.labels[name].size < ROWS_PER_CLASS * len(names):
+    span, few_rows = abs(int(names[-1]) - int(names[0])), train.labels[name].size < ROWS_PER_CLASS * len(names)
+    if few_rows and have_gaps(span, len(names)):
         raise DataError(
             f"label {name!r}: expected classes; found {len(names):,} whole numbers with gaps, from {names[0]} to "
             f"{names[-1]}, in {train.labels[name].size:,} training rows, which look continuous. Set "

@@ -97,7 +97,7 @@ class Images:
             return self._decode_as(self.encodings[index], self.paths[row]).numpy()
 
     def decode(self, path: tf.Tensor, encoding_index: tf.Tensor) -> tf.Tensor:
-        """Return the pixels of one file, `shape` uint8 or float32. Made of TensorFlow operations only, for Dataset.map.
+        """Return the pixels of one file, `shape` uint8 or float32. Uses TensorFlow operations only, for Dataset.map.
 
         Args:
             path: () string.

@@ -280,7 +280,7 @@ def decode_image(
     bits: int,
     background: tuple[int, int, int],
 ) -> tf.Tensor:
-    """Return the pixels of an image file. Made of TensorFlow operations only, for Dataset.map.
+    """Return the pixels of an image file. Uses TensorFlow operations only, for Dataset.map.
 
     Args:
         path: () string.

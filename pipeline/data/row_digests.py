@@ -22,7 +22,7 @@ from pipeline.data.containers import FeatureColumn, Images, Sequences, Table
 if TYPE_CHECKING:
     from pipeline.data.blocks import Block
 
-WORDS = 1 << 20  # words of 32 bits that are hashed at a time
+BLOCK = 1 << 20  # 32-bit integers that are hashed at a time
 HIGH = np.uint64(32)
 
 
@@ -74,10 +74,10 @@ def _hash_blocks(column: FeatureColumn, position: int) -> Iterator[tuple[slice, 
         return
     values = _hashable(column)
     width = -(-values[:1].nbytes // 4)
-    keys, step = _keys(position, width), max(WORDS // max(width, 1), 1)
+    keys, step = _keys(position, width), max(BLOCK // max(width, 1), 1)
     for start in range(0, len(values), step):
         block = values[start : start + step]
-        yield slice(start, start + len(block)), _words(block, width) @ keys
+        yield slice(start, start + len(block)), _as_integers(block, width) @ keys
 
 
 def _hash_sequences(column: Sequences, position: int) -> Iterator[tuple[slice, np.ndarray]]:
@@ -85,14 +85,16 @@ def _hash_sequences(column: Sequences, position: int) -> Iterator[tuple[slice, n
     values = _hashable(column.values)
     width = -(-values[:1].nbytes // 4)
     keys = _keys(position, 1 + width * int(lengths.max(initial=0)))
-    step = max(WORDS // max(width * int(lengths.max(initial=1)), 1), 1)
+    step = max(BLOCK // max(width * int(lengths.max(initial=1)), 1), 1)
     for start in range(0, len(column), step):
         rows = slice(start, min(start + step, len(column)))
         offsets = column.offsets[rows.start : rows.stop + 1]
-        words = _words(values[offsets[0] : offsets[-1]], width)
+        integers = _as_integers(values[offsets[0] : offsets[-1]], width)
         steps = np.arange(offsets[-1] - offsets[0]) - np.repeat(offsets[:-1] - offsets[0], lengths[rows])
         of_step = keys[1:].reshape(-1, width, 2)[steps]
-        ends = np.concatenate([np.zeros((1, 2), np.uint64), np.cumsum(np.einsum("sw,swk->sk", words, of_step), axis=0)])
+        ends = np.concatenate(
+            [np.zeros((1, 2), np.uint64), np.cumsum(np.einsum("sw,swk->sk", integers, of_step), axis=0)]
+        )
         sums = ends[offsets[1:] - offsets[0]] - ends[offsets[:-1] - offsets[0]]  # modulo 2**64
         yield rows, sums + lengths[rows, np.newaxis].astype(np.uint64) * keys[0]
 
@@ -118,8 +120,8 @@ def _file_digest(path: str) -> bytes:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
 
 
-def _words(block: np.ndarray, width: int) -> np.ndarray:
-    """Return the bytes of each row as words of 32 bits, filled up with zeros: (rows, width) uint64."""
+def _as_integers(block: np.ndarray, width: int) -> np.ndarray:
+    """Return the bytes of each row as 32-bit integers, padded with zeros: (rows, width) uint64."""
     octets = np.ascontiguousarray(block).reshape(len(block), -1).view(np.uint8)
     if octets.shape[1] < 4 * width:
         octets = np.pad(octets, [(0, 0), (0, 4 * width - octets.shape[1])])
@@ -127,5 +129,5 @@ def _words(block: np.ndarray, width: int) -> np.ndarray:
 
 
 def _keys(position: int, width: int) -> np.ndarray:
-    """Return the keys of the words of one column, (width, 2) uint64, different for each position of a column."""
+    """Return the keys of the integers of one column, (width, 2) uint64, different for each position of a column."""
     return np.random.Philox(key=position).random_raw(2 * width).reshape(width, 2)

@@ -35,7 +35,7 @@ def check_encoding(place: str, encoding: str) -> None:
 
 
 def detect_encoding(path: Path) -> str:
-    """Return the encoding that a byte order mark tells, or UTF-8.
+    """Return the encoding of the byte order mark, or UTF-8 if there is none.
 
     Raises:
         DataError: The file looks like UTF-16 without a mark.

@@ -377,13 +377,13 @@ DATA = {
         "end the model in heads.outputs(self, spec, x), or in a layer with activation: linear for model=layers",
     ),
     "precision-lost": warning(
-        "The feature is kept in float64, since float32 cannot tell its values apart. The model casts them to float32 "
+        "The feature is kept in float64, since float32 would merge its values. The model casts them to float32 "
         "before a layer removes their offset.",
         SCALE_INPUTS,
         "subtract a reference value in the data",
     ),
     "unknown-words": warning(
-        "All words outside the vocabulary are one and the same to the model. It is made of the training rows.",
+        "The model treats all words outside the vocabulary as one word. The vocabulary comes from the training rows.",
         "set model.vocabulary=$vocabulary",
         "set model.text_split=$text_split",
         "add training rows with these words",

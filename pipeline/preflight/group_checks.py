@@ -89,7 +89,7 @@ def _labels(setup: Setup) -> tuple[str, np.ndarray] | None:
 
 
 def _evidence(table: Table, name: str, groups: np.ndarray, *, labels: tuple[str, np.ndarray] | None) -> str | None:
-    """Return what makes a column look like a group; None if nothing does.
+    """Return the reason why a column looks like a group, or None.
 
     A feature that determines the label is a leak rather than a group: of features only the rows are compared.
     """

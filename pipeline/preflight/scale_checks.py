@@ -46,7 +46,7 @@ def check_inputs(setup: Setup, prediction: Prediction) -> Iterator[Finding]:
 
 
 def _problems(given: FirstInput) -> dict[int, str]:
-    """Return what is wrong with columns, by index."""
+    """Return a description of each column with a wrong scale, by index."""
     values = np.sort(given.values[:: max(1, len(given.values) // MOST_ROWS)].astype(np.float64), axis=0)
     mean, deviation = values.mean(axis=0), values.std(axis=0)
     is_constant = values[0] == values[-1]

@@ -79,7 +79,7 @@ def test_large_data_is_hashed_block_by_block_as_at_once(monkeypatch):
     sequences = Sequences.from_lengths(STEPS, [2, 1, 2, 0, 1]).select(np.arange(100) % 5)
     columns = [RANDOM.normal(size=(100, 7)).astype(np.float32), sequences]
     at_once = digest_columns(columns)
-    monkeypatch.setattr("pipeline.data.row_digests.WORDS", 30)
+    monkeypatch.setattr("pipeline.data.row_digests.BLOCK", 30)
     np.testing.assert_array_equal(digest_columns(columns), at_once)
 
 

@@ -34,7 +34,7 @@ class Csv(TableSource):
         "gives the header the most columns",
     )
     encoding: str = option(
-        AUTO, "of the text: utf-8, utf-16, cp1252, latin-1, ...; auto: UTF-8, or what a byte order mark tells"
+        AUTO, "of the text: utf-8, utf-16, cp1252, latin-1, ...; auto: that of the byte order mark, else UTF-8"
     )
 
     @override

@@ -172,7 +172,7 @@ class ImageFolder(DataSource):
         )
 
     def _summary(self, headers: Sequence[ImageHeader], bits: int) -> str:
-        """Return what the headers of a folder say: "340 images (300 JPEG, 40 PNG); 12 of 340 rotated by EXIF"."""
+        """Return a summary of the headers of a folder: "340 images (300 JPEG, 40 PNG); 12 of 340 rotated by EXIF"."""
         kinds = Counter(header.kind for header in headers)
         found = Counter()
         for header in headers:
