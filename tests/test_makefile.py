@@ -514,6 +514,7 @@ def test_in_a_rootless_engine_written_files_belong_to_the_caller(tree, engine, i
 # ---- .venv ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_first_call_creates_venv_from_the_lock_and_the_second_installs_nothing(fresh):
     first = fresh.make("train")
     assert json.loads(first.stdout) == ["train"], first.stderr
@@ -526,6 +527,7 @@ def test_first_call_creates_venv_from_the_lock_and_the_second_installs_nothing(f
     assert (json.loads(second.stdout), second.stderr) == (["train"], "")
 
 
+@pytest.mark.slow
 def test_venv_may_be_a_link_to_another_disk(fresh, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("disk") / "venv"
     (fresh.root / ".venv").symlink_to(elsewhere)
@@ -542,6 +544,7 @@ def test_changed_lock_replaces_all_packages(fresh):
     assert fresh.installed() == ""
 
 
+@pytest.mark.slow
 def test_development_tools_are_installed_when_a_target_needs_them(fresh):
     fresh.call("scripts/setup")
     assert fresh.call(".venv/bin/python", "-c", "import tool").returncode != 0
@@ -551,6 +554,7 @@ def test_development_tools_are_installed_when_a_target_needs_them(fresh):
     assert fresh.call("scripts/setup").stderr == fresh.call("scripts/setup", "dev").stderr == ""
 
 
+@pytest.mark.slow
 def test_package_with_another_hash_is_an_error_and_not_installed(fresh):
     right = (fresh.root / "requirements-cpu.txt").read_text()
     fresh.lock("requirements-cpu.txt", re.sub(r"sha256:\w{4}", "sha256:0000", right))

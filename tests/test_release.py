@@ -176,6 +176,7 @@ def test_lock_that_differs_from_its_solved_in_file_is_refused_with_the_lines(clo
 # ---- failures -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fails", "message"),
     [
@@ -194,6 +195,7 @@ def test_failed_release_leaves_no_tag_record_or_image(clone, fails, message):
     assert clone.leftovers() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 @pytest.mark.parametrize("hangs", ["--no-cache", "not release"], ids=["building", "testing"])
 def test_interrupted_release_leaves_nothing_and_no_running_engine(clone, hangs, number):
@@ -208,6 +210,7 @@ def test_interrupted_release_leaves_nothing_and_no_running_engine(clone, hangs, 
     assert clone.leftovers() == []
 
 
+@pytest.mark.slow
 def test_failed_test_of_the_image_ends_the_release(clone):
     path = clone.root / "tests/test_image.py"
     path.write_text(path.read_text().replace("pass", "assert False"))
@@ -217,6 +220,7 @@ def test_failed_test_of_the_image_ends_the_release(clone):
     assert clone.leftovers() == []
 
 
+@pytest.mark.slow
 def test_records_are_removed_if_the_disk_is_full(clone):
     folder = clone.root / "releases"
     folder.mkdir()
@@ -257,6 +261,7 @@ def test_release_is_one_tag_one_image_and_two_records(clone):
     assert json.loads(bill)["bomFormat"] == "CycloneDX"
 
 
+@pytest.mark.slow
 def test_only_a_base_with_a_digest_is_pulled(clone):
     clone.release("1.2.3")
     clone.set_version("1.2.4")
@@ -268,6 +273,7 @@ def test_only_a_base_with_a_digest_is_pulled(clone):
     assert clone.log.read_text().count("--no-cache") == 2
 
 
+@pytest.mark.slow
 def test_record_names_the_tests_of_a_trial(clone):
     assert clone.release("1.2.3", TESTS="-m 'not slow' tests/runtime").returncode == 0
     record = json.loads((clone.root / "releases/1.2.3.json").read_text())

@@ -10,6 +10,7 @@ from pipeline.errors import ConfigError, RunError
 from pipeline.models.cnn import Cnn
 
 
+@pytest.mark.slow
 def test_every_preset_of_every_group_composes():
     needed = {
         "adversarial": ["model=gan", "training=tape"],

@@ -101,6 +101,7 @@ def test_drift_compares_the_scores_of_two_runs_on_the_same_rows(workplace, detec
     assert accuracy["effect"] == pytest.approx(scores[0] - scores[1])
 
 
+@pytest.mark.slow
 def test_drift_converts_the_outputs_of_another_run_by_its_own_loss(workplace, tmp_path, capsys):
     shutil.copytree(workplace / "runs/good", tmp_path / "good")
     logits = "objective.loss={class_name: SparseCategoricalCrossentropy, config: {from_logits: true}}"

@@ -129,6 +129,7 @@ def test_a_run_without_digests_says_that_it_is_unknown(answer, workplace):
     assert status == 0 and "Whether mine was trained on these rows is unknown" in said
 
 
+@pytest.mark.slow
 def test_compare_and_drift_of_runs_with_other_splits_say_which_rows_they_share(workplace, answer, capsys):
     assert main([*train(workplace, "other"), "data.split.seed=5"]) == 0
     capsys.readouterr()

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from pipeline.cli.main import main
 
 TINY = ["training.epochs=1", "model.hidden=[8]", "training.tensorboard=false", "registry.url=none"]
@@ -16,6 +18,7 @@ def mark_interrupted(folder):
     result.write_text(json.dumps(read(result) | {"status": "interrupted"}))
 
 
+@pytest.mark.slow
 def test_resume_with_other_code_is_refused_or_recorded_permanently(tmp_path, capsys):
     named = [f"run.root={tmp_path}", "run.name=mine"]
     record = tmp_path / "mine" / "environment.json"
@@ -37,6 +40,7 @@ def test_resume_with_other_code_is_refused_or_recorded_permanently(tmp_path, cap
     assert read(record)["mixed"][0].startswith('identity.code: "other" then')
 
 
+@pytest.mark.slow
 def test_resume_with_every_data_file_moved_continues_the_run_and_its_log(tmp_path, capsys):
     data = tmp_path / "before"
     data.mkdir()

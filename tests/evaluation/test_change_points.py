@@ -50,6 +50,7 @@ def test_page_hinkley_has_the_alarms_of_river_on_every_stream():
         ] == expected
 
 
+@pytest.mark.slow
 def test_adwin_is_never_later_than_that_of_river_which_tests_fewer_cuts():
     errors = []
     for values in streams():
@@ -60,6 +61,7 @@ def test_adwin_is_never_later_than_that_of_river_which_tests_fewer_cuts():
     assert np.median(errors) <= 2 and np.quantile(errors, 0.95) <= 20
 
 
+@pytest.mark.slow
 def test_noise_rarely_is_a_change_point():
     rng = np.random.default_rng(1)
     found = [

@@ -66,9 +66,12 @@ WRONG = {
         "rescaled-twice", IMAGES * 255, f"model=layers 'model.layers=[{RESCALING},Flatten,{DENSE}]'",
     ),
 }  # fmt: skip
+QUICK = ("one mean over columns of different scale", "pixels that are rescaled twice")
 
 
-@pytest.mark.parametrize("case", WRONG)
+@pytest.mark.parametrize(
+    "case", [case if case in QUICK else pytest.param(case, marks=pytest.mark.slow) for case in WRONG]
+)
 def test_scale_that_is_wrong_is_found_and_its_fix_clears_it(tmp_path, case):
     code, x, given = WRONG[case]
     path = stored(tmp_path, x)
@@ -81,7 +84,7 @@ def test_scale_that_is_wrong_is_found_and_its_fix_clears_it(tmp_path, case):
     assert not set(SCALE_CODES) & set(findings(path, *others, fix))
 
 
-@pytest.mark.parametrize("value", [5_000.0, 1e-4])
+@pytest.mark.parametrize("value", [5_000.0, pytest.param(1e-4, marks=pytest.mark.slow)])
 def test_label_that_is_not_normalized_is_mentioned_and_its_fix_clears_it(tmp_path, value):
     x = normal(ROWS, 3)
     path = stored(tmp_path, x, (x.sum(axis=1) + 10) * value)

@@ -260,6 +260,7 @@ def assert_complete(engine, root, writers, epochs):
     assert verification.verify_journals(engine, root) == (writers, [])
 
 
+@pytest.mark.slow
 def test_4_processes_share_a_new_registry(registry, tmp_path):
     run_writers(registry, tmp_path, 4, 5)
     assert_complete(store.create_engine(registry, tmp_path), tmp_path, 4, 5)

@@ -362,6 +362,7 @@ def test_images_contain_no_software_name_and_no_time(digits_page):
     assert not [image for image in digits_page.images if re.search(rb"tEXt|iTXt|zTXt|tIME", image)]
 
 
+@pytest.mark.slow
 def test_import_of_reports_loads_no_window_toolkit_and_no_tensorflow():
     program = "import sys, pipeline.reports.run_report; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()

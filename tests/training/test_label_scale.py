@@ -55,7 +55,7 @@ def r2(model, data, name, position=0):
 
 
 @pytest.mark.parametrize("optimizer", [Optimizer("Adam", {"learning_rate": 0.01, "epsilon": 1e-7}), SGD])
-@pytest.mark.parametrize("name", ["small", "large"])
+@pytest.mark.parametrize("name", [pytest.param("small", marks=pytest.mark.slow), "large"])
 def test_label_of_any_size_is_learned_alike_by_both_engines(train, configured, tmp_path, name, optimizer):
     data = data_of(tmp_path, name)
     model = Mlp(hidden=[8])
@@ -82,7 +82,7 @@ def test_columns_of_different_size_in_one_label_are_learned_alike(train, configu
     ("engine", "objective"),
     [
         (Fit, SupervisedOptions()),
-        (Tape, MultiTaskOptions()),
+        pytest.param(Tape, MultiTaskOptions(), marks=pytest.mark.slow),
         pytest.param(Tape, MultiTaskOptions(weighting="learned"), marks=pytest.mark.slow),
     ],
     ids=["supervised", "fixed weights", "learned weights"],

@@ -33,9 +33,9 @@ VOWELS_CUT = {**VOWELS, "batch_size": 16}
 AVERAGED = Optimizer("Adam", {"learning_rate": 0.01, "use_ema": True, "gradient_accumulation_steps": 2})
 CASES = {
     "inside an epoch": ({}, (2, 7)),
-    "while it validates": ({}, (2, "validation")),
 }
 SLOW = {
+    "while it validates": ({}, (2, "validation")),
     "while early stopping and a plateau wait": (MONITORED, (5, 4)),
     "while the last epoch validates": ({}, (3, "validation")),
     "while early stopping's last epoch validates": (MONITORED, "last validation"),
