@@ -114,6 +114,7 @@ def test_a_categorical_feature_can_be_the_group():
     assert [finding.place for finding in group_checks.check(setup_of(data, SplitOptions()))] == ["who"]
 
 
+@pytest.mark.slow
 def test_the_proposed_option_clears_the_finding_and_keeps_the_groups_together(tmp_path, capsys):
     lines = [
         f"{name},{','.join(f'{value:.3f}' for value in row)},{'yes' if ill else 'no'}"

@@ -109,6 +109,7 @@ def test_monitor_that_no_callback_uses_is_not_checked(digits):
     checked(digits, early_stopping=EarlyStopping(monitor="nothing"))
 
 
+@pytest.mark.slow
 def test_metric_of_unknown_direction_needs_a_mode(tmp_path):
     lines = [f"{row},{'ab'[row % 2]},{'xyz'[row % 3]}" for row in range(40)]
     (tmp_path / "t.csv").write_text("\n".join(["size,kind,label", *lines]) + "\n")

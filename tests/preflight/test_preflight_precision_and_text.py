@@ -83,6 +83,7 @@ def test_a_known_vocabulary_yields_no_finding_and_no_layer_of_a_text_column_is_u
     assert not {"unknown-words", "layer-unused"} & found.keys()
 
 
+@pytest.mark.slow
 def test_words_that_are_new_in_each_row_are_reported_with_a_fix_that_works(findings, notes):
     words = [f"{first}{second}{third}" for first in PAIRS for second in PAIRS for third in PAIRS]
     data = notes(words)

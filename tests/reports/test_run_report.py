@@ -321,19 +321,23 @@ def test_each_label_has_its_plots_and_its_section(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_labels_with_similar_names_do_not_share_files(tmp_path):
     labels = [class_evaluation(["x", "y"], name=name) for name in ("a b", "a/b", "a_b")]
     assert len(plot_files(tmp_path, report(labels, history=[]))) == 6
     assert file_name("../../etc/passwd").isprintable() and "/" not in file_name("../../etc/passwd")
 
 
+@pytest.mark.slow
 def test_plots_of_a_wide_real_label_stop_at_four_outputs_with_a_note(tmp_path):
     page = Page(write_run_report(tmp_path, report([real_evaluation(6)], history=[])))
     assert len(page.images) == 12
     assert "first 4 of 6 outputs" in page.text
 
 
-@pytest.mark.parametrize("rows", [1, 2, 6_000])
+@pytest.mark.parametrize(
+    "rows", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(6_000, marks=pytest.mark.slow)]
+)
 def test_few_rows_many_rows_and_constant_predictions_are_plotted(tmp_path, rows):
     constant = evaluate("y", real_label(), np.ones(rows), np.full(rows, 2.0), {"loss": np.ones(rows)}, CONFIG, 0)
     page = Page(write_run_report(tmp_path, report([constant, class_evaluation(["a", "b"], rows)], history=[])))

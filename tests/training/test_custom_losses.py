@@ -48,7 +48,11 @@ METRICS = """
 """
 
 
-@pytest.mark.parametrize("loss", ["focal", {"class_name": "Focal", "config": {"gamma": 2}}], ids=["function", "class"])
+@pytest.mark.parametrize(
+    "loss",
+    ["focal", pytest.param({"class_name": "Focal", "config": {"gamma": 2}}, marks=pytest.mark.slow)],
+    ids=["function", "class"],
+)
 def test_custom_loss_and_metrics_give_the_same_bits_with_both_engines(train, configured, custom_file, loss):
     custom_file("losses.py", LOSSES)
     custom_file("metrics.py", METRICS)

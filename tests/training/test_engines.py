@@ -118,7 +118,8 @@ def test_odd_names_of_several_labels_are_logged_and_monitored_as_the_data_writes
     assert {"loss", "Loan Status_loss", "a/b_accuracy", "val_Loan Status_loss"} < set(found.history[-1])
 
 
-@pytest.mark.parametrize("engine", [Fit, pytest.param(Tape, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", [Fit, Tape])
 def test_seed_repeats_a_training_and_zero_is_a_seed(train, configured, engine):
     zero, again, one = (train(configured(engine, seed=seed)).digest for seed in (0, 0, 1))
     assert zero == again != one

@@ -73,7 +73,7 @@ def test_read_only_folder_keeps_its_checkpoints(small_disk):
     assert contents(folder) == before
 
 
-@pytest.mark.parametrize("engine", [Fit, Tape])
+@pytest.mark.parametrize("engine", [pytest.param(Fit, marks=pytest.mark.slow), Tape])
 def test_training_stops_at_a_checkpoint_that_cannot_be_written(training_run, configured, small_disk, engine):
     folder, fill = small_disk
     training_run(folder, configured(engine, epochs=1))

@@ -76,6 +76,7 @@ def test_gradient_penalty_is_the_mean_squared_gradient_of_each_rows_loss():
     np.testing.assert_allclose(losses(objective)["gradient_penalty"], 0.3 * np.mean(squares), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_gradient_penalty_makes_gradients_smaller(train, configured):
     config = configured(Tape, model=Mlp(hidden=[16]), epochs=6)
     gradients = {}

@@ -173,7 +173,7 @@ def written(folder):
 
 
 @ENGINES
-@pytest.mark.parametrize("stop_at", [(2, 7), (2, "validation")], ids=str)
+@pytest.mark.parametrize("stop_at", [(2, 7), pytest.param((2, "validation"), marks=pytest.mark.slow)], ids=str)
 def test_resumed_training_repeats_no_step(training_run, configured, tmp_path, engine, stop_at):
     config, count = configured(engine, checkpoints=Checkpoints(steps=4)), Count()
     with pytest.raises(Interrupted):
