@@ -15,7 +15,7 @@ from pipeline.data.table_columns import NumberBlocks, TableFile, TextBlocks
 from pipeline.data.table_source import AUTO, TableSource
 from pipeline.data.text_encoding import check_encoding, detect_encoding, undecodable
 
-BLOCK = 4_096  # rows that are converted at a time
+BLOCK_FIELDS = 1 << 18  # fields that are converted at a time; with more, their strings leave the cache of the processor
 NAMED_DELIMITERS = {"tab": "\t", r"\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "blank": " ", "space": " "}
 USUAL_DELIMITERS = (",", "\t", ";", "|")  # looked for in the header; of two that give as many columns the first
 
@@ -81,6 +81,7 @@ class Csv(TableSource):
                 block.clear()
 
             width = len(header)
+            block_rows = max(1, BLOCK_FIELDS // width)
             for line, fields in rows:
                 if len(fields) != width:
                     raise DataError(
@@ -89,7 +90,7 @@ class Csv(TableSource):
                     )
                 lines.append(line)
                 block.append(fields)
-                if len(block) == BLOCK:
+                if len(block) == block_rows:
                     convert()
             if block:
                 convert()
