@@ -1,4 +1,4 @@
-"""Splits by the values of a column: rows of one group together, or rows in the order of time."""
+"""Splits by the values of a column: the name of a split, a group whose rows stay together, or a time."""
 
 from __future__ import annotations
 
@@ -7,9 +7,19 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from pipeline.data.containers import SPLIT_NAMES
 from pipeline.errors import DataError
 
 DAY = 86_400.0  # seconds
+SPLIT_WORDS = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "val": "validation",
+    "valid": "validation",
+    "dev": "validation",
+    "test": "test",
+}
 
 RowLocation = Callable[[int], str]
 
@@ -127,6 +137,29 @@ def assign_times(times: np.ndarray, shares: Mapping[str, float], *, gap: float, 
                 f"data.split.gap={gap:g}: expected a gap that leaves rows in the {name} split, whose times are "
                 f"{ordered[start]:g} to {ordered[end - 1]:g}; found none left. Set a smaller gap."
             )
+    return rows
+
+
+# ---- splits by name ------------------------------------------------------------------------------------------------
+
+
+def read_split_names(values: np.ndarray, *, row_location: RowLocation, option: str) -> dict[str, np.ndarray]:
+    """Return the rows of each split that a column names: split name -> sorted row indices.
+
+    Raises:
+        DataError: A row has no value or another name, or no row is for training.
+    """
+    _check_present(values, row_location, option)
+    names = np.array([SPLIT_WORDS.get(str(value).strip().lower(), "") for value in values])
+    if (names == "").any():
+        row = int(np.argmax(names == ""))
+        raise DataError(
+            f"{row_location(row)}: expected one of {', '.join(SPLIT_WORDS)} in {option}; found {values[row]!r}, and "
+            f"{np.count_nonzero(names == ''):,} such rows. Write the name of a split, or leave these rows out."
+        )
+    rows = {name: np.flatnonzero(names == name) for name in SPLIT_NAMES if (names == name).any()}
+    if "train" not in rows:
+        raise DataError(f"{option}: expected rows for training, marked train; found none. Mark them.")
     return rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import ClassVar, override
 
@@ -37,11 +38,15 @@ class SplitOptions(Options):
         "days for dates",
         min=0,
     )
+    column: str = option(
+        "", "column that names the split of each row: train, validation (or val, valid, dev) or test; '' for none"
+    )
+    fold: str = option("", "k/n: the test split is the k-th of n folds of all rows, for cross-validation; '' for none")
 
     @property
     def keys(self) -> tuple[str, ...]:
         """The columns that decide the splits."""
-        return tuple(name for name in (self.group, self.time) if name not in ("", ROW_ORDER))
+        return tuple(name for name in (self.group, self.time, self.column) if name not in ("", ROW_ORDER))
 
     @override
     def check(self) -> None:
@@ -55,11 +60,33 @@ class SplitOptions(Options):
                 f"data.split.gap={self.gap:g}: expected data.split.time, the column in which the gap is measured; "
                 "found none. Set data.split.time, or data.split.gap=0."
             )
+        if self.fold:
+            self._check_fold()
         if self.validation + self.test >= 1:
             raise ConfigError(
                 "data.split: expected a sum of data.split.validation and data.split.test below 1; found "
                 f"{self.validation} + {self.test}, which leaves no row to train on. Lower one of them."
             )
+
+    def _check_fold(self) -> None:
+        number, folds = self.fold_of
+        if not 1 <= number <= folds or folds < 2:
+            raise ConfigError(
+                f"data.split.fold: expected k/n with k from 1 to n and at least two folds, such as 1/5; found "
+                f"{self.fold!r}."
+            )
+        if self.time or self.column:
+            other = "data.split.time" if self.time else "data.split.column"
+            raise ConfigError(
+                f"data.split.fold={self.fold}: expected folds alone, or folds of the groups of data.split.group; found "
+                f"{other} too. Set one of them to ''."
+            )
+
+    @property
+    def fold_of(self) -> tuple[int, int]:
+        """The number of the fold from 1, and the number of folds; (0, 0) if the option has another form."""
+        match = re.fullmatch(r"(\d+)/(\d+)", self.fold)
+        return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 @dataclass

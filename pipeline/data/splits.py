@@ -128,6 +128,7 @@ def divide(dataset: Dataset, options: SplitOptions) -> dict[str, Split]:
         DataError: A split is missing, and the train split cannot be divided since it is streamed; or the column of
             data.split.group or data.split.time does not exist, has no value in a row, or has too few different ones.
     """
+    dataset = _with_given_splits(dataset, options)
     shares = {"validation": options.validation, "test": options.test}
     missing = {name: share for name, share in shares.items() if name not in dataset.splits and share > 0}
     train = dataset.splits["train"]
@@ -152,6 +153,47 @@ def divide(dataset: Dataset, options: SplitOptions) -> dict[str, Split]:
     else:
         rows = assign(strata, missing, options.seed)
     return dict(dataset.splits) | {name: train.select(rows[name]) for name in rows}
+
+
+def _with_given_splits(dataset: Dataset, options: SplitOptions) -> Dataset:
+    """Return the data set with the splits that a column names, or with a fold as its test split.
+
+    Raises:
+        DataError: The data has splits of its own or is streamed; a row names no split; or there are too few groups.
+    """
+    if not options.column and not options.fold:
+        return dataset
+    option = f"data.split.column={options.column}" if options.column else f"data.split.fold={options.fold}"
+    train = dataset.splits["train"]
+    if len(dataset.splits) > 1 or isinstance(train, Shards):
+        raise DataError(
+            f"{option}: expected data without splits of its own; {dataset.location} has {', '.join(dataset.splits)}. "
+            "Leave the option out, or give the rows of all splits as one."
+        )
+    if options.column:
+        names = _key(dataset, train, options.column, option)
+        rows = column_splits.read_split_names(names, row_location=train.row_location, option=option)
+    else:
+        rows = _fold(dataset, train, options, option)
+    return replace(dataset, splits={name: train.select(rows[name]) for name in rows})
+
+
+def _fold(dataset: Dataset, table: Table, options: SplitOptions, option: str) -> dict[str, np.ndarray]:
+    """Return the rows of the fold as "test" and all others as "train"."""
+    number, folds = options.fold_of
+    strata = _strata(dataset.spec, table, options)
+    if options.group:
+        group_option = f"data.split.group={options.group}"
+        values = _key(dataset, table, options.group, group_option)
+        groups = column_splits.index_groups(values, row_location=table.row_location, option=group_option)
+        shares = {str(fold): 1 / folds for fold in range(1, folds)}
+        fold_rows = column_splits.assign_groups(groups, strata, shares, seed=options.seed, option=group_option)
+        test = [*fold_rows.values()][number - 1]
+    elif folds > len(table):
+        raise DataError(f"{option}: expected at most one fold per row; found {len(table)} rows. Take fewer folds.")
+    else:
+        test = np.flatnonzero(assign_folds(strata, folds, options.seed) == number - 1)
+    return {"train": np.setdiff1d(np.arange(len(table)), test), "test": test}
 
 
 def _key(dataset: Dataset, split: Split, name: str, option: str) -> np.ndarray:
@@ -308,3 +350,20 @@ def assign(strata: np.ndarray, shares: dict[str, float], seed: int) -> dict[str,
             rows[name].append(members[start:end])
         rows["train"].append(members[ends[-1] :])
     return {name: np.sort(np.concatenate(pieces)) for name, pieces in rows.items()}
+
+
+def assign_folds(strata: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """Return the fold of each row, from 0: (rows,) int64.
+
+    The sizes of the folds differ by at most one row, and so do the rows of each stratum in them.
+
+    Args:
+        strata: (rows,) int64.
+        folds: The number of folds.
+        seed: Of the order of the rows.
+    """
+    shuffled = np.random.Generator(np.random.Philox(seed)).permutation(len(strata))
+    by_stratum = shuffled[np.argsort(strata[shuffled], kind="stable")]
+    fold = np.empty(len(strata), np.int64)
+    fold[by_stratum] = np.arange(len(strata)) % folds
+    return fold

@@ -295,3 +295,86 @@ def test_many_groups_hold_the_shares_to_within_one_group():
     groups = np.repeat(np.arange(2_000), 5)
     rows = column_splits.assign_groups(groups, groups % 7, SHARES, seed=0, option="")
     assert len(rows["validation"]) == pytest.approx(1_000, abs=5) and len(rows["test"]) == pytest.approx(2_000, abs=5)
+
+
+# ---- splits by name, and folds --------------------------------------------------------------------------------------
+
+
+def test_column_names_the_split_of_each_row(divided):
+    names = ["train", "Test", "val", "train", "training", "test", "dev", "valid"]
+    assert {name: rows.tolist() for name, rows in divided(dataset(part=names), column="part").items()} == {
+        "train": [0, 3, 4],
+        "validation": [2, 6, 7],
+        "test": [1, 5],
+    }
+
+
+def test_split_that_the_column_does_not_name_is_divided_from_training(divided):
+    rows = divided(dataset(part=["train"] * 80 + ["test"] * 20), column="part")
+    assert rows["test"].tolist() == [*range(80, 100)] and len(rows["validation"]) == 8
+    assert sorted(np.concatenate([rows["train"], rows["validation"]])) == [*range(80)]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["train", "later", "test"], "row 1: expected one of train, training, .* found 'later', and 1 such rows"),
+        (["train", "", "test"], "row 1: expected a value in every row"),
+        (["test", "validation", "test"], "expected rows for training, marked train; found none"),
+    ],
+)
+def test_column_that_does_not_name_splits_is_refused(divided, names, message):
+    with pytest.raises(DataError, match=message):
+        divided(dataset(part=np.array(names, object)), column="part")
+
+
+def test_every_row_is_in_the_test_split_of_exactly_one_fold(divided):
+    y = np.array([0] * 41 + [1] * 7 + [2] * 2)
+    folds = [divided(dataset(y, rows=50), fold=f"{number}/5") for number in range(1, 6)]
+    tested = [fold["test"] for fold in folds]
+    assert sorted(np.concatenate(tested)) == [*range(50)] and {len(rows) for rows in tested} == {10}
+    counts = np.array([np.bincount(y[rows], minlength=3) for rows in tested])
+    assert (np.ptp(counts, axis=0) <= 1).all()
+    for fold in folds:
+        assert sorted(np.concatenate([*fold.values()])) == [*range(50)] and fold["validation"].size
+
+
+def test_folds_of_groups_keep_them_together(divided):
+    groups, ill = patients()
+    folds = [divided(dataset(ill, patient=groups), fold=f"{number}/4", group="patient") for number in range(1, 5)]
+    assert sorted(np.concatenate([fold["test"] for fold in folds])) == [*range(600)]
+    for fold in folds:
+        splits_of_groups = [set(groups[rows]) for rows in fold.values()]
+        assert sum(map(len, splits_of_groups)) == 60
+
+
+@pytest.mark.parametrize("options", [{"fold": "0/5"}, {"fold": "6/5"}, {"fold": "1"}, {"fold": "1/1"}, {"fold": "a/b"}])
+def test_fold_of_another_form_is_refused(options):
+    with pytest.raises(ConfigError, match="expected k/n with k from 1 to n and at least two folds"):
+        SplitOptions(**options).check()
+
+
+@pytest.mark.parametrize("options", [{"time": "t"}, {"column": "c"}])
+def test_folds_with_splits_of_another_kind_are_refused(options):
+    with pytest.raises(ConfigError, match="expected folds alone"):
+        SplitOptions(fold="1/5", **options).check()
+
+
+@pytest.mark.parametrize("options", [{"fold": "1/5"}, {"column": "part"}])
+def test_data_with_splits_of_its_own_has_no_folds_and_no_column_of_splits(divided, options):
+    data = dataset(rows=10, given=[("train", range(8)), ("test", [8, 9])])
+    with pytest.raises(DataError, match="expected data without splits of its own; file has train, test"):
+        divided(data, **options)
+
+
+def test_more_folds_than_rows_are_refused(divided):
+    with pytest.raises(DataError, match="at most one fold per row; found 3 rows"):
+        divided(dataset(rows=3), fold="1/4")
+
+
+def test_column_of_a_csv_names_its_splits(tmp_path):
+    path = tmp_path / "rows.csv"
+    lines = [f"{row % 7},{row % 2},{'test' if row >= 30 else 'train'}" for row in range(40)]
+    path.write_text("\n".join(["x,label,part", *lines]) + "\n")
+    data = splits.load(Csv(path=str(path), numeric=["*"], split=SplitOptions(column="part")))
+    assert data.rows == {"train": 26, "validation": 4, "test": 10}
