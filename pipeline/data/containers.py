@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 
 from pipeline.data.image_files import PLAIN, Encoding, decode_image, pixel_dtype
 from pipeline.lazy import np, tf
@@ -127,15 +128,23 @@ class Table:
         labels: By name: (rows,) or (rows, width).
         row_location: Returns the location of a row for error messages: row_location(3) -> "people.csv, line 5".
         keys: By name, (rows,): columns that data.split.group and data.split.time may name. The model does not get them.
+        ids: (rows,) numbers or text that identify the rows in predictions; None numbers them from 0. They are neither
+            features nor part of the fingerprint.
     """
 
     features: Mapping[str, FeatureColumn]
     labels: dict[str, np.ndarray]
     row_location: Callable[[int], str]
     keys: Mapping[str, np.ndarray] = field(default_factory=dict)
+    ids: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(next(iter(self.labels.values())))
+        return len(next(iter((*self.labels.values(), *self.features.values()))))
+
+    @property
+    def row_ids(self) -> np.ndarray:
+        """The identity of each row: (rows,) numbers or text."""
+        return np.arange(len(self)) if self.ids is None else self.ids
 
     def select(self, rows: np.ndarray) -> Table:
         """Return the given rows, in the given order.
@@ -149,7 +158,7 @@ class Table:
         }
         labels = {name: column[rows] for name, column in self.labels.items()}
         keys = {name: column[rows] for name, column in self.keys.items()}
-        return Table(features, labels, lambda row: self.row_location(int(rows[row])), keys)
+        return Table(features, labels, lambda row: self.row_location(int(rows[row])), keys, self.row_ids[rows])
 
     @property
     def lengths(self) -> np.ndarray | None:
@@ -182,6 +191,12 @@ class Shards:
 
     def __len__(self) -> int:
         return sum(self.counts)
+
+    @property
+    def row_ids(self) -> np.ndarray:
+        """The identity of each row, (rows,) of str: the name of its file, and the index of its record from 0."""
+        names = [f"{Path(file).name}:{row}" for file, count in zip(self.files, self.counts) for row in range(count)]
+        return np.array(names, object)
 
     def row_location(self, row: int) -> str:
         """Return the location of a row for error messages: its file, and the index of its record from 0."""

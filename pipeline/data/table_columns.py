@@ -73,12 +73,14 @@ class TableFile:
     """The columns of one file that have a role.
 
     location: The file. row_location: Returns the location of a row: row_location(3) -> "people.csv, line 5".
+    ids: (rows,) the line or number of each row in the file; None numbers them from 0.
     """
 
     location: str
     numbers: dict[str, NumberColumn]
     texts: dict[str, TextColumn]
     row_location: Callable[[int], str]
+    ids: np.ndarray | None = None
 
     @property
     def rows(self) -> int:
@@ -94,6 +96,7 @@ class TableFile:
             {name: replace(column, values=column.values[rows]) for name, column in self.numbers.items()},
             {name: column.select(rows) for name, column in self.texts.items()},
             lambda row: self.row_location(int(rows[row])),
+            rows if self.ids is None else self.ids[rows],
         )
 
 

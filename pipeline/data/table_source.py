@@ -47,6 +47,11 @@ class TableSource(DataSource):
     categorical: list[str] = option([], "columns of categories, kept as text: names, patterns, ranges")
     text: list[str] = option([], "columns of free text, split into words inside the model: names, patterns, ranges")
     exclude: list[str] = option([], "columns that no pattern or range selects: names, patterns, ranges")
+    id: str = option(
+        "",
+        "column that identifies a row in predictions and reports, never a feature; '' takes the line or row number",
+        changes_result=False,
+    )
     missing: list[str] = option(["", "NA", "NaN", "?"], "fields that mean a missing value, in every column")
     not_missing: list[str] = option(
         [], "words that are values of labels, categories and text, though in `missing` or like it: NA for Namibia"
@@ -87,6 +92,11 @@ class TableSource(DataSource):
             raise ConfigError(
                 f"data: expected each column once in data.numeric, data.categorical, data.text and data.labels; found "
                 f"{', '.join(sorted(repeated))} more than once. Keep one role per column."
+            )
+        if self.id and self.id in names:
+            raise ConfigError(
+                f"data.id: expected a column without another role, since an id is no feature; found {self.id!r}, which "
+                "is in data.numeric, data.categorical, data.text or data.labels too. Remove it there."
             )
 
     def header(self, path: str) -> tuple[list[str], str]:
@@ -135,7 +145,7 @@ class TableSource(DataSource):
             numeric=self.numeric,
             categorical=self.categorical,
             text=self.text,
-            exclude=self.exclude,
+            exclude=[*self.exclude, *self._id_columns],
         )
         keys = self._key_columns(header, roles)
         train = self._read(self.path, roles, keys)
@@ -157,7 +167,11 @@ class TableSource(DataSource):
         self._log_summary(roles, files["train"])
         splits = {
             split_name: Table(
-                self._features(file, roles), self._targets(file, labels), file.row_location, self._keys(file, keys)
+                self._features(file, roles),
+                self._targets(file, labels),
+                file.row_location,
+                self._keys(file, keys),
+                self._ids(file),
             )
             for split_name, file in files.items()
         }
@@ -167,13 +181,13 @@ class TableSource(DataSource):
     def _read(self, path: str, roles: Roles, keys: list[str]) -> TableFile:
         label_numbers = () if self.reads_classes else self.labels
         label_texts = self.labels if self.reads_classes else ()
-        texts = dict.fromkeys([*roles.categorical, *roles.text, *label_texts, *keys])
+        texts = dict.fromkeys([*roles.categorical, *roles.text, *label_texts, *keys, *self._id_columns])
         return self.read_file(path, [*roles.numeric, *label_numbers], [*texts])
 
     def _key_columns(self, header: list[str], roles: Roles) -> list[str]:
         """Return the columns that decide the splits, and those without a role, which preflight looks at."""
         headers = [header, *(self.header(path)[0] for path in (self.validation_path, self.test_path) if path)]
-        used = {*roles.numeric, *roles.categorical, *roles.text, *self.labels, *self.split.keys}
+        used = {*roles.numeric, *roles.categorical, *roles.text, *self.labels, *self.split.keys, *self._id_columns}
         others = [name for name in header if name not in used and all(names.count(name) == 1 for names in headers)]
         return [*self.split.keys, *others[:MOST_KEYS]]
 
@@ -184,6 +198,14 @@ class TableSource(DataSource):
             for name in names
             if name in self.split.keys or 2 * len(file.texts[name].values) <= file.rows
         }
+
+    @property
+    def _id_columns(self) -> list[str]:
+        return [self.id] if self.id else []
+
+    def _ids(self, file: TableFile) -> np.ndarray | None:
+        """Return the identity of each row, (rows,) of text or numbers; None numbers them from 0."""
+        return file.texts[self.id].array() if self.id else file.ids
 
     def _features(self, file: TableFile, roles: Roles) -> dict[str, FeatureColumn]:
         features: dict[str, FeatureColumn] = {}

@@ -170,6 +170,7 @@ class SupervisedOptions(ObjectiveOptions):
             options=config.evaluation,
             seed=config.seed,
             folder=folder,
+            ids=rows.row_ids,
         )
         return [*evaluations]
 

@@ -3,7 +3,7 @@
 import csv
 import gzip
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,21 +20,26 @@ MAX_CLASSES = 20  # with more, the columns of probabilities are left out
 
 
 def write_predictions(
-    path: Path, labels: Mapping[str, Label], targets: Mapping[str, ArrayLike], outputs: Mapping[str, ArrayLike]
+    path: Path,
+    labels: Mapping[str, Label],
+    targets: Mapping[str, ArrayLike],
+    outputs: Mapping[str, ArrayLike],
+    ids: Sequence[object] | np.ndarray | None = None,
 ) -> None:
     """Write one line per row, the same bytes for the same predictions.
 
-    The columns are `row` (from 0) and, for each label, `target`, `prediction` and, of labels with classes, `confidence`
-    (the probability of the predicted class) and `p_<class>` for up to 20 classes. A target or prediction of a
-    multi-label is its classes joined by "|", without a confidence. Real labels of several numbers have `target_0`,
-    `target_1` and so on. With several labels, each column starts with the label's name and a dot. A number is the
-    shortest text that gives the same float32.
+    The columns are `row` (from 0), `id` (the identity of the row in its data) and, for each label, `target`,
+    `prediction` and, of labels with classes, `confidence` (the probability of the predicted class) and `p_<class>` for
+    up to 20 classes. A target or prediction of a multi-label is its classes joined by "|", without a confidence. Real
+    labels of several numbers have `target_0`, `target_1` and so on. With several labels, each column starts with the
+    label's name and a dot. A number is the shortest text that gives the same float32.
 
     Args:
         path: Of the file.
         labels: By name.
         targets: By name, as `metrics.evaluate_label` takes them.
         outputs: By name, likewise.
+        ids: The identity of each row; None takes its number.
 
     Raises:
         DataError: The outputs do not fit the labels, or are not finite.
@@ -42,7 +47,10 @@ def write_predictions(
     rows = len(np.asarray(next(iter(outputs.values()))))
     checked = {name: check_outputs(outputs[name], name=name, label=label, rows=rows) for name, label in labels.items()}
     prefixes = {name: f"{name}." if len(labels) > 1 else "" for name in labels}
-    header = ["row"] + [prefixes[name] + column for name, label in labels.items() for column in column_names(label)]
+    ids = range(rows) if ids is None else ids
+    header = ["row", "id"] + [
+        prefixes[name] + column for name, label in labels.items() for column in column_names(label)
+    ]
     with (
         atomic_write(Path(path)) as file,
         # no name and no time in the header, so that the bytes repeat
@@ -58,7 +66,7 @@ def write_predictions(
                 for name, label in labels.items()
                 for column in column_texts(label, np.asarray(targets[name])[chunk], checked[name][chunk])
             ]
-            writer.writerows(zip(range(chunk.start, chunk.stop), *columns, strict=True))
+            writer.writerows(zip(range(chunk.start, chunk.stop), ids[chunk], *columns, strict=True))
 
 
 def column_names(label: Label) -> list[str]:

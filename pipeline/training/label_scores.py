@@ -38,6 +38,7 @@ def score(
     options: Evaluation,
     seed: int,
     folder: Path,
+    ids: np.ndarray | None = None,
 ) -> list[metrics.LabelEvaluation]:
     """Score the outputs of a model for each label, and write the predictions and their profiles to a folder.
 
@@ -49,6 +50,7 @@ def score(
         options: How to score.
         seed: Of the resamples behind the intervals.
         folder: Where predictions.csv.gz and prediction_profile.json are written.
+        ids: (rows,) the identity of each row, as in `Table.row_ids`; None numbers them from 0.
 
     Raises:
         DataError: The outputs do not fit the labels, or are not finite.
@@ -56,7 +58,7 @@ def score(
     row_losses = {name: losses_of_rows(losses[name], targets[name], outputs[name]) for name in spec.labels}
     rows = len(next(iter(targets.values())))
     probabilities = probabilities_of(spec, losses, outputs, rows)
-    predictions_csv.write_predictions(folder / predictions_csv.FILE, spec.labels, targets, probabilities)
+    predictions_csv.write_predictions(folder / predictions_csv.FILE, spec.labels, targets, probabilities, ids)
     evaluations = [
         replace(
             metrics.evaluate_label(

@@ -136,6 +136,12 @@ def test_a_row_is_located_by_its_file_and_record(vowels):
     assert shards.row_location(100) == f"{folder}/train-00001-of-00003.tfrecord, record 0"
 
 
+def test_a_row_is_identified_by_its_file_and_record(vowels):
+    _, folder = vowels
+    ids = read(folder).splits["train"].row_ids
+    assert len(ids) == 270 and ids[101] == "train-00001-of-00003.tfrecord:1"
+
+
 def test_a_folder_of_images_is_stored_decoded(tmp_path):
     pixels = RANDOM.integers(0, 256, (2, 5, 6, 3), np.uint8)
     for name, image in zip("ab", pixels):

@@ -26,9 +26,16 @@ def probabilities(rows, classes, seed=0):
 def test_row_names_target_prediction_and_confidence(tmp_path):
     outputs = np.array([[0.2, 0.7, 0.1], [0.5, 0.25, 0.25]], np.float32)
     rows = written(tmp_path, {"pet": class_label(["cat", "dog", "owl"])}, {"pet": np.array([1, 2])}, {"pet": outputs})
-    assert list(rows[0]) == ["row", "target", "prediction", "confidence", "p_cat", "p_dog", "p_owl"]
-    assert list(rows[0].values()) == ["0", "dog", "dog", "0.7", "0.2", "0.7", "0.1"]
-    assert list(rows[1].values()) == ["1", "owl", "cat", "0.5", "0.5", "0.25", "0.25"]
+    assert list(rows[0]) == ["row", "id", "target", "prediction", "confidence", "p_cat", "p_dog", "p_owl"]
+    assert list(rows[0].values()) == ["0", "0", "dog", "dog", "0.7", "0.2", "0.7", "0.1"]
+    assert list(rows[1].values()) == ["1", "1", "owl", "cat", "0.5", "0.5", "0.25", "0.25"]
+
+
+def test_identity_of_each_row_is_written(tmp_path):
+    path = tmp_path / "predictions.csv.gz"
+    predictions_csv.write_predictions(path, {"y": real_label()}, {"y": [0.0, 1.0]}, {"y": [0.0, 1.0]}, ["a,b", 7])
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+        assert [row["id"] for row in csv.DictReader(file)] == ["a,b", "7"]
 
 
 def test_probabilities_read_back_as_the_same_float32(tmp_path):
@@ -48,7 +55,7 @@ def test_real_numbers_read_back_as_the_same_float32(tmp_path):
 
 def test_single_real_number_has_one_target_and_one_prediction(tmp_path):
     rows = written(tmp_path, {"y": real_label()}, {"y": np.array([1.5])}, {"y": np.array([[2.5]])})
-    assert rows == [{"row": "0", "target": "1.5", "prediction": "2.5"}]
+    assert rows == [{"row": "0", "id": "0", "target": "1.5", "prediction": "2.5"}]
 
 
 def test_every_row_is_written_once_and_in_order_beyond_one_chunk(tmp_path):
@@ -69,9 +76,8 @@ def test_probabilities_have_columns_for_up_to_twenty_classes(tmp_path, classes, 
 
 def test_lone_sigmoid_unit_is_written_as_two_probabilities(tmp_path):
     rows = written(tmp_path, {"y": class_label(["no", "yes"])}, {"y": np.array([0])}, {"y": np.array([0.75])})
-    assert rows == [
-        {"row": "0", "target": "no", "prediction": "yes", "confidence": "0.75", "p_no": "0.25", "p_yes": "0.75"}
-    ]
+    values = {"target": "no", "prediction": "yes", "confidence": "0.75", "p_no": "0.25", "p_yes": "0.75"}
+    assert rows == [{"row": "0", "id": "0", **values}]
 
 
 def test_one_hot_target_is_written_as_its_class(tmp_path):
@@ -89,7 +95,7 @@ def test_columns_of_several_labels_open_with_the_labels_name(tmp_path):
     labels = {"kind": class_label("ab"), "price": real_label()}
     rows = written(tmp_path, labels, {"kind": [0], "price": [1.0]}, {"kind": [[1.0, 0.0]], "price": [2.0]})
     columns = ["kind.target", "kind.prediction", "kind.confidence", "kind.p_a", "kind.p_b", "price.target"]
-    assert list(rows[0]) == ["row", *columns, "price.prediction"]
+    assert list(rows[0]) == ["row", "id", *columns, "price.prediction"]
 
 
 def test_class_names_with_commas_quotes_and_line_breaks_come_back_whole(tmp_path):

@@ -102,6 +102,7 @@ class Csv(TableSource):
             {name: blocks.column() for name, blocks in number_blocks.items()},
             {name: blocks.column() for name, blocks in text_blocks.items()},
             lambda row: f"{path}, line {of_row[row]}",
+            of_row,
         )
 
     @contextmanager

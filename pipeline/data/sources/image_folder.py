@@ -111,6 +111,7 @@ class ImageFolder(DataSource):
                 {"label": np.array([index for _, index in split_rows], np.int64)},
                 paths[own].__getitem__,
                 self._keys(paths[own]),
+                relative_names(paths[own], self.path),
             )
         return describe(splits, labels={"label": class_label(names)}, location=self.path)
 
@@ -189,6 +190,11 @@ class ImageFolder(DataSource):
         formats = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
         images = f"{len(headers):,} {'image' if len(headers) == 1 else 'images'} ({formats})"
         return f"{images}; {', '.join(facts)}" if facts else images
+
+
+def relative_names(paths: np.ndarray, folder: str) -> np.ndarray:
+    """Return the names of files inside a folder, such as "cat/001.png": (files,) of str."""
+    return np.array([Path(path).relative_to(folder).as_posix() for path in paths], object)
 
 
 def rgb(colour: str) -> tuple[int, int, int]:

@@ -385,3 +385,44 @@ def test_real_labels_are_float32_and_refused_if_that_would_merge_them(tmp_path):
     path.write_text("a,time\n" + "".join(f"{row},{1_700_000_000 + row}\n" for row in range(300)))
     with pytest.raises(DataError, match=r"'time': expected labels that float32 can tell apart.*Subtract a reference"):
         splits.read(source)
+
+
+# ---- the identity of rows -------------------------------------------------------------------------------------------
+
+
+def test_rows_are_identified_by_their_line(table):
+    rows = splits.read(table('age,city,note,label\n1,a,"two\nlines",x\n\n2,a,b,y\n')).splits["train"]
+    assert rows.row_ids.tolist() == [2, 5]
+
+
+def test_rows_are_identified_by_the_column_of_data_id(table):
+    rows = splits.read(table("age,city,note,label,key\n1,a,b,x,007\n2,a,b,y,008\n", id="key")).splits["train"]
+    assert rows.row_ids.tolist() == ["007", "008"]
+    assert rows.select(np.array([1])).row_ids.tolist() == ["008"]
+
+
+def test_id_column_is_no_feature_and_leaves_the_fingerprint_alone(table):
+    text = "key,age,label\n" + "".join(f"{number},{number % 7},{'xy'[number % 2]}\n" for number in range(50))
+    named, unnamed = (
+        splits.load(table(text, numeric=numeric, categorical=[], text=[], id=name))
+        for numeric, name in ((["*"], "key"), (["age"], ""))
+    )
+    assert named.spec.features["numeric"].columns == ("age",)
+    assert named.fingerprint == unnamed.fingerprint
+
+
+def test_divided_rows_keep_their_identity(table):
+    text = "age,label\n" + "".join(f"{number},{'xy'[number % 2]}\n" for number in range(50))
+    data = splits.load(table(text, categorical=[], text=[]))
+    for split in data.splits.values():
+        assert (split.row_ids - 2).tolist() == split.features["numeric"][:, 0].tolist()
+
+
+def test_rows_without_a_label_leave_the_identity_of_the_others(table):
+    rows = splits.read(table(GOOD.replace('a, b",no', 'a, b",'), missing_labels="drop")).splits["train"]
+    assert rows.row_ids.tolist() == [2, 4]
+
+
+def test_id_that_is_a_feature_too_is_refused(table):
+    with pytest.raises(ConfigError, match="'age', which is in"):
+        table(id="age")

@@ -194,3 +194,9 @@ def test_a_folder_beside_train_that_is_not_a_split_is_refused(tmp_path):
     put(tmp_path / "train" / "cat" / "0.png")
     put(tmp_path / "val" / "cat" / "0.png")
     refused(tmp_path, "found folder val", "validation/")
+
+
+def test_rows_are_identified_by_the_name_of_their_file(folder):
+    rows = read(folder).splits["train"]
+    assert rows.row_ids.tolist() == [f"{name}/{number}.png" for name in ("cat", "dog") for number in range(3)]
+    assert rows.select(np.array([4])).row_ids.tolist() == ["dog/1.png"]
