@@ -1,6 +1,7 @@
 """Write and read the config of a run as YAML, and convert OmegaConf values to a Config."""
 
-from dataclasses import asdict
+import os
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from pipeline.config import Config
 from pipeline.errors import ConfigError, RunError
 from pipeline.members import members
-from pipeline.options import CHOICE_GROUPS, choices
+from pipeline.options import CHOICE_GROUPS, READ, choices
 
 
 def to_yaml(config: Config) -> str:
@@ -26,6 +27,29 @@ def read(path: Path) -> Config:
         ConfigError: A value is outside the limits of its option.
     """
     return to_config(load(path))
+
+
+def without_files_of_training(config: Config, folder: Path) -> Config:
+    """Return the config of a command on a stored run whose data is another file, without the run's other files.
+
+    The file of the test rows, say, belongs to the file of the training rows. With new rows alone it would be what is
+    evaluated.
+
+    Args:
+        config: The stored config with the overrides of the command.
+        folder: The run folder.
+
+    Raises:
+        RunError: The config of the run is damaged.
+    """
+    trained, data = read(folder / "config.yaml").data, config.data
+    names = [item.name for item in fields(data) if item.metadata.get("path") == READ]
+    if type(data) is not type(trained) or "path" not in names:
+        return config
+    without: dict[str, Any] = {
+        name: "" for name in names if os.path.realpath(getattr(data, name)) == os.path.realpath(getattr(trained, name))
+    }
+    return config if "path" in without else replace(config, data=replace(data, **without))
 
 
 def load(path: str | Path) -> DictConfig:

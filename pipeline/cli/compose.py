@@ -20,6 +20,7 @@ from pipeline.cli import arguments
 from pipeline.config import Config
 from pipeline.custom_code import PROJECT
 from pipeline.errors import ConfigError, nearest
+from pipeline.evaluation.options import Drift, Evaluation
 from pipeline.members import members
 from pipeline.options import CHOICE_GROUPS, Options
 
@@ -67,6 +68,7 @@ def stored(path: str | Path, overrides: list[str]) -> Config:
         ConfigError: An override is wrong, as for `compose`.
     """
     kept = stored_config.load(path)
+    kept.evaluation.split, kept.drift.split = Evaluation().split, Drift().split  # those of this command
     overrides = in_grammar(overrides)
     if any(override.key_or_group == "data" for override in _parse(overrides)):
         data = [override for override in overrides if override.lstrip("+").startswith(("data=", "data."))]

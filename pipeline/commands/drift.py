@@ -28,7 +28,7 @@ from pipeline.runs import ingestion, recorder, saved_model
 from pipeline.runtime import determinism, devices, environment
 from pipeline.spec import DataSpec, spec_from_dict
 from pipeline.training import label_scores
-from pipeline.training.model_inputs import check_tokens, load_rows
+from pipeline.training.model_inputs import EvaluatedRows, check_tokens, load_rows
 
 logger = logging.getLogger(__name__)
 
@@ -51,11 +51,11 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     Raises:
         PipelineError: Config, data, environment or run is wrong.
     """
-    results, page = check_series(config) if invocation.action == ("series",) else check_data(config)
+    origin, results, page = check_series(config) if invocation.action == ("series",) else check_data(config)
     if invocation.as_json:
         print(json.dumps([asdict(result) for result in results], indent=1))
     else:
-        print(f"{table(results)}\n\npage     {page}")
+        print(f"{origin}\n{table(results)}\n\npage     {page}")
     return STATUS[drift_page.overall_verdict(results)]
 
 
@@ -78,11 +78,11 @@ def table(results: Sequence[DriftResult]) -> str:
 # ---- data and predictions -------------------------------------------------------------------------------------------
 
 
-def check_data(config: Config) -> tuple[list[DriftResult], Path]:
+def check_data(config: Config) -> tuple[str, list[DriftResult], Path]:
     """Test rows for drift against the training of a run. If another run is given, compare the scores of both.
 
     Returns:
-        The comparisons, and the path of the page.
+        The rows or runs that are compared, in one line, the comparisons, and the path of the page.
 
     Raises:
         ConfigError: The run predicts no labels.
@@ -97,6 +97,7 @@ def check_data(config: Config) -> tuple[list[DriftResult], Path]:
     environment.require_lock(config.environment.allow_drift)
     assert config.run.name is not None
     folder = run_folder.find(config.run.root, config.run.name)
+    config = stored_config.without_files_of_training(config, folder)
     spec = spec_from_dict(run_folder.read(folder, "spec.json"))
     reference = profiles.profile_from_json(run_folder.read(folder, "profile.json"))
     reference_predictions = {
@@ -106,7 +107,8 @@ def check_data(config: Config) -> tuple[list[DriftResult], Path]:
     devices.select(config.device, config.hardware)
     determinism.prepare(config.determinism, seed=config.seed, threads=config.hardware.threads)
     others = [run_folder.find(config.run.root, config.drift.against)] if config.drift.against else []
-    selection, fingerprint = load_rows(config, spec, config.drift.split, runs=[folder, *others])
+    selection = load_rows(config, spec, config.drift.split, runs=[folder, *others])
+    check_held_out(selection, folder)
     rows = selection.rows
 
     new = profiles.count_rows(reference.columns, data_columns.column_blocks(spec, rows))
@@ -120,10 +122,15 @@ def check_data(config: Config) -> tuple[list[DriftResult], Path]:
         )
         for name, label in spec.labels.items()
     }
-    groups = [
-        *drift_detection.compare_data(reference=reference, new=new, options=config.drift),
-        drift_detection.compare_predictions(reference=reference_predictions, new=predictions, options=config.drift),
-    ]
+    groups = [*drift_detection.compare_data(reference=reference, new=new, options=config.drift)]
+    if selection.split == "test" and selection.own_split:
+        logger.info(
+            "drift: the predictions of %s on its own test rows are the reference; they are not compared", folder
+        )
+    else:
+        groups.append(
+            drift_detection.compare_predictions(reference=reference_predictions, new=predictions, options=config.drift)
+        )
     results = drift_detection.with_verdicts(groups, config.drift.rate)
     if config.drift.against:
         results += compare_with_run(config, folder, spec, rows, outputs=outputs)
@@ -133,15 +140,29 @@ def check_data(config: Config) -> tuple[list[DriftResult], Path]:
         histograms += drift_page.histogram_plots(
             results, reference_predictions[name].profile, predictions[name].profile
         )
-    target = folder / "drift" / f"{config.drift.split}-{fingerprint[:12]}"
+    target = folder / "drift" / f"{selection.split}-{selection.fingerprint[:12]}"
     target.mkdir(parents=True, exist_ok=True)
     page = target / "drift.html"
-    title = f"{folder.name} and {len(rows):,} rows of {config.data.choice}"
+    title = f"{folder.name} and {selection.origin}"
     drift_page.write_drift_page(page, title, results, histograms=histograms)
     run_folder.write(target, "drift.json", [asdict(result) for result in results])
     with recorder.of_stored_run(config, folder) as record:
-        record.record_drift(fingerprint, results)
-    return results, page
+        record.record_drift(selection.fingerprint, results)
+    return selection.origin, results, page
+
+
+def check_held_out(selection: EvaluatedRows, folder: Path) -> None:
+    """Check that rows are not compared with themselves.
+
+    Raises:
+        DataError: They are the training split of the run, or hold it.
+    """
+    if selection.own_data and selection.split in ("train", "all") and not selection.left_out:
+        raise DataError(
+            f"drift.split={selection.split}: expected rows that {folder.name} was not trained on; found its training "
+            "split, with which they are compared. Name other data (data=... or data.path=...), or take the rows that "
+            "were held out: drift.split=test."
+        )
 
 
 def predict(
@@ -209,11 +230,11 @@ RunRow = dict[str, Any]
 """A run with its score, as `registry.queries.read_score_series` returns it."""
 
 
-def check_series(config: Config) -> tuple[list[DriftResult], Path]:
+def check_series(config: Config) -> tuple[str, list[DriftResult], Path]:
     """Detect change points of one score over the runs on one data source.
 
     Returns:
-        The comparisons, and the path of the page.
+        The rows or runs that are compared, in one line, the comparisons, and the path of the page.
 
     Raises:
         RunError: No run has the score.
@@ -235,7 +256,7 @@ def check_series(config: Config) -> tuple[list[DriftResult], Path]:
             record.record_drift(data, results)
     else:
         logger.warning("registry: %s does not exist here, so the results are not recorded", newest)
-    return results, page
+    return title, results, page
 
 
 def read_series(config: Config) -> list[RunRow]:

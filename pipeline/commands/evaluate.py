@@ -18,7 +18,7 @@ from pipeline.training.model_inputs import check_categories, load_rows
 
 
 def run(config: Config, invocation: Invocation) -> ExitStatus:
-    """Score the model of runs/NAME on the split that `config.evaluation.split` names.
+    """Score the model of runs/NAME on the rows that `config.evaluation.split` selects.
 
     The results go to runs/NAME/evaluations/SPLIT-FINGERPRINT/; the files of the training stay as they are.
 
@@ -29,14 +29,16 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     start_time = time.monotonic()
     environment.require_lock(config.environment.allow_drift)
     assert config.run.name is not None
-    folder, split = run_folder.find(config.run.root, config.run.name), config.evaluation.split
+    folder = run_folder.find(config.run.root, config.run.name)
+    config = stored_config.without_files_of_training(config, folder)
     trained = run_folder.read_finished(folder)
     spec = spec_from_dict(run_folder.read(folder, "spec.json"))
     device = devices.select(config.device, config.hardware)
     device |= determinism.prepare(config.determinism, seed=config.seed, threads=config.hardware.threads)
     model = saved_model.load(folder / "model.keras")
-    selection, fingerprint = load_rows(config, spec, split, runs=[folder])
-    rows = selection.rows
+    selection = load_rows(config, spec, config.evaluation.split, runs=[folder])
+    rows, split, fingerprint = selection.rows, selection.split, selection.fingerprint
+    print(selection.origin, flush=True)
     check_categories(config.data, spec, model, rows, split)
 
     target = folder / "evaluations" / f"{split}-{fingerprint[:12]}"
@@ -50,8 +52,8 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
         folder=target,
     )
     notes = provenance.notes(run_folder.read(folder, "environment.json"))
-    if fingerprint != trained["fingerprint"]:
-        notes.append("Evaluated on other data than that of the training.")
+    if not selection.own_data:
+        notes.append(f"Evaluated on other data than that of the training: {selection.origin}.")
     notes += selection.notes
     page = run_report.write_run_report(
         target,
@@ -80,6 +82,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
         "status": run_folder.FINISHED,
         "split": split,
         "rows": len(rows),
+        "origin": selection.origin,
         "trained_rows": selection.notes,
         "fingerprint": fingerprint,
         "weights_digest": trained["weights_digest"],

@@ -92,6 +92,10 @@ class DataSource(Options):
         """
         raise NotImplementedError(f"{type(self).__name__}.read")
 
+    def file_of(self, split_name: str) -> str:
+        """Return the file that holds the rows of one split only; "" if there is none."""
+        return ""
+
     def fix_of_features(self, trained: DataSpec) -> str:
         """Return the end of an error message: how to read the features that a model was trained on.
 

@@ -89,13 +89,89 @@ def load(source: DataSource) -> SplitDataset:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class MatchingDataset:
+    """A data set with the features that a model was trained on.
+
+    Attributes:
+        source: The data source.
+        dataset: As it was read.
+        trained: The spec of the training data. Class labels are matched by name.
+        fingerprint: The sha256 of the whole data set.
+    """
+
+    source: DataSource
+    dataset: Dataset
+    trained: DataSpec
+    fingerprint: str
+
+    def choose(self, *, own: bool) -> str:
+        """Return the split to evaluate if none is named.
+
+        Data of the training, and data with splits of its own, has a test split. Other data is not divided.
+
+        Args:
+            own: Whether it is the data of the training.
+
+        Raises:
+            DataError: The data has splits of its own, but no test split.
+        """
+        given = self.dataset.splits
+        if own or "test" in given:
+            return "test"
+        if len(given) > 1:
+            raise DataError(
+                f"{self.dataset.location}: expected a test split, or data without splits of its own; found "
+                f"{' and '.join(given)}. Choose one of them: evaluation.split={list(given)[-1]}, or drift.split for "
+                "`drift`."
+            )
+        return "all"
+
+    def split(self, name: str) -> Split:
+        """Return the checked rows of one split, with the class indices of the training.
+
+        Args:
+            name: "train", "validation", "test", or "all" for all rows of data without splits of its own.
+
+        Raises:
+            DataError: There is no such split, its labels do not match the training, or a row is not valid.
+        """
+        if name == "all":
+            rows = _all_rows(self.dataset)
+        else:
+            splits = divide(self.dataset, self.source.split)
+            if name not in splits:
+                raise DataError(
+                    f"{self.dataset.location}: expected a {name} split; found {', '.join(splits)}. Choose one of them: "
+                    "evaluation.split, or drift.split for `drift`."
+                )
+            rows = splits[name]
+        checks.check_rows(self.dataset.spec, {name: rows}, self.source)
+        return _with_class_indices(rows, self.dataset, trained=self.trained)
+
+
+def read_matching(source: DataSource, spec: DataSpec) -> MatchingDataset:
+    """Read a data set for a model that was trained on data of this spec.
+
+    Raises:
+        DataError: The data cannot be read, or its features do not match the spec.
+    """
+    dataset = read(source, spec)
+    if dataset.spec.features != spec.features:
+        difference = _describe_difference(spec.features, dataset.spec.features)
+        raise DataError(f"{dataset.location}: {difference} {source.fix_of_features(spec)}".rstrip())
+    return MatchingDataset(
+        source=source, dataset=dataset, trained=spec, fingerprint=fingerprint(dataset, source.split.keys)
+    )
+
+
 def load_split(source: DataSource, split_name: str, spec: DataSpec) -> tuple[Split, str]:
     """Read one split of a data set, for a model that was trained on data of this spec.
 
     Args:
         source: The data source.
-        split_name: "train", "validation", "test", or "all" for all rows of data without splits of its own.
-        spec: The spec of the training data. Class labels are matched by name.
+        split_name: As for `MatchingDataset.split`.
+        spec: The spec of the training data.
 
     Returns:
         The split and the fingerprint of the whole data set.
@@ -103,22 +179,8 @@ def load_split(source: DataSource, split_name: str, spec: DataSpec) -> tuple[Spl
     Raises:
         DataError: Features or labels do not match the spec, or a row breaks it.
     """
-    dataset = read(source, spec)
-    if dataset.spec.features != spec.features:
-        difference = _describe_difference(spec.features, dataset.spec.features)
-        raise DataError(f"{dataset.location}: {difference} {source.fix_of_features(spec)}".rstrip())
-    if split_name == "all":
-        split = _all_rows(dataset)
-    else:
-        splits = divide(dataset, source.split)
-        if split_name not in splits:
-            raise DataError(
-                f"{dataset.location}: expected a {split_name} split; found {', '.join(splits)}. Choose one of them: "
-                "evaluation.split, or drift.split for `drift`."
-            )
-        split = splits[split_name]
-    checks.check_rows(dataset.spec, {split_name: split}, source)
-    return _with_class_indices(split, dataset, trained=spec), fingerprint(dataset, source.split.keys)
+    data = read_matching(source, spec)
+    return data.split(split_name), data.fingerprint
 
 
 def divide(dataset: Dataset, options: SplitOptions) -> dict[str, Split]:

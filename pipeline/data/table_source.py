@@ -113,6 +113,10 @@ class TableSource(DataSource):
         """
         raise NotImplementedError(f"{type(self).__name__}.read_file")
 
+    @override
+    def file_of(self, split_name: str) -> str:
+        return {"validation": self.validation_path, "test": self.test_path}.get(split_name, "")
+
     @property
     @override
     def allows_missing_values(self) -> bool:

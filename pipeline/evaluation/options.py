@@ -5,7 +5,12 @@ from typing import ClassVar
 
 from pipeline.options import Options, option
 
-SPLITS = ("test", "validation", "train", "all")
+AUTO = "auto"  # the split that `data.splits.MatchingDataset.choose` chooses
+SPLITS = (AUTO, "test", "validation", "train", "all")
+SPLITS_HELP = (
+    "auto: the test split of the run's own data, and of other data all rows, or the test split if it has splits of its "
+    "own; all: every row of data without splits of its own"
+)
 LEAVE_OUT, KEEP = "leave_out", "keep"  # of rows that the run was trained on
 
 
@@ -18,7 +23,7 @@ class Evaluation(Options):
     resamples: int = option(1_000, "bootstrap resamples for each confidence interval", min=100)
     confidence: float = option(0.95, "level of the confidence intervals", min=0.5, below=1)
     bins: int = option(10, "bins of the reliability diagram", min=2)
-    split: str = option("test", "`evaluate` only: the rows to score; all takes every row of the data", choices=SPLITS)
+    split: str = option(AUTO, f"`evaluate` only: the rows to score; {SPLITS_HELP}", choices=SPLITS)
     trained_rows: str = option(
         LEAVE_OUT,
         "`evaluate` and `drift` on other data than the run's own: whether rows that the run was trained on are scored; "
@@ -44,7 +49,7 @@ class Drift(Options):
     )
     difference: float = option(0.005, "smallest difference of a metric that is drift", min=0)
     against: str = option("", "`drift` only: a second run, scored on the same rows; '' for none")
-    split: str = option("all", "`drift` only: the rows of the data to compare", choices=SPLITS)
+    split: str = option(AUTO, f"`drift` only: the rows to compare; {SPLITS_HELP}", choices=SPLITS)
     metric: str = option("accuracy", "`drift series` only: the score of each run that makes the series")
     label: str = option("", "`drift series` only: the label of the score; '' if the runs have one label")
     delta: float = option(

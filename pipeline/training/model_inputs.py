@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,10 @@ import keras
 from pipeline.data import checks, splits, token_checks
 from pipeline.data.containers import Split
 from pipeline.data.source import DataSource
-from pipeline.evaluation.options import KEEP
+from pipeline.evaluation.options import AUTO, KEEP
 from pipeline.layer_names import layer_name
+from pipeline.runs import folder as run_folder
 from pipeline.runs import trained_rows
-from pipeline.runs.trained_rows import Selection
 from pipeline.spec import DataSpec
 
 if TYPE_CHECKING:
@@ -62,8 +63,33 @@ def check_categories(data: DataSource, spec: DataSpec, model: keras.Model, rows:
             checks.check_categories(features[column.name], known, {split: rows})
 
 
-def load_rows(config: Config, spec: DataSpec, split: str, *, runs: Iterable[Path]) -> tuple[Selection, str]:
-    """Read one split of the data of a config, for models that were trained on data of a spec.
+@dataclass(frozen=True, kw_only=True)
+class EvaluatedRows:
+    """The rows that a stored run is evaluated on.
+
+    Attributes:
+        rows: The rows.
+        split: Their split, or "all".
+        fingerprint: Of the whole data set.
+        own_data: Whether it is the data of the training.
+        own_split: Whether it is the validation or test split of the training as it was.
+        left_out: Number of rows that are left out, since a run was trained on them.
+        origin: How many rows, and where they come from, in one line.
+        notes: What is to be known about the rows, one sentence each.
+    """
+
+    rows: Split
+    split: str
+    fingerprint: str
+    own_data: bool
+    own_split: bool
+    left_out: int
+    origin: str
+    notes: tuple[str, ...]
+
+
+def load_rows(config: Config, spec: DataSpec, split: str, *, runs: Sequence[Path]) -> EvaluatedRows:
+    """Read the rows that a stored run is evaluated on.
 
     Rows that one of the models was trained on are left out, unless the option or the split asks for them. What is found
     is logged.
@@ -71,25 +97,43 @@ def load_rows(config: Config, spec: DataSpec, split: str, *, runs: Iterable[Path
     Args:
         config: Of the command.
         spec: Of the training data.
-        split: The split, or "all".
-        runs: The folders of the runs.
-
-    Returns:
-        The rows and the fingerprint of the data.
+        split: The split, "all", or AUTO.
+        runs: The folder of the run, and of the run that it is compared with.
 
     Raises:
         DataError: The data has another spec, the model cannot take a row, or a run was trained on all rows.
         RunError: A file of a run is damaged.
     """
-    rows, fingerprint = splits.load_split(config.data, split, spec)
+    data = splits.read_matching(config.data, spec)
+    own_data = data.fingerprint == run_folder.read(runs[0], "result.json")["fingerprint"]
+    split = data.choose(own=own_data) if split == AUTO else split
+    every_row = rows = data.split(split)
     check_tokens(config, spec, rows)
     notes: tuple[str, ...] = ()
-    for folder in runs:
-        if trained_rows.is_own_split(folder, config.data, fingerprint=fingerprint, split_name=split):
+    own_splits = [
+        trained_rows.is_own_split(folder, config.data, fingerprint=data.fingerprint, split_name=split)
+        for folder in runs
+    ]
+    for folder, own_split in zip(runs, own_splits, strict=True):
+        if own_split:
             continue
         policy = KEEP if split == "train" else config.evaluation.trained_rows
         selection = trained_rows.select(rows, folder, policy=policy)
         rows, notes = selection.rows, notes + selection.notes
     for note in notes:
         logger.warning("%s", note)
-    return Selection(rows, notes), fingerprint
+    left_out = len(every_row) - len(rows)
+    count = f"{len(rows):,} of {len(every_row):,}" if left_out else f"{len(rows):,}"
+    name = "all rows" if split == "all" else f"the {split} split"
+    location = config.data.file_of(split) or data.dataset.location
+    of_training = f", the data that {runs[0].name} was trained on" if own_data else ""
+    return EvaluatedRows(
+        rows=rows,
+        split=split,
+        fingerprint=data.fingerprint,
+        own_data=own_data,
+        own_split=own_splits[0],
+        left_out=left_out,
+        origin=f"{count} rows: {name} of {location}{of_training}",
+        notes=notes,
+    )

@@ -1,6 +1,7 @@
 """evaluate, drift and compare on data that a run was trained on in part: those rows are counted and left out."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -84,7 +85,7 @@ def test_trained_rows_are_scored_if_asked_for(workplace, answer):
 
 
 def test_the_test_split_of_a_grown_file_is_cut_anew_and_cleared_of_trained_rows(answer, workplace):
-    status, _, said = answer("evaluate", f"data.path={workplace}/grown.csv")
+    status, _, said = answer("evaluate", f"data.path={workplace}/grown.csv", "evaluation.split=test")
     assert status == 0 and "of 92 rows; they are left out." in said
 
 
@@ -115,6 +116,51 @@ def test_drift_holds_out_the_rows_of_the_training(answer, workplace):
     assert status in (0, 4, 5) and "mine was trained on 280 of 460 rows; they are left out." in noted
     _, _, noted = answer("drift", f"data.path={workplace}/new.csv")
     assert "was trained on" not in noted
+
+
+def test_other_data_is_evaluated_whole_and_the_first_line_names_its_rows(answer, workplace):
+    status, said, _ = answer("evaluate", f"data.path={workplace}/new.csv")
+    assert status == 0 and said.splitlines()[0] == f"60 rows: all rows of {workplace}/new.csv"
+    _, said, _ = answer("evaluate", f"data.path={workplace}/grown.csv")
+    assert said.splitlines()[0] == f"180 of 460 rows: all rows of {workplace}/grown.csv"
+    _, said, _ = answer("evaluate", f"data.path={workplace}/new.csv", "evaluation.split=test")
+    assert said.splitlines()[0] == f"12 rows: the test split of {workplace}/new.csv"
+
+
+def test_own_data_is_evaluated_on_its_test_split_wherever_it_lies(answer, workplace, tmp_path):
+    shutil.copy(workplace / "before.csv", tmp_path / "moved.csv")
+    for command in ("evaluate", "drift"):
+        status, said, _ = answer(command, f"data.path={tmp_path}/moved.csv")
+        first = f"80 rows: the test split of {tmp_path}/moved.csv, the data that mine was trained on"
+        assert status in (0, 5) and said.splitlines()[0] == first
+
+
+def test_other_data_with_splits_of_its_own_is_evaluated_on_its_test_split(answer, workplace):
+    path = f"data.path={workplace}/grown.csv"
+    status, said, _ = answer("evaluate", path, f"data.test_path={workplace}/new.csv")
+    assert status == 0 and said.splitlines()[0] == f"60 rows: the test split of {workplace}/new.csv"
+    status, _, said = answer("evaluate", path, f"data.validation_path={workplace}/new.csv")
+    assert status == 2 and "found train and validation. Choose one of them: evaluation.split=validation" in said
+
+
+def test_the_test_file_of_the_training_is_not_taken_for_new_data(workplace, capsys):
+    assert main([*train(workplace, "tested"), f"data.test_path={workplace}/new.csv"]) == 0
+    (workplace / "newer.csv").write_text("\n".join(["a,b,c,d,y", *lines(30, 2)]))
+    for path, rows in (("newer.csv", "30 rows: all rows"), ("before.csv", "60 rows: the test split")):
+        capsys.readouterr()
+        arguments = ["run.name=tested", f"run.root={workplace}/runs", f"data.path={workplace}/{path}"]
+        assert main(["evaluate", *arguments]) == 0
+        assert capsys.readouterr().out.startswith(rows)
+
+
+def test_drift_of_the_training_rows_with_themselves_is_refused(answer):
+    for options in (["drift.split=train"], ["drift.split=all", "evaluation.trained_rows=keep"]):
+        status, _, said = answer("drift", *options)
+        assert status == 2 and "expected rows that mine was not trained on" in said
+    status, said, note = answer("drift", "drift.split=test")
+    assert status == 5 and "input:" in said and "prediction:" not in said and "are the reference" in note
+    _, said, _ = answer("drift", "drift.split=validation")
+    assert "prediction:" in said
 
 
 def test_a_run_without_digests_says_that_it_is_unknown(answer, workplace):
