@@ -33,8 +33,20 @@ def add_metric(model: keras.Model, metric: keras.metrics.Metric) -> None:
 
 
 def better_direction(metric: keras.metrics.Metric) -> str | None:
-    """Return "max" or "min", the better direction according to Keras's callbacks; None if they do not know it."""
+    """Return "max" or "min", the better direction of a metric; None if it is not known.
+
+    Keras's callbacks know that of all its metrics except counts of rows.
+    """
+    if isinstance(metric, (keras.metrics.TruePositives, keras.metrics.TrueNegatives)):
+        return "max"
+    if isinstance(metric, (keras.metrics.FalsePositives, keras.metrics.FalseNegatives)):
+        return "min"
     return {"up": "max", "down": "min"}.get(getattr(metric, "_direction", ""))
+
+
+def set_better_direction(metric: keras.metrics.Metric, direction: str | None) -> None:
+    """Let Keras's callbacks know the better direction of a metric: "max", "min", or None if it is not known."""
+    metric._direction = {"max": "up", "min": "down"}.get(direction or "")
 
 
 def learning_rate_schedule(

@@ -104,11 +104,14 @@ class SupervisedOptions(ObjectiveOptions):
         Raises:
             ConfigError: The accuracy of real numbers is asked for.
         """
+        from pipeline.label_objects import for_label
+
         chosen = {}
         for name, label in spec.labels.items():
-            given = of_label(self.metrics, name)
+            given, loss = of_label(self.metrics, name), self.label_loss(name, label)
             usual = ["accuracy" if label.kind in ACCURACIES else "mean_absolute_error"]
-            chosen[name] = [build_metric(value, label) for value in (usual if given is None else given)]
+            values = usual if given is None else given
+            chosen[name] = [for_label(build_metric(value, label), label, loss) for value in values]
         return chosen
 
     def class_weights(self, spec: DataSpec, labels: dict[str, np.ndarray]) -> dict[str, np.ndarray] | None:

@@ -10,55 +10,32 @@ from keras import metrics
 
 from pipeline.errors import message_of
 from pipeline.function_objects import FunctionMetric
+from pipeline.label_objects import (
+    CONFUSION,
+    EXCLUSIVE,
+    HINGES,
+    ORDERS,
+    PROBABILITIES,
+    TOP_K,
+    LabelMetric,
+    arguments_of,
+    demand_of,
+    inner,
+)
 from pipeline.layer_names import keras_log_name, layer_name
 from pipeline.objectives.supervised import of_label
 from pipeline.preflight.findings import Finding, finding
 from pipeline.preflight.forward_pass import Output, Prediction
 from pipeline.preflight.loss_checks import class_counts, pairs_of_rows
-from pipeline.preflight.setup import Setup, is_binary
-from pipeline.spec import CLASS, LABEL_KINDS, MULTI_LABEL, ONE_HOT, REAL, Label
+from pipeline.preflight.setup import Setup
+from pipeline.spec import CLASS, REAL, Label
 
 RATIO = 10  # rows of the most frequent class per row of the rarest, above which plain accuracy says little
 
-# by base class, so that custom subclasses are included
-CONFUSION = (
-    *(metrics.AUC, metrics.Precision, metrics.Recall),
-    *(metrics.TruePositives, metrics.TrueNegatives, metrics.FalsePositives, metrics.FalseNegatives),
-    *(metrics.SensitivityAtSpecificity, metrics.SpecificityAtSensitivity),
-    *(metrics.PrecisionAtRecall, metrics.RecallAtPrecision),
-)
-TOP_K = (metrics.TopKCategoricalAccuracy, metrics.SparseTopKCategoricalAccuracy)
-ACCURACIES = (*TOP_K, metrics.BinaryAccuracy, metrics.CategoricalAccuracy, metrics.SparseCategoricalAccuracy)
-HINGES = (metrics.Hinge, metrics.SquaredHinge)
 ALONG_AN_AXIS = (metrics.CosineSimilarity, metrics.PearsonCorrelation, metrics.ConcordanceCorrelation)
 LIKELIHOODS = (metrics.BinaryCrossentropy, metrics.CategoricalCrossentropy, metrics.SparseCategoricalCrossentropy)
 WITH_THRESHOLD = (*CONFUSION, metrics.BinaryAccuracy, metrics.BinaryIoU)
-
-# (metrics, the kinds of labels that they take, how); the first row that has a metric counts. A label of two classes
-# for one output unit is of the kind ONE_UNIT.
-ONE_UNIT = "one unit"
-DEMANDS = (
-    (
-        (metrics.SparseCategoricalAccuracy, metrics.SparseTopKCategoricalAccuracy,
-         metrics.SparseCategoricalCrossentropy),
-        (CLASS,),
-        "class indices and one unit per class",
-    ),
-    (
-        (metrics.CategoricalAccuracy, metrics.TopKCategoricalAccuracy, metrics.CategoricalCrossentropy,
-         metrics.CategoricalHinge, metrics.KLDivergence, metrics.OneHotIoU, metrics.OneHotMeanIoU),
-        (ONE_HOT,),
-        "rows with one number per class",
-    ),
-    ((metrics.FBetaScore,), (ONE_HOT, MULTI_LABEL), "rows of zeros and ones"),
-    (
-        (*CONFUSION, metrics.BinaryAccuracy, metrics.BinaryCrossentropy, metrics.BinaryIoU),
-        (ONE_HOT, MULTI_LABEL, ONE_UNIT),
-        "zeros and ones, one per unit",
-    ),
-)  # fmt: skip
-OTHERS = (ONE_HOT, MULTI_LABEL, REAL, ONE_UNIT), "one number per unit"  # what Keras's other metrics take
-ANYTHING = (*LABEL_KINDS, ONE_UNIT), "any label"  # what custom metrics may take
+ACCURACIES = (*ORDERS, metrics.BinaryAccuracy)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,22 +43,25 @@ class MetricChecks:
     """The checks of one metric of one label.
 
     index: The index of the metric among those of the label.
+    converted: The metric as it is trained with: itself, or a LabelMetric that converts labels and outputs for it.
     """
 
     setup: Setup
     name: str
     label: Label
     output: Output
-    metric: keras.metrics.Metric
+    converted: keras.metrics.Metric
     index: int
 
     @property
+    def metric(self) -> keras.metrics.Metric:
+        """The metric of the config."""
+        return inner(self.converted)
+
+    @property
     def config(self) -> dict[str, Any]:
-        """The arguments of the metric. Keras's wrapper knows some that a metric made of it leaves out."""
-        config = self.metric.get_config()
-        if isinstance(self.metric, metrics.MeanMetricWrapper):
-            config = metrics.MeanMetricWrapper.get_config(self.metric) | config
-        return config
+        """The arguments of the metric."""
+        return arguments_of(self.metric)
 
     def finding(self, code: str, found: str, replacement: Any = None, **arguments: object) -> Finding:
         """Return a finding on this metric.
@@ -110,7 +90,6 @@ class MetricChecks:
         """Check that the metric takes such labels."""
         label, metric, width = self.label, self.metric, self.output.width
         found = f"{label.kind} labels of width {label.width}, {width} output units."
-        kind = ONE_UNIT if is_binary(label) and width == 1 else label.kind
         if type(metric) in (metrics.Mean, metrics.Sum):
             yield self.finding("metric-not-of-predictions", found)
             return
@@ -120,15 +99,16 @@ class MetricChecks:
         if type(metric) is metrics.Accuracy:
             yield self.finding("exact-accuracy", found)
             return
-        kinds, taken = _demand(metric)
-        if kind not in kinds:
-            instead = "BinaryAccuracy" if kind == ONE_UNIT else None
-            yield self.finding("metric-labels", f"{found} It takes {taken}.", instead)
+        demand = demand_of(metric)
+        if label.kind not in demand.kinds:
+            yield self.finding("metric-labels", f"{found} It takes {demand.form}.")
 
     def check_output(self) -> Iterator[Finding]:
         """Check that the metric takes such outputs."""
         label, metric, output = self.label, self.metric, self.output
-        if isinstance(metric, (*LIKELIHOODS, metrics.AUC)):
+        if isinstance(self.converted, LabelMetric) and self.converted.scale != PROBABILITIES:
+            pass  # it turns logits into probabilities
+        elif isinstance(metric, (*LIKELIHOODS, metrics.AUC)):
             takes_logits = bool(self.config.get("from_logits"))
             if takes_logits and output.is_probability:
                 found = f"takes logits; {output.reading} gives probabilities."
@@ -139,7 +119,7 @@ class MetricChecks:
         elif isinstance(metric, WITH_THRESHOLD) and not output.is_probability and 0 < self._threshold() < 1:
             found = f"has its threshold at {self._threshold():g}; {output.reading} gives logits."
             yield self.finding("metric-on-logits", found, **{self._threshold_name(): 0.0})
-        if type(metric) is metrics.BinaryAccuracy and label.kind == ONE_HOT and label.width > 2:
+        if type(metric) is metrics.BinaryAccuracy and label.kind in EXCLUSIVE and label.width > 2:
             found = f"{label.width} classes: a model that predicts none of them scores {1 - 1 / label.width:.2f}."
             yield self.finding("binary-accuracy-on-classes", found)
         if isinstance(metric, TOP_K) and self.config["k"] >= output.width:
@@ -171,8 +151,8 @@ class MetricChecks:
         """Check one update with the labels and outputs of a batch."""
         outputs = self.output.values
         try:
-            self.metric.update_state(targets, outputs)
-            result = self.metric.result()
+            self.converted.update_state(targets, outputs)
+            result = self.converted.result()
         except Exception as error:  # a custom metric may raise anything
             yield self.finding("metric-fails", message_of(error))
             return
@@ -215,7 +195,7 @@ def check(setup: Setup, prediction: Prediction, batch: tuple) -> Iterator[Findin
         if output is None:
             continue
         for index, metric in enumerate(setup.metrics[name]):
-            checks = MetricChecks(setup=setup, name=name, label=label, output=output, metric=metric, index=index)
+            checks = MetricChecks(setup=setup, name=name, label=label, output=output, converted=metric, index=index)
             found = [*checks.check_labels()] or [*checks.check_output()]
             yield from found
             if not any(item.is_error for item in found):
@@ -223,16 +203,6 @@ def check(setup: Setup, prediction: Prediction, batch: tuple) -> Iterator[Findin
                 yield from checks.check_values()
                 yield from checks.try_update(targets[name])
     yield from _check_imbalance(setup)
-
-
-def _demand(metric: keras.metrics.Metric) -> tuple[tuple[str, ...], str]:
-    """Return the kinds of labels that a metric takes, and how."""
-    for classes, kinds, taken in DEMANDS:
-        if isinstance(metric, classes):
-            return kinds, taken
-    if isinstance(metric, metrics.IoU):
-        return () if metric.sparse_y_pred else (CLASS,), "class indices as labels and as outputs"
-    return OTHERS if type(metric).__module__.startswith("keras.") else ANYTHING
 
 
 def _check_imbalance(setup: Setup) -> Iterator[Finding]:
@@ -246,7 +216,7 @@ def _check_imbalance(setup: Setup) -> Iterator[Finding]:
         counts = class_counts(setup.data.train.labels[name], label.width)
         if counts.max() <= RATIO * counts.min():
             continue
-        accuracies = {metric.name for metric in setup.metrics[name] if isinstance(metric, ACCURACIES)}
+        accuracies = {metric.name for metric in setup.metrics[name] if isinstance(inner(metric), ACCURACIES)}
         for key, callback in callbacks:
             monitor = keras_log_name(callback.monitor, setup.spec.labels).removeprefix("val_")
             if monitor.removeprefix(f"{layer_name(name)}_") in accuracies:

@@ -12,21 +12,10 @@ import tensorflow as tf
 from pipeline.evaluation import metrics, prediction_profiles
 from pipeline.evaluation.options import Evaluation
 from pipeline.files import atomic_write
+from pipeline.label_objects import scale_of, to_probabilities
 from pipeline.layer_names import by_original_name
 from pipeline.reports import predictions_csv
-from pipeline.spec import MULTI_LABEL, REAL, DataSpec, Label
-
-# losses whose outputs have the scale of the labels, although they may lie outside 0 to 1
-DISTANCES = (
-    keras.losses.MeanSquaredError,
-    keras.losses.MeanAbsoluteError,
-    keras.losses.MeanAbsolutePercentageError,
-    keras.losses.MeanSquaredLogarithmicError,
-    keras.losses.CosineSimilarity,
-    keras.losses.Huber,
-    keras.losses.LogCosh,
-    keras.losses.Poisson,
-)
+from pipeline.spec import REAL, DataSpec, Label
 
 
 def score(
@@ -106,21 +95,10 @@ def probabilities_of(
 
 
 def as_probabilities(label: Label, loss: keras.losses.Loss, outputs: np.ndarray) -> np.ndarray:
-    """Turn the outputs that a loss takes into probabilities; those of real labels stay as they are.
-
-    Logits go through softmax or sigmoid. So do the scores of a hinge loss, which keeps their order and their side of
-    the threshold. Outputs of a distance are clipped to 0 to 1.
-    """
+    """Turn the outputs that a loss takes into probabilities; those of real labels stay as they are."""
     if label.kind == REAL:
         return outputs
-    values = keras.ops.convert_to_tensor(outputs)
-    exclusive = label.kind != MULTI_LABEL and values.shape[-1] > 1  # a single unit is that of the second class
-    if loss.get_config().get("from_logits") or isinstance(loss, keras.losses.CategoricalHinge):
-        values = keras.ops.softmax(values) if exclusive else keras.ops.sigmoid(values)
-    elif isinstance(loss, (keras.losses.Hinge, keras.losses.SquaredHinge)):
-        values = keras.ops.sigmoid(values)
-    elif isinstance(loss, DISTANCES):
-        values = keras.ops.clip(values, 0.0, 1.0)
+    values = to_probabilities(keras.ops.convert_to_tensor(outputs), scale_of(loss), label.kind)
     return keras.ops.convert_to_numpy(values)
 
 

@@ -20,25 +20,19 @@ def with_(name, **config):
 WRONG = [
     *[("accuracy-on-regression", "linear", None, metric, REAL) for metric in ("Accuracy", "BinaryAccuracy",
       "CategoricalAccuracy", "SparseCategoricalAccuracy", "TopKCategoricalAccuracy")],
-    *[("metric-labels", "softmax", None, metric, HOT) for metric in ("SparseCategoricalAccuracy",
-      "SparseTopKCategoricalAccuracy", "SparseCategoricalCrossentropy", with_("MeanIoU", num_classes=3))],
-    *[("metric-labels", "softmax", None, metric, CLASSES) for metric in ("CategoricalAccuracy", "AUC", "Precision",
-      "Recall", "BinaryAccuracy", "CategoricalCrossentropy", "F1Score", "MeanSquaredError", "KLDivergence",
-      with_("OneHotIoU", num_classes=3, target_class_ids=[0]), with_("MeanIoU", num_classes=3))],
     *[("metric-labels", "sigmoid", None, metric, MULTI) for metric in ("SparseCategoricalAccuracy",
-      "CategoricalAccuracy")],
+      "CategoricalAccuracy", with_("MeanIoU", num_classes=3))],
+    ("metric-labels", "softmax", None, with_("MeanIoU", num_classes=3, sparse_y_true=False), CLASSES),
     *[("metric-labels", "linear", None, metric, REAL) for metric in ("AUC", "Recall", "F1Score")],
-    ("metric-labels", "sigmoid", "BinaryCrossentropy", "accuracy", TWO, 1),
-    *[("metric-on-logits", "linear", with_("BinaryCrossentropy", from_logits=True), metric, MULTI) for metric in (
+    *[("metric-on-logits", "linear", "MeanSquaredError", metric, MULTI) for metric in (
       "AUC", "Precision", "Recall", "BinaryAccuracy", "BinaryCrossentropy")],
-    ("metric-on-logits", "linear", with_("CategoricalCrossentropy", from_logits=True), "CategoricalCrossentropy", HOT),
     *[("metric-on-logits", "sigmoid", None, with_(metric, from_logits=True), MULTI) for metric in ("AUC",
       "BinaryCrossentropy")],
     *[("metric-not-of-predictions", "softmax", None, metric, CLASSES) for metric in ("Mean", "Sum")],
     ("exact-accuracy", "softmax", None, "Accuracy", CLASSES),
-    ("binary-accuracy-on-classes", "softmax", None, "BinaryAccuracy", HOT),
+    *[("binary-accuracy-on-classes", "softmax", None, "BinaryAccuracy", label) for label in (HOT, CLASSES)],
     ("top-k-of-all", "softmax", None, with_("SparseTopKCategoricalAccuracy", k=3), CLASSES),
-    ("metric-of-several-numbers", "softmax", None, "F1Score", HOT),
+    *[("metric-of-several-numbers", "softmax", None, "F1Score", label) for label in (HOT, CLASSES)],
     *[("metric-tells-nothing", "linear", None, metric, REAL) for metric in ("Hinge", "PearsonCorrelation",
       "ConcordanceCorrelation", "CosineSimilarity", "Poisson")],
     ("metric-tells-nothing", "sigmoid", None, "MeanAbsolutePercentageError", MULTI),
@@ -91,17 +85,21 @@ def test_fix_keeps_the_losses_of_other_labels(found):
 
 RIGHT = [
     *[("softmax", None, metric, CLASSES) for metric in ("accuracy", "SparseCategoricalAccuracy",
-      "SparseCategoricalCrossentropy", with_("SparseTopKCategoricalAccuracy", k=2))],
+      "SparseCategoricalCrossentropy", with_("SparseTopKCategoricalAccuracy", k=2), "AUC", "Precision",
+      "CategoricalCrossentropy", with_("MeanIoU", num_classes=3), with_("F1Score", average="macro"))],
     *[("softmax", None, metric, HOT) for metric in ("accuracy", "CategoricalAccuracy", "AUC", "MeanSquaredError",
-      "Precision", "KLDivergence", with_("F1Score", average="macro"), with_("OneHotMeanIoU", num_classes=3))],
+      "Precision", "KLDivergence", with_("F1Score", average="macro"), with_("OneHotMeanIoU", num_classes=3),
+      "SparseCategoricalAccuracy", with_("MeanIoU", num_classes=3))],
     *[("sigmoid", None, metric, MULTI) for metric in ("accuracy", "AUC", "Recall", with_("AUC", multi_label=True),
       with_("F1Score", average="micro", threshold=0.5))],
     *[("linear", None, metric, REAL) for metric in ("MeanAbsoluteError", "RootMeanSquaredError", "R2Score",
       with_("PearsonCorrelation", axis=0), "MeanAbsolutePercentageError")],
     *[("linear", None, metric, ("real", 3)) for metric in ("PearsonCorrelation", "CosineSimilarity")],
     *[("linear", with_("BinaryCrossentropy", from_logits=True), metric, MULTI) for metric in (
-      with_("AUC", from_logits=True), with_("BinaryAccuracy", threshold=0.0), with_("Precision", thresholds=0))],
-    *[("sigmoid", "BinaryCrossentropy", metric, TWO, 1) for metric in ("BinaryAccuracy", "AUC")],
+      with_("AUC", from_logits=True), with_("BinaryAccuracy", threshold=0.0), with_("Precision", thresholds=0),
+      "AUC", "BinaryAccuracy", "Precision")],
+    *[("sigmoid", "BinaryCrossentropy", metric, TWO, 1) for metric in ("BinaryAccuracy", "AUC", "accuracy", "F1Score")],
+    *[("softmax", None, metric, TWO) for metric in ("AUC", "F1Score", "Recall", "MeanSquaredError", "accuracy")],
 ]  # fmt: skip
 
 

@@ -1,0 +1,302 @@
+"""Keras losses and metrics for labels of any kind: labels and outputs are converted to the form that they take."""
+
+from dataclasses import dataclass
+from typing import Any, override
+
+import keras
+from keras import losses, metrics, ops
+
+from pipeline.keras_internals import better_direction, set_better_direction
+from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, Label
+
+# ---- outputs as probabilities ----------------------------------------------------------------------------------------
+
+# losses whose outputs have the scale of the labels, although they may lie outside 0 to 1
+DISTANCES = (
+    losses.MeanSquaredError,
+    losses.MeanAbsoluteError,
+    losses.MeanAbsolutePercentageError,
+    losses.MeanSquaredLogarithmicError,
+    losses.CosineSimilarity,
+    losses.Huber,
+    losses.LogCosh,
+    losses.Poisson,
+)
+PROBABILITIES, LOGITS, SCORES, NUMBERS = "probabilities", "logits", "scores", "numbers"
+
+
+def scale_of(loss: keras.losses.Loss) -> str:
+    """Return the scale of the outputs that a loss of classes takes: PROBABILITIES, LOGITS, SCORES or NUMBERS."""
+    if loss.get_config().get("from_logits") or isinstance(loss, losses.CategoricalHinge):
+        return LOGITS
+    if isinstance(loss, (losses.Hinge, losses.SquaredHinge)):
+        return SCORES
+    return NUMBERS if isinstance(loss, DISTANCES) else PROBABILITIES
+
+
+def to_probabilities(outputs: Any, scale: str, kind: str) -> Any:
+    """Turn outputs for classes, (batch, units), into probabilities.
+
+    Logits go through softmax or sigmoid. So do the scores of a hinge loss, which keeps their order and their side of
+    the threshold. Numbers are clipped to 0 to 1.
+
+    Args:
+        outputs: Of the model.
+        scale: As returned by `scale_of`.
+        kind: Of the label.
+    """
+    if scale == LOGITS:
+        exclusive = kind != MULTI_LABEL and outputs.shape[-1] > 1  # a single unit is that of the second class
+        return ops.softmax(outputs) if exclusive else ops.sigmoid(outputs)
+    if scale == SCORES:
+        return ops.sigmoid(outputs)
+    return ops.clip(outputs, 0.0, 1.0) if scale == NUMBERS else outputs
+
+
+# ---- the labels and outputs that metrics take ------------------------------------------------------------------------
+
+# by base class, so that custom subclasses are included
+CONFUSION = (
+    *(metrics.AUC, metrics.Precision, metrics.Recall),
+    *(metrics.TruePositives, metrics.TrueNegatives, metrics.FalsePositives, metrics.FalseNegatives),
+    *(metrics.SensitivityAtSpecificity, metrics.SpecificityAtSensitivity),
+    *(metrics.PrecisionAtRecall, metrics.RecallAtPrecision),
+)
+TOP_K = (metrics.TopKCategoricalAccuracy, metrics.SparseTopKCategoricalAccuracy)
+HINGES = (metrics.Hinge, metrics.SquaredHinge, metrics.CategoricalHinge)
+ORDERS = (*TOP_K, metrics.CategoricalAccuracy, metrics.SparseCategoricalAccuracy)  # the same for logits
+
+INDICES = "class indices, and one unit per class"
+ROWS = "one number per class, and one unit per class"
+UNITS = "zeros and ones, one per unit"
+NUMBERS_OF_UNITS = "one number per unit"
+DECISIONS = "class indices, and the predicted class indices"
+ANYTHING = "any label"  # custom metrics get labels and outputs as they are
+
+EXCLUSIVE = (CLASS, ONE_HOT)
+
+
+@dataclass(frozen=True)
+class Demand:
+    """The labels and outputs that a metric takes.
+
+    Attributes:
+        form: One of the constants above.
+        kinds: The kinds of labels that can be converted to this form.
+    """
+
+    form: str
+    kinds: tuple[str, ...]
+
+
+# the first row that has a metric counts
+DEMANDS = (
+    (
+        (
+            metrics.SparseCategoricalAccuracy,
+            metrics.SparseTopKCategoricalAccuracy,
+            metrics.SparseCategoricalCrossentropy,
+        ),
+        Demand(INDICES, EXCLUSIVE),
+    ),
+    (
+        (
+            metrics.CategoricalAccuracy,
+            metrics.TopKCategoricalAccuracy,
+            metrics.CategoricalCrossentropy,
+            metrics.CategoricalHinge,
+            metrics.KLDivergence,
+            metrics.OneHotIoU,
+            metrics.OneHotMeanIoU,
+        ),
+        Demand(ROWS, EXCLUSIVE),
+    ),
+    ((metrics.FBetaScore,), Demand(ROWS, (*EXCLUSIVE, MULTI_LABEL))),
+    (
+        (*CONFUSION, metrics.BinaryAccuracy, metrics.BinaryCrossentropy, metrics.BinaryIoU),
+        Demand(UNITS, (*EXCLUSIVE, MULTI_LABEL)),
+    ),
+)
+
+
+def demand_of(metric: keras.metrics.Metric) -> Demand:
+    """Return the labels and outputs that a metric takes, not counting the conversions of LabelMetric."""
+    if not type(metric).update_state.__module__.startswith("keras."):  # a class of one's own
+        return Demand(ANYTHING, (CLASS, ONE_HOT, MULTI_LABEL, REAL))
+    for classes, demand in DEMANDS:
+        if isinstance(metric, classes):
+            return demand
+    if isinstance(metric, metrics.IoU):
+        forms = {(True, True): DECISIONS, (True, False): INDICES, (False, False): ROWS}
+        form = forms.get((metric.sparse_y_true, metric.sparse_y_pred))
+        return Demand(form, EXCLUSIVE) if form else Demand(DECISIONS, ())
+    return Demand(NUMBERS_OF_UNITS, (*EXCLUSIVE, MULTI_LABEL, REAL))
+
+
+def takes_scores(metric: keras.metrics.Metric) -> bool:
+    """Return whether a metric takes outputs that are no probabilities, by its kind or by its arguments."""
+    config = arguments_of(metric)
+    thresholds = config.get("thresholds", config.get("threshold"))
+    if isinstance(metric, metrics.AUC) or thresholds is None:
+        thresholds = 0.5
+    values = thresholds if isinstance(thresholds, (list, tuple)) else [thresholds]
+    return isinstance(metric, HINGES) or bool(config.get("from_logits")) or not 0 < max(values) < 1
+
+
+def arguments_of(metric: keras.metrics.Metric) -> dict[str, Any]:
+    """Return the arguments of a metric. Keras's wrapper knows some that a metric made of it leaves out."""
+    config = metric.get_config()
+    if isinstance(metric, metrics.MeanMetricWrapper):
+        config = metrics.MeanMetricWrapper.get_config(metric) | config
+    return config
+
+
+def for_label(metric: keras.metrics.Metric, label: Label, loss: keras.losses.Loss) -> keras.metrics.Metric:
+    """Return a metric for the labels and outputs of a label: the given one, or a LabelMetric that converts them.
+
+    Args:
+        metric: New, of Keras or of one's own.
+        label: The label.
+        loss: Of the label. It defines whether outputs are probabilities.
+    """
+    demand, scale = demand_of(metric), scale_of(loss)
+    if label.kind == REAL or label.kind not in demand.kinds or demand.form == ANYTHING:
+        return metric
+    if label.kind == CLASS and label.shape:  # one class per point of a row
+        return metric
+    if isinstance(metric, metrics.FBetaScore) and (label.kind == MULTI_LABEL or is_of_positive(metric, label)):
+        metric = with_threshold(metric)
+    takes = INDICES if label.kind == CLASS else ROWS
+    converts = label.kind != MULTI_LABEL and (label.width == 2 or demand.form not in (takes, *_forms_of_rows(label)))
+    scale = PROBABILITIES if scale == NUMBERS or takes_scores(metric) else scale
+    if not converts and (scale == PROBABILITIES or isinstance(metric, ORDERS)):
+        return metric
+    return LabelMetric(metric, kind=label.kind, width=label.width, scale=scale)
+
+
+def _forms_of_rows(label: Label) -> tuple[str, ...]:
+    return (ROWS, UNITS, NUMBERS_OF_UNITS) if label.kind == ONE_HOT else ()
+
+
+def is_of_positive(metric: keras.metrics.Metric, label: Label) -> bool:
+    """Return whether a metric of two classes is that of the second class, unless its arguments name classes."""
+    config = metric.get_config()
+    names_classes = config.get("class_id") is not None or config.get("multi_label") or config.get("average")
+    form = UNITS if isinstance(metric, metrics.FBetaScore) else demand_of(metric).form
+    return label.kind in EXCLUSIVE and label.width == 2 and form in (UNITS, NUMBERS_OF_UNITS) and not names_classes
+
+
+def with_threshold(metric: keras.metrics.FBetaScore) -> keras.metrics.FBetaScore:
+    """Return an F score that counts each unit above 0.5 as predicted, unless it has a threshold of its own.
+
+    Without a threshold, Keras counts the largest unit of a row.
+    """
+    config = metric.get_config()
+    return metric if config["threshold"] is not None else type(metric).from_config(config | {"threshold": 0.5})
+
+
+@keras.saving.register_keras_serializable("pipeline")
+class LabelMetric(keras.metrics.Metric):
+    """A metric of Keras whose labels and outputs are converted to the form that it takes.
+
+    For two classes, the metrics of zeros and ones get whether a row is of the second class, and its probability. For
+    more classes they get one zero or one per class, and count all classes alike.
+    """
+
+    def __init__(
+        self,
+        metric: keras.metrics.Metric,
+        *,
+        kind: str,
+        width: int,
+        scale: str,
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        """Create the metric.
+
+        Args:
+            metric: The metric, new.
+            kind: Of the label: CLASS, ONE_HOT or MULTI_LABEL.
+            width: The number of classes of the label.
+            scale: Of the outputs, as returned by `scale_of`. They become probabilities.
+            name: By default that of the metric.
+            dtype: Of the sums; by default Keras's.
+        """
+        super().__init__(name=name or metric.name, dtype=dtype)
+        self.metric = metric
+        self.label = Label(kind, ("",) * width, width, () if kind == CLASS else (width,), "")
+        self.scale = scale
+        self.form = UNITS if is_of_positive(metric, self.label) else demand_of(metric).form
+        set_better_direction(self, better_direction(metric))
+
+    @override
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Add the rows of a batch."""
+        outputs = to_probabilities(ops.convert_to_tensor(y_pred), self.scale, self.label.kind)
+        self.metric.update_state(*self.convert(ops.convert_to_tensor(y_true), outputs), sample_weight)
+
+    def convert(self, labels: Any, outputs: Any) -> tuple[Any, Any]:
+        """Return labels and outputs in the form that the metric takes.
+
+        Args:
+            labels: (batch,) class indices, or (batch, classes).
+            outputs: (batch, classes), or (batch, 1) of the second of two classes.
+        """
+        if self.label.kind == MULTI_LABEL:
+            return labels, outputs
+        if is_of_positive(self.metric, self.label):
+            return self._positive(labels), self._output_of_positive(outputs)
+        outputs = self._one_per_class(outputs)
+        if self.form in (INDICES, DECISIONS):
+            indices = ops.reshape(labels, (-1,)) if self.label.kind == CLASS else ops.argmax(labels, axis=-1)
+            return indices, ops.argmax(outputs, axis=-1) if self.form == DECISIONS else outputs
+        if self.label.kind == CLASS:
+            labels = ops.one_hot(ops.reshape(labels, (-1,)), self.label.width, dtype=outputs.dtype)
+        return labels, outputs
+
+    def _positive(self, labels: Any) -> Any:
+        """Return whether each row is of the second class, (batch, 1)."""
+        return ops.reshape(labels, (-1, 1)) if self.label.kind == CLASS else labels[:, 1:]
+
+    def _output_of_positive(self, outputs: Any) -> Any:
+        """Return the output of the second class, (batch, 1): of two logits, the difference is that of a single unit."""
+        if outputs.shape[-1] == 1:
+            return outputs
+        return outputs[:, 1:] - outputs[:, :1] if takes_scores(self.metric) else outputs[:, 1:]
+
+    def _one_per_class(self, outputs: Any) -> Any:
+        """Return one output per class; that of the first of two classes follows from the second."""
+        if outputs.shape[-1] == self.label.width:
+            return outputs
+        first = ops.zeros_like(outputs) if arguments_of(self.metric).get("from_logits") else 1 - outputs
+        return ops.concatenate([first, outputs], axis=-1)
+
+    @override
+    def result(self) -> Any:
+        value = self.metric.result()
+        return value[0] if tuple(getattr(value, "shape", ())) == (1,) else value
+
+    @override
+    def reset_state(self) -> None:
+        self.metric.reset_state()
+
+    @override
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "metric": keras.saving.serialize_keras_object(self.metric),
+            "kind": self.label.kind,
+            "width": self.label.width,
+            "scale": self.scale,
+        }
+
+    @classmethod
+    @override
+    def from_config(cls, config: dict[str, Any]) -> "LabelMetric":
+        return cls(**{**config, "metric": keras.saving.deserialize_keras_object(config["metric"])})
+
+
+def inner(metric: keras.metrics.Metric) -> keras.metrics.Metric:
+    """Return the metric that a LabelMetric converts for, or the metric itself."""
+    return metric.metric if isinstance(metric, LabelMetric) else metric
