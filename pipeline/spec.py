@@ -14,7 +14,9 @@ ONE_HOT = "one_hot"  # one probability per class; they sum to 1
 MULTI_LABEL = "multi_label"  # one 0 or 1 per class; any number of classes at once
 REAL = "real"  # real numbers
 LABEL_KINDS = (CLASS, ONE_HOT, MULTI_LABEL, REAL)
-PADDING = 0  # fills up short rows of variable-length features; a step of only padding is masked
+# The padding of short rows is a value that no row of the data may have, so that it marks the length of a row:
+TOKEN_PADDING = 0  # of token IDs, which vocabularies count from 1
+STEP_PADDING = (2 - 2.0**-23) * 2.0**127  # of measurements: the largest number of float32, about 3.4e38
 DTYPES = ("uint8", "int32", "float32", "float64", "string")  # of features
 LABEL_DTYPES = ("int64", "float32")
 
@@ -46,6 +48,11 @@ class Feature:
     def variable_length(self) -> bool:
         """Whether rows differ in length."""
         return None in self.shape
+
+    @property
+    def padding(self) -> float:
+        """The value that fills up short rows if rows differ in length; a step of only this value is masked."""
+        return TOKEN_PADDING if self.holds_tokens else STEP_PADDING
 
     @property
     def fixed_shape(self) -> tuple[int, ...]:

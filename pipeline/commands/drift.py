@@ -28,7 +28,7 @@ from pipeline.runs import ingestion, recorder, saved_model
 from pipeline.runtime import determinism, devices, environment
 from pipeline.spec import DataSpec, spec_from_dict
 from pipeline.training import label_scores
-from pipeline.training.model_inputs import EvaluatedRows, check_tokens, load_rows
+from pipeline.training.model_inputs import EvaluatedRows, check_padding, check_tokens, load_rows
 
 logger = logging.getLogger(__name__)
 
@@ -181,6 +181,7 @@ def predict(
         (rows, width) float64 by label: probabilities, or the numbers of a real label.
     """
     model = saved_model.load(folder / "model.keras")
+    check_padding(spec, model, folder)
     batches = ordered_batches(rows, spec, config.training.batch_size)
     outputs = label_scores.predict(model, spec, batches)
     return label_scores.probabilities_of(spec, objective.label_losses(spec), outputs, len(rows))

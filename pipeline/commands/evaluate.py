@@ -14,7 +14,7 @@ from pipeline.runs import folder as run_folder
 from pipeline.runs import provenance, recorder, saved_model
 from pipeline.runtime import determinism, devices, environment
 from pipeline.spec import spec_from_dict
-from pipeline.training.model_inputs import check_categories, load_rows
+from pipeline.training.model_inputs import check_categories, check_padding, load_rows
 
 
 def run(config: Config, invocation: Invocation) -> ExitStatus:
@@ -36,6 +36,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     device = devices.select(config.device, config.hardware)
     device |= determinism.prepare(config.determinism, seed=config.seed, threads=config.hardware.threads)
     model = saved_model.load(folder / "model.keras")
+    check_padding(spec, model, folder)
     selection = load_rows(config, spec, config.evaluation.split, runs=[folder])
     rows, split, fingerprint = selection.rows, selection.split, selection.fingerprint
     print(selection.origin, flush=True)

@@ -7,9 +7,10 @@ import numpy as np
 
 from pipeline.data.categories import MANY_CLASSES, ROWS_PER_CLASS, have_gaps
 from pipeline.data.containers import FeatureColumn, Images, Sequences, Shards, Split, Table
+from pipeline.data.padding import padding_advice
 from pipeline.data.source import DataSource
 from pipeline.errors import DataError, nearest
-from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, PADDING, DataSpec, Feature, Label
+from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, DataSpec, Feature, Label
 
 SUM_TOLERANCE = 1e-3  # largest distance of the sum of a one-hot row from 1
 BLOCK = 1 << 22  # numbers checked at a time, so that a check needs little memory
@@ -129,7 +130,7 @@ def _check_feature(
     *,
     allow_nan: bool,
 ) -> None:
-    """Check that numbers are finite and that sequences have steps, none of them all zeros, since zeros are masked."""
+    """Check that numbers are finite and that sequences have steps, none of which equals the padding."""
     if isinstance(column, Images):
         return
     if not isinstance(column, Sequences):
@@ -137,14 +138,16 @@ def _check_feature(
         return
     if not column.lengths.all():
         row = int(np.argmin(column.lengths))
-        raise DataError(f"{row_location(row)}: expected at least one step in feature {name!r}; found none.")
+        raise DataError(
+            f"{row_location(row)}: expected at least one step in feature {name!r}; found none. Remove the row."
+        )
 
     def step_location(step: int) -> str:
         row = int(np.searchsorted(column.offsets, step, side="right")) - 1
         return f"{row_location(row)}, step {step - int(column.offsets[row])}"
 
     _check_finite(name, column.values, step_location, allow_nan=allow_nan)
-    _check_padding(name, column.values, step_location)
+    _check_padding(name, feature, column.values, step_location)
 
 
 def _check_finite(
@@ -170,13 +173,13 @@ def _check_finite(
             )
 
 
-def _check_padding(name: str, values: np.ndarray, location: Callable[[int], str]) -> None:
+def _check_padding(name: str, feature: Feature, values: np.ndarray, location: Callable[[int], str]) -> None:
     for start, block in row_blocks(values):
-        padded = (block.reshape(len(block), -1) == PADDING).all(axis=1)
+        padded = (block.reshape(len(block), -1) == feature.padding).all(axis=1)
         if padded.any():
             raise DataError(
-                f"{location(start + int(np.argmax(padded)))}: expected a step of feature {name!r} that is not all "
-                "zeros; found only zeros, which mark padding and are masked. Shift the values, or count tokens from 1."
+                f"{location(start + int(np.argmax(padded)))}: expected another step of feature {name!r} than the "
+                f"padding; found only {padding_advice(feature)}"
             )
 
 

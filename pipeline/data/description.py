@@ -63,7 +63,9 @@ def describe_feature(column: FeatureColumn) -> Feature:
         case Images(shape=shape, dtype=dtype):
             return Feature(tuple(shape), dtype)
         case Sequences(values=values):
-            return Feature((None, *values.shape[1:]), dtype_name(values))
+            # measurements are floats, since no integer is free for the padding; token IDs stay integers
+            is_measured = values.ndim > 1 and values.dtype.kind in "iu"
+            return Feature((None, *values.shape[1:]), "float32" if is_measured else dtype_name(values))
         case _:
             return Feature(column.shape[1:], dtype_name(column))
 

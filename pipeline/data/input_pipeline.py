@@ -16,7 +16,7 @@ from pipeline.data.containers import Images, Sequences, Shards, Split, Table
 from pipeline.data.records import record_parser
 from pipeline.data.source import DataSource
 from pipeline.layer_names import by_layer_name
-from pipeline.spec import PADDING, DataSpec
+from pipeline.spec import DataSpec
 
 BUCKETS = 4  # length buckets if the config sets none
 ADAPT_BATCH = 4_096  # most rows, or steps, in a batch that a layer adapts to
@@ -141,7 +141,7 @@ def feature_batches(split: Split, spec: DataSpec, name: str) -> tf.data.Dataset:
             return runs.map(lambda run: run[tf.newaxis])
         case column:
             rows = tf.data.Dataset.range(len(split)).batch(_adapt_batch(feature.fixed_shape))
-            return rows.map(_fetch_column(column, ()))
+            return rows.map(_fetch_column(column, (), feature.padding))
 
 
 def _adapt_batch(shape: Sequence[int]) -> int:
@@ -251,7 +251,7 @@ def _assemble(
         steps: The number of batches.
         weights: As for TrainingFeed.
     """
-    fetch = _fetch_records(spec, boundaries) if isinstance(split, Shards) else _fetch_rows(split, boundaries)
+    fetch = _fetch_records(spec, boundaries) if isinstance(split, Shards) else _fetch_rows(split, spec, boundaries)
 
     def batch(rows: tf.Tensor) -> tuple[tf.Tensor | Batched, ...]:
         features, labels = fetch(rows)
@@ -301,15 +301,22 @@ def _fetch_records(spec: DataSpec, boundaries: tuple[int, ...]) -> Callable[[tf.
             {name: tf.TensorSpec(label.shape, label.dtype) for name, label in spec.labels.items()},
         )
         features, labels = tf.map_fn(parse, records, fn_output_signature=signature)
-        padded = {name: _pad(value, boundaries) if name in ragged else value for name, value in features.items()}
+        padded = {
+            name: _pad(value, boundaries, spec.features[name].padding) if name in ragged else value
+            for name, value in features.items()
+        }
         return padded, labels
 
     return fetch
 
 
-def _fetch_rows(table: Table, boundaries: tuple[int, ...]) -> Callable[[tf.Tensor], tuple[Batched, Batched]]:
+def _fetch_rows(
+    table: Table, spec: DataSpec, boundaries: tuple[int, ...]
+) -> Callable[[tf.Tensor], tuple[Batched, Batched]]:
     """Return a function from row indices (batch,) int64 to (features, labels)."""
-    columns = {name: _fetch_column(column, boundaries) for name, column in table.features.items()}
+    columns = {
+        name: _fetch_column(column, boundaries, spec.features[name].padding) for name, column in table.features.items()
+    }
     labels = {name: _on_cpu(column) for name, column in table.labels.items()}
     return lambda rows: (
         {name: fetch(rows) for name, fetch in columns.items()},
@@ -318,14 +325,14 @@ def _fetch_rows(table: Table, boundaries: tuple[int, ...]) -> Callable[[tf.Tenso
 
 
 def _fetch_column(
-    column: np.ndarray | Sequences | Images, boundaries: tuple[int, ...]
+    column: np.ndarray | Sequences | Images, boundaries: tuple[int, ...], padding: float
 ) -> Callable[[tf.Tensor], tf.Tensor]:
     """Return a function from row indices (batch,) int64 to the rows of one feature, stacked or padded."""
     match column:
         case Sequences():
             from_splits = tf.RaggedTensor.from_row_splits  # pyrefly: ignore[missing-attribute]  # absent from the stub
             ragged = from_splits(_on_cpu(column.values), _on_cpu(column.offsets), validate=False)
-            return lambda rows: _pad(tf.gather(ragged, rows), boundaries)
+            return lambda rows: _pad(tf.gather(ragged, rows), boundaries, padding)
         case Images():
             files = [_on_cpu(values) for values in column.files]
 
@@ -339,14 +346,14 @@ def _fetch_column(
             return lambda rows: tf.gather(values, rows)
 
 
-def _pad(ragged: tf.RaggedTensor, boundaries: tuple[int, ...]) -> tf.Tensor:
+def _pad(ragged: tf.RaggedTensor, boundaries: tuple[int, ...], padding: float) -> tf.Tensor:
     """Return a dense batch, its rows padded to the smallest boundary that holds the longest of them."""
     longest = tf.reduce_max(ragged.row_lengths())
     bounds = tf.constant(boundaries, tf.int64)
     width = tf.reduce_min(tf.boolean_mask(bounds, bounds >= longest))
-    dense = ragged.to_tensor(PADDING)
-    padding = [[0, 0], [0, width - longest]] + [[0, 0]] * (len(dense.shape) - 2)
-    return tf.pad(dense, padding, constant_values=PADDING)
+    dense = ragged.to_tensor(padding)
+    added = [[0, 0], [0, width - longest]] + [[0, 0]] * (len(dense.shape) - 2)
+    return tf.pad(dense, added, constant_values=padding)
 
 
 def _on_cpu(array: np.ndarray) -> tf.Tensor:

@@ -7,7 +7,7 @@ import numpy as np
 from pipeline.data.blocks import blocks
 from pipeline.data.containers import Sequences, Split
 from pipeline.errors import DataError
-from pipeline.spec import PADDING, DataSpec
+from pipeline.spec import TOKEN_PADDING, DataSpec
 
 
 def check(spec: DataSpec, split: Split, vocabularies: Mapping[str, int]) -> None:
@@ -42,10 +42,10 @@ def _first_fault(column: np.ndarray | Sequences, vocabulary: int) -> tuple[int, 
             f"expected token IDs from 0 to {vocabulary - 1}, since model.vocabulary={vocabulary}; found "
             f"{tokens[unknown[0]]}. Raise model.vocabulary, or fix the row."
         )
-    counts = np.bincount(row_of[tokens != PADDING], minlength=len(column))
+    counts = np.bincount(row_of[tokens != TOKEN_PADDING], minlength=len(column))
     if not counts.all():
         return int(np.argmin(counts)), (
-            f"expected a token; found only {PADDING}, which marks padding and is masked. Remove the row, or give "
+            f"expected a token; found only {TOKEN_PADDING}, which marks padding and is masked. Remove the row, or give "
             "empty texts a token of their own."
         )
     return None

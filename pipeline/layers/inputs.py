@@ -9,7 +9,7 @@ from pipeline.errors import ConfigError
 from pipeline.layer_names import layer_name
 from pipeline.layers.column_statistics import column_statistics
 from pipeline.lazy import keras, np
-from pipeline.spec import PADDING, DataSpec, Feature
+from pipeline.spec import DataSpec, Feature
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -44,10 +44,12 @@ def raw_precision(feature: Feature) -> str:
 def preprocessing(model: ModelOptions, feature: Feature, values: tf.data.Dataset) -> list[keras.Layer]:
     """Return the layers between the raw values of a numeric feature and the network, in order.
 
-    If the length varies, the first one is a Masking layer, which masks the steps that are padding. All of these layers
-    compute in `raw_precision` whatever the precision of the run, since 16 bits may be too few for raw values. The
-    layers of a float64 feature, such as a Normalization that removes a large offset, end in the cast to float32.
-    `adapted_normalization` gives a Normalization its statistics.
+    If the length varies, the first one is a Masking layer, which masks the steps that are padding and sets them to 0.
+    Before it, a Reshape makes (steps, 1) of measurements of one number per step.
+
+    All of these layers compute in `raw_precision` whatever the precision of the run, since 16 bits may be too few for
+    raw values. The layers of a float64 feature, such as a Normalization that removes a large offset, end in the cast
+    to float32. `adapted_normalization` gives a Normalization its statistics.
 
     Args:
         model: Its `preprocessing` names the layers.
@@ -90,6 +92,12 @@ def _check_complete(model: ModelOptions, feature: Feature, values: tf.data.Datas
 
 
 def _preprocessing_layers(model: ModelOptions, feature: Feature, values: tf.data.Dataset) -> list[keras.Layer]:
+    front = []
+    if feature.variable_length:
+        front = [keras.layers.Masking(feature.padding)]
+        if feature.shape == (None,) and not feature.holds_tokens:
+            front.insert(0, keras.layers.Reshape((-1, 1)))
+            values = values.map(lambda batch: batch[..., None])
     layers = [keras_objects.layer("model.preprocessing", value) for value in model.preprocessing]
     if not layers and not feature.dtype.startswith("float"):
         layers = [keras.layers.Rescaling(1.0)]  # converts integers to floats
@@ -99,11 +107,9 @@ def _preprocessing_layers(model: ModelOptions, feature: Feature, values: tf.data
             layers[position] = adapted_normalization(layer, before)
         elif hasattr(layer, "adapt"):
             layer.adapt(_complete_rows(before))
-    if feature.variable_length:
-        layers.insert(0, keras.layers.Masking(PADDING))
     if feature.dtype == "float64":
         layers.append(keras.layers.Identity(dtype="float32"))
-    return layers
+    return front + layers
 
 
 def _complete_rows(values: tf.data.Dataset) -> tf.data.Dataset:

@@ -37,7 +37,7 @@ class Transformer(ModelOptions):
         from pipeline.layers.transformer_encoder import EncoderBlock, TransformerEncoder
 
         name, feature = inputs.only_feature(self, spec)
-        if not feature.holds_tokens and len(feature.shape) != 2:
+        if not feature.holds_tokens and len(feature.shape) != 2 and feature.shape != (None,):
             raise ConfigError(f"model=transformer: expected sequences (steps, values); found {name} {feature.shape}.")
         if feature.holds_tokens:
             front = [inputs.embedding(feature, vocabulary=self.vocabulary, width=self.width)]

@@ -319,13 +319,12 @@ SHAPES = {
     "mask-missing": error(
         "Short rows are padded, and no mask marks the padding: the prediction of a row changes with the length of the "
         "other rows in its batch.",
-        "put {class_name: Masking, config: {mask_value: 0}} before the model",
+        "begin the model with the layers of inputs.preprocessing, the first of which masks padding",
         "set mask_zero: true in the Embedding",
     ),
     "mask-lost": error(
         "A layer drops the mask, so that the layers after it take the padding for data: the prediction of a row "
         "changes with the length of the other rows in its batch.",
-        "put {class_name: Masking, config: {mask_value: 0}} after the layer",
         "replace the layer by one that passes the mask on",
     ),
     "padding-leaks": warning(

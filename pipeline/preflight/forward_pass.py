@@ -12,7 +12,7 @@ import tensorflow as tf
 from pipeline.layer_names import by_layer_name
 from pipeline.preflight import graph, state
 from pipeline.preflight.setup import Setup
-from pipeline.spec import PADDING
+from pipeline.spec import Feature
 
 WEIGHTS = "trainable weights"
 MORE_STEPS = 3  # steps of padding that are added to see whether they change an output
@@ -193,15 +193,18 @@ def _first_input(
         sample: Batches of (x by feature, the tensor that the layer meets).
     """
     name = next(iter(features), None)
-    is_padded = name is not None and setup.spec.features[name].variable_length
+    padded = name if name is not None and setup.spec.features[name].variable_length else None
     values = np.concatenate(
-        [_rows(_without_padding(x[name], tensor) if is_padded else tensor) for x, tensor in sample]
+        [
+            _rows(tensor if padded is None else _without_padding(setup.spec.features[padded], x[padded], tensor))
+            for x, tensor in sample
+        ]
     ).astype(np.float32, copy=False)
     varying: frozenset[int] = frozenset()
     if len(features) == 1 and name is not None and setup.spec.features[name].dtype != "string":
         raw = [x[name].numpy() for x, _ in sample]
         for columns in (lambda batch: batch.reshape(len(batch), -1), _rows):
-            if not is_padded and columns(raw[0]).shape[1] == values.shape[1]:
+            if padded is None and columns(raw[0]).shape[1] == values.shape[1]:
                 data = np.concatenate([columns(batch) for batch in raw])
                 varying = frozenset(np.flatnonzero((data != data[:1]).any(axis=0)).tolist())
                 break
@@ -213,9 +216,9 @@ def _rows(values: np.ndarray) -> np.ndarray:
     return values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
 
 
-def _without_padding(x: tf.Tensor, values: np.ndarray) -> np.ndarray:
+def _without_padding(feature: Feature, x: tf.Tensor, values: np.ndarray) -> np.ndarray:
     """Return (steps, columns) of the steps that are no padding; all numbers if the axes are not those of the steps."""
-    is_step = tf.reduce_any(tf.reshape(x != PADDING, (*x.shape[:2], -1)), axis=-1).numpy()
+    is_step = _are_steps(feature, x).numpy()
     for mask in (is_step, is_step.T):  # a recurrent layer takes the steps first
         if values.ndim == 3 and values.shape[:2] == mask.shape:
             return values[mask]
@@ -279,22 +282,23 @@ def _largest_padding_shifts(setup: Setup, function: Traced, x: Any, outputs: dic
 def _padding_shifts(setup: Setup, function: Traced, x: Any, outputs: dict[str, np.ndarray]) -> dict[str, float]:
     """Return how far each output changes when padding is added to all rows, or removed from the shortest row."""
     features = setup.by_feature(x)
-    variable = {name for name in features if setup.spec.features[name].variable_length}
-    steps = _steps(features[next(iter(variable))])
+    variable = {name: feature for name, feature in setup.spec.features.items() if feature.variable_length}
+    first = next(iter(variable))
+    steps = tf.reduce_sum(tf.cast(_are_steps(variable[first], features[first]), tf.int32), axis=-1)
     shortest = int(tf.argmin(steps))
 
-    def shifts(change: Callable[[tf.Tensor, bool], tf.Tensor], rows: slice) -> dict[str, float]:
-        changed = {name: change(value, name in variable) for name, value in features.items()}
+    def shifts(change: Callable[[tf.Tensor, Feature | None], tf.Tensor], rows: slice) -> dict[str, float]:
+        changed = {name: change(value, variable.get(name)) for name, value in features.items()}
         others, _ = _numpy(function(by_layer_name(changed) if isinstance(x, dict) else next(iter(changed.values()))))
         return {name: _shift(outputs[name][rows], others[name]) for name in outputs}
 
-    def longer(value: tf.Tensor, is_variable: bool) -> tf.Tensor:
+    def longer(value: tf.Tensor, feature: Feature | None) -> tf.Tensor:
         more = [[0, 0], [0, MORE_STEPS]] + [[0, 0]] * (value.shape.rank - 2)
-        return tf.pad(value, more, constant_values=PADDING) if is_variable else value
+        return tf.pad(value, more, constant_values=feature.padding) if feature else value
 
-    def alone(value: tf.Tensor, is_variable: bool) -> tf.Tensor:
+    def alone(value: tf.Tensor, feature: Feature | None) -> tf.Tensor:
         row = value[shortest : shortest + 1]
-        return row[:, : steps[shortest]] if is_variable else row
+        return row[:, : steps[shortest]] if feature else row
 
     added = shifts(longer, slice(None))
     try:
@@ -304,10 +308,10 @@ def _padding_shifts(setup: Setup, function: Traced, x: Any, outputs: dict[str, n
     return {name: max(added[name], removed[name]) for name in added}
 
 
-def _steps(value: tf.Tensor) -> tf.Tensor:
-    """Return the number of steps of each row before its padding: (rows,)."""
-    is_step = tf.reduce_any(tf.reshape(value != PADDING, (tf.shape(value)[0], tf.shape(value)[1], -1)), axis=-1)
-    return tf.reduce_max(tf.where(is_step, tf.range(tf.shape(value)[1]) + 1, 0), axis=-1)
+def _are_steps(feature: Feature, x: tf.Tensor) -> tf.Tensor:
+    """Return whether each step of a feature is data rather than padding: (rows, steps) bool."""
+    padding = tf.constant(feature.padding, x.dtype)
+    return tf.reduce_any(tf.reshape(x != padding, (*x.shape[:2], -1)), axis=-1)
 
 
 def _shift(values: np.ndarray, others: np.ndarray) -> float:

@@ -77,9 +77,11 @@ def check_masks(setup: Setup, prediction: Prediction) -> Iterator[Finding]:
     takers = [layer.name for layer in setup.layers if _takes_mask(layer)]
     is_16_bit = any("16" in str(layer.compute_dtype) for layer in setup.layers)
     for name, output in prediction.outputs.items():
-        if output.padding_shift <= (LEAK_16_BIT if is_16_bit else LEAK):
+        shift = output.padding_shift  # NaN if the padding makes the output NaN
+        if shift <= (LEAK_16_BIT if is_16_bit else LEAK):
             continue
-        found = f"three more steps of padding change the output by {output.padding_shift:.1%}. "
+        by = f"by {shift:.1%}" if shift <= 1 else "completely"
+        found = f"three more steps of padding change the output {by}. "
         if prediction.dropped and takers:
             yield finding("mask-lost", name, found + f"Keras: {prediction.dropped[0]}")
         elif takers:

@@ -13,7 +13,9 @@ import keras
 from pipeline.data import checks, splits, token_checks
 from pipeline.data.containers import Split
 from pipeline.data.source import DataSource
+from pipeline.errors import RunError
 from pipeline.evaluation.options import AUTO, KEEP
+from pipeline.keras_internals import all_layers
 from pipeline.layer_names import layer_name
 from pipeline.runs import folder as run_folder
 from pipeline.runs import trained_rows
@@ -61,6 +63,27 @@ def check_categories(data: DataSource, spec: DataSpec, model: keras.Model, rows:
         if isinstance(layer, keras.layers.StringLookup) and column is not None and column.name in features:
             known = {"", *layer.get_vocabulary(include_special_tokens=False)}  # "" is a missing category
             checks.check_categories(features[column.name], known, {split: rows})
+
+
+def check_padding(spec: DataSpec, model: keras.Model, folder: Path) -> None:
+    """Check that the model of a run masks the padding of this version, rather than steps of zeros.
+
+    Args:
+        spec: Of the training data.
+        model: The stored model.
+        folder: Of the run, for the error message.
+
+    Raises:
+        RunError: Its first Masking layer masks another value.
+    """
+    paddings = {feature.padding for feature in spec.features.values() if feature.variable_length}
+    masked = [layer.mask_value for layer in all_layers(model) if isinstance(layer, keras.layers.Masking)]
+    if paddings and masked and not paddings & set(masked):
+        raise RunError(
+            f"{folder / 'model.keras'}: expected a model that masks steps of {max(paddings):.8g}, which mark padding; "
+            f"found one that masks steps of {masked[0]:g}, as an earlier version trained it. Train the run again, "
+            "under another name."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

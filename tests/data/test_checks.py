@@ -14,7 +14,7 @@ from pipeline.data.sources.digits import Digits
 from pipeline.data.sources.tfrecord import TFRecord
 from pipeline.errors import DataError
 from pipeline.members import members
-from pipeline.spec import DataSpec, Feature, class_label, real_label, row_label
+from pipeline.spec import STEP_PADDING, DataSpec, Feature, class_label, real_label, row_label
 
 ROWS = 8
 
@@ -160,22 +160,28 @@ def test_a_class_column_without_training_rows_is_refused(kind):
     refused(*case(y=y, label=row_label(kind, "ab")), "no row of b")
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.int32, np.uint8])
-def test_a_step_of_zeros_only_is_refused_naming_row_and_step(dtype):
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.uint8])
+def test_steps_of_zeros_are_data(dtype):
+    values = np.zeros((2 * ROWS, 3), dtype)
+    checks.check(*case(x=Sequences.from_lengths(values, [2] * ROWS)), Digits())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_step_that_equals_the_padding_is_refused_naming_row_and_step(dtype):
     values = np.ones((2 * ROWS, 3), dtype)
-    values[9] = 0
-    refused(*case(x=Sequences.from_lengths(values, [2] * ROWS)), "file, row 4, step 1", "padding")
+    values[9] = STEP_PADDING
+    refused(*case(x=Sequences.from_lengths(values, [2] * ROWS)), "file, row 4, step 1", "3.4028235e+38")
 
 
-def test_a_step_that_holds_some_zeros_is_accepted():
-    values = np.tile(np.float32([0, 0, 1]), (2 * ROWS, 1))
+def test_a_step_that_equals_the_padding_in_one_column_is_accepted():
+    values = np.tile(np.float32([STEP_PADDING, 0, 1]), (2 * ROWS, 1))
     checks.check(*case(x=Sequences.from_lengths(values, [2] * ROWS)), Digits())
 
 
 def test_token_zero_is_refused_naming_row_and_step():
     tokens = np.arange(1, 2 * ROWS + 1, dtype=np.int32)
     tokens[5] = 0
-    refused(*case(x=Sequences.from_lengths(tokens, [2] * ROWS)), "file, row 2, step 1")
+    refused(*case(x=Sequences.from_lengths(tokens, [2] * ROWS)), "file, row 2, step 1", "from 1")
 
 
 def test_a_sequence_without_steps_is_refused():

@@ -12,7 +12,7 @@ from pipeline.data.sources.digits import Digits
 from pipeline.data.sources.image_folder import ImageFolder
 from pipeline.data.sources.japanese_vowels import JapaneseVowels
 from pipeline.data.sources.tfrecord import TFRecord
-from pipeline.spec import DataSpec, Feature, class_label, real_label
+from pipeline.spec import STEP_PADDING, DataSpec, Feature, class_label, real_label
 
 ROWS, BATCH = 103, 10
 
@@ -186,7 +186,7 @@ def test_batches_have_the_lengths_of_the_buckets(vowels):
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_every_row_is_complete_and_padded_with_zeros_to_the_bound_of_its_bucket(tmp_path, streamed):
+def test_every_row_is_complete_and_padded_to_the_bound_of_its_bucket(tmp_path, streamed):
     spec, table = numbered_sequences()
     lengths = table.lengths
     numbered = as_shards(tmp_path / "s", spec, table) if streamed else (spec, table, Digits())
@@ -195,7 +195,7 @@ def test_every_row_is_complete_and_padded_with_zeros_to_the_bound_of_its_bucket(
         for row, number in zip(x[..., 0], y):
             steps = lengths[number]
             assert len(row) == bounds[bounds >= steps].min()
-            assert (row[:steps] == number + 1).all() and not row[steps:].any()
+            assert (row[:steps] == number + 1).all() and (row[steps:] == STEP_PADDING).all()
 
 
 def test_configured_boundaries_are_used_and_the_longest_row_fits():

@@ -15,7 +15,7 @@ from pipeline.data.sources.image_folder import ImageFolder
 from pipeline.data.sources.japanese_vowels import JapaneseVowels
 from pipeline.data.sources.tfrecord import TFRecord
 from pipeline.errors import DataError
-from pipeline.spec import DataSpec, Feature, class_label, real_label, row_label
+from pipeline.spec import STEP_PADDING, DataSpec, Feature, class_label, real_label, row_label
 
 ROWS = 10
 RANDOM = np.random.default_rng(0)
@@ -277,7 +277,7 @@ def test_a_number_that_is_not_finite_is_refused_naming_file_and_record(tmp_path,
 
 def test_a_step_that_looks_like_padding_is_refused_naming_file_and_record(tmp_path):
     values = np.ones((6, 2), np.float32)
-    values[4] = 0
+    values[4] = STEP_PADDING
     spec = DataSpec({"x": Feature((None, 2), "float32")}, {"y": class_label("ab")}, (2, 4))
     write_shards(
         spec, {"train": table_of(Sequences(values, np.array([0, 2, 6])))}, tmp_path / "shards", rows_per_shard=4

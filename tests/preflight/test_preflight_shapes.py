@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 from pipeline.preflight.inspection import inspect
-from pipeline.spec import Feature
+from pipeline.spec import STEP_PADDING, Feature
 
 SEQUENCES = {"shape": (None, 3), "lengths": (2, 9)}
 
@@ -67,6 +67,10 @@ def test_subclassed_model_that_cannot_take_the_data_gives_a_finding(prepared):
 # ---- masks -----------------------------------------------------------------------------------------------------------
 
 
+def masked(x):
+    return layers.Masking(STEP_PADDING)(x)
+
+
 class Dropping(layers.Layer):
     """Returns its input without the mask."""
 
@@ -79,14 +83,13 @@ MASKS = {
     "attention without a mask": ("mask-missing", lambda x: pooled(layers.MultiHeadAttention(2, 2)(x, x))),
     "pooling without a mask": ("mask-missing", [layers.GlobalAveragePooling1D, ()]),
     "wrapped without a mask": ("mask-missing", lambda x: layers.Bidirectional(layers.LSTM(3))(x)),
-    "dropped by a layer": ("mask-lost", lambda x: layers.GRU(4)(Dropping()(layers.Masking()(x)))),
-    "dropped by a convolution": ("mask-lost", lambda x: layers.LSTM(4)(layers.Conv1D(4, 3, padding="same")(
-        layers.Masking()(x)))),
-    "a function between": ("mask-lost", lambda x: layers.GlobalAveragePooling1D()(Dropping()(layers.Masking()(x)))),
-    "normalised before the mask": ("mask-missing", lambda x: layers.GRU(4)(layers.Masking()(
+    "dropped by a layer": ("mask-lost", lambda x: layers.GRU(4)(Dropping()(masked(x)))),
+    "dropped by a convolution": ("mask-lost", lambda x: layers.LSTM(4)(layers.Conv1D(4, 3, padding="same")(masked(x)))),
+    "a function between": ("mask-lost", lambda x: layers.GlobalAveragePooling1D()(Dropping()(masked(x)))),
+    "normalised before the mask": ("mask-missing", lambda x: layers.GRU(4)(masked(
         layers.BatchNormalization()(x)))),
-    "a bias before the mask": ("mask-missing", lambda x: layers.GRU(4)(layers.Masking()(layers.Dense(4)(x)))),
-    "turned around without its mask": ("mask-missing", lambda x: layers.GRU(4)(ops.flip(layers.Masking()(x), 1))),
+    "a bias before the mask": ("mask-missing", lambda x: layers.GRU(4)(masked(layers.Dense(4)(x)))),
+    "turned around without its mask": ("mask-missing", lambda x: layers.GRU(4)(ops.flip(masked(x), 1))),
     "convolution and maximum": ("padding-leaks", lambda x: layers.GlobalMaxPooling1D()(
         layers.Conv1D(4, 3, padding="same", bias_initializer="ones")(x))),
 }  # fmt: skip
@@ -112,11 +115,11 @@ def test_padding_that_changes_the_output_gives_a_finding(found, case):
 
 
 MASKED = {
-    "recurrent": lambda x: layers.GRU(4)(layers.Masking()(x)),
-    "two layers": lambda x: layers.LSTM(3)(layers.GRU(4, return_sequences=True)(layers.Masking()(x))),
-    "bidirectional": lambda x: layers.Bidirectional(layers.GRU(4))(layers.Masking()(x)),
-    "pooling": lambda x: layers.GlobalAveragePooling1D()(layers.Dense(4)(layers.Masking()(x))),
-    "attention": lambda x: pooled(layers.MultiHeadAttention(2, 2)(*[layers.Masking()(x)] * 2)),
+    "recurrent": lambda x: layers.GRU(4)(masked(x)),
+    "two layers": lambda x: layers.LSTM(3)(layers.GRU(4, return_sequences=True)(masked(x))),
+    "bidirectional": lambda x: layers.Bidirectional(layers.GRU(4))(masked(x)),
+    "pooling": lambda x: layers.GlobalAveragePooling1D()(layers.Dense(4)(masked(x))),
+    "attention": lambda x: pooled(layers.MultiHeadAttention(2, 2)(*[masked(x)] * 2)),
 }
 
 

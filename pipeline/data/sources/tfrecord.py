@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.data.containers import Shards
+from pipeline.data.padding import padding_advice
 from pipeline.data.records import record_parser
 from pipeline.data.shards import FORMAT, MANIFEST
 from pipeline.data.source import READ, DataError, Dataset, DataSource, np, option
 from pipeline.files import sha256
 from pipeline.lazy import tf
-from pipeline.spec import DTYPES, LABEL_DTYPES, PADDING, DataSpec, spec_from_dict
+from pipeline.spec import DTYPES, LABEL_DTYPES, DataSpec, spec_from_dict
 
 BATCH = 1024  # records checked at a time
 
@@ -81,6 +82,9 @@ def _checked_spec(fields: dict[str, Any]) -> DataSpec:
         raise ValueError(spec.features)
     if not {label.dtype for label in spec.labels.values()} <= set(LABEL_DTYPES):
         raise ValueError(spec.labels)
+    for name, feature in spec.features.items():
+        if feature.variable_length and feature.dtype in ("uint8", "int32") and not feature.holds_tokens:
+            raise ValueError(f"feature {name!r} of measurements of different lengths in {feature.dtype}")
     return spec
 
 
@@ -161,7 +165,7 @@ def _summarizer(spec: DataSpec) -> Callable[[tf.Tensor], tuple[dict[str, tf.Tens
             if feature.variable_length:
                 length = tf.shape(values, tf.int64)[0]
                 steps = tf.reshape(values, [length, prod(feature.fixed_shape)])
-                padded = tf.reduce_any(tf.reduce_all(steps == PADDING, axis=1))
+                padded = tf.reduce_any(tf.reduce_all(steps == tf.constant(feature.padding, steps.dtype), axis=1))
             faults.append(tf.stack([infinite, padded]))
         return labels, length, tf.stack(faults)
 
@@ -181,10 +185,13 @@ def _refuse_faults(spec: DataSpec, shards: Shards, first_row: int, faults: np.nd
         DataError: There is a fault.
     """
     for row, feature, kind in np.argwhere(faults)[:1]:
-        expected = ("finite numbers", "no step of only zeros, which mark padding")[kind]
+        name = list(spec.features)[feature]
+        expected, found = (
+            ("finite numbers", "NaN or an infinite value. Fix the data."),
+            ("no step that equals the padding", f"only {padding_advice(spec.features[name])}"),
+        )[kind]
         raise DataError(
-            f"{shards.row_location(first_row + int(row))}: expected {expected} in feature "
-            f"{list(spec.features)[feature]!r}; found {('NaN or an infinite value', 'one')[kind]}. Fix the data and "
+            f"{shards.row_location(first_row + int(row))}: expected {expected} in feature {name!r}; found {found} Then "
             "write the shards again."
         )
 
