@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.data.categories import is_missing_word
+from pipeline.data.containers import Sequences
 from pipeline.lazy import np
 
 
@@ -52,6 +53,10 @@ class TextColumn:
         """Return whether each row holds one of these texts: (rows,) bool."""
         return np.array([value in values for value in self.values], bool)[self.codes]
 
+    def text(self, row: int) -> str:
+        """Return the text of a row."""
+        return self.values[self.codes[row]]
+
     def select(self, rows: np.ndarray) -> TextColumn:
         """Return the given rows, (n,) indices, in the given order."""
         used, codes = np.unique(self.codes[rows], return_inverse=True)
@@ -74,6 +79,7 @@ class TableFile:
 
     location: The file. row_location: Returns the location of a row: row_location(3) -> "people.csv, line 5".
     ids: (rows,) the line or number of each row in the file; None numbers them from 0.
+    sequences: The columns of numbers of all steps, if a row is a sequence of several lines; None if it is one line.
     """
 
     location: str
@@ -81,6 +87,7 @@ class TableFile:
     texts: dict[str, TextColumn]
     row_location: Callable[[int], str]
     ids: np.ndarray | None = None
+    sequences: Sequences | None = None
 
     @property
     def rows(self) -> int:
@@ -97,6 +104,7 @@ class TableFile:
             {name: column.select(rows) for name, column in self.texts.items()},
             lambda row: self.row_location(int(rows[row])),
             rows if self.ids is None else self.ids[rows],
+            None if self.sequences is None else self.sequences.select(rows),
         )
 
 

@@ -14,9 +14,10 @@ from pipeline.data.description import describe
 from pipeline.data.roles import Roles, assign_roles
 from pipeline.data.source import DataSource
 from pipeline.data.table_columns import NumberColumn, TableFile, TextColumn
+from pipeline.data.table_sequences import SequenceOptions, join_steps
 from pipeline.errors import ConfigError, DataError, nearest
 from pipeline.lazy import np
-from pipeline.options import READ, option
+from pipeline.options import READ, option, section
 from pipeline.overrides import shell_argument
 from pipeline.spec import CLASS, REAL, Feature, Label, class_label, real_label
 
@@ -77,6 +78,7 @@ class TableSource(DataSource):
         "a category that is not in the training split; refuse: an error names the row; accept: one shared code",
         choices=("refuse", "accept"),
     )
+    sequence: SequenceOptions = section(SequenceOptions, "lines that are the steps of sequences")
 
     @override
     def check(self) -> None:
@@ -97,6 +99,28 @@ class TableSource(DataSource):
             raise ConfigError(
                 f"data.id: expected a column without another role, since an id is no feature; found {self.id!r}, which "
                 "is in data.numeric, data.categorical, data.text or data.labels too. Remove it there."
+            )
+        if self.sequence.id:
+            self._check_steps()
+        elif self.sequence.order:
+            raise ConfigError(
+                f"data.sequence.order={self.sequence.order}: expected data.sequence.id, the column that marks the "
+                "lines of one sequence; found none. Set it, or data.sequence.order=''."
+            )
+
+    def _check_steps(self) -> None:
+        """Check the options of lines that are steps: their columns are numbers, none missing."""
+        if self.categorical or self.text:
+            raise ConfigError(
+                f"data.sequence.id={self.sequence.id}: expected columns of numbers only, since a step is a row of "
+                f"numbers; found {', '.join([*self.categorical, *self.text])} in data.categorical or data.text. Remove "
+                "them, or write categories as columns of 0 and 1."
+            )
+        if self.allows_missing_values:
+            raise ConfigError(
+                f"data.sequence.id={self.sequence.id}: expected data.missing_values=refuse, since no model of "
+                "sequences replaces missing values; found impute. Fill them in, for example "
+                "with the value of the step before."
             )
 
     def header(self, path: str) -> tuple[list[str], str]:
@@ -138,8 +162,8 @@ class TableSource(DataSource):
     def read(self) -> Dataset:
         """Return one split per file.
 
-        All columns of numbers are one feature, NUMERIC, (columns,) float32. Each column of categories or text is a
-        feature of shape (1,).
+        All columns of numbers are one feature, NUMERIC, (columns,) float32, or (steps, columns) if lines are steps.
+        Each column of categories or text is a feature of shape (1,).
         """
         header, location = self.header(self.path)
         roles = assign_roles(
@@ -185,7 +209,7 @@ class TableSource(DataSource):
     def _read(self, path: str, roles: Roles, keys: list[str]) -> TableFile:
         label_numbers = () if self.reads_classes else self.labels
         label_texts = self.labels if self.reads_classes else ()
-        texts = dict.fromkeys([*roles.categorical, *roles.text, *label_texts, *keys, *self._id_columns])
+        texts = dict.fromkeys([*roles.categorical, *roles.text, *label_texts, *self._id_columns, *keys])
         return self.read_file(path, [*roles.numeric, *label_numbers], [*texts])
 
     def _key_columns(self, header: list[str], roles: Roles) -> list[str]:
@@ -200,22 +224,26 @@ class TableSource(DataSource):
         return {
             name: file.texts[name].array()
             for name in names
+            if name in file.texts
             if name in self.split.keys or 2 * len(file.texts[name].values) <= file.rows
         }
 
     @property
     def _id_columns(self) -> list[str]:
-        return [self.id] if self.id else []
+        """The columns that identify rows, and order the steps of a sequence."""
+        return [*([self.id] if self.id else []), *self.sequence.keys]
 
     def _ids(self, file: TableFile) -> np.ndarray | None:
         """Return the identity of each row, (rows,) of text or numbers; None numbers them from 0."""
-        return file.texts[self.id].array() if self.id else file.ids
+        column = self.id or self.sequence.id
+        return file.texts[column].array() if column else file.ids
 
     def _features(self, file: TableFile, roles: Roles) -> dict[str, FeatureColumn]:
         features: dict[str, FeatureColumn] = {}
         if roles.numeric:
             columns = [file.numbers[name].values for name in roles.numeric]
-            features[_numeric_name(roles, self.labels)] = np.stack(columns, axis=1)
+            values = np.stack(columns, axis=1) if file.sequences is None else file.sequences
+            features[_numeric_name(roles, self.labels)] = values
         for name in (*roles.categorical, *roles.text):
             features[name] = file.texts[name].array()[:, np.newaxis]
         return features
@@ -243,6 +271,11 @@ class TableSource(DataSource):
         for name in (*roles.categorical, *self.labels):
             if name in file.texts:
                 self._check_decided(file, name)
+        if self.sequence.id:
+            for name in roles.numeric:
+                self._check_no_missing(file, name)
+            constant = [*self.labels, *self.split.keys, *([self.id] if self.id else [])]
+            file = join_steps(file, self.sequence, numeric=roles.numeric, constant=constant)
         file = self._with_labels(file)
         texts = {name: self._without_missing_words(name, column) for name, column in file.texts.items()}
         file = replace(file, texts=texts)
@@ -323,7 +356,8 @@ class TableSource(DataSource):
         if missing.any():
             raise DataError(
                 f"{file.row_location(int(np.argmax(missing)))}, column {name!r}: expected a value; found none, and "
-                f"{np.count_nonzero(missing):,} rows without one. Fill them in, or set data.missing_values=impute."
+                f"{np.count_nonzero(missing):,} rows without one. Fill them in"
+                f"{'' if self.sequence.id else ', or set data.missing_values=impute'}."
             )
 
     def _with_labels(self, file: TableFile) -> TableFile:

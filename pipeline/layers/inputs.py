@@ -81,7 +81,7 @@ def _check_complete(model: ModelOptions, feature: Feature, values: tf.data.Datas
     """
     missing = np.zeros(len(feature.columns), int)
     for batch in values.as_numpy_iterator():
-        missing += np.isnan(batch).sum(axis=0)
+        missing += np.isnan(batch).reshape(-1, len(missing)).sum(axis=0)
     if missing.any():
         names = [repr(name) for name, count in zip(feature.columns, missing) if count]
         raise ConfigError(
