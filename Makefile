@@ -17,7 +17,7 @@ pytest = set -f; exec $(python) -m pytest --durations=10
 
 PORT ?= 6006
 
-.PHONY: help train check submit evaluate reproduce runs compare registry drift golden qualify shards doctor tensorboard test test-all test-release lint lock audit image release verify-image bench docs clean
+.PHONY: help train check submit evaluate predict reproduce runs compare registry drift golden qualify shards doctor tensorboard test test-all test-release lint lock audit image release verify-image bench docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -35,6 +35,9 @@ submit: ## Train as a Slurm job, with the options of train; SBATCH='--time=8:00:
 	@set -f; exec scripts/submit $(options) $(ARGS)
 
 evaluate: ## Evaluate a stored run again: run.name=NAME, with data=... on other data
+	$(pipeline)
+
+predict: ## Predict rows without labels with a stored run: run.name=NAME data.path=FILE
 	$(pipeline)
 
 reproduce: ## Train a stored run again and compare the results bit for bit: run.name=NAME

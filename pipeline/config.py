@@ -10,7 +10,7 @@ from pipeline.objectives.options import ObjectiveOptions
 from pipeline.options import Options, option, section
 from pipeline.preflight.options import Preflight
 from pipeline.registry.options import Registry
-from pipeline.runs.options import Golden, Run, RunsTable
+from pipeline.runs.options import Golden, Predict, Run, RunsTable
 from pipeline.runtime.options import Environment, Hardware, Qualify
 from pipeline.training.optimizer import Optimizer
 from pipeline.training.options import TrainingOptions
@@ -46,6 +46,7 @@ class Config(Options):
     preflight: Preflight = section(Preflight, "checks before the first step", changes_result=False)
     shards: ShardsOutput = section(ShardsOutput, "output of `python -m pipeline shards`", changes_result=False)
     registry: Registry = section(Registry, "the registry of runs", changes_result=False)
+    predict: Predict = section(Predict, "output of `python -m pipeline predict`", changes_result=False)
     runs: RunsTable = section(RunsTable, "which runs `python -m pipeline runs` shows", changes_result=False)
     drift: Drift = section(Drift, "what `python -m pipeline drift` reports as drift", changes_result=False)
     golden: Golden = section(Golden, "small runs whose results are kept in the repository", changes_result=False)

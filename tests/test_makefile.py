@@ -216,7 +216,7 @@ def test_environment_variable_does_not_reach_the_pipeline(tree):
     assert tree.arguments("train", seed="3") == ["train"]
 
 
-@pytest.mark.parametrize("command", ["train", "check", "evaluate", "runs", "shards", "doctor"])
+@pytest.mark.parametrize("command", ["train", "check", "evaluate", "predict", "runs", "shards", "doctor"])
 def test_each_command_of_the_pipeline_gets_its_options(tree, command):
     assert tree.arguments(command, "run.name=x") == [command, "run.name=x"]
 

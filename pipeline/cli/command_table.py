@@ -54,6 +54,11 @@ COMMANDS = {
         options=("run.name", "run.root", "data", "evaluation", *DEVICE, "environment", "registry"),
         stored=True,
     ),
+    "predict": Command(
+        purpose="Predict rows without labels with the model of a stored run (run.name=NAME data.path=...).",
+        options=("run.name", "run.root", "predict", "data", *DEVICE, "environment"),
+        stored=True,
+    ),
     "reproduce": Command(
         purpose="Train a stored run again (run.name=NAME) and compare it bit for bit.",
         options=("run", "data", *DEVICE, "environment", "training.checkpoints"),

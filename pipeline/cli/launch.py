@@ -124,7 +124,9 @@ def engine_options(arguments: list[str], project: Path, environment: Mapping[str
 
 def add_written(container: Container, paths: list[str]) -> None:
     """Mount the parent folders of the files and folders that will be written."""
-    for path in filter(None, paths):
+    for path in paths:
+        if path in ("", "-"):  # the default, or standard output
+            continue
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         container.mount(Path(path).parent, writable=True)
 

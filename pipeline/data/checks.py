@@ -75,7 +75,7 @@ def check_categories(name: str, known: set[str], splits: Mapping[str, Split]) ->
     Args:
         name: Of the feature.
         known: The categories that occur in training.
-        splits: The splits to check, by name.
+        splits: The splits to check, by name; "" for rows that are no split.
 
     Raises:
         DataError: A category does not.
@@ -83,9 +83,10 @@ def check_categories(name: str, known: set[str], splits: Mapping[str, Split]) ->
     for split_name, split in splits.items():
         for row, category in enumerate(_categories(name, split)):
             if category not in known:
+                found = f"{category!r} in the {split_name} split" if split_name else repr(category)
                 raise DataError(
                     f"{split.row_location(row)}, column {name!r}: expected a category that occurs in the train split; "
-                    f"found {category!r} in the {split_name} split. {nearest(category, known)} "
+                    f"found {found}. {nearest(category, known)} "
                     "data.unknown_categories=accept gives all unknown categories one shared code."
                 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -167,6 +167,12 @@ class Table:
             if isinstance(column, Sequences):
                 return column.lengths
         return None
+
+
+def in_chunks(table: Table, rows: int) -> Iterator[Table]:
+    """Yield tables of a number of rows, the last of them shorter."""
+    for start in range(0, len(table), rows):
+        yield table if len(table) <= rows else table.select(np.arange(start, min(start + rows, len(table))))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import asdict, astuple
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.data.containers import Dataset, FeatureColumn, Images, Sequences, Shards
+from pipeline.data.containers import Dataset, FeatureColumn, Images, Sequences, Shards, Table
 from pipeline.data.image_files import PLAIN
 from pipeline.spec import DataSpec
 
@@ -41,6 +42,31 @@ def fingerprint(dataset: Dataset, keys: Collection[str] = ()) -> str:
             _add(digest, name)
             _add_column(digest, column)
     return digest.hexdigest()
+
+
+class StreamFingerprint:
+    """The fingerprint of rows that are read table by table: the same however they are divided into tables."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._digests: defaultdict[str, _Hash] = defaultdict(hashlib.sha256)
+
+    def add(self, table: Table) -> None:
+        """Add the features of the next rows."""
+        self._rows += len(table)
+        for name, column in table.features.items():
+            assert not isinstance(column, Images), "rows are read with their pixels"
+            if isinstance(column, Sequences):
+                self._digests[f"{name}, lengths"].update(np.ascontiguousarray(column.lengths))
+                column = column.values
+            is_text = column.dtype == object
+            content = "".join(map(json.dumps, column.flat)).encode() if is_text else np.ascontiguousarray(column)
+            self._digests[f"{name}, {column.dtype.str}, {column.shape[1:]}"].update(content)
+
+    def hexdigest(self) -> str:
+        """Return the sha256, in hexadecimal, over the names, dtypes and values of the features of all rows."""
+        parts = {name: digest.hexdigest() for name, digest in sorted(self._digests.items())}
+        return hashlib.sha256(json.dumps([self._rows, parts]).encode()).hexdigest()
 
 
 def _spec_fields(spec: DataSpec) -> dict[str, Any]:

@@ -6,7 +6,7 @@ float32 has 24 binary digits. Of Unix seconds it merges those of two minutes, so
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.data.containers import Dataset, Images, Sequences, Table
@@ -75,6 +75,28 @@ def in_model_dtypes(dataset: Dataset, trained: dict[str, Feature] | None = None)
     return Dataset(replace(dataset.spec, features=features), splits, dataset.location)
 
 
+def in_trained_dtypes(
+    table: Table, found: Mapping[str, Feature], trained: Mapping[str, Feature], location: str
+) -> tuple[Table, dict[str, Feature]]:
+    """Return rows in the dtypes that a model was trained on, and their features.
+
+    Args:
+        table: As a source gives it: arrays may be wider.
+        found: Its features.
+        trained: Those of the training.
+        location: For error messages.
+
+    Raises:
+        DataError: An integer does not fit into the dtype that was trained.
+    """
+    features = {
+        name: _with_trained_dtype(feature, [*_arrays(table.features[name])], f"{location}, {name!r}", trained.get(name))
+        for name, feature in found.items()
+    }
+    columns = {name: _in_dtype(column, features[name].dtype) for name, column in table.features.items()}
+    return replace(table, features=columns), features
+
+
 def in_label_dtype(array: np.ndarray, location: str) -> np.ndarray:
     """Return the numbers of a real label as float32.
 
@@ -120,23 +142,13 @@ def _with_dtype(
     """Return a feature with the dtype in which it is kept."""
     arrays = [array for table in tables.values() for array in _arrays(table.features[name])]
     place = f"{location}, {name!r}"
-    if trained is not None and trained.dtype == "float64" and feature.dtype != "string":
-        _check_exact(arrays, place)
-        return replace(feature, dtype="float64")
-    is_wide = any(array.dtype.kind in "iu" and not _fits(array, np.int32) for array in arrays)
-    if is_wide and trained is not None:
-        raise DataError(
-            f"{place}: expected integers that fit into int32, as in training; found larger ones. Train a model on "
-            "rows like these."
-        )
-    by_index: dict[int, MergedColumn] = {}
-    for array in () if is_wide else arrays:
-        by_index = {column.index: column for column in merged_columns(array)} | by_index
-    merged = [by_index[index] for index in sorted(by_index)]
     if trained is not None:
-        if merged:
+        feature = _with_trained_dtype(feature, arrays, place, trained)
+        if feature.dtype != "float64" and (merged := _merged_of_all(arrays)):
             logger.warning("data: %s: float32, as in training, merges values: %s", place, _described(merged, feature))
         return feature
+    is_wide = _has_wide_integers(arrays)
+    merged = [] if is_wide else _merged_of_all(arrays)
     if is_wide:
         _check_exact(arrays, place)
         logger.info("data: %s is kept in float64, since it has integers beyond int32%s", place, PREDICT)
@@ -144,6 +156,37 @@ def _with_dtype(
         merging = _described(merged, feature)
         logger.info("data: %s is kept in float64, since float32 would merge values: %s%s", place, merging, PREDICT)
     return replace(feature, dtype="float64") if is_wide or merged else feature
+
+
+def _with_trained_dtype(
+    feature: Feature, arrays: Sequence[np.ndarray], location: str, trained: Feature | None
+) -> Feature:
+    """Return a feature with the dtype that was trained, if that can hold its numbers.
+
+    Raises:
+        DataError: An integer does not fit.
+    """
+    if trained is not None and trained.dtype == "float64" and feature.dtype != "string":
+        _check_exact(arrays, location)
+        return replace(feature, dtype="float64")
+    if _has_wide_integers(arrays):
+        raise DataError(
+            f"{location}: expected integers that fit into int32, as in training; found larger ones. Train a model on "
+            "rows like these."
+        )
+    return feature
+
+
+def _has_wide_integers(arrays: Iterable[np.ndarray]) -> bool:
+    return any(array.dtype.kind in "iu" and not _fits(array, np.int32) for array in arrays)
+
+
+def _merged_of_all(arrays: Iterable[np.ndarray]) -> list[MergedColumn]:
+    """Return the columns that float32 would merge in any of some arrays."""
+    by_index: dict[int, MergedColumn] = {}
+    for array in arrays:
+        by_index = {column.index: column for column in merged_columns(array)} | by_index
+    return [by_index[index] for index in sorted(by_index)]
 
 
 def _arrays(column: np.ndarray | Sequences | Images) -> Iterable[np.ndarray]:

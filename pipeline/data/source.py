@@ -6,11 +6,12 @@ The file holds one dataclass that derives from `DataSource`, with the options an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from pipeline.data.columns import class_indices, class_names, numbered_classes, numbered_rows, to_feature_dtype
-from pipeline.data.containers import SPLIT_NAMES, Dataset, Images, Sequences, Table
+from pipeline.data.containers import SPLIT_NAMES, Dataset, Images, Sequences, Table, in_chunks
 from pipeline.data.description import describe
 from pipeline.data.options import SplitOptions
 from pipeline.errors import ConfigError, DataError
@@ -95,6 +96,25 @@ class DataSource(Options):
     def file_of(self, split_name: str) -> str:
         """Return the file that holds the rows of one split only; "" if there is none."""
         return ""
+
+    def read_unlabeled(self, trained: DataSpec, *, known: Mapping[str, Collection[str]], rows: int) -> Iterator[Table]:
+        """Read the rows of the data set for `predict`: all of them, in their order, in tables without labels.
+
+        A subclass that can read rows without labels, or only some of them at a time, overrides this method. This one
+        reads the data set as for training.
+
+        Args:
+            trained: The spec of the training data.
+            known: Feature -> the categories that the model knows.
+            rows: The largest number of rows of a table.
+
+        Raises:
+            DataError: As `read`.
+        """
+        splits = self.read().splits
+        for split in (splits[name] for name in SPLIT_NAMES if name in splits):
+            assert isinstance(split, Table), f"{type(self).__name__}.read_unlabeled"
+            yield from in_chunks(replace(split, labels={}), rows)
 
     def fix_of_features(self, trained: DataSpec) -> str:
         """Return the end of an error message: how to read the features that a model was trained on.

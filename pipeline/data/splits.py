@@ -1,6 +1,7 @@
 """The splits of a data set: those of the data itself, or a stratified division of its rows by a seed."""
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -157,9 +158,7 @@ def read_matching(source: DataSource, spec: DataSpec) -> MatchingDataset:
         DataError: The data cannot be read, or its features do not match the spec.
     """
     dataset = read(source, spec)
-    if dataset.spec.features != spec.features:
-        difference = _describe_difference(spec.features, dataset.spec.features)
-        raise DataError(f"{dataset.location}: {difference} {source.fix_of_features(spec)}".rstrip())
+    check_features(dataset.spec.features, spec, source, location=dataset.location)
     return MatchingDataset(
         source=source, dataset=dataset, trained=spec, fingerprint=fingerprint(dataset, source.split.keys)
     )
@@ -181,6 +180,23 @@ def load_split(source: DataSource, split_name: str, spec: DataSpec) -> tuple[Spl
     """
     data = read_matching(source, spec)
     return data.split(split_name), data.fingerprint
+
+
+def check_features(found: Mapping[str, Feature], trained: DataSpec, source: DataSource, *, location: str) -> None:
+    """Check that features are those that a model was trained on.
+
+    Args:
+        found: By name.
+        trained: The spec of the training data.
+        source: The source that they were read from.
+        location: Of the data, for error messages.
+
+    Raises:
+        DataError: They differ.
+    """
+    if found != trained.features:
+        difference = _describe_difference(trained.features, found)
+        raise DataError(f"{location}: {difference} {source.fix_of_features(trained)}".rstrip())
 
 
 def divide(dataset: Dataset, options: SplitOptions) -> dict[str, Split]:
@@ -345,7 +361,7 @@ def _with_class_indices(split: Split, dataset: Dataset, *, trained: DataSpec) ->
     return replace(split, labels=labels)
 
 
-def _describe_difference(trained: dict[str, Feature], found: dict[str, Feature]) -> str:
+def _describe_difference(trained: Mapping[str, Feature], found: Mapping[str, Feature]) -> str:
     """Return the end of an error message on features that are not those of the training."""
     before, now = ([name for item in features.values() for name in item.columns] for features in (trained, found))
     if now and not before:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import override
 
 from pipeline.data import categories
-from pipeline.data.containers import Dataset, FeatureColumn, Table
+from pipeline.data.containers import Dataset, FeatureColumn, Table, in_chunks
 from pipeline.data.description import describe
 from pipeline.data.roles import Roles, assign_roles
 from pipeline.data.source import DataSource
@@ -19,7 +20,7 @@ from pipeline.errors import ConfigError, DataError, nearest
 from pipeline.lazy import np
 from pipeline.options import READ, option, section
 from pipeline.overrides import shell_argument
-from pipeline.spec import CLASS, REAL, Feature, Label, class_label, real_label
+from pipeline.spec import CLASS, REAL, DataSpec, Feature, Label, class_label, real_label
 
 logger = logging.getLogger(__name__)
 
@@ -141,6 +142,19 @@ class TableSource(DataSource):
     def file_of(self, split_name: str) -> str:
         return {"validation": self.validation_path, "test": self.test_path}.get(split_name, "")
 
+    def read_chunks(
+        self, path: str, numbers: Collection[str], texts: Collection[str], rows: int
+    ) -> Iterator[TableFile]:
+        """Read some columns of a file in chunks of a number of rows. A subclass that cannot returns the whole file.
+
+        Args:
+            path: As for `read_file`.
+            numbers: Likewise.
+            texts: Likewise.
+            rows: The number of rows of each chunk but the last.
+        """
+        yield self.read_file(path, numbers, texts)
+
     @property
     @override
     def allows_missing_values(self) -> bool:
@@ -195,7 +209,7 @@ class TableSource(DataSource):
         self._log_summary(roles, files["train"])
         splits = {
             split_name: Table(
-                self._features(file, roles),
+                self._features(file, roles, self.labels),
                 self._targets(file, labels),
                 file.row_location,
                 self._keys(file, keys),
@@ -205,6 +219,22 @@ class TableSource(DataSource):
         }
         dataset = describe(splits, labels=labels, location=self.path, text=roles.text)
         return replace(dataset, spec=replace(dataset.spec, features=self._named(dataset, roles)))
+
+    @override
+    def read_unlabeled(self, trained: DataSpec, *, known: Mapping[str, Collection[str]], rows: int) -> Iterator[Table]:
+        roles = _trained_roles(trained, self.path)
+        texts = dict.fromkeys([*roles.categorical, *roles.text, *self._id_columns])
+        lines = sys.maxsize if self.sequence.id else rows  # the steps of a sequence may be anywhere in the file
+        for file in self.read_chunks(self.path, roles.numeric, [*texts], lines):
+            self._check_values(file, roles)
+            file = self._with_sequences(file, roles, self._own_ids)
+            file = self._without_missing(file, roles)
+            if self.merge_spellings:
+                preferred = {name: self.categories.get(name) or known.get(name, ()) for name in roles.categorical}
+                file = replace(file, texts=file.texts | _merged_spellings(file, preferred))
+            self._check_listed(file, roles)
+            features = self._features(file, roles, trained.labels)
+            yield from in_chunks(Table(features, {}, file.row_location, ids=self._ids(file)), rows)
 
     def _read(self, path: str, roles: Roles, keys: list[str]) -> TableFile:
         label_numbers = () if self.reads_classes else self.labels
@@ -231,19 +261,23 @@ class TableSource(DataSource):
     @property
     def _id_columns(self) -> list[str]:
         """The columns that identify rows, and order the steps of a sequence."""
-        return [*([self.id] if self.id else []), *self.sequence.keys]
+        return [*self._own_ids, *self.sequence.keys]
+
+    @property
+    def _own_ids(self) -> list[str]:
+        return [self.id] if self.id else []
 
     def _ids(self, file: TableFile) -> np.ndarray | None:
         """Return the identity of each row, (rows,) of text or numbers; None numbers them from 0."""
         column = self.id or self.sequence.id
         return file.texts[column].array() if column else file.ids
 
-    def _features(self, file: TableFile, roles: Roles) -> dict[str, FeatureColumn]:
+    def _features(self, file: TableFile, roles: Roles, labels: Collection[str]) -> dict[str, FeatureColumn]:
         features: dict[str, FeatureColumn] = {}
         if roles.numeric:
             columns = [file.numbers[name].values for name in roles.numeric]
             values = np.stack(columns, axis=1) if file.sequences is None else file.sequences
-            features[_numeric_name(roles, self.labels)] = values
+            features[_numeric_name(roles, labels)] = values
         for name in (*roles.categorical, *roles.text):
             features[name] = file.texts[name].array()[:, np.newaxis]
         return features
@@ -266,18 +300,54 @@ class TableSource(DataSource):
         Raises:
             DataError: A number cannot be read, a value is missing, or it is not clear whether it is.
         """
+        self._check_values(file, roles)
+        file = self._with_sequences(file, roles, [*self.labels, *self.split.keys, *self._own_ids])
+        file = self._with_labels(file)
+        for name, column in file.texts.items():
+            self._log_missing_words(name, column)
+        return self._without_missing(file, roles)
+
+    def _check_values(self, file: TableFile, roles: Roles) -> None:
+        """Check that numbers can be read, and that it is clear which values are missing.
+
+        Raises:
+            DataError: One cannot, or it is not.
+        """
         for name, column in file.numbers.items():
             self._check_numbers(file, name, column)
         for name in (*roles.categorical, *self.labels):
             if name in file.texts:
                 self._check_decided(file, name)
-        if self.sequence.id:
-            for name in roles.numeric:
-                self._check_no_missing(file, name)
-            constant = [*self.labels, *self.split.keys, *([self.id] if self.id else [])]
-            file = join_steps(file, self.sequence, numeric=roles.numeric, constant=constant)
-        file = self._with_labels(file)
-        texts = {name: self._without_missing_words(name, column) for name, column in file.texts.items()}
+
+    def _with_sequences(self, file: TableFile, roles: Roles, constant: Collection[str]) -> TableFile:
+        """Return a file whose rows are sequences, if its lines are steps.
+
+        Args:
+            file: As it was read.
+            roles: Of its columns.
+            constant: Columns that must be the same in all steps of a sequence.
+
+        Raises:
+            DataError: A step lacks a number, or `join_steps` cannot join them.
+        """
+        if not self.sequence.id:
+            return file
+        for name in roles.numeric:
+            self._check_no_missing(file, name)
+        return join_steps(file, self.sequence, numeric=roles.numeric, constant=constant)
+
+    def _without_missing(self, file: TableFile, roles: Roles) -> TableFile:
+        """Return a file with "" for a missing value in columns of text.
+
+        Raises:
+            DataError: A value is missing, and must not be.
+        """
+        texts = {
+            name: column.replaced(dict.fromkeys(self._words_taken_as_missing(name, column), ""))
+            for name, column in file.texts.items()
+        }
+        ids = [name for name in self._id_columns if name in texts and name not in self.split.keys]
+        texts |= {name: file.texts[name] for name in ids}  # an id is kept as it is
         file = replace(file, texts=texts)
         if not self.allows_missing_values:
             for name in (*roles.numeric, *roles.categorical, *roles.text):
@@ -333,8 +403,8 @@ class TableSource(DataSource):
             if rows and value.strip() in self.missing and value.strip() not in kept
         }
 
-    def _without_missing_words(self, name: str, column: TextColumn) -> TextColumn:
-        """Return a column of text with "" for a missing value."""
+    def _log_missing_words(self, name: str, column: TextColumn) -> None:
+        """Log which words of a column of text count as missing."""
         taken = self._words_taken_as_missing(name, column)
         values = {word: rows for word, rows in taken.items() if word.strip()}
         if values:
@@ -345,7 +415,6 @@ class TableSource(DataSource):
                 categories.list_counts(values, list(values)),
                 listed,
             )
-        return column.replaced(dict.fromkeys(taken, ""))
 
     def _check_no_missing(self, file: TableFile, name: str) -> None:
         number = file.numbers.get(name)
@@ -396,15 +465,16 @@ class TableSource(DataSource):
         """Return the files with the spellings of some columns merged, if the options ask for it."""
         if not self.merge_spellings:
             return files
-        merged = {split_name: dict(file.texts) for split_name, file in files.items()}
-        for name in names:
-            if name not in files["train"].texts:
-                continue
-            preferred = self.categories.get(name) or categories.most_frequent_first(files["train"].texts[name].counts)
-            for texts in merged.values():
-                values = [value for value in texts[name].values if value]
-                texts[name] = texts[name].replaced(categories.merged_spellings(values, preferred))
-        return {split_name: replace(file, texts=merged[split_name]) for split_name, file in files.items()}
+        train = files["train"].texts
+        preferred = {
+            name: self.categories.get(name) or categories.most_frequent_first(train[name].counts)
+            for name in names
+            if name in train
+        }
+        return {
+            split_name: replace(file, texts=file.texts | _merged_spellings(file, preferred))
+            for split_name, file in files.items()
+        }
 
     def _check_listed(self, file: TableFile, roles: Roles) -> None:
         """Check that columns of categories hold only those of data.categories, if the option names their column."""
@@ -489,6 +559,38 @@ class TableSource(DataSource):
                     name,
                     categories.describe_look_alikes(counts, groups),
                 )
+
+
+def _trained_roles(trained: DataSpec, location: str) -> Roles:
+    """Return the roles of the columns of a table that a model was trained on.
+
+    Raises:
+        DataError: It was not trained on a table.
+    """
+    columns = tuple(name for feature in trained.features.values() for name in feature.columns)
+    texts = {name: feature.text for name, feature in trained.features.items() if feature.dtype == "string"}
+    others = [name for name, feature in trained.features.items() if not feature.columns and name not in texts]
+    if others:
+        raise DataError(
+            f"{location}: expected data of the kind that the model was trained on, with "
+            f"{trained.features[others[0]]} in {others[0]!r}; found a table. Choose another source: data=NAME."
+        )
+    categorical, text = (tuple(name for name in texts if texts[name] == is_text) for is_text in (False, True))
+    return Roles(columns, categorical, text, frozenset())
+
+
+def _merged_spellings(file: TableFile, preferred: Mapping[str, Iterable[str]]) -> dict[str, TextColumn]:
+    """Return columns of text with their spellings merged.
+
+    Args:
+        file: The file.
+        preferred: Column -> the spellings to merge into.
+    """
+    merged = {}
+    for name, spellings in preferred.items():
+        values = [value for value in file.texts[name].values if value]
+        merged[name] = file.texts[name].replaced(categories.merged_spellings(values, spellings))
+    return merged
 
 
 def _without_text(roles: Roles, train: TableFile) -> Roles:

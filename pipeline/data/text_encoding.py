@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.errors import ConfigError, DataError
 from pipeline.overrides import shell_argument
 
-HEAD = 4_096  # bytes read to detect an encoding
+HEAD = 1 << 16  # bytes read to detect an encoding, and the delimiter of a header
 # the longer marks first, since that of UTF-16 LE begins that of UTF-32 LE
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -34,14 +34,16 @@ def check_encoding(place: str, encoding: str) -> None:
         ) from None
 
 
-def detect_encoding(path: Path) -> str:
+def detect_encoding(path: Path, head: bytes) -> str:
     """Return the encoding of the byte order mark, or UTF-8 if there is none.
+
+    Args:
+        path: The file, for error messages.
+        head: Its first bytes.
 
     Raises:
         DataError: The file looks like UTF-16 without a mark.
     """
-    with path.open("rb") as file:
-        head = file.read(HEAD)
     for mark, encoding in BYTE_ORDER_MARKS:
         if head.startswith(mark):
             return encoding
@@ -67,7 +69,7 @@ def undecodable(path: Path, encoding: str, error: UnicodeError) -> DataError:
     if not isinstance(error, UnicodeDecodeError):
         return DataError(f"{path}: expected text in {encoding}; found other bytes ({error}). Check data.encoding.")
     found = f"byte 0x{error.object[error.start]:02x}, {error.reason}"
-    if not encoding.startswith("utf-8"):
+    if not encoding.startswith("utf-8") or not path.is_file():
         return DataError(
             f"{path}: expected text in {encoding}; found {found}. Set data.encoding to that of the file, or leave it "
             "out."

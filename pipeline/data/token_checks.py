@@ -22,12 +22,12 @@ def check(spec: DataSpec, split: Split, vocabularies: Mapping[str, int]) -> None
         DataError: A token ID lies outside the vocabulary, or a row has no token but padding. The first row is named.
     """
     first_row = 0
-    for features, labels in blocks(split, spec) if vocabularies else ():
+    for features, _ in blocks(split, spec) if vocabularies else ():
         for name, vocabulary in vocabularies.items():
             if fault := _first_fault(features[name], vocabulary):
                 row, message = fault
                 raise DataError(f"{split.row_location(first_row + row)}, feature {name!r}: {message}")
-        first_row += len(next(iter(labels.values())))
+        first_row += len(next(iter(features.values())))
 
 
 def _first_fault(column: np.ndarray | Sequences, vocabulary: int) -> tuple[int, str] | None:

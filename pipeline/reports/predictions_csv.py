@@ -71,24 +71,70 @@ def write_predictions(
 
 def column_names(label: Label) -> list[str]:
     """Return the names of a label's columns."""
+    targets = _numbered("target", label) if label.kind == REAL else ["target"]
+    return targets + prediction_names(label)
+
+
+def prediction_names(label: Label) -> list[str]:
+    """Return the names of a label's columns, without those of the target."""
     if label.kind == REAL:
-        suffixes = [""] if label.width == 1 else [f"_{index}" for index in range(label.width)]
-        return [f"{name}{suffix}" for name in ("target", "prediction") for suffix in suffixes]
-    names = ["target", "prediction"] if label.kind == MULTI_LABEL else ["target", "prediction", "confidence"]
+        return _numbered("prediction", label)
+    names = ["prediction"] if label.kind == MULTI_LABEL else ["prediction", "confidence"]
     return names + [f"p_{name}" for name in label.classes if label.width <= MAX_CLASSES]
 
 
-def column_texts(label: Label, targets: np.ndarray, outputs: np.ndarray) -> list[np.ndarray | list[str]]:
+def _numbered(name: str, label: Label) -> list[str]:
+    return [name] if label.width == 1 else [f"{name}_{index}" for index in range(label.width)]
+
+
+def column_texts(label: Label, targets: np.ndarray, outputs: np.ndarray) -> list[list[str]]:
     """Return the columns of a label as text: (rows,) each, in the order of `column_names`."""
     if label.kind == REAL:
-        return [shortest_texts(column) for column in np.hstack([targets.reshape(len(outputs), -1), outputs]).T]
-    probabilities = [shortest_texts(column) for column in outputs.T] if label.width <= MAX_CLASSES else []
-    classes = np.array(label.classes, dtype=object)
+        columns = [*targets.reshape(len(outputs), -1).T]
+    elif label.kind == MULTI_LABEL:
+        columns = [_joined_classes(label, targets.reshape(outputs.shape) > 0.5)]
+    else:
+        columns = [np.array(label.classes, object)[true_classes(label, targets)]]
+    return [as_texts(column) for column in [*columns, *prediction_columns(label, outputs)]]
+
+
+def prediction_columns(label: Label, outputs: np.ndarray) -> list[np.ndarray]:
+    """Return the predictions of a label, (rows,) of numbers or of text each, in the order of `prediction_names`.
+
+    Args:
+        label: The label.
+        outputs: (rows, width) probabilities, or predictions of a real label.
+    """
+    if label.kind == REAL:
+        return [*outputs.T]
+    probabilities = [*outputs.T] if label.width <= MAX_CLASSES else []
+    predicted = predicted_classes(label, outputs)
     if label.kind == MULTI_LABEL:
-        joined = [["|".join(classes[row > 0.5]) for row in values] for values in (targets, outputs)]
-        return joined + probabilities
-    truth, predicted = true_classes(label, targets), outputs.argmax(axis=1)
-    return [classes[truth], classes[predicted], shortest_texts(outputs.max(axis=1)), *probabilities]
+        return [_joined_classes(label, predicted), *probabilities]
+    return [np.array(label.classes, object)[predicted], outputs.max(axis=1), *probabilities]
+
+
+def predicted_classes(label: Label, outputs: np.ndarray) -> np.ndarray:
+    """Return the decision for each row: the most probable class, (rows,) indices.
+
+    Of a multi-label, it is each class whose probability is above 0.5: (rows, classes) bool.
+
+    Args:
+        label: The label.
+        outputs: (rows, classes) probabilities.
+    """
+    return outputs > 0.5 if label.kind == MULTI_LABEL else outputs.argmax(axis=1)
+
+
+def _joined_classes(label: Label, chosen: np.ndarray) -> np.ndarray:
+    """Return the names of the chosen classes of each row, joined by "|": (rows,) of str."""
+    classes = np.array(label.classes, object)
+    return np.array(["|".join(classes[row]) for row in chosen], object)
+
+
+def as_texts(column: np.ndarray) -> list[str]:
+    """Return a column of numbers or text as text."""
+    return column.tolist() if column.dtype == object else shortest_texts(column).tolist()
 
 
 def shortest_texts(numbers: np.ndarray) -> np.ndarray:

@@ -36,6 +36,20 @@ class Run(Options):
 
 
 @dataclass
+class Predict(Options):
+    """Where `predict` writes."""
+
+    key: ClassVar[str] = "predict"
+
+    output: str = option(
+        "",
+        "`predict` only: the file to write, Parquet if it ends in .parquet, else CSV; - for standard output; '' for "
+        "predictions/DATA.csv in the run folder",
+        path=WRITE,
+    )
+
+
+@dataclass
 class RunsTable(Options):
     """Which runs `runs` shows."""
 

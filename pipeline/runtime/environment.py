@@ -5,6 +5,7 @@ import platform
 import re
 import socket
 import subprocess
+import tomllib
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypedDict
@@ -178,6 +179,11 @@ def image() -> Image | None:
         "version": os.environ.get("PIPELINE_VERSION"),
         "lock_sha256": os.environ["PIPELINE_IMAGE_LOCK"],
     }
+
+
+def project_version() -> str:
+    """Return the version of the project, that of its next release."""
+    return tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
 
 def revision() -> Revision:

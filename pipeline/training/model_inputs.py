@@ -55,14 +55,19 @@ def check_categories(data: DataSource, spec: DataSpec, model: keras.Model, rows:
     Raises:
         DataError: A row has another category, in a column whose categories must be known.
     """
-    if not data.requires_known_categories:
-        return
+    for name, known in known_categories(spec, model).items() if data.requires_known_categories else ():
+        checks.check_categories(name, {"", *known}, {split: rows})  # "" is a missing category
+
+
+def known_categories(spec: DataSpec, model: keras.Model) -> dict[str, list[str]]:
+    """Return feature -> the categories of the training split, which the model's lookups hold."""
     features = {layer_name(name): name for name, feature in spec.features.items() if feature.holds_categories}
+    known = {}
     for layer in model.layers:
         column = getattr(layer, "input", None)  # None for a layer that is not part of the graph
         if isinstance(layer, keras.layers.StringLookup) and column is not None and column.name in features:
-            known = {"", *layer.get_vocabulary(include_special_tokens=False)}  # "" is a missing category
-            checks.check_categories(features[column.name], known, {split: rows})
+            known[features[column.name]] = layer.get_vocabulary(include_special_tokens=False)
+    return known
 
 
 def check_padding(spec: DataSpec, model: keras.Model, folder: Path) -> None:

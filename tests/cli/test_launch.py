@@ -58,3 +58,13 @@ def test_paths_of_a_stored_run_are_read_and_never_written(tmp_path):
     assert f'type=bind,"src={tmp_path}/rows.csv","dst={tmp_path}/rows.csv",readonly' in options
     assert not any("elsewhere" in option for option in options)
     assert options[-2:] == ["--network", "none"]
+
+
+def test_standard_output_is_no_path_to_mount(tmp_path):
+    arguments = ["pipeline", "predict", f"run.root={tmp_path}/runs", "run.name=first", "predict.output=-"]
+    options = launch.engine_options(arguments, PROJECT, {"HOME": str(tmp_path)})
+    assert not [
+        option
+        for option in options
+        if option.startswith("type=bind") and f'"src={Path.cwd()}",' in option and not option.endswith("readonly")
+    ]

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+import io
+import sys
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, override
+from typing import Any, BinaryIO, cast, override
 
 from pipeline.data.roles import check_once
 from pipeline.data.source import ConfigError, DataError, np, option
 from pipeline.data.table_columns import NumberBlocks, TableFile, TextBlocks
 from pipeline.data.table_source import AUTO, TableSource
-from pipeline.data.text_encoding import check_encoding, detect_encoding, undecodable
+from pipeline.data.text_encoding import HEAD, check_encoding, detect_encoding, undecodable
 
+STANDARD_INPUT = "-"  # as data.path
 BLOCK_FIELDS = 1 << 18  # fields that are converted at a time; with more, their strings leave the cache of the processor
 NAMED_DELIMITERS = {"tab": "\t", r"\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "blank": " ", "space": " "}
 USUAL_DELIMITERS = (",", "\t", ";", "|")  # looked for in the header; of two that give as many columns the first
@@ -52,7 +56,12 @@ class Csv(TableSource):
 
     @override
     def header(self, path: str) -> tuple[list[str], str]:
-        with self._rows(Path(path)) as (header, delimiter, _):
+        if path == STANDARD_INPUT:
+            raise DataError(
+                f"data.path={STANDARD_INPUT}: expected a file, since only `predict` reads standard input; found none. "
+                "Save the rows as a file."
+            )
+        with self._rows(path) as (header, delimiter, _):
             return header, _header_location(path, delimiter)
 
     @override
@@ -63,73 +72,135 @@ class Csv(TableSource):
             DataError: The header lacks a name or has it twice, a row has another number of fields than the header,
                 quotes are not closed, or the text has another encoding. The message names file, line and column.
         """
-        lines: list[int] = []
-        number_blocks = {name: NumberBlocks(self.missing) for name in numbers}
-        text_blocks = {name: TextBlocks() for name in texts}
-        columns = [*numbers, *texts]
-        with self._rows(Path(path)) as (header, delimiter, rows):
-            indices = {name: _column_index(header, name, _header_location(path, delimiter)) for name in columns}
-            block: list[list[str]] = []
+        with closing(self.read_chunks(path, numbers, texts, sys.maxsize)) as chunks:
+            return next(chunks)
 
-            def convert() -> None:
-                fields = list(zip(*block))
-                first_row = len(lines) - len(block)
-                for name, blocks in number_blocks.items():
-                    blocks.add(fields[indices[name]], first_row)
-                for name, blocks in text_blocks.items():
-                    blocks.add(fields[indices[name]])
-                block.clear()
-
-            width = len(header)
-            block_rows = max(1, BLOCK_FIELDS // width)
-            for line, fields in rows:
-                if len(fields) != width:
-                    raise DataError(
-                        f"{path}, line {line}: expected {width} fields, as in the header; found {len(fields)}. "
-                        "Fix the line, or put quotes around fields that contain the delimiter."
-                    )
-                lines.append(line)
-                block.append(fields)
-                if len(block) == block_rows:
-                    convert()
-            if block:
-                convert()
-        if not lines:
-            raise DataError(f"{path}: expected rows below the header; found none. Add rows.")
-        of_row = np.array(lines, np.int64)
-        return TableFile(
-            path,
-            {name: blocks.column() for name, blocks in number_blocks.items()},
-            {name: blocks.column() for name, blocks in text_blocks.items()},
-            lambda row: f"{path}, line {of_row[row]}",
-            of_row,
-        )
+    @override
+    def read_chunks(
+        self, path: str, numbers: Collection[str], texts: Collection[str], rows: int
+    ) -> Generator[TableFile]:
+        name = "standard input" if path == STANDARD_INPUT else path
+        with self._rows(path) as (header, delimiter, records):
+            indices = {
+                column: _column_index(header, column, _header_location(name, delimiter))
+                for column in (*numbers, *texts)
+            }
+            block_rows = max(1, BLOCK_FIELDS // len(header))
+            is_empty = True
+            while True:
+                number_blocks = {column: NumberBlocks(self.missing) for column in numbers}
+                text_blocks = {column: TextBlocks() for column in texts}
+                lines: list[int] = []
+                while block := list(islice(records, min(block_rows, rows - len(lines)))):
+                    _check_width(block, len(header), name)
+                    fields = list(zip(*(fields for _, fields in block)))
+                    for column, blocks in number_blocks.items():
+                        blocks.add(fields[indices[column]], len(lines))
+                    for column, blocks in text_blocks.items():
+                        blocks.add(fields[indices[column]])
+                    lines.extend(line for line, _ in block)
+                if not lines:
+                    break
+                is_empty = False
+                yield _table_file(name, np.array(lines, np.int64), number_blocks, text_blocks)
+        if is_empty:
+            raise DataError(f"{name}: expected rows below the header; found none. Add rows.")
 
     @contextmanager
-    def _rows(self, path: Path) -> Iterator[tuple[list[str], str, Iterator[tuple[int, list[str]]]]]:
+    def _rows(self, path: str) -> Iterator[tuple[list[str], str, Iterator[tuple[int, list[str]]]]]:
         """Open a file. Yields the header, the delimiter, and the lines and fields of the rows below the header."""
-        encoding = detect_encoding(path) if self.encoding == AUTO else self.encoding
-        delimiter = NAMED_DELIMITERS.get(self.delimiter, self.delimiter)
-        if delimiter == AUTO:
-            delimiter = _guess_delimiter(path, encoding)
-        with path.open(newline="", encoding=encoding) as file:
-            rows = _numbered_rows(csv.reader(file, delimiter=delimiter, strict=True), path, encoding)
-            _, header = next(rows, (1, None))
-            if header is None:
-                raise DataError(f"{path}: expected a header row and data; found an empty file. Check data.path.")
-            yield header, delimiter, rows
+        with _open(path) as (name, head, content):
+            encoding = detect_encoding(name, head) if self.encoding == AUTO else self.encoding
+            delimiter = NAMED_DELIMITERS.get(self.delimiter, self.delimiter)
+            if delimiter == AUTO:
+                delimiter = _guess_delimiter(head, encoding)
+            with io.TextIOWrapper(content, newline="", encoding=encoding) as file:
+                rows = _numbered_rows(csv.reader(file, delimiter=delimiter, strict=True), name, encoding)
+                _, header = next(rows, (1, None))
+                if header is None:
+                    raise DataError(f"{name}: expected a header row and data; found an empty file. Check data.path.")
+                yield header, delimiter, rows
 
 
-def _guess_delimiter(path: Path, encoding: str) -> str:
-    """Return the usual delimiter that gives the header the most columns."""
+@contextmanager
+def _open(path: str) -> Iterator[tuple[Path, bytes, BinaryIO]]:
+    """Open a file or standard input. Yields its name, its first bytes, and all of it."""
+    if path != STANDARD_INPUT:
+        with Path(path).open("rb") as file:
+            head = file.read(HEAD)
+            file.seek(0)
+            yield Path(path), head, file
+        return
+    stream, head = cast(io.BufferedReader, sys.stdin.buffer), b""
+    while b"\n" not in head and len(head) < HEAD and (more := stream.read1(HEAD)):  # not more than has arrived
+        head += more
+    yield Path("standard input"), head, io.BufferedReader(_Resumed(head, stream), 1 << 17)
+
+
+class _Resumed(io.RawIOBase):
+    """A stream whose first bytes were read already."""
+
+    def __init__(self, head: bytes, rest: io.BufferedReader) -> None:
+        super().__init__()
+        self._head, self._rest = head, rest
+
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def readinto(self, buffer: Any) -> int:
+        if not self._head:
+            return self._rest.readinto1(buffer)
+        size = min(len(buffer), len(self._head))
+        buffer[:size], self._head = self._head[:size], self._head[size:]
+        return size
+
+
+def _guess_delimiter(head: bytes, encoding: str) -> str:
+    """Return the usual delimiter that gives the header the most columns.
+
+    Args:
+        head: The first bytes of the file.
+        encoding: Of the file.
+    """
     columns = {}
+    text = head.decode(encoding, "replace")  # wrong bytes are reported when the file is read
     for delimiter in USUAL_DELIMITERS:
-        with path.open(newline="", encoding=encoding) as file:
-            try:
-                columns[delimiter] = len(next(csv.reader(file, delimiter=delimiter, strict=True), []))
-            except (csv.Error, UnicodeDecodeError):  # reported when the file is read
-                columns[delimiter] = 0
+        try:
+            columns[delimiter] = len(
+                next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), [])
+            )
+        except csv.Error:  # likewise
+            columns[delimiter] = 0
     return max(columns, key=columns.__getitem__)
+
+
+def _check_width(block: Sequence[tuple[int, list[str]]], width: int, location: str) -> None:
+    """Check that every row has as many fields as the header.
+
+    Raises:
+        DataError: A row has more or fewer.
+    """
+    for line, fields in block:
+        if len(fields) != width:
+            raise DataError(
+                f"{location}, line {line}: expected {width} fields, as in the header; found {len(fields)}. "
+                "Fix the line, or put quotes around fields that contain the delimiter."
+            )
+
+
+def _table_file(
+    location: str, lines: np.ndarray, numbers: Mapping[str, NumberBlocks], texts: Mapping[str, TextBlocks]
+) -> TableFile:
+    """Return the rows of some lines, (rows,) int64, of a file."""
+    return TableFile(
+        location,
+        {name: blocks.column() for name, blocks in numbers.items()},
+        {name: blocks.column() for name, blocks in texts.items()},
+        lambda row: f"{location}, line {lines[row]}",
+        lines,
+    )
 
 
 def _numbered_rows(reader: Any, path: Path, encoding: str) -> Iterator[tuple[int, list[str]]]:

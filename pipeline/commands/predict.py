@@ -1,0 +1,168 @@
+"""`predict`: predict rows without labels with the model of a stored run."""
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.commands import Invocation
+from pipeline.config import Config
+from pipeline.data import unlabeled
+from pipeline.data.containers import Table
+from pipeline.data.fingerprint import StreamFingerprint
+from pipeline.errors import ConfigError, DataError, ExitStatus
+from pipeline.files import atomic_write, sha256
+from pipeline.reports import prediction_file, predictions_csv
+from pipeline.reports.prediction_file import STANDARD_OUTPUT
+from pipeline.runs import folder as run_folder
+from pipeline.runs import saved_model
+from pipeline.runtime import determinism, devices, environment
+from pipeline.spec import DataSpec, spec_from_dict
+from pipeline.training.model_inputs import check_tokens, known_categories
+from pipeline.training.prediction import Predictor
+
+logger = logging.getLogger(__name__)
+
+
+def run(config: Config, invocation: Invocation) -> ExitStatus:
+    """Predict every row of `config.data`, in its order, and write the predictions and a side file on their origin.
+
+    The rows are read, predicted and written table by table, so that their number is not limited by the memory.
+
+    Raises:
+        RunError: The run is not finished, or its files are damaged.
+        ConfigError: The model of the run predicts no labels, or the output would replace the data.
+        DataError: The data cannot be read, or a row breaks the rules of the training.
+    """
+    environment.require_lock(config.environment.allow_drift)
+    assert config.run.name is not None
+    folder = run_folder.find(config.run.root, config.run.name)
+    trained = run_folder.read_finished(folder)
+    if not config.objective.predicts_labels:
+        raise ConfigError(
+            f"run.name={folder.name}: expected a run whose model predicts labels; found "
+            f"objective={config.objective.choice}. Load its model.keras in a program of your own."
+        )
+    output = output_path(config, folder)
+    spec = spec_from_dict(run_folder.read(folder, "spec.json"))
+    devices.select(config.device, config.hardware)
+    determinism.prepare(config.determinism, seed=config.seed, threads=config.hardware.threads)
+    model = saved_model.load(folder / "model.keras")
+    predictor = Predictor(model, spec, config.objective.label_losses(spec), config.training.batch_size)
+    fingerprint, progress = StreamFingerprint(), Progress()
+    names = column_names(spec)
+    tables = unlabeled.read(
+        config.data,
+        spec,
+        known=known_categories(spec, model),
+        rows=unlabeled.rows_per_table(spec, config.training.batch_size),
+    )
+    with closed_pipe_as_error(progress), prediction_file.open_writer(output, names) as writer:
+        for table in read_ahead(tables):
+            check_tokens(config, spec, table)
+            fingerprint.add(table)
+            probabilities = predictor.predict(table)
+            columns = [
+                column
+                for name, label in spec.labels.items()
+                for column in predictions_csv.prediction_columns(label, probabilities[name])
+            ]
+            writer.write([table.row_ids, *columns])
+            progress.add(len(table))
+    progress.end()
+    record = {
+        "run": folder.name,
+        "model": sha256(folder / "model.keras"),
+        "weights_digest": trained["weights_digest"],
+        "data": config.data.choice,
+        "path": getattr(config.data, "path", None),
+        "fingerprint": fingerprint.hexdigest(),
+        "rows": progress.rows,
+        "columns": names,
+        "pipeline_version": environment.project_version(),
+        "git": environment.revision(),
+    }
+    logger.info("predict: %s rows, fingerprint %s", f"{progress.rows:,}", record["fingerprint"])
+    if output != STANDARD_OUTPUT:
+        with atomic_write(Path(f"{output}.json")) as file:
+            file.write(json.dumps(record, indent=1).encode() + b"\n")
+        print(f"predictions   {output}\nside file     {output}.json")
+    return ExitStatus.DONE
+
+
+def output_path(config: Config, folder: Path) -> str:
+    """Return the file that the predictions are written to, or STANDARD_OUTPUT.
+
+    Raises:
+        ConfigError: It is the data, or a folder.
+    """
+    source = str(getattr(config.data, "path", "")) or config.data.choice
+    if not config.predict.output:
+        name = "standard-input" if source == "-" else Path(source).stem
+        return str(folder / "predictions" / f"{name}.csv")
+    path = Path(config.predict.output)
+    if path.is_dir():
+        raise ConfigError(f"predict.output: expected a file; found the folder {path}. Add a name: {path}/NAME.csv.")
+    if path.exists() and Path(source).exists() and path.samefile(source):
+        raise ConfigError(
+            f"predict.output: expected another file than the data, which would be replaced; found {path}. Choose "
+            "another name."
+        )
+    return config.predict.output
+
+
+def column_names(spec: DataSpec) -> list[str]:
+    """Return the names of the columns: `id`, and those of each label, after its name and a dot if there are several."""
+    prefixes = {name: f"{name}." if len(spec.labels) > 1 else "" for name in spec.labels}
+    return ["id"] + [
+        prefixes[name] + column
+        for name, label in spec.labels.items()
+        for column in predictions_csv.prediction_names(label)
+    ]
+
+
+def read_ahead(tables: Iterator[Table]) -> Iterator[Table]:
+    """Yield tables while a thread reads the next one."""
+    with ThreadPoolExecutor(1) as reader:
+        following = reader.submit(next, tables, None)
+        while (table := following.result()) is not None:
+            following = reader.submit(next, tables, None)
+            yield table
+
+
+@contextmanager
+def closed_pipe_as_error(progress: "Progress") -> Iterator[None]:
+    """Raise a DataError if the reader of standard output ends too early, as `head` does."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it at its end
+        raise DataError(
+            f"predict.output=-: expected a reader of standard output until the end; found it closed after "
+            f"{progress.rows:,} rows. Write a file instead: predict.output=FILE."
+        ) from None
+
+
+class Progress:
+    """Counts rows, and shows them and their rate on stderr if it is a terminal."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._start = time.monotonic()
+
+    def add(self, rows: int) -> None:
+        """Count further rows."""
+        self.rows += rows
+        if sys.stderr.isatty():
+            rate = self.rows / max(time.monotonic() - self._start, 1e-9)
+            print(f"\r{self.rows:,} rows, {rate:,.0f} rows/s ", end="", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """End the line."""
+        if sys.stderr.isatty():
+            print(file=sys.stderr)
