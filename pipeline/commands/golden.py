@@ -202,11 +202,14 @@ def compare(
 
 
 def outcome_differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Return lines with the digests, scores and the first epoch that differ."""
+    """Return lines with the digests, scores and the first epoch that differ.
+
+    A score that the kept results do not have is new, and no difference.
+    """
     then, current = (
         dict(flatten({key: side[key] for key in ("weights", "data", "metrics")})) for side in (before, now)
     )
-    every = differences(then, current)
+    every = differences(then, {key: value for key, value in current.items() if key in then})
     lines = [line for line in every if ".low: " not in line and ".high: " not in line]
     for row, other in zip(before["epochs"], now["epochs"], strict=False):
         if row != other:

@@ -10,8 +10,10 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 
 from pipeline.errors import DataError
+from pipeline.evaluation import class_scores
 from pipeline.evaluation.bootstrap import Score, Statistic, bootstrap_scores, mean_statistic
 from pipeline.evaluation.calibration import Calibration, estimate_calibration
+from pipeline.evaluation.curves import ThresholdCurve, threshold_curve
 from pipeline.evaluation.options import Evaluation
 from pipeline.evaluation.row_groups import membership, ratio_or_nan
 from pipeline.spec import CLASS, MULTI_LABEL, REAL, Label
@@ -53,6 +55,23 @@ class Residuals:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PositiveClass:
+    """The positive one of two classes against the other.
+
+    Attributes:
+        name: Of the class.
+        threshold: The probability from which a row is predicted positive.
+        curve: Right and wrong rows by threshold.
+        calibration: The calibration of the probability of the class.
+    """
+
+    name: str
+    threshold: float
+    curve: ThresholdCurve
+    calibration: Calibration
+
+
+@dataclass(frozen=True, kw_only=True)
 class LabelEvaluation:
     """The evaluation of the predictions of one label.
 
@@ -65,6 +84,7 @@ class LabelEvaluation:
         per_class: One entry per class; empty for real labels.
         confusion: (classes, classes) int64, true classes by predicted classes; None unless each row has one class.
         calibration: The calibration of the probabilities; None unless each row has one class.
+        positive: The positive class; None unless the label has two classes and both have rows.
         residuals: The differences between predictions and targets; None unless the label is real.
         predictions: The profile of the predictions; None if none was built.
     """
@@ -77,6 +97,7 @@ class LabelEvaluation:
     per_class: tuple[ClassScores, ...] = ()
     confusion: np.ndarray | None = None
     calibration: Calibration | None = None
+    positive: PositiveClass | None = None
     residuals: Residuals | None = None
     predictions: "PredictionProfile | None" = None
 
@@ -134,7 +155,11 @@ def evaluate_label(
         raise DataError(f"label {name!r}: expected rows to evaluate on; found none. Give this split some rows.")
     outputs = check_outputs(outputs, name=name, label=label, rows=rows)
     row_losses = {loss: check_losses(values, name=name, loss=loss, rows=rows) for loss, values in losses.items()}
-    statistics = [mean_statistic(row_losses), *label_statistics(label, targets=targets, outputs=outputs)]
+    statistics = [
+        mean_statistic(row_losses),
+        *label_statistics(label, targets=targets, outputs=outputs),
+        *further_statistics(label, targets=targets, outputs=outputs, options=options),
+    ]
     scores = bootstrap_scores(statistics, rows=rows, options=options, seed=seed)
     details = label_details(label, targets=targets, outputs=outputs, options=options, seed=seed)
     return LabelEvaluation(name=name, label=label, rows=rows, confidence=options.confidence, scores=scores, **details)
@@ -191,8 +216,38 @@ def label_statistics(label: Label, *, targets: np.ndarray, outputs: np.ndarray) 
     if label.width > 5:
         statistics.append(mean_statistic({"top_3_accuracy": rank(truth=truth, probabilities=outputs) < 3}))
     if label.width == 2 and 0 < np.count_nonzero(truth) < len(truth):  # undefined if one class has no rows
-        statistics.append(roc_auc(positive=truth == 1, confidences=outputs[:, 1]))
+        statistics.append(class_scores.ranking(positive=truth == 1, confidences=outputs[:, 1]))
     return statistics
+
+
+def further_statistics(
+    label: Label, *, targets: np.ndarray, outputs: np.ndarray, options: Evaluation
+) -> list[Statistic]:
+    """Return the statistics of a label with classes that drift detection does not compare. Arguments as above."""
+    if label.kind == REAL:
+        return []
+    if label.kind == MULTI_LABEL:
+        return one_against_rest(targets.reshape(outputs.shape) > 0.5, outputs)
+    truth, predicted = true_classes(label, targets), outputs.argmax(axis=1)
+    counts = class_counts(truth=truth, predicted=predicted, classes=label.width)
+    statistics = [class_scores.matthews_correlation(counts), class_scores.probability_scores(truth, outputs)]
+    if label.width != 2:
+        return [*statistics, *one_against_rest(truth[:, None] == np.arange(label.width), outputs)]
+    return [class_scores.binary_scores(counts, 1, options.beta), *statistics]
+
+
+def one_against_rest(members: np.ndarray, outputs: np.ndarray) -> list[Statistic]:
+    """Return the means over classes of ROC AUC and average precision; [] if none is defined, or for many classes.
+
+    Args:
+        members: (rows, classes) bool, the classes of each row.
+        outputs: (rows, classes) float64.
+    """
+    ranked = [index for index, column in enumerate(members.T) if 0 < np.count_nonzero(column) < len(column)]
+    if not ranked or len(members.T) > class_scores.MAX_RANKED:
+        return []
+    each = [class_scores.ranking(positive=members[:, index], confidences=outputs[:, index]) for index in ranked]
+    return [class_scores.mean_over_classes(each, members[:, ranked])]
 
 
 def label_details(
@@ -214,7 +269,24 @@ def label_details(
         "calibration": estimate_calibration(
             confidences=outputs.max(axis=1), correct=predicted == truth, options=options, seed=seed
         ),
+        "positive": positive_class(label, truth=truth, outputs=outputs, options=options, seed=seed),
     }
+
+
+def positive_class(
+    label: Label, *, truth: np.ndarray, outputs: np.ndarray, options: Evaluation, seed: int
+) -> PositiveClass | None:
+    """Return the positive class of a label of two classes, against the other; None if only one has rows."""
+    positive = truth == 1
+    if label.width != 2 or positive.all() or not positive.any():
+        return None
+    confidences = outputs[:, 1]
+    return PositiveClass(
+        name=label.classes[1],
+        threshold=0.5,
+        curve=threshold_curve(positive, confidences),
+        calibration=estimate_calibration(confidences=confidences, correct=positive, options=options, seed=seed),
+    )
 
 
 def true_classes(label: Label, targets: np.ndarray) -> np.ndarray:
@@ -361,33 +433,6 @@ def rank(*, truth: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     own = np.take_along_axis(probabilities, truth[:, None], axis=1)
     earlier = np.arange(probabilities.shape[1]) < truth[:, None]
     return (probabilities > own).sum(axis=1) + ((probabilities == own) & earlier).sum(axis=1)
-
-
-def roc_auc(*, positive: np.ndarray, confidences: np.ndarray) -> Statistic:
-    """Return the statistic of the area under the ROC curve.
-
-    It is the probability that a positive row is ranked above a negative one, ties counting half (Mann and Whitney 1947,
-    "On a Test of Whether one of Two Random Variables is Stochastically Larger than the Other"). A resample without one
-    of the two classes counts as 0.5.
-
-    Args:
-        positive: (rows,) bool.
-        confidences: (rows,) float64, the probability of the positive class.
-    """
-    order = np.argsort(confidences, kind="stable")
-    positive_in_order = positive[order].astype(np.float64)[:, None]
-    starts = np.flatnonzero(np.diff(confidences[order], prepend=-np.inf))  # of each distinct confidence
-
-    def statistic(weights: np.ndarray) -> dict[str, np.ndarray]:
-        weights = weights[order]
-        positives = np.add.reduceat(weights * positive_in_order, starts, axis=0)
-        negatives = np.add.reduceat(weights, starts, axis=0) - positives
-        negatives_below = np.cumsum(negatives, axis=0) - negatives
-        pairs = positives.sum(axis=0) * negatives.sum(axis=0)
-        auc = ratio_or_nan((positives * (negatives_below + negatives / 2)).sum(axis=0), pairs)
-        return {"roc_auc": np.where(pairs > 0, auc, 0.5)}
-
-    return statistic
 
 
 # ---- real numbers ---------------------------------------------------------------------------------------------------

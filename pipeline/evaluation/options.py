@@ -22,6 +22,7 @@ class Evaluation(Options):
 
     resamples: int = option(1_000, "bootstrap resamples for each confidence interval", min=100)
     confidence: float = option(0.95, "level of the confidence intervals", min=0.5, below=1)
+    beta: float = option(1.0, "two classes: weight of recall in a further F score, as 2 for F2; 1: none", above=0)
     bins: int = option(10, "bins of the reliability diagram", min=2)
     split: str = option(AUTO, f"`evaluate` only: the rows to score; {SPLITS_HELP}", choices=SPLITS)
     trained_rows: str = option(

@@ -1,11 +1,7 @@
 """The report of a run: plots as PNG files, and one HTML page with all of them that opens offline."""
 
-import base64
-import io
 import math
-import re
 import warnings
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,17 +11,29 @@ from urllib.parse import quote
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator
 
 from pipeline.evaluation.bootstrap import Score
 from pipeline.evaluation.calibration import Calibration
 from pipeline.evaluation.metrics import ClassScores, LabelEvaluation, ScoresOnly
 from pipeline.files import atomic_write
+from pipeline.reports.binary_plots import binary_plots
 from pipeline.reports.figures import ImageGrid
 from pipeline.reports.formatting import format_number, format_percent
 from pipeline.reports.html_page import write_html_page
+from pipeline.reports.plots import (
+    BLUE,
+    GREY,
+    ORANGE,
+    STYLE,
+    Plot,
+    create_figure,
+    file_name,
+    short_name,
+    to_plot,
+    use_log_scale,
+)
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, DataSpec
 
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
@@ -43,6 +51,10 @@ TITLES = {
     "mae": "MAE",
     "rmse": "RMSE",
     "top_3_accuracy": "top-3 accuracy",
+    "f1": "F1",
+    "mcc": "MCC",
+    "brier": "Brier score",
+    "macro_roc_auc": "macro ROC AUC",
 }
 NOT_PLOTTED = {"epoch", "seconds"}  # entries of the history
 
@@ -52,32 +64,10 @@ MAX_NAMED = 60  # classes of a confusion matrix with names beside it
 MAX_MISTAKES = 10  # rows of the table of mistakes
 MAX_POINTS = 5_000  # of a scatter plot; more are binned
 MAX_OUTPUTS = 4  # of a real label that are plotted
-MAX_NAME = 18  # characters of a name in a plot
 LOG_RATIO = 30  # of the largest and smallest value of a curve; beyond it, the axis is logarithmic
 
 MINUS, DASH = "\u2212", "\u2013"
 RESIDUAL = f"predicted {MINUS} actual"
-
-BLUE, ORANGE, GREY = "#2f6bc7", "#e0792b", "#8a8a8a"
-STYLE = {
-    "text.parse_math": False,  # a class may have the name $x$
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": GREY,
-    "axes.linewidth": 0.8,
-    "axes.axisbelow": True,
-    "grid.color": "#e6e6e6",
-    "xtick.color": GREY,
-    "xtick.labelcolor": "#333333",
-    "ytick.color": GREY,
-    "ytick.labelcolor": "#333333",
-    "legend.frameon": False,
-    "lines.linewidth": 1.6,
-    "figure.dpi": 160,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,28 +113,6 @@ class RunReport:
     notes: Sequence[str]
     files: Mapping[str, str]
     gradients: Sequence[Mapping[str, Any]] = field(default_factory=list)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plot:
-    """A plot as PNG.
-
-    Attributes:
-        file: Its name in the folder plots/.
-        alt: Its content, for screen readers.
-        width: Of the plot on the page, pixels.
-        png: The content of the file.
-    """
-
-    file: str
-    alt: str
-    width: int
-    png: bytes
-
-    @property
-    def uri(self) -> str:
-        """The plot as a data URI."""
-        return "data:image/png;base64," + base64.b64encode(self.png).decode()
 
 
 def write_run_report(folder: Path, report: RunReport) -> Path:
@@ -407,6 +375,8 @@ def label_plots(evaluation: LabelEvaluation) -> Iterator[Plot]:
         yield confusion_matrix(f"{name}-confusion.png", evaluation.name, evaluation.label.classes, evaluation.confusion)
     if evaluation.calibration is not None:
         yield reliability_diagram(f"{name}-reliability.png", evaluation.name, evaluation.calibration)
+    if evaluation.positive is not None:
+        yield from binary_plots(evaluation.name, evaluation.positive)
     if evaluation.residuals is not None:
         width = evaluation.label.width
         for output in range(min(width, MAX_OUTPUTS)):
@@ -516,39 +486,6 @@ def plot_points(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
     axes.grid()
 
 
-def use_log_scale(axes: Axes) -> None:
-    """Make the y axis logarithmic with plain numbers: powers of ten need math text, which STYLE turns off."""
-    axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-def create_figure(width: float, height: float) -> tuple[Figure, Axes]:
-    """Return a figure with one pair of axes. The size is in inches of 96 pixels on the page."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots()
-
-
-def to_plot(figure: Figure, file: str, alt: str) -> Plot:
-    """Return a figure as PNG. file: Its name. alt: Its content, for screen readers."""
-    content = io.BytesIO()
-    # without the name and version of the software, so that the bytes repeat
-    FigureCanvasAgg(figure).print_png(content, metadata={"Software": None})
-    return Plot(file=file, alt=alt, width=round(96 * figure.get_figwidth()), png=content.getvalue())
-
-
 def is_number(value: object) -> bool:
     """Return whether a value is a number and no bool."""
     return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-
-
-def short_name(name: str) -> str:
-    """Return a name on one line, shortened for a plot, without characters that the font engine refuses."""
-    name = " ".join(name.encode("utf-8", errors="replace").decode().split())
-    return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"
-
-
-def file_name(name: str) -> str:
-    """Return a name that is safe in a file name; different names stay different."""
-    plain = re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:40]
-    return plain if plain == name else f"{plain}-{zlib.crc32(name.encode(errors='replace')):08x}"

@@ -9,6 +9,8 @@ import pytest
 from sklearn import metrics as oracle
 
 from pipeline.errors import DataError
+from pipeline.evaluation import metrics
+from pipeline.evaluation.curves import threshold_curve
 from pipeline.evaluation.metrics import evaluate_label
 from pipeline.evaluation.options import Evaluation
 from pipeline.reports.formatting import score_table
@@ -130,6 +132,83 @@ def test_one_hot_targets_are_scored_as_their_indices():
     assert one_hot.scores == index.scores
 
 
+@pytest.mark.parametrize("grain", [None, 0.1, 1.0])
+def test_binary_scores_agree_with_scikit_learn(grain):
+    targets, outputs = class_case(200, 2, grain=grain)
+    outputs[:, 0] = 1 - outputs[:, 1]
+    predicted, shares = outputs.argmax(axis=1), outputs[:, 1]
+    found = evaluate("y", class_label("ab"), targets, outputs, {}, Evaluation(resamples=100, beta=2.0), 0).scores
+    expected = {
+        "average_precision": oracle.average_precision_score(targets, shares),
+        "precision": oracle.precision_score(targets, predicted),
+        "recall": oracle.recall_score(targets, predicted),
+        "f1": oracle.f1_score(targets, predicted),
+        "f2": oracle.fbeta_score(targets, predicted, beta=2),
+        "mcc": oracle.matthews_corrcoef(targets, predicted),
+        "brier": oracle.brier_score_loss(targets, shares),
+        "log_loss": oracle.log_loss(targets, outputs),
+    }
+    assert same({name: found[name].value for name in expected}, expected)
+
+
+@pytest.mark.parametrize("classes", [3, 10])
+def test_scores_over_classes_agree_with_scikit_learn(classes):
+    targets, outputs = class_case(300, classes)
+    found = values(class_label(range(classes)), targets, outputs)
+    expected = {
+        "macro_roc_auc": oracle.roc_auc_score(targets, outputs, multi_class="ovr"),
+        "macro_average_precision": oracle.average_precision_score(targets, outputs),
+        "mcc": oracle.matthews_corrcoef(targets, outputs.argmax(axis=1)),
+        "brier": oracle.brier_score_loss(targets, outputs),
+        "log_loss": oracle.log_loss(targets, outputs),
+    }
+    assert same({name: found[name] for name in expected}, expected)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_scores_of_row_weights_agree_with_scikit_learn(classes):
+    targets, outputs = class_case(120, classes, grain=0.05)
+    outputs /= outputs.sum(axis=1, keepdims=True)
+    weights = np.random.default_rng(5).random(120)
+    label, predicted = class_label(range(classes)), outputs.argmax(axis=1)
+    statistics = [
+        *metrics.label_statistics(label, targets=targets, outputs=outputs),
+        *metrics.further_statistics(label, targets=targets, outputs=outputs, options=CONFIG),
+    ]
+    found = {name: score[0] for statistic in statistics for name, score in statistic(weights[:, None]).items()}
+    expected = {
+        "accuracy": oracle.accuracy_score(targets, predicted, sample_weight=weights),
+        "mcc": oracle.matthews_corrcoef(targets, predicted, sample_weight=weights),
+        "log_loss": oracle.log_loss(targets, outputs, sample_weight=weights),
+    }
+    if classes == 2:
+        shares = outputs[:, 1]
+        expected |= {
+            "roc_auc": oracle.roc_auc_score(targets, shares, sample_weight=weights),
+            "average_precision": oracle.average_precision_score(targets, shares, sample_weight=weights),
+            "brier": oracle.brier_score_loss(targets, shares, sample_weight=weights),
+            "f1": oracle.f1_score(targets, predicted, sample_weight=weights),
+        }
+    else:
+        averaged = oracle.average_precision_score(targets, outputs, sample_weight=weights)
+        expected |= {
+            "macro_roc_auc": oracle.roc_auc_score(targets, outputs, multi_class="ovr", sample_weight=weights),
+            "macro_average_precision": averaged,
+        }
+    assert same({name: found[name] for name in expected}, expected)
+
+
+def test_curve_of_thresholds_agrees_with_scikit_learn():
+    targets, outputs = class_case(200, 2, grain=0.05)
+    curve = threshold_curve(targets == 1, outputs[:, 1])
+    precision, recall, thresholds = oracle.precision_recall_curve(targets, outputs[:, 1])
+    assert same(list(curve.thresholds), list(thresholds))
+    assert same(list(curve.precision), list(precision[:-1]))
+    assert same(list(curve.recall), list(recall[:-1]))
+    fallout, _, _ = oracle.roc_curve(targets, outputs[:, 1], drop_intermediate=False)
+    assert same(list(curve.fallout[::-1]), list(fallout[1:]))
+
+
 # ---- calibration ----------------------------------------------------------------------------------------------------
 
 
@@ -187,6 +266,14 @@ def test_multi_label_scores_agree_with_scikit_learn():
     assert same(found["subset_accuracy"], oracle.accuracy_score(targets, predicted))
     assert same(found["hamming_loss"], oracle.hamming_loss(targets, predicted))
     assert same(found["macro_f1"], oracle.f1_score(targets, predicted, average="macro"))
+
+
+def test_multi_label_ranks_agree_with_scikit_learn():
+    rng = np.random.default_rng(3)
+    targets, outputs = (rng.random((100, 4)) < 0.4).astype(float), rng.random((100, 4))
+    found = values(row_label(MULTI_LABEL, "abcd"), targets, outputs)
+    assert same(found["macro_roc_auc"], oracle.roc_auc_score(targets, outputs))
+    assert same(found["macro_average_precision"], oracle.average_precision_score(targets, outputs))
 
 
 def test_a_class_without_rows_is_in_no_average():
@@ -283,7 +370,10 @@ def test_every_score_lies_inside_its_interval_on_ordinary_data():
 def test_scores_that_cannot_vary_have_intervals_of_zero_width():
     targets = np.arange(40) % 4
     scores = evaluate("y", class_label("abcd"), targets, np.eye(4)[targets], {"loss": np.ones(40)}, CONFIG, 0).scores
-    assert {(score.value, score.low, score.high) for score in scores.values()} == {(1.0, 1.0, 1.0)}
+    errors = {"brier", "log_loss"}  # the logarithm of 1 is that of the largest float64 below it
+    assert all(same([scores[name].low, scores[name].high], [0, 0]) for name in errors)
+    others = {(score.value, score.low, score.high) for name, score in scores.items() if name not in errors}
+    assert others == {(1.0, 1.0, 1.0)}
 
 
 def test_exactly_predicted_constant_targets_have_an_r2_of_one_without_width():
