@@ -5,8 +5,10 @@ The command line and the files under configs/ can set declared options only. Fro
 """
 
 import math
+import os
 from collections.abc import Collection, Iterator
 from dataclasses import Field, dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pipeline.errors import ConfigError, nearest
@@ -81,6 +83,8 @@ class Options:
 
     def __post_init__(self) -> None:
         for item in fields(self):
+            if item.metadata.get("path"):
+                setattr(self, item.name, with_home(getattr(self, item.name)))
             if not is_section(item):
                 check_value(self.place(item.name), getattr(self, item.name), item.metadata)
         self.check()
@@ -95,6 +99,16 @@ class Options:
     def place(self, name: str) -> str:
         """Return the dotted key of one option of this section."""
         return f"{self.key}.{name}" if self.key else name
+
+
+def with_home(path: Any) -> Any:
+    """Return a path with the home folder of the caller in place of a leading `~/`, which a shell leaves after `=`.
+
+    A container has another home folder: its launcher sets CALLER_HOME.
+    """
+    if not isinstance(path, str) or not path.startswith("~/"):
+        return path
+    return str(Path(os.environ.get("CALLER_HOME") or Path.home()) / path.removeprefix("~/"))
 
 
 def choices(config: Options) -> dict[str, str]:

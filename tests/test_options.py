@@ -113,3 +113,11 @@ def test_help_describes_type_range_and_choices():
         "layer": "Keras layer",
     }
     assert describe_limits(min=None, above=None, max=None, below=None) == ""
+
+
+def test_a_path_may_begin_with_the_home_folder_of_the_caller(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert Outer(path="~/x.csv").path == "/home/me/x.csv"
+    assert [Outer(path=path).path for path in ("~", "~tmp/x", "a/~/x")] == ["~", "~tmp/x", "a/~/x"]
+    monkeypatch.setenv("CALLER_HOME", "/home/caller")
+    assert Outer(path="~/x.csv").path == "/home/caller/x.csv"

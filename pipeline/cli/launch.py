@@ -116,6 +116,8 @@ def engine_options(arguments: list[str], project: Path, environment: Mapping[str
     add_written(container, written)
     add_keras(container, given, environment, project)
     add_registry(container, given, environment)
+    if any("=~/" in argument or '="~/' in argument for argument in arguments):
+        container.environment.append(f"CALLER_HOME={environment['HOME']}")
     container.network = environment.get("RUN_NETWORK", container.network)
     container.bind(str(project), writable=False)
     add_read(container, [value for key, value in given if paths.get(key) == "READ"])
@@ -169,11 +171,15 @@ def add_registry(container: Container, given: list[tuple[str, str]], environment
 
 
 def overrides(arguments: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield (key, value) of each argument KEY=VALUE, without Hydra's leading + and without quotes around the value."""
+    """Yield (key, value) of each argument KEY=VALUE, without Hydra's leading + and without quotes around the value.
+
+    `~/` is the home folder of the caller, as in `pipeline.options.with_home`.
+    """
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if equals:
-            yield key.lstrip("+"), unquoted(value)
+            value = unquoted(value)
+            yield key.lstrip("+"), str(Path(value).expanduser()) if value.startswith("~/") else value
 
 
 def stored_options(config: Path) -> list[tuple[str, str]]:

@@ -47,6 +47,15 @@ def test_declarations_of_the_users_own_data_sources_are_found():
     assert declared["Sensors"].bases == ["DataSource"] and declared["Sensors"].paths == {"log": "READ"}
 
 
+def test_a_path_in_the_home_folder_is_mounted_and_the_container_knows_that_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "rows.csv").touch()
+    arguments = ["pipeline", "train", f"run.root={tmp_path}/runs", "data.path=~/rows.csv"]
+    options = launch.engine_options(arguments, PROJECT, {"HOME": str(tmp_path)})
+    assert f'type=bind,"src={tmp_path}/rows.csv","dst={tmp_path}/rows.csv",readonly' in options
+    assert f"CALLER_HOME={tmp_path}" in options
+
+
 def test_paths_of_a_stored_run_are_read_and_never_written(tmp_path):
     (tmp_path / "runs" / "first").mkdir(parents=True)
     (tmp_path / "rows.csv").touch()
