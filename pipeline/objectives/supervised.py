@@ -81,6 +81,16 @@ class SupervisedOptions(ObjectiveOptions):
         for key, metrics in by_key("objective.metrics", self.metrics).items():
             keras_objects.check(key, metrics, keras_objects.metric)
 
+    @override
+    def model_spec(self, spec: DataSpec) -> DataSpec:
+        for name, label in spec.labels.items():
+            if label.kind == CLASS and len(label.classes) < 2:
+                raise ConfigError(
+                    f"objective={self.choice}: expected at least two classes; found one in label {name!r}, "
+                    f"{label.classes[0]!r}. Add rows of another class, or choose another label."
+                )
+        return super().model_spec(spec)
+
     @property
     @override
     def keras_fit_suffices(self) -> bool:

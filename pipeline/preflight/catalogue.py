@@ -408,10 +408,15 @@ DATA = {
         "related rows into training and test, so that the score says little about new groups.",
         "set data.split.group=$group",
     ),
+    "constant-label": warning(
+        "Every training row has the same number as its label: there is nothing to learn.",
+        "choose another column as the label",
+    ),
     "class-missing": warning(
         "The split has no row of a class, so that the class is not evaluated.",
-        "set data.split.stratify=true",
         "use a larger share for the split",
+        "add rows of the class",
+        "leave data.split.stratify on",
     ),
     "channel-order": warning(
         "The images seem to have their channels in another axis than the convolutions expect.",

@@ -89,6 +89,7 @@ def _check(setup: Setup) -> Iterator[Finding]:
         if name != "train":  # the data itself is refused if the training split lacks a class
             yield from _check_classes(setup.spec, name, split)
     train = setup.data.train
+    yield from _check_constant_labels(setup.spec, train)
     for name, column in train.features.items() if isinstance(train, Table) else ():
         if not isinstance(column, Images):
             yield from _check_constant(name, setup.spec.features[name], column)
@@ -110,6 +111,13 @@ def _check_classes(spec: DataSpec, split_name: str, split: Split) -> Iterator[Fi
         if absent:
             found = f"{len(absent)} of {len(label.classes)} classes have no row: {', '.join(absent[:5])}."
             yield finding("class-missing", f"{name}, {split_name}", found)
+
+
+def _check_constant_labels(spec: DataSpec, train: Split) -> Iterator[Finding]:
+    for name, label in spec.labels.items():
+        values = train.labels[name]
+        if label.kind == REAL and values.ndim == 1 and (values == values[0]).all():
+            yield finding("constant-label", name, f"{values[0]} in all {len(values):,} rows.")
 
 
 def _check_constant(name: str, feature: Feature, column: np.ndarray | Sequences) -> Iterator[Finding]:
@@ -146,7 +154,7 @@ def _check_leaks(
             if how:
                 position = np.unravel_index(index, [size for size in feature.shape if size is not None])
                 place = f"{name}, column {', '.join(map(str, position))}" if columns.shape[1] > 1 else name
-                place = feature.columns[index] if feature.columns else place
+                place = feature.columns[index] or "''" if feature.columns else place
                 yield finding("label-leak", place, f"{how} {target}.")
 
 

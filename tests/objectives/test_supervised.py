@@ -60,3 +60,10 @@ def test_loss_has_a_value_per_row(digits):
     loss = SupervisedOptions().label_losses(digits.spec)["digit"]
     outputs = np.full((4, 10), 0.1, np.float32)
     np.testing.assert_allclose(loss.call(np.arange(4), outputs), np.full(4, np.log(10)), rtol=1e-6)
+
+
+def test_a_label_of_one_class_is_refused(tmp_path):
+    np.savez(tmp_path / "one.npz", x=np.zeros((20, 2), np.float32), y=np.full(20, "only"))
+    spec = splits.load(Npz(path=str(tmp_path / "one.npz"))).spec
+    with pytest.raises(ConfigError, match="expected at least two classes; found one in label 'y', 'only'"):
+        SupervisedOptions().model_spec(spec)

@@ -225,6 +225,12 @@ def test_a_class_that_a_split_misses_is_mentioned(found):
     assert findings["class-missing"].place in ("y, test", "y, validation")
 
 
+@pytest.mark.parametrize("spread, is_constant", [(0, True), (1, False)])
+def test_a_real_label_of_one_number_is_mentioned(found, spread, is_constant):
+    values = 7 + spread * np.arange(60, dtype=np.float32) % 5
+    assert ("constant-label" in found([layers.Dense(1)], "real", 1, values=values)) == is_constant
+
+
 def test_images_with_their_channels_in_front_are_mentioned(found):
     x = normal(60, 3, 12, 12)
     model = [layers.Conv2D(2, 2), layers.Flatten(), layers.Dense(3, "softmax")]
