@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from enum import IntEnum
 
 MAX_KNOWN = 20  # known names to list if none is similar
+MAX_SHOWN = 8  # values that a message lists
 MAX_MESSAGE = 300  # largest length of a message from Keras or TensorFlow
 # beginnings of lines in errors of Keras and TensorFlow that give the location, not the reason
 LOCATION_LINES = ("Exception encountered", "Graph execution error", "Detected at node", "<stack traces", "File ")
@@ -78,8 +79,19 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     close = get_close_matches(name, known, n=2, cutoff=0.6)
     if close:
-        return "Did you mean " + " or ".join(close) + "?"
-    return "Known: " + ", ".join(known[:MAX_KNOWN]) + (", ..." if len(known) > MAX_KNOWN else ".")
+        return "Did you mean " + " or ".join(map(_visible, close)) + "?"
+    return "Known: " + ", ".join(map(_visible, known[:MAX_KNOWN])) + (", ..." if len(known) > MAX_KNOWN else ".")
+
+
+def _visible(name: str) -> str:
+    """Return a name, in quotes if it is empty or has blanks around it, which would not show."""
+    return name if name and name == name.strip() else repr(name)
+
+
+def shortened(texts: Iterable[str]) -> str:
+    """Return texts in one line: "a, b, c", of many the first ones and the last."""
+    shown = list(texts)
+    return ", ".join(shown if len(shown) <= MAX_SHOWN else [*shown[: MAX_SHOWN - 1], "...", shown[-1]])
 
 
 def message_of(error: Exception) -> str:

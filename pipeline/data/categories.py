@@ -11,15 +11,24 @@ import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 
+from pipeline.errors import shortened
+
 # casefolded; other programs write these for a missing value
-MISSING_WORDS = frozenset({"", "-", "--", "?", "#n/a", "<na>", "n/a", "na", "nan", "none", "null"})
+MISSING_WORDS = frozenset(
+    [
+        *("", "-", "--", "\u2013", "\u2014", ".", "?", "na", "n/a", "n.a.", "nan", "-nan", "none", "null"),
+        *("#na", "#n/a", "#n/a n/a", "<na>", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"),
+    ]
+)
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?", re.IGNORECASE)
+AROUND_NUMBER = re.compile(r"^\s*[$\u20ac\u00a3\u00a5]\s*|\s*[%$\u20ac\u00a3\u00a5]?\s*$")
+THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
 LONGEST_NUMBER = 100  # characters; longer names are no numbers that anyone measured
 FEWEST = 10  # values below which numbers are never taken for measurements
 MANY_CLASSES = 20  # values below which whole numbers are only if they have gaps and hardly repeat
 ROWS_PER_CLASS = 20  # rows per class from which numbers are never taken for measurements
 ROWS_PER_VALUE = 3  # rows per class below which even numbers without gaps are
-SHOWN = 5  # values listed in a message
+SHOWN = 5  # groups of look-alikes in a message
 
 
 def is_missing_word(text: str) -> bool:
@@ -33,9 +42,17 @@ def number_of(text: str) -> Decimal | None:
     return Decimal(text) if len(text) < LONGEST_NUMBER and NUMBER.fullmatch(text) else None
 
 
-def class_order(names: Iterable[str]) -> list[str]:
-    """Return the distinct names in the order of their indices: by number if all are numbers, otherwise as text."""
-    distinct = set(names)
+def written_number(text: str) -> Decimal | None:
+    """Return the number that a text shows, with a decimal comma, commas between thousands, a currency or % sign."""
+    plain = AROUND_NUMBER.sub("", text)
+    if THOUSANDS.fullmatch(plain):
+        return number_of(plain.replace(",", ""))
+    return number_of(plain.replace(",", ".", 1))
+
+
+def class_names(values: Iterable[str]) -> list[str]:
+    """Return the distinct values in the order of their indices: by number if all are numbers, otherwise as text."""
+    distinct = set(values)
     numbers = {name: number_of(name) for name in distinct}
     if all(number is not None for number in numbers.values()):
         return sorted(distinct, key=lambda name: (numbers[name], name))
@@ -111,7 +128,7 @@ def looks_continuous(counts: Mapping[str, int]) -> bool:
     Args:
         counts: Value -> rows.
     """
-    numbers = [number_of(value) for value in counts]
+    numbers = [written_number(value) for value in counts]
     known = [number for number in numbers if number is not None]
     if len(known) < len(numbers) or len(known) < FEWEST:
         return False
@@ -125,11 +142,9 @@ def looks_continuous(counts: Mapping[str, int]) -> bool:
 
 
 def describe_counts(counts: Mapping[str, int], noun: str) -> str:
-    """Return one line on the values of a column: how many there are, and the rarest: "3 classes; rarest: 'a' (2)"."""
-    rarest = sorted(counts, key=lambda value: (counts[value], value))
-    if len(rarest) <= SHOWN:
-        return f"{len(counts)} {noun}: {list_counts(counts, most_frequent_first(counts))}"
-    return f"{len(counts):,} {noun}; rarest: {list_counts(counts, rarest)}"
+    """Return one line on the values of a column, the rarest first: "2 classes: 'a' (2), 'b' (9)"."""
+    rarest_first = sorted(counts, key=lambda value: (counts[value], value))
+    return f"{len(counts):,} {noun}: {list_counts(counts, rarest_first)}"
 
 
 def describe_look_alikes(counts: Mapping[str, int], groups: Collection[list[str]]) -> str:
@@ -139,9 +154,8 @@ def describe_look_alikes(counts: Mapping[str, int], groups: Collection[list[str]
 
 
 def list_counts(counts: Mapping[str, int], values: list[str]) -> str:
-    """Return values with their rows: "'a' (2), 'b' (5)", of many values the first."""
-    shown = ", ".join(f"{_visible(value)} ({counts[value]:,})" for value in values[:SHOWN])
-    return shown + (", ..." if len(values) > SHOWN else "")
+    """Return values with their rows: "'a' (2), 'b' (5)"."""
+    return shortened(f"{_visible(value)} ({counts[value]:,})" for value in values)
 
 
 def _visible(value: str) -> str:

@@ -5,8 +5,8 @@ from typing import cast
 
 import numpy as np
 
-from pipeline.data.categories import MANY_CLASSES, ROWS_PER_CLASS, have_gaps
-from pipeline.data.containers import FeatureColumn, Images, Sequences, Shards, Split, Table
+from pipeline.data.categories import looks_continuous
+from pipeline.data.containers import Dataset, FeatureColumn, Images, Sequences, Shards, Split, Table
 from pipeline.data.padding import padding_advice
 from pipeline.data.source import DataSource
 from pipeline.errors import DataError, nearest
@@ -37,14 +37,43 @@ def check(spec: DataSpec, splits: Mapping[str, Split], source: DataSource) -> No
             )
         if label.classes:
             _check_every_class_is_trained(label, name, train, source)
-            if source.may_be_real and label.kind == CLASS:
-                _check_not_continuous(label, name, train)
     if source.allows_missing_values and isinstance(train, Table):
         for name, column in train.features.items():
             _check_has_values(spec.features[name], name, column)
     for name, feature in spec.features.items() if source.requires_known_categories else ():
         if feature.holds_categories:
             check_categories(name, {*_categories(name, train), *feature.categories}, splits)
+
+
+def check_labels(dataset: Dataset, source: DataSource) -> None:
+    """Check before a data set is divided that its classes are no measurements, and have rows for several splits.
+
+    Args:
+        dataset: The data set, as it was read for training.
+        source: The source that it was read from.
+
+    Raises:
+        DataError: A label looks continuous, although nothing declares its numbers as classes; or every class of the
+            only label has one row, so that no split but "train" would get rows.
+    """
+    train = dataset.splits["train"]
+    for name, label in dataset.spec.labels.items():
+        argument = source.class_argument(name, len(label.classes)) if label.kind == CLASS else None
+        if argument is None:
+            continue
+        rows = np.bincount(train.labels[name].reshape(-1), minlength=len(label.classes))
+        if looks_continuous(dict(zip(label.classes, rows.tolist()))):
+            raise DataError(
+                f"{dataset.location}, label {name!r}: expected classes; found {len(label.classes):,} different numbers "
+                f"in {rows.sum():,} rows, which look continuous. Set data.label_kind=real to predict a number, or "
+                f"{argument} if each number names a class."
+            )
+        if len(rows) > 1 and rows.max() == 1 and len(dataset.splits) == 1:
+            raise DataError(
+                f"{dataset.location}, label {name!r}: expected several rows per class; found one row of each of the "
+                f"{len(rows):,} classes. Add rows, or name another column as the label; if it is a number, write it in "
+                "plain digits and set data.label_kind=real."
+            )
 
 
 def check_rows(spec: DataSpec, splits: Mapping[str, Split], source: DataSource) -> None:
@@ -200,20 +229,6 @@ def _check_every_class_is_trained(label: Label, name: str, train: Split, source:
         )
 
 
-def _check_not_continuous(label: Label, name: str, train: Split) -> None:
-    """Check that classes which are numbers with gaps have more than a few rows each, as measurements would not."""
-    names = label.classes
-    if len(names) < MANY_CLASSES or not all(text.removeprefix("-").isdecimal() for text in names):
-        return
-    span, few_rows = abs(int(names[-1]) - int(names[0])), train.labels[name].size < ROWS_PER_CLASS * len(names)
-    if few_rows and have_gaps(span, len(names)):
-        raise DataError(
-            f"label {name!r}: expected classes; found {len(names):,} whole numbers with gaps, from {names[0]} to "
-            f"{names[-1]}, in {train.labels[name].size:,} training rows, which look continuous. Set "
-            f"data.label_kind=real, or data.classes={len(names)} if they are classes."
-        )
-
-
 def _check_has_values(feature: Feature, name: str, column: FeatureColumn) -> None:
     """Check that each column whose missing values are replaced by its mean has a mean."""
     if not isinstance(column, np.ndarray) or column.dtype.kind != "f":
@@ -227,5 +242,5 @@ def _check_has_values(feature: Feature, name: str, column: FeatureColumn) -> Non
         return
     raise DataError(
         f"the train split: expected values in {place}, whose mean replaces missing values; found none. "
-        "Remove the column from data.numeric, or add it to data.exclude."
+        "Take the column out of data.numeric, or out of a pattern: data.exclude."
     )

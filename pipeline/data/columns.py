@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from pipeline.errors import DataError, nearest
+from pipeline.errors import DataError, nearest, shortened
 from pipeline.lazy import np
 
 logger = logging.getLogger(__name__)
 
-SHOWN = 10  # classes that a message lists
 FIXES = {  # dtype kind -> how to save an array x of it as numbers
     "c": "Save real and imaginary parts as numbers: numpy.stack([x.real, x.imag], axis=-1).",
     "M": "Save seconds as numbers: (x - numpy.datetime64('1970-01-01')) / numpy.timedelta64(1, 's').",
     "m": "Save seconds as numbers: x / numpy.timedelta64(1, 's').",
 }
-MAX_DIGITS = 100  # of class names that are ordered as numbers; Python refuses to convert huge integers
 
 
 def numbered_rows(location: str) -> Callable[[int], str]:
     """Return a `row_location` for data without lines: "LOCATION, row N", counted from 0."""
     return lambda row: f"{location}, row {row}"
-
-
-def class_names(values: Collection[str]) -> list[str]:
-    """Return the distinct values in order: by number if all are whole numbers, otherwise alphabetically."""
-    names = set(values)
-    if all(name.removeprefix("-").isdecimal() and len(name) < MAX_DIGITS for name in names):
-        return sorted(names, key=lambda name: (int(name), name))
-    return sorted(names)
 
 
 def class_indices(values: Sequence[str], *, names: Sequence[str], row_location: Callable[[int], str]) -> np.ndarray:
@@ -88,7 +78,8 @@ def numbered_classes(
         if not is_index and len(found) != count:
             raise DataError(
                 f"{location}: expected {count} classes, since data.classes={count}: indices from 0 to {count - 1}, or "
-                f"any {count} numbers; found {len(found)}: {_listed(found.tolist())}. Set data.classes=null for those."
+                f"any {count} numbers; found {len(found)}: {shortened(map(str, found.tolist()))}. Set "
+                "data.classes=null for those."
             )
     classes = np.arange(count) if is_index else found
     indices = {}
@@ -100,13 +91,14 @@ def numbered_classes(
             value = array.reshape(len(array), -1)[row, point]
             raise DataError(
                 f"{row_locations[split_name](row)}: expected a class that occurs in the train split, which are "
-                f"{_listed(classes.tolist())}; found {value}. Add training rows of the class, or leave the row out."
+                f"{shortened(map(str, classes.tolist()))}; found {value}. Add training rows of the class, or leave the "
+                "row out."
             )
     names = [str(bool(value)) for value in classes] if are_booleans else [str(value) for value in classes.tolist()]
     if not is_index and not are_booleans:
         last = int(found[-1])
         fix = f"; data.classes={last + 1} takes all from 0 to {last}" if found[0] == 0 and last < 2 * count else ""
-        logger.info("data: %s: %s are classes 0 to %d, in numeric order%s", location, _listed(names), count - 1, fix)
+        logger.info("data: %s: %s are classes 0 to %d, in numeric order%s", location, shortened(names), count - 1, fix)
     return names, indices
 
 
@@ -133,12 +125,6 @@ def _whole_numbers(array: np.ndarray, location: str, row_location: Callable[[int
             "data.label_kind=real."
         )
     return array.astype(np.int64)
-
-
-def _listed(values: Sequence[object]) -> str:
-    """Return values in one line: "10, 20, 30", of many the first and the last."""
-    shown = list(map(str, values))
-    return ", ".join(shown if len(shown) <= SHOWN else [*shown[: SHOWN - 1], "...", shown[-1]])
 
 
 def to_feature_dtype(array: np.ndarray, location: str) -> np.ndarray:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.data.containers import Dataset, Images, Sequences, Table
+from pipeline.data.table_columns import EXACT_IN_FLOAT64
 from pipeline.errors import DataError
 from pipeline.lazy import np
 from pipeline.spec import REAL, Feature
@@ -21,7 +22,6 @@ LOST = 0.01  # share of the distinct values that may be merged by larger roundin
 SAMPLE = 4_096  # rows from which the spread of a column is estimated
 SAMPLE_NUMBERS = 1 << 22  # numbers in these rows
 BLOCK = 1 << 20  # numbers that are read at a time
-EXACT_IN_FLOAT64 = 2**53  # larger integers are rounded in float64
 NAMED = 3  # columns that a message names
 PREDICT = "; call the saved model as model(x), since its predict casts arrays to float32"
 

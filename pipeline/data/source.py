@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from pipeline.data.columns import class_indices, class_names, numbered_classes, numbered_rows, to_feature_dtype
+from pipeline.data.categories import class_names
+from pipeline.data.columns import class_indices, numbered_classes, numbered_rows, to_feature_dtype
 from pipeline.data.containers import SPLIT_NAMES, Dataset, Images, Sequences, Table, in_chunks
 from pipeline.data.description import describe
 from pipeline.data.options import SplitOptions
@@ -73,10 +74,14 @@ class DataSource(Options):
         if any(a >= b for a, b in zip(self.buckets, self.buckets[1:], strict=False)):
             raise ConfigError(f"data.buckets: expected increasing lengths; found {self.buckets}.")
 
-    @property
-    def may_be_real(self) -> bool:
-        """Whether class labels that are numbers with gaps may be meant as real numbers: nobody said otherwise."""
-        return False
+    def class_argument(self, label: str, classes: int) -> str | None:
+        """Return the argument that declares the numbers of a label as classes; None if the options say what it holds.
+
+        Args:
+            label: The name of the label.
+            classes: How many different numbers it has.
+        """
+        return None
 
     def read(self) -> Dataset:
         """Read the data set. Every subclass implements this method.

@@ -74,6 +74,7 @@ def load(source: DataSource) -> SplitDataset:
         ConfigError: There is no test split.
     """
     dataset = read(source)
+    checks.check_labels(dataset, source)
     splits = divide(dataset, source.split)
     if "test" not in splits:
         raise ConfigError(
@@ -230,6 +231,7 @@ def divide(dataset: Dataset, options: SplitOptions) -> dict[str, Split]:
         rows = column_splits.assign_times(times, missing, gap=options.gap, option=f"data.split.time={options.time}")
     else:
         rows = assign(strata, missing, options.seed)
+        _check_rows_left(rows, strata, dataset.location)
     return dict(dataset.splits) | {name: train.select(rows[name]) for name in rows}
 
 
@@ -272,6 +274,18 @@ def _fold(dataset: Dataset, table: Table, options: SplitOptions, option: str) ->
     else:
         test = np.flatnonzero(assign_folds(strata, folds, options.seed) == number - 1)
     return {"train": np.setdiff1d(np.arange(len(table)), test), "test": test}
+
+
+def _check_rows_left(rows: Mapping[str, np.ndarray], strata: np.ndarray, location: str) -> None:
+    """Check that classes of one row, which stays in training, leave rows for the other splits."""
+    counts = np.unique(strata, return_counts=True)[1]
+    single = int(np.count_nonzero(counts == 1))
+    empty = [name for name, chosen in rows.items() if not len(chosen)]
+    if empty and single > 1:
+        raise DataError(
+            f"{location}: expected several rows per class; found {single:,} of {len(counts):,} classes with one row, "
+            f"which leaves none for the {empty[0]} split. Add rows of these classes, or leave the classes out."
+        )
 
 
 def _key(dataset: Dataset, split: Split, name: str, option: str) -> np.ndarray:
@@ -417,7 +431,7 @@ def assign(strata: np.ndarray, shares: dict[str, float], seed: int) -> dict[str,
         Split name -> sorted row indices.
     """
     generator = np.random.Generator(np.random.Philox(seed))
-    rows = {name: [] for name in ["train", *shares]}
+    rows = {name: [np.empty(0, np.int64)] for name in ["train", *shares]}
     strata, kept = _merge_small(strata, min(shares.values()))
     rows["train"].append(kept)
     for stratum in np.setdiff1d(strata, KEPT):

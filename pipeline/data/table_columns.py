@@ -11,6 +11,8 @@ from pipeline.data.categories import is_missing_word
 from pipeline.data.containers import Sequences
 from pipeline.lazy import np
 
+EXACT_IN_FLOAT64 = 2**53  # larger integers are rounded in float64
+
 
 @dataclass(frozen=True)
 class NumberColumn:
@@ -21,12 +23,14 @@ class NumberColumn:
     undecided: Fields that look as if they meant a missing value, but are not listed as such -> first row.
     first_text: The first other field that is not a number, (row, field); None if there is none. Then `values` are
         incomplete.
+    rounded: The first whole number that float64 does not hold, (row, field); None if there is none.
     """
 
     values: np.ndarray
     missing: Counter[str]
     undecided: Mapping[str, int]
     first_text: tuple[int, str] | None
+    rounded: tuple[int, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -111,39 +115,46 @@ class TableFile:
 class NumberBlocks:
     """Makes a NumberColumn of blocks of fields."""
 
-    def __init__(self, missing: Collection[str]) -> None:
+    def __init__(self, missing: Collection[str], decimal: str = ".") -> None:
         """Begin a column.
 
         Args:
             missing: The fields that mean a missing value, without blanks around them.
+            decimal: The character before the decimals; after a comma, a point makes a field unreadable.
         """
+        self.decimal = decimal
         self.listed = frozenset(missing)
         self.blocks: list[np.ndarray] = []
         self.missing: Counter[str] = Counter()
         self.undecided: dict[str, int] = {}
         self.first_text: tuple[int, str] | None = None
+        self.rounded: tuple[int, str] | None = None
 
     def add(self, fields: Sequence[str], first_row: int) -> None:
         """Add a block. first_row: The row of its first field."""
         if self.first_text is not None:
             return
+        # "_" is refused below
+        plain = fields if self.decimal == "." else [field.replace(".", "_").replace(",", ".") for field in fields]
         try:
-            values = np.fromiter(map(float, fields), np.float64, len(fields))
+            values = np.fromiter(map(float, plain), np.float64, len(fields))
         except ValueError:
             values = np.empty(len(fields))
-            for row, field in enumerate(fields):
+            for row, field in enumerate(plain):
                 try:
                     values[row] = float(field)
                 except ValueError:
-                    values[row] = self._unreadable(first_row + row, field)
+                    values[row] = self._unreadable(first_row + row, fields[row])
         else:
             # float() also reads the words for NaN, and the underscores of Python's literals
             for row in np.flatnonzero(np.isnan(values)).tolist():
                 self._unreadable(first_row + row, fields[row])
-        if "_" in "".join(fields):
-            for row, field in enumerate(fields):
+        if "_" in "".join(plain):
+            for row, field in enumerate(plain):
                 if "_" in field and not math.isnan(values[row]):
-                    self._unreadable(first_row + row, field)
+                    self._unreadable(first_row + row, fields[row])
+        if self.rounded is None:
+            self.rounded = first_rounded(fields, values, first_row)
         self.blocks.append(values)
 
     def _unreadable(self, row: int, field: str) -> float:
@@ -160,7 +171,22 @@ class NumberBlocks:
     def column(self) -> NumberColumn:
         """Return the column."""
         values = np.concatenate(self.blocks) if self.blocks else np.empty(0)
-        return NumberColumn(values, self.missing, self.undecided, self.first_text)
+        return NumberColumn(values, self.missing, self.undecided, self.first_text, self.rounded)
+
+
+def first_rounded(fields: Sequence[object], values: np.ndarray, first_row: int = 0) -> tuple[int, str] | None:
+    """Return the first whole number that float64 rounds, (row, field); None if there is none.
+
+    Args:
+        fields: As the file has them.
+        values: (rows,) float64, the numbers that were read from them.
+        first_row: The row of the first field.
+    """
+    for row in np.flatnonzero(np.abs(values) >= EXACT_IN_FLOAT64).tolist():
+        text = str(fields[row]).strip()
+        if text.lstrip("+-").isdecimal() and math.isfinite(values[row]) and int(text) != int(values[row]):
+            return first_row + row, text
+    return None
 
 
 class TextBlocks:

@@ -16,7 +16,7 @@ from pipeline.data.roles import Roles, assign_roles
 from pipeline.data.source import DataSource
 from pipeline.data.table_columns import NumberColumn, TableFile, TextColumn
 from pipeline.data.table_sequences import SequenceOptions, join_steps
-from pipeline.errors import ConfigError, DataError, nearest
+from pipeline.errors import ConfigError, DataError, nearest, shortened
 from pipeline.lazy import np
 from pipeline.options import READ, option, section
 from pipeline.overrides import shell_argument
@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 AUTO = "auto"
 NUMERIC = "numeric"  # the name of the feature that holds all columns of numbers
 DESCRIBED = 5  # columns of categories that the summary describes
+FEWEST_COUNTED = 10  # rows below which nothing is said to count them
+BOOLEANS = ("true", "false")
 MOST_KEYS = 20  # columns without a role that are read, for preflight
 
 
@@ -128,6 +130,10 @@ class TableSource(DataSource):
         """Return the names of the columns of a file, in order, and where they are. Every subclass implements this."""
         raise NotImplementedError(f"{type(self).__name__}.header")
 
+    def fix_of_number(self, field: str) -> str:
+        """Return how to read a field that is not a number as one, for an error message; "" if nobody knows."""
+        return ""
+
     def read_file(self, path: str, numbers: Collection[str], texts: Collection[str]) -> TableFile:
         """Read some columns of a file. Every subclass implements this method.
 
@@ -165,6 +171,10 @@ class TableSource(DataSource):
     def requires_known_categories(self) -> bool:
         return self.unknown_categories == "refuse"
 
+    @override
+    def class_argument(self, label: str, classes: int) -> str | None:
+        return "data.label_kind=class" if self.label_kind == AUTO and label not in self.categories else None
+
     @property
     def reads_classes(self) -> bool:
         """Whether the labels are classes."""
@@ -191,7 +201,7 @@ class TableSource(DataSource):
         )
         keys = self._key_columns(header, roles)
         train = self._read(self.path, roles, keys)
-        roles = _without_text(roles, train)
+        roles = self._without_text(roles, train)
         for name in self.categories:
             if name not in (*roles.categorical, *self.labels):
                 raise ConfigError(
@@ -235,6 +245,36 @@ class TableSource(DataSource):
             self._check_listed(file, roles)
             features = self._features(file, roles, trained.labels)
             yield from in_chunks(Table(features, {}, file.row_location, ids=self._ids(file)), rows)
+
+    def _without_text(self, roles: Roles, train: TableFile) -> Roles:
+        """Return the roles without the columns of text that only '*' selected as numbers.
+
+        Raises:
+            DataError: No column is left.
+        """
+        first_texts = {name: train.numbers[name].first_text for name in roles.numeric if name in roles.numbers_only}
+        left_out = {name: first[1] for name, first in first_texts.items() if first is not None}
+        described = shortened(f"{name!r} ({field!r})" for name, field in left_out.items())
+        for name, field in left_out.items():
+            del train.numbers[name]
+            if categories.written_number(field) is not None:
+                logger.warning(
+                    "data: column %r: left out, although %r looks like a number. Write its numbers as 1234.5.%s",
+                    name,
+                    field,
+                    self.fix_of_number(field),
+                )
+        if left_out:
+            logger.info("data: data.numeric='*' leaves out columns of text: %s", described)
+        roles = replace(roles, numeric=tuple(name for name in roles.numeric if name not in left_out))
+        if not roles.numeric + roles.categorical + roles.text:
+            fixes = {fix: None for fix in map(self.fix_of_number, left_out.values()) if fix}
+            raise DataError(
+                f"{train.location}: expected columns of numbers besides the labels; found "
+                f"{f'text in {described}' if left_out else 'none'}.{''.join(fixes)} Name columns in data.categorical "
+                "or data.text."
+            )
+        return roles
 
     def _read(self, path: str, roles: Roles, keys: list[str]) -> TableFile:
         label_numbers = () if self.reads_classes else self.labels
@@ -357,11 +397,22 @@ class TableSource(DataSource):
     def _check_numbers(self, file: TableFile, name: str, column: NumberColumn) -> None:
         if column.first_text is not None:
             row, field = column.first_text
+            fix = self.fix_of_number(field)
+            if not fix and not any(letter.isdecimal() for letter in field) and field.strip().casefold() not in BOOLEANS:
+                fix = f" If it means a missing value, set {self._with_missing([field.strip()])}."
             raise DataError(
-                f"{file.row_location(row)}, column {name!r}: expected a number; found {field!r}. Put fields that mean "
-                f"a missing value into data.missing: {self._with_missing([field.strip()])}. List columns of text in "
-                "data.categorical or data.text, or leave one out of a pattern: "
+                f"{file.row_location(row)}, column {name!r}: expected a number; found {field!r}.{fix} List columns of "
+                "text in data.categorical or data.text, or leave one out of a pattern: "
                 f"{shell_argument('data.exclude', [*self.exclude, name])}."
+            )
+        if column.rounded is not None:
+            row, field = column.rounded
+            raise DataError(
+                f"{file.row_location(row)}, column {name!r}: expected whole numbers that float64 holds; "
+                f"found {field}, which would be rounded to {int(column.values[row])}. List the column in "
+                "data.categorical if it holds a few identifiers; if it only identifies rows, leave it out of "
+                f"data.numeric, or out of a pattern: {shell_argument('data.exclude', [*self.exclude, name])}; "
+                "otherwise subtract a reference value."
             )
         if column.undecided:
             words = list(column.undecided)
@@ -422,6 +473,11 @@ class TableSource(DataSource):
             missing = np.isnan(number.values)
         else:
             missing = file.texts[name].has(() if "" in self.not_missing else ("",))
+        if missing.all():
+            raise DataError(
+                f"{file.location}, column {name!r}: expected values; found none in any row. Take it out of the roles, "
+                f"or out of a pattern: {shell_argument('data.exclude', [*self.exclude, name])}."
+            )
         if missing.any():
             raise DataError(
                 f"{file.row_location(int(np.argmax(missing)))}, column {name!r}: expected a value; found none, and "
@@ -495,13 +551,7 @@ class TableSource(DataSource):
         if not self.reads_classes:
             return real_label()
         counts = train.texts[name].counts
-        if self.label_kind == AUTO and name not in self.categories and categories.looks_continuous(counts):
-            raise DataError(
-                f"{train.location}, column {name!r}: expected classes; found {len(counts):,} different numbers in "
-                f"{sum(counts.values()):,} rows, which look continuous. Set data.label_kind=real to predict a number, "
-                "or data.label_kind=class if each number names a class."
-            )
-        return class_label(self.categories.get(name) or categories.class_order(counts))
+        return class_label(self.categories.get(name) or categories.class_names(counts))
 
     def _targets(self, file: TableFile, labels: Mapping[str, Label]) -> dict[str, np.ndarray]:
         targets = {}
@@ -532,7 +582,7 @@ class TableSource(DataSource):
     def _log_summary(self, roles: Roles, train: TableFile) -> None:
         """Log in a few lines what the columns hold, and what may be wrong with it."""
         if len(roles.numeric) > len(self.numeric):
-            logger.info("data: %d columns of numbers: %s", len(roles.numeric), _first_and_last(roles.numeric))
+            logger.info("data: %d columns of numbers: %s", len(roles.numeric), shortened(map(repr, roles.numeric)))
         for name in self.labels if self.reads_classes else ():
             description = categories.describe_counts(train.texts[name].counts, "classes")
             logger.info("data: label %r: %s", name, description)
@@ -543,6 +593,14 @@ class TableSource(DataSource):
             logger.info("data: column %r: %s%s", name, description, f"; {missing_rows:,} missing" * bool(missing_rows))
         if len(roles.categorical) > DESCRIBED:
             logger.info("data: %d more columns of categories", len(roles.categorical) - DESCRIBED)
+        counters = [name for name in roles.numeric if _counts_rows(train.numbers[name].values)]
+        if counters:
+            logger.warning(
+                "data: %s: each value is one more than that of the row before. If that only counts the rows, leave it "
+                "out: %s",
+                shortened(map(repr, counters)),
+                shell_argument("data.exclude", [*self.exclude, *counters]),
+            )
         missing: Counter[str] = Counter()
         for column in train.numbers.values():
             missing.update(column.missing)
@@ -593,24 +651,9 @@ def _merged_spellings(file: TableFile, preferred: Mapping[str, Iterable[str]]) -
     return merged
 
 
-def _without_text(roles: Roles, train: TableFile) -> Roles:
-    """Return the roles without the columns of text that only '*' selected as numbers.
-
-    Raises:
-        DataError: No column is left.
-    """
-    left_out = [name for name in roles.numeric if name in roles.numbers_only and train.numbers[name].first_text]
-    for name in left_out:
-        del train.numbers[name]
-    if left_out:
-        logger.info("data: data.numeric='*' leaves out columns of text: %s", _first_and_last(left_out))
-    roles = replace(roles, numeric=tuple(name for name in roles.numeric if name not in left_out))
-    if not roles.numeric + roles.categorical + roles.text:
-        raise DataError(
-            f"{train.location}: expected columns of numbers besides the labels; found none. Name columns in "
-            "data.categorical or data.text."
-        )
-    return roles
+def _counts_rows(values: np.ndarray) -> bool:
+    """Return whether numbers are those of the rows: each is one more than the one before."""
+    return len(values) >= FEWEST_COUNTED and bool((np.diff(values) == 1).all())
 
 
 def _numeric_name(roles: Roles, labels: Collection[str]) -> str:
@@ -619,9 +662,3 @@ def _numeric_name(roles: Roles, labels: Collection[str]) -> str:
     while name in (*roles.categorical, *roles.text, *labels):
         name += "_"
     return name
-
-
-def _first_and_last(names: Collection[str]) -> str:
-    """Return a list of names, shortened if it is long."""
-    shown = list(map(repr, names))
-    return ", ".join(shown if len(shown) <= DESCRIBED else [*shown[: DESCRIBED - 1], "...", shown[-1]])

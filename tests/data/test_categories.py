@@ -1,5 +1,7 @@
 """Class names and categories by meaning: words for no value, spellings, numbers that are measured, and the order."""
 
+from decimal import Decimal
+
 import pytest
 
 from pipeline.data import categories
@@ -29,7 +31,7 @@ def test_other_words_do_not_look_missing(word):
     ],
 )
 def test_classes_are_in_the_order_of_their_numbers_or_else_of_their_text(names, ordered):
-    assert categories.class_order(names) == ordered
+    assert categories.class_names(names) == ordered
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,27 @@ def test_class_numbers_do_not_look_continuous(found):
     assert not categories.looks_continuous(found)
 
 
+@pytest.mark.parametrize(
+    "text, number",
+    [
+        ("-0,01", "-0.01"),
+        ("$3.20", "3.20"),
+        ("12 %", "12"),
+        ("1,234,567.5", "1234567.5"),
+        ("1,234", "1234"),
+        ("3,5,7", None),
+        ("A1", None),
+    ],
+)
+def test_a_number_in_the_form_of_a_report_is_recognized(text, number):
+    assert categories.written_number(text) == (number and Decimal(number))
+
+
+def test_labels_with_decimal_commas_look_continuous():
+    assert categories.looks_continuous(counts([f"{step},37" for step in range(12)], 1))
+
+
 def test_a_description_names_the_rarest_values_and_shows_what_is_hidden():
     found = {name: rows for rows, name in enumerate("abcdefg", start=1)}
-    assert categories.describe_counts(found, "classes").startswith("7 classes; rarest: 'a' (1), 'b' (2)")
+    assert categories.describe_counts(found, "classes").startswith("7 classes: 'a' (1), 'b' (2)")
     assert categories.list_counts({"u\u0308": 1, "a ": 2}, ["u\u0308", "a "]) == r"'u\u0308' (1), 'a ' (2)"

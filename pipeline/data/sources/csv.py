@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sys
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -17,10 +18,12 @@ from pipeline.data.source import ConfigError, DataError, np, option
 from pipeline.data.table_columns import NumberBlocks, TableFile, TextBlocks
 from pipeline.data.table_source import AUTO, TableSource
 from pipeline.data.text_encoding import HEAD, check_encoding, detect_encoding, undecodable
+from pipeline.overrides import shell_argument
 
 STANDARD_INPUT = "-"  # as data.path
 BLOCK_FIELDS = 1 << 18  # fields that are converted at a time; with more, their strings leave the cache of the processor
 NAMED_DELIMITERS = {"tab": "\t", r"\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "blank": " ", "space": " "}
+DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+\s*")
 USUAL_DELIMITERS = (",", "\t", ";", "|")  # looked for in the header; of two that give as many columns the first
 
 
@@ -37,6 +40,7 @@ class Csv(TableSource):
         "the character between two fields, or tab, comma, semicolon, pipe, blank; auto: the one of , tab ; | that "
         "gives the header the most columns",
     )
+    decimal: str = option(".", "the character before the decimals of numbers", choices=(".", ","))
     encoding: str = option(
         AUTO, "of the text: utf-8, utf-16, cp1252, latin-1, ...; auto: that of the byte order mark, else UTF-8"
     )
@@ -53,6 +57,14 @@ class Csv(TableSource):
             raise ConfigError(f"data.delimiter: expected no line end and no quote; found {self.delimiter!r}.")
         if self.encoding != AUTO:
             check_encoding("data.encoding", self.encoding)
+
+    @override
+    def fix_of_number(self, field: str) -> str:
+        if self.decimal == "." and DECIMAL_COMMA.fullmatch(field):
+            return f" If the comma separates decimals, set {shell_argument('data.decimal', ',')}."
+        if self.decimal == "," and "." in field:
+            return " If points separate decimals, leave data.decimal out."
+        return ""
 
     @override
     def header(self, path: str) -> tuple[list[str], str]:
@@ -88,7 +100,7 @@ class Csv(TableSource):
             block_rows = max(1, BLOCK_FIELDS // len(header))
             is_empty = True
             while True:
-                number_blocks = {column: NumberBlocks(self.missing) for column in numbers}
+                number_blocks = {column: NumberBlocks(self.missing, self.decimal) for column in numbers}
                 text_blocks = {column: TextBlocks() for column in texts}
                 lines: list[int] = []
                 while block := list(islice(records, min(block_rows, rows - len(lines)))):

@@ -60,10 +60,9 @@ class Npz(DataSource):
         None, "number of classes; null counts those in the training rows, which may be any whole numbers or names"
     )
 
-    @property
     @override
-    def may_be_real(self) -> bool:
-        return self.label_kind == CLASS and self.classes is None
+    def class_argument(self, label: str, classes: int) -> str | None:
+        return f"data.classes={classes}" if self.label_kind == CLASS and self.classes is None else None
 
     @override
     def check(self) -> None:
@@ -255,7 +254,10 @@ def _class_column(array: np.ndarray, location: str) -> np.ndarray:
         return array.reshape(-1)
     if array.ndim == 2 and array.dtype.kind in "biu":
         return array
-    raise DataError(f"{location}: expected one class per row; found shape {array.shape}. Set data.label_kind.")
+    raise DataError(
+        f"{location}: expected one class per row; found shape {array.shape}. Set "
+        "data.label_kind to real, or, for a number per class, to one_hot or multi_label."
+    )
 
 
 # ---- the file format ------------------------------------------------------------------------------------------------

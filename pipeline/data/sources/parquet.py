@@ -11,7 +11,15 @@ from typing import Any, override
 
 from pipeline.data.roles import check_once
 from pipeline.data.source import DataError, np
-from pipeline.data.table_columns import NumberBlocks, NumberColumn, TableFile, TextBlocks, TextColumn
+from pipeline.data.table_columns import (
+    EXACT_IN_FLOAT64,
+    NumberBlocks,
+    NumberColumn,
+    TableFile,
+    TextBlocks,
+    TextColumn,
+    first_rounded,
+)
 from pipeline.data.table_source import TableSource
 from pipeline.errors import EnvironmentMismatch
 
@@ -64,9 +72,12 @@ class Parquet(TableSource):
             return blocks.column()
         if types.is_boolean(kind):
             column = column.cast("uint8")
-        values = column.cast("float64").to_numpy()
+        values = column.cast("float64", safe=False).to_numpy()
         missing = Counter({"null": count} if (count := int(np.isnan(values).sum())) else {})
-        return NumberColumn(values, missing, {}, None)
+        rounded = None
+        if types.is_integer(kind) and (np.abs(values) >= EXACT_IN_FLOAT64).any():
+            rounded = first_rounded(column.to_pylist(), values)
+        return NumberColumn(values, missing, {}, None, rounded)
 
 
 def _texts(column: Any) -> TextColumn:

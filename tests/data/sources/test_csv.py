@@ -357,16 +357,85 @@ def test_a_word_for_missing_is_a_value_if_it_is_listed(table):
 def test_a_label_of_prices_is_refused_and_both_fixes_clear_it(table):
     rows = "".join(f"{row},c,t,{100_000 + 137 * row}\n" for row in range(30))
     data = table("age,city,note,label\n" + rows)
-    message = refused(data, "30 different numbers", "look continuous")
+    with pytest.raises(DataError, match=r"30 different numbers .* look continuous") as raised:
+        splits.load(data)
+    message = str(raised.value)
     real, named = (f"data.label_kind={kind}" for kind in ("real", "class"))
     assert real in message and named in message
     assert splits.read(with_fix(data, real, "label_kind")).spec.labels["label"].kind == "real"
     assert len(splits.read(with_fix(data, named, "label_kind")).spec.labels["label"].classes) == 30
 
 
+def numbered(rows, **columns):
+    """Return a CSV of `rows` rows; each column is a function of the row number."""
+    values = {"age": lambda row: row * row % 97, "city": lambda _: "c", "note": lambda _: "t"} | columns
+    lines = (",".join(f'"{value(row)}"' for value in values.values()) for row in range(rows))
+    return "\n".join([",".join(values), *lines])
+
+
+def test_classes_of_one_row_each_are_refused(table):
+    with pytest.raises(DataError, match="expected several rows per class; found one row of each of the 12 classes"):
+        splits.load(table(numbered(12, label=lambda row: f"name {row}")))
+
+
+def test_classes_that_leave_no_row_for_a_split_are_refused(table):
+    with pytest.raises(DataError, match="found 12 of 13 classes with one row, which leaves none for the"):
+        splits.load(table(numbered(14, label=lambda row: f"name {min(row, 12)}")))
+
+
+def test_decimal_commas_are_read_with_the_option_that_the_message_proposes(table):
+    data = table(GOOD.replace(",", ";").replace("31", "3,5"))
+    message = refused(data, "expected a number; found '3,5'", "data.decimal")
+    fixed = with_fix(data, message, "decimal")
+    assert splits.read(fixed).splits["train"].features["numeric"].ravel().tolist()[0] == 3.5
+
+
+def test_a_decimal_point_is_refused_if_commas_separate_decimals(table):
+    refused(table(GOOD.replace(",", ";").replace("31", "3.5"), decimal=","), "found '3.5'", "leave data.decimal out")
+
+
+def test_a_pattern_warns_of_columns_of_numbers_that_it_cannot_read(table, caplog):
+    splits.read(table(numbered(3, price=lambda row: f"{row},234.5", label=lambda row: row % 2), numeric=["*"]))
+    assert "column 'price': left out, although '0,234.5' looks like a number" in caplog.text
+
+
+@pytest.mark.parametrize("field, kept", [("9007199254740993", False), ("9007199254740992", True), ("1e300", True)])
+def test_a_whole_number_that_would_be_rounded_is_refused(table, field, kept):
+    data = table(GOOD.replace("31", field))
+    if kept:
+        splits.read(data)
+    else:
+        message = refused(data, f"line 2, column 'age': expected whole numbers that float64 holds; found {field}")
+        assert "would be rounded to 9007199254740992" in message
+
+
+def test_a_large_identifier_is_kept_exactly_as_a_category(table):
+    data = splits.read(table(GOOD.replace("Rome", "9007199254740993").replace("Oslo", "9007199254740992")))
+    assert set(data.splits["train"].features["city"].ravel()) == {"9007199254740993", "9007199254740992"}
+
+
+def test_a_column_that_counts_the_rows_is_reported_with_the_argument_that_leaves_it_out(table, caplog):
+    data = table(numbered(20, **{"": lambda row: row}, label=lambda row: row % 2), numeric=["*"])
+    splits.read(data)
+    assert "each value is one more than that of the row before" in caplog.text
+    caplog.clear()
+    splits.read(replace(data, exclude=[""]))
+    assert "one more" not in caplog.text
+
+
+def test_a_column_without_any_value_is_refused_with_the_argument_that_leaves_it_out(table):
+    data = table(numbered(20, end=lambda _: "", label=lambda row: row % 2), numeric=["*"])
+    message = refused(data, "column 'end': expected values; found none in any row")
+    splits.read(with_fix(data, message, "exclude"))
+
+
+def test_a_name_with_blanks_around_it_is_quoted_in_the_message(table):
+    refused(table(GOOD.replace("label", " label")), "Did you mean ' label'?")
+
+
 def test_the_summary_names_the_rarest_classes_and_the_fields_that_count_as_missing(table, caplog):
     splits.read(table(GOOD.replace("27", "NA"), missing_values="impute"))
-    assert "label 'label': 2 classes: 'yes' (2), 'no' (1)" in caplog.text
+    assert "label 'label': 2 classes: 'no' (1), 'yes' (2)" in caplog.text
     assert "1 fields of numbers count as missing: 'NA' (1)" in caplog.text
 
 

@@ -293,11 +293,23 @@ def many(labels):
 def test_whole_numbers_that_look_continuous_are_refused_with_fixes_that_work(saved):
     arrays = many(np.arange(400) // 4 * 7 + 5_000)
     with pytest.raises(
-        DataError, match=r"100 whole numbers with gaps, .* look continuous. Set data.label_kind=real, or"
+        DataError, match=r"100 different numbers .* look continuous. Set data.label_kind=real .* or data"
     ):
         splits.load(saved(**arrays))
     assert splits.load(saved({"classes": 100}, **arrays)).spec.labels["y"].width == 100
     assert splits.load(saved({"label_kind": "real"}, **arrays)).spec.labels["y"].kind == "real"
+
+
+def test_whole_numbers_of_one_row_each_are_refused_before_they_are_divided(saved):
+    with pytest.raises(DataError, match=r"15 different numbers .* look continuous"):
+        splits.load(saved(x=np.arange(15.0)[:, np.newaxis], y=np.arange(15) * 37))
+
+
+def test_few_rows_of_new_data_never_look_continuous(saved):
+    labels = np.arange(400) % 25 * 7
+    trained = splits.load(saved({"classes": 25}, **many(labels))).spec
+    rows, _ = splits.load_split(saved(x=np.arange(25.0)[:, np.newaxis], y=labels[:25]), "all", trained)
+    assert len(rows) == 25
 
 
 @pytest.mark.parametrize("labels", [np.arange(400) % 100, np.arange(400) % 10 * 1_000], ids=["no gaps", "few"])
