@@ -255,15 +255,15 @@ class TableSource(DataSource):
         first_texts = {name: train.numbers[name].first_text for name in roles.numeric if name in roles.numbers_only}
         left_out = {name: first[1] for name, first in first_texts.items() if first is not None}
         described = shortened(f"{name!r} ({field!r})" for name, field in left_out.items())
-        for name, field in left_out.items():
+        for name in left_out:
             del train.numbers[name]
-            if categories.written_number(field) is not None:
-                logger.warning(
-                    "data: column %r: left out, although %r looks like a number. Write its numbers as 1234.5.%s",
-                    name,
-                    field,
-                    self.fix_of_number(field),
-                )
+        unread = {name: field for name, field in left_out.items() if categories.written_number(field) is not None}
+        if unread:
+            logger.warning(
+                "data: data.numeric='*' leaves out columns that look like numbers: %s. Write them as 1234.5.%s",
+                shortened(f"{name!r} ({field!r})" for name, field in unread.items()),
+                self.fix_of_number(next(iter(unread.values()))),
+            )
         if left_out:
             logger.info("data: data.numeric='*' leaves out columns of text: %s", described)
         roles = replace(roles, numeric=tuple(name for name in roles.numeric if name not in left_out))

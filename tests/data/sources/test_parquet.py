@@ -60,3 +60,9 @@ def test_another_file_is_refused(tmp_path):
     (tmp_path / "x.parquet").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match="expected a Parquet file"):
         splits.read(Parquet(path=str(tmp_path / "x.parquet"), numeric=["*"]))
+
+
+def test_a_whole_number_that_would_be_rounded_is_refused(written):
+    path = written(size=[2**53 + 1, 2, 3], label=["a", "b", "a"])
+    with pytest.raises(DataError, match=r"row 0, column 'size': .*found 9007199254740993, .* to 9007199254740992"):
+        splits.read(Parquet(path=path, numeric=["size"]))
