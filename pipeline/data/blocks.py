@@ -23,7 +23,7 @@ def blocks(split: Split, spec: DataSpec) -> Iterator[Block]:
     If there are more than MAX_IMAGES images on disk, only that number of evenly spaced ones is decoded.
     """
     if isinstance(split, Shards):
-        yield from _shard_blocks(split, spec)
+        yield from shard_blocks(split, spec, ROWS_PER_BLOCK)
         return
     on_disk = any(isinstance(column, Images) for column in split.features.values())
     rows = np.arange(len(split))
@@ -41,9 +41,10 @@ def _decoded(column: FeatureColumn) -> np.ndarray | Sequences:
     return np.stack([column.pixels(row) for row in range(len(column))])
 
 
-def _shard_blocks(split: Shards, spec: DataSpec) -> Iterator[Block]:
+def shard_blocks(split: Shards, spec: DataSpec, rows: int) -> Iterator[Block]:
+    """Yield the rows of shards in blocks of a number of rows."""
     records = tf.data.TFRecordDataset(list(split.files)).map(record_parser(spec), tf.data.AUTOTUNE, deterministic=True)
-    for features, labels in records.ragged_batch(ROWS_PER_BLOCK):
+    for features, labels in records.ragged_batch(rows):
         yield (
             {name: _to_column(value) for name, value in features.items()},
             {name: value.numpy() for name, value in labels.items()},

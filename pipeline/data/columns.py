@@ -17,9 +17,9 @@ FIXES = {  # dtype kind -> how to save an array x of it as numbers
 }
 
 
-def numbered_rows(location: str) -> Callable[[int], str]:
-    """Return a `row_location` for data without lines: "LOCATION, row N", counted from 0."""
-    return lambda row: f"{location}, row {row}"
+def numbered_rows(location: str, first: int = 0) -> Callable[[int], str]:
+    """Return a `row_location` for data without lines: "LOCATION, row N", counted from `first`."""
+    return lambda row: f"{location}, row {first + row}"
 
 
 def class_indices(values: Sequence[str], *, names: Sequence[str], row_location: Callable[[int], str]) -> np.ndarray:

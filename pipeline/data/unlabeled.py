@@ -19,16 +19,18 @@ if TYPE_CHECKING:
     from pipeline.spec import DataSpec
 
 MOST_ROWS = 1 << 16  # of a table
-MOST_NUMBERS = 1 << 24  # of a table, unless a batch has more
+MOST_BYTES = 1 << 26  # of a table, unless a batch has more
+BYTES = {"uint8": 1, "string": 64}  # of a value, about; 8 of any other
 
 
 def rows_per_table(spec: DataSpec, batch_size: int) -> int:
     """Return a number of rows that need little memory: whole batches, so that the batches of a file stay the same."""
     longest = spec.lengths[1] if spec.lengths else 1
-    numbers = sum(
-        prod(feature.fixed_shape) * (longest if feature.variable_length else 1) for feature in spec.features.values()
+    size = sum(
+        prod(feature.fixed_shape) * (longest if feature.variable_length else 1) * BYTES.get(feature.dtype, 8)
+        for feature in spec.features.values()
     )
-    rows = min(MOST_ROWS, MOST_NUMBERS // max(numbers, 1))
+    rows = min(MOST_ROWS, MOST_BYTES // max(size, 1))
     return max(1, rows // batch_size) * batch_size
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import override
@@ -96,7 +96,9 @@ class ImageFolder(DataSource):
         }
         paths = np.array([path for split_rows in rows.values() for path, _ in split_rows], object)
         headers = [read_header(path) for path in paths]
-        images = self._images(paths, headers)
+        first = headers[0]
+        shape = (first.height, first.width, self.channels)
+        images = self._images(paths, headers, shape=shape, bits=first.encoding.bits, example=paths[0])
         column = images if not self.in_memory else np.empty((len(paths), *images.shape), images.dtype)
         for row, pixels in enumerate(decode_files(images)):  # to find damaged files
             if isinstance(column, np.ndarray):
@@ -114,6 +116,24 @@ class ImageFolder(DataSource):
                 relative_names(paths[own], self.path),
             )
         return describe(splits, labels={"label": class_label(names)}, location=self.path)
+
+    @override
+    def read_unlabeled(self, trained: DataSpec, *, known: Mapping[str, Collection[str]], rows: int) -> Iterator[Table]:
+        """Yield all images of the folder and its subfolders, sorted by their path, with their pixels."""
+        ((name, feature),) = trained.features.items() if len(trained.features) == 1 else (("", None),)
+        if feature is None or len(feature.shape) != 3 or feature.variable_length:
+            raise DataError(
+                f"{self.path}: expected data of the kind that the model was trained on, {trained.features}; found a "
+                "folder of images. Choose another source: data=NAME."
+            )
+        paths = list_images(Path(self.path))
+        bits = 8 if feature.dtype == pixel_dtype(8) else 16
+        for start in range(0, len(paths), rows):
+            chunk = np.array(list(map(str, paths[start : start + rows])), object)
+            headers = [read_header(path) for path in chunk]
+            images = self._images(chunk, headers, shape=feature.fixed_shape, bits=bits, example="training")
+            pixels = np.stack(list(decode_files(images)))
+            yield Table({name: pixels}, {}, chunk.__getitem__, ids=relative_names(chunk, self.path))
 
     @override
     def fix_of_features(self, trained: DataSpec) -> str:
@@ -141,32 +161,41 @@ class ImageFolder(DataSource):
             name: np.array([match[name] or "" for match in matches if match], object) for name in pattern.groupindex
         }
 
-    def _images(self, paths: np.ndarray, headers: Sequence[ImageHeader]) -> Images:
+    def _images(
+        self, paths: np.ndarray, headers: Sequence[ImageHeader], *, shape: tuple[int, ...], bits: int, example: str
+    ) -> Images:
         """Return the files as one feature.
 
+        Args:
+            paths: Of the files.
+            headers: Of the files.
+            shape: Height, width and channels that the images should have.
+            bits: Likewise, bits per channel.
+            example: Where these come from, for error messages.
+
         Raises:
-            DataError: They differ in size or bits, and the options do not say which to take.
+            DataError: A file has another size or other bits, and the options do not say what to do.
         """
-        first = headers[0]
+        height, width, channels = shape
         for path, header in zip(paths, headers, strict=True):
-            if not self.height and (header.height, header.width) != (first.height, first.width):
+            if not self.height and (header.height, header.width) != (height, width):
                 raise DataError(
-                    f"{path}: expected {first.height} x {first.width} pixels, as in {paths[0]}; found "
-                    f"{header.height} x {header.width}. Set data.height and data.width to resize all images."
+                    f"{path}: expected {height} x {width} pixels, as in {example}; found {header.height} x "
+                    f"{header.width}. Set data.height and data.width to resize all images."
                 )
-            if not self.bits and header.encoding.bits != first.encoding.bits:
+            if not self.bits and header.encoding.bits != bits:
                 raise DataError(
-                    f"{path}: expected {first.encoding.bits} bits per channel, as in {paths[0]}; found "
-                    f"{header.encoding.bits}. Set data.bits=16 to keep all values, with those of 8 bits times 257 (255 "
-                    "becomes 65535), or data.bits=8 to keep the upper half of 16 bits."
+                    f"{path}: expected {bits} bits per channel, as in {example}; found {header.encoding.bits}. Set "
+                    "data.bits=16 to keep all values, with those of 8 bits times 257 (255 becomes 65535), or "
+                    "data.bits=8 to keep the upper half of 16 bits."
                 )
         index_of: dict[Encoding, int] = {}
         indices = [index_of.setdefault(header.encoding, len(index_of)) for header in headers]
         return Images(
             paths,
-            (self.height or first.height, self.width or first.width, self.channels),
+            (self.height or height, self.width or width, channels),
             resize=self.height is not None,
-            bits=self.bits or first.encoding.bits,
+            bits=self.bits or bits,
             background=rgb(self.background),
             encodings=tuple(index_of),
             encoding_indices=np.array(indices, np.int32),
@@ -246,17 +275,44 @@ def list_classes(folder: Path) -> dict[str, list[Path]]:
     if not classes:
         raise DataError(f"{folder}: expected one subfolder per class; found none. Check data.path.")
     for name, paths in classes.items():
-        others = [path for path in paths if not is_image(path)]
-        if others:
-            raise DataError(
-                f"{folder / name}: expected only images ({', '.join(EXTENSIONS)}); found {len(others)} of another "
-                f"kind: the {_first_names(others)}. Convert images of other formats to PNG, and move the rest away."
-            )
+        _check_images(folder / name, paths)
         if not paths:
             raise DataError(
                 f"{folder / name}: expected images of class {name!r}; found an empty folder. Add images or remove it."
             )
     return classes
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Return the images of a folder and its subfolders, sorted by name. Hidden files and LITTER are skipped.
+
+    Raises:
+        DataError: A file is not an image, or there is none.
+    """
+    found = _files_below(folder)
+    if not found:
+        raise DataError(f"{folder}: expected images; found none. Check data.path.")
+    return found
+
+
+def _files_below(folder: Path) -> list[Path]:
+    visible = _visible(folder)
+    _check_images(folder, [path for path in visible if not path.is_dir()])
+    return [file for path in visible for file in (_files_below(path) if path.is_dir() else [path])]
+
+
+def _check_images(folder: Path, paths: list[Path]) -> None:
+    """Check that files are images.
+
+    Raises:
+        DataError: One is not.
+    """
+    others = [path for path in paths if not is_image(path)]
+    if others:
+        raise DataError(
+            f"{folder}: expected only images ({', '.join(EXTENSIONS)}); found {len(others)} of another "
+            f"kind: the {_first_names(others)}. Convert images of other formats to PNG, and move the rest away."
+        )
 
 
 def _visible(folder: Path) -> list[Path]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import override
+from typing import IO, Any, Literal, override
 
 from pipeline.data.columns import decoded
 from pipeline.data.source import (
@@ -35,7 +35,7 @@ from pipeline.data.source import (
     to_feature_dtype,
 )
 from pipeline.errors import nearest
-from pipeline.spec import LABEL_KINDS, Label
+from pipeline.spec import LABEL_KINDS, DataSpec, Label
 
 NAME_FORMS = ("{split}_{name}", "{name}_{split}")  # of the arrays of a split; the second is that of the Keras examples
 READ_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OverflowError, RuntimeError)
@@ -98,6 +98,52 @@ class Npz(DataSource):
             for split_name, location in location_of.items()
         }
         return describe(splits, labels=labels, location=self.path)
+
+    @override
+    def read_unlabeled(self, trained: DataSpec, *, known: Mapping[str, Collection[str]], rows: int) -> Iterator[Table]:
+        """Yield the rows of all splits. The arrays of labels need not exist; those of features are read row by row."""
+        path = Path(self.path)
+        names = [*self.features, *([self.lengths] if self.lengths else [])]
+        with _open_archive(path) as archive:
+            splits = split_members(_array_names(archive), names=names)
+            for split_name, members in splits.items():
+                lengths = _read_array(archive, path, members[self.lengths]) if self.lengths else None
+                readers = {name: _RowReader(archive, path, members[name]) for name in self.features}
+                location = f"{path}, {split_name} arrays" if len(splits) > 1 else str(path)
+                for start, features in self._read_rows(readers, lengths, location, rows):
+                    table = Table(features, {}, numbered_rows(location, start))
+                    numbers = np.arange(start, start + len(table))
+                    ids = numbers if len(splits) == 1 else np.array([f"{split_name} {row}" for row in numbers], object)
+                    yield replace(table, ids=ids)
+
+    def _read_rows(
+        self, readers: Mapping[str, _RowReader], lengths: np.ndarray | None, location: str, rows: int
+    ) -> Iterator[tuple[int, dict[str, np.ndarray | Sequences]]]:
+        """Yield (index of the first row, features) of successive rows.
+
+        Args:
+            readers: Of the arrays, by feature.
+            lengths: (rows,) integers, if the rows of each feature are concatenated.
+            location: For error messages.
+            rows: The largest number of rows at a time.
+        """
+        if lengths is not None:
+            check_lengths(lengths, location)
+        counts = {name: len(reader) for name, reader in readers.items()} if lengths is None else {"": len(lengths)}
+        count = next(iter(counts.values()))
+        expected = count if lengths is None else int(lengths.sum())
+        for name, reader in readers.items():
+            if len(reader) != expected:
+                noun = "rows, as in the first feature" if lengths is None else "steps, the sum of the lengths"
+                raise DataError(f"{location}, {name!r}: expected {expected:,} {noun}; found {len(reader):,}.")
+        for start in range(0, count, rows):
+            stop = min(start + rows, count)
+            arrays, steps = {}, stop - start
+            if lengths is not None:
+                arrays[self.lengths] = lengths[start:stop]
+                steps = int(lengths[start:stop].sum())
+            arrays |= {name: reader.read(steps) for name, reader in readers.items()}
+            yield start, self._features(arrays, location)
 
     def _read_arrays(self) -> dict[str, dict[str, np.ndarray]]:
         """Return split name -> (name -> array) of the features, labels and lengths."""
@@ -235,17 +281,26 @@ def concatenated_rows(values: np.ndarray, *, lengths: np.ndarray, location: str)
         raise DataError(
             f"{location}: expected numbers, since rows differ in length; found text. Convert the text to token IDs."
         )
-    if lengths.dtype.kind not in "iu" or lengths.ndim != 1 or lengths.min() < 0:
-        raise DataError(
-            f"{location}: expected lengths as one whole number per row, at least 0; found {lengths.dtype} "
-            f"{lengths.shape}. Check data.lengths."
-        )
+    check_lengths(lengths, location)
     if lengths.max() > len(values) or lengths.sum() != len(values):
         raise DataError(
             f"{location}: expected {lengths.sum():,} steps, the sum of the lengths; found {len(values):,}. Check "
             "data.lengths."
         )
     return Sequences.from_lengths(values, lengths)
+
+
+def check_lengths(lengths: np.ndarray, location: str) -> None:
+    """Check that an array holds the number of steps of each row.
+
+    Raises:
+        DataError: It does not.
+    """
+    if lengths.dtype.kind not in "iu" or lengths.ndim != 1 or lengths.min() < 0:
+        raise DataError(
+            f"{location}: expected lengths as one whole number per row, at least 0; found {lengths.dtype} "
+            f"{lengths.shape}. Check data.lengths."
+        )
 
 
 def _class_column(array: np.ndarray, location: str) -> np.ndarray:
@@ -282,46 +337,93 @@ def _read_array(archive: zipfile.ZipFile, path: Path, name: str) -> np.ndarray:
     Raises:
         DataError: The array is missing, damaged or empty, or holds Python objects.
     """
-    known = _array_names(archive)
-    location = f"{path}, array {name!r}"
-    if name not in known:
-        raise DataError(f"{path}: expected an array {name!r}; found none. {nearest(name, known)}")
-    try:
-        array = _read_member(archive, f"{name}.npy", location)
-    except READ_ERRORS as error:
-        raise DataError(f"{location}: expected a whole array; found damage ({error}). Copy the file again.") from error
-    if not array.ndim or not len(array):
-        raise DataError(f"{location}: expected rows; found shape {array.shape}. Save the array with rows first.")
-    return array
+    reader = _RowReader(archive, path, name)
+    return reader.read(len(reader))
 
 
-def _read_member(archive: zipfile.ZipFile, member: str, location: str) -> np.ndarray:
-    # numpy.load allocates what the array's header claims before it reads; here the size is compared first
-    with archive.open(member) as stream:
-        read_header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }.get(np.lib.format.read_magic(stream))
-        if read_header is None:
+class _RowReader:
+    """Reads the rows of one array of a file, in their order."""
+
+    def __init__(self, archive: zipfile.ZipFile, path: Path, name: str) -> None:
+        """Open the array.
+
+        Raises:
+            DataError: The array is missing, damaged or empty, or holds Python objects.
+        """
+        known = _array_names(archive)
+        self._location = f"{path}, array {name!r}"
+        if name not in known:
+            raise DataError(f"{path}: expected an array {name!r}; found none. {nearest(name, known)}")
+        try:
+            self._stream = archive.open(f"{name}.npy")
+            self._shape, self._is_fortran, self._dtype = _read_header(archive, self._stream, name, self._location)
+        except READ_ERRORS as error:
+            raise self._damaged(error) from error
+        if not self._shape or not self._shape[0]:
             raise DataError(
-                f"{location}: expected an array of a plain dtype; found one with named fields. Save each field as an "
-                "array."
+                f"{self._location}: expected rows; found shape {self._shape}. Save the array with rows first."
             )
-        shape, is_fortran, dtype = read_header(stream)
-        if dtype.hasobject:
+        self._whole: np.ndarray | None = None  # of an array in Fortran order, whose rows are spread over the file
+        self._next = 0
+
+    def __len__(self) -> int:
+        return self._shape[0]
+
+    def read(self, count: int) -> np.ndarray:
+        """Return the next rows.
+
+        Raises:
+            DataError: The file is damaged.
+        """
+        if not self._is_fortran:
+            return self._values((count, *self._shape[1:]), "C")
+        if self._whole is None:
+            self._whole = self._values(self._shape, "F")
+        self._next += count
+        return self._whole[self._next - count : self._next]
+
+    def _values(self, shape: tuple[int, ...], order: Literal["C", "F"]) -> np.ndarray:
+        size = prod(shape) * self._dtype.itemsize
+        try:
+            content = self._stream.read(size)
+        except READ_ERRORS as error:
+            raise self._damaged(error) from error
+        if len(content) != size:
             raise DataError(
-                f"{location}: expected numbers, booleans or text; found Python objects, which are never loaded, since "
-                "a pickle can run code. Save numbers as x.astype('float64') and text as x.astype('str'); concatenate "
-                "rows that differ in length, and set data.lengths."
+                f"{self._location}: expected {size:,} bytes of values; found {len(content):,}. Copy the file again."
             )
-        claimed = prod(shape) * dtype.itemsize
-        size = archive.getinfo(member).file_size - stream.tell()
-        if claimed != size:
-            raise DataError(
-                f"{location}: expected {size:,} bytes of values; its header claims {claimed:,} bytes. Save the file "
-                "again."
-            )
-        content = stream.read(size)
-    if len(content) != size:
-        raise DataError(f"{location}: expected {size:,} bytes of values; found {len(content):,}. Copy the file again.")
-    return np.ndarray(shape, dtype, content, order="F" if is_fortran else "C")
+        return np.ndarray(shape, self._dtype, content, order=order)
+
+    def _damaged(self, error: Exception) -> DataError:
+        return DataError(f"{self._location}: expected a whole array; found damage ({error}). Copy the file again.")
+
+
+def _read_header(
+    archive: zipfile.ZipFile, stream: IO[bytes], name: str, location: str
+) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return the shape of an array, whether it is in Fortran order, and its dtype.
+
+    numpy.load allocates what the header claims before it reads; here the size is compared first.
+    """
+    read_header = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }.get(np.lib.format.read_magic(stream))
+    if read_header is None:
+        raise DataError(
+            f"{location}: expected an array of a plain dtype; found one with named fields. Save each field as an array."
+        )
+    shape, is_fortran, dtype = read_header(stream)
+    if dtype.hasobject:
+        raise DataError(
+            f"{location}: expected numbers, booleans or text; found Python objects, which are never loaded, since "
+            "a pickle can run code. Save numbers as x.astype('float64') and text as x.astype('str'); concatenate "
+            "rows that differ in length, and set data.lengths."
+        )
+    claimed = prod(shape) * dtype.itemsize
+    size = archive.getinfo(f"{name}.npy").file_size - stream.tell()
+    if claimed != size:
+        raise DataError(
+            f"{location}: expected {size:,} bytes of values; its header claims {claimed:,} bytes. Save the file again."
+        )
+    return shape, is_fortran, dtype

@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, override
 
 from pipeline.data.roles import check_once
-from pipeline.data.source import DataError, np
+from pipeline.data.source import DataError, np, numbered_rows
 from pipeline.data.table_columns import (
     EXACT_IN_FLOAT64,
     NumberBlocks,
@@ -59,6 +59,26 @@ class Parquet(TableSource):
             lambda row: f"{path}, row {row}",
         )
 
+    @override
+    def read_chunks(
+        self, path: str, numbers: Collection[str], texts: Collection[str], rows: int
+    ) -> Iterator[TableFile]:
+        file, names = _open(path), list(dict.fromkeys((*numbers, *texts)))
+        for name in names:
+            check_once(file.schema_arrow.names, name, path)
+        if not file.metadata.num_rows:
+            raise DataError(f"{path}: expected rows; found none. Add rows.")
+        first = 0
+        for table in _batches(file, path, names, rows):
+            yield TableFile(
+                path,
+                {name: self._numbers(table.column(name)) for name in numbers},
+                {name: _texts(table.column(name)) for name in texts},
+                numbered_rows(path, first),
+                np.arange(first, first + table.num_rows),
+            )
+            first += table.num_rows
+
     def _numbers(self, column: Any) -> NumberColumn:
         """Return a column as numbers: numbers and booleans as they are, texts as in a CSV file."""
         types = importlib.import_module("pyarrow.types")
@@ -104,6 +124,16 @@ def _open(path: str) -> Any:
         return parquet.ParquetFile(path)
     except importlib.import_module("pyarrow").ArrowException as error:
         raise DataError(f"{path}: expected a Parquet file; found another format or damage ({error}).") from error
+
+
+def _batches(file: Any, path: str, names: Sequence[str], rows: int) -> Iterator[Any]:
+    """Yield some columns of a file as tables of at most a number of rows."""
+    pyarrow = importlib.import_module("pyarrow")
+    try:
+        for batch in file.iter_batches(batch_size=rows, columns=names):
+            yield pyarrow.Table.from_batches([batch])
+    except pyarrow.ArrowException as error:
+        raise DataError(f"{path}: expected whole columns; found damage ({error}).") from error
 
 
 def _column(file: Any, path: str, name: str) -> Any:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, override
 
-from pipeline.data.containers import Shards
+from pipeline.data.containers import Shards, Table
 from pipeline.data.padding import padding_advice
 from pipeline.data.records import record_parser
 from pipeline.data.shards import FORMAT, MANIFEST
@@ -48,6 +49,39 @@ class TFRecord(DataSource):
             for split_name, split_entries in entries.items()
         }
         return Dataset(spec, splits, str(folder))
+
+    @override
+    def read_unlabeled(self, trained: DataSpec, *, known: Mapping[str, Collection[str]], rows: int) -> Iterator[Table]:
+        """Yield the rows of all splits, file by file, after checking the size and digest of each file."""
+        from pipeline.data.blocks import shard_blocks
+
+        folder = Path(self.path)
+        spec, entries = _read_manifest(folder)
+        for entry in (entry for split_entries in entries.values() for entry in split_entries):
+            _check_file(folder / entry["file"], entry)
+            shard = _shards(folder, [entry], self.shuffle_buffer)
+            ids, first = shard.row_ids, 0
+            for features, _ in shard_blocks(shard, spec, rows):
+                count = len(next(iter(features.values())))
+                location = partial(_offset_location, shard, first)
+                yield Table(features, {}, location, ids=ids[first : first + count])
+                first += count
+
+
+def _offset_location(shard: Shards, first: int, row: int) -> str:
+    return shard.row_location(first + row)
+
+
+def _shards(folder: Path, entries: list[dict[str, Any]], shuffle_buffer: int) -> Shards:
+    """Return files as a split whose labels and lengths are not known yet."""
+    return Shards(
+        files=tuple(str(folder / entry["file"]) for entry in entries),
+        counts=tuple(entry["rows"] for entry in entries),
+        digests=tuple(entry["sha256"] for entry in entries),
+        labels={},
+        lengths=None,
+        shuffle_buffer=shuffle_buffer,
+    )
 
 
 def _read_manifest(folder: Path) -> tuple[DataSpec, dict[str, list[dict[str, Any]]]]:
@@ -117,14 +151,7 @@ def _check_file(path: Path, entry: dict[str, Any]) -> None:
 
 def _read_split(spec: DataSpec, folder: Path, entries: list[dict[str, Any]], *, shuffle_buffer: int) -> Shards:
     """Check every record of a split in one pass, and keep its labels and lengths."""
-    shards = Shards(
-        files=tuple(str(folder / entry["file"]) for entry in entries),
-        counts=tuple(entry["rows"] for entry in entries),
-        digests=tuple(entry["sha256"] for entry in entries),
-        labels={},  # not known yet; errors need only the location of a row
-        lengths=None,
-        shuffle_buffer=shuffle_buffer,
-    )
+    shards = _shards(folder, entries, shuffle_buffer)  # errors need only the location of a row
     records = tf.data.TFRecordDataset(list(shards.files)).map(_summarizer(spec), tf.data.AUTOTUNE, deterministic=True)
     labels, lengths, rows = [], [], 0
     try:
