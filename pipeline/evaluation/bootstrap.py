@@ -4,6 +4,7 @@ Every score is a function of row weights. Weights of one give the score of the r
 drew each row gives the score of that resample.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -31,6 +32,10 @@ class Score:
     value: float
     low: float = np.nan
     high: float = np.nan
+
+    def to_json(self) -> dict[str, float | None]:
+        """Return the numbers as result.json holds them; None for NaN and infinity."""
+        return {name: value if math.isfinite(value) else None for name, value in vars(self).items()}
 
 
 def bootstrap_scores(statistics: Sequence[Statistic], *, rows: int, options: Evaluation, seed: int) -> dict[str, Score]:
@@ -66,6 +71,33 @@ def bootstrap_scores(statistics: Sequence[Statistic], *, rows: int, options: Eva
         name: Score(value=value, low=float(low), high=float(high))
         for (name, value), low, high in zip(values.items(), interval.low, interval.high, strict=True)
     }
+
+
+def resampled_scores(
+    scores: Callable[[np.ndarray], np.ndarray], *, rows: int, resamples: int, seed: int | tuple[int, ...]
+) -> np.ndarray:
+    """Compute scores of resamples of rows.
+
+    Args:
+        scores: Takes row weights (rows, draws) float64, returns (..., draws) float64.
+        rows: Number of rows.
+        resamples: Number of resamples.
+        seed: Of the resamples.
+
+    Returns:
+        (..., resamples) float64.
+    """
+    rng, blocks, batch = np.random.default_rng(seed), [], draws_per_batch(rows)
+    for start in range(0, resamples, batch):
+        draws = rng.integers(rows, size=(min(batch, resamples - start), rows))
+        blocks.append(scores(row_counts(draws)))
+    return np.concatenate(blocks, axis=-1)
+
+
+def percentile_interval(values: np.ndarray, confidence: float) -> tuple[float, float]:
+    """Return the lower and the upper end of the percentile interval of resampled scores, (resamples,) float64."""
+    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
 
 
 def draws_per_batch(rows: int) -> int:

@@ -14,7 +14,7 @@ from enum import StrEnum
 import numpy as np
 from scipy.stats import chi2, false_discovery_control, hypergeom, kstwobign, norm
 
-from pipeline.evaluation.bootstrap import draws_per_batch, row_counts
+from pipeline.evaluation.bootstrap import percentile_interval, resampled_scores
 from pipeline.evaluation.data_columns import LABEL_PREFIX
 from pipeline.evaluation.metrics import label_statistics
 from pipeline.evaluation.options import Drift, Evaluation
@@ -415,19 +415,16 @@ def compare_scores(
     """
     rows = len(targets)
     reference_scores, new_scores = (_score_function(label, targets, outputs) for outputs in (reference, new))
-    rng, differences, all_rows = np.random.default_rng(seed), [], np.ones((rows, 1))
-    batch = draws_per_batch(rows)
-    for start in range(0, evaluation.resamples, batch):
-        draws = rng.integers(rows, size=(min(batch, evaluation.resamples - start), rows))
-        weights = row_counts(draws)
+
+    def differences(weights: np.ndarray) -> np.ndarray:
         before, after = reference_scores(weights), new_scores(weights)
-        differences.append(np.stack([after[score] - before[score] for score in before]))
-    resampled = np.concatenate(differences, axis=1)
-    before, after = reference_scores(all_rows), new_scores(all_rows)
-    tails = np.array([(1 - evaluation.confidence) / 2, (1 + evaluation.confidence) / 2])
+        return np.stack([after[score] - before[score] for score in before])
+
+    resampled = resampled_scores(differences, rows=rows, resamples=evaluation.resamples, seed=seed)
+    before, after = (scores(np.ones((rows, 1))) for scores in (reference_scores, new_scores))
     results = []
     for score, values in zip(before, resampled, strict=True):
-        low, high = np.quantile(values, tails)
+        low, high = percentile_interval(values, evaluation.confidence)
         smaller_side = min((values <= 0).sum(), (values >= 0).sum())
         test = Outcome(
             effect=float(after[score][0] - before[score][0]),

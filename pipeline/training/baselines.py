@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from pipeline.evaluation.simple_models import constant_outputs
 from pipeline.spec import CLASS, REAL, Label
 from pipeline.training.label_scores import losses_of_rows
 
@@ -37,17 +38,17 @@ def baseline_loss(
     """
     if label.kind == REAL:
         columns = columns_of(label, targets)
-        return loss_of_constant(loss, columns, columns.mean(axis=0, dtype=np.float64))
+        return loss_of_constant(loss, columns, constant_outputs(label, columns))
     if not isinstance(loss, OF_PROBABILITIES):
         return None
     if label.kind != CLASS:
         columns = columns_of(label, targets)
-        shares = columns.mean(axis=0, dtype=np.float64)
+        shares = constant_outputs(label, columns)
         is_binary = isinstance(loss, keras.losses.BinaryCrossentropy)
         return loss_of_constant(loss, columns, _as_outputs(loss, shares, exclusive=not is_binary))
+    shares = constant_outputs(label, targets, class_weights)
     counts = np.bincount(targets.reshape(-1), minlength=label.width).astype(np.float64)
     weighted = counts if class_weights is None else counts * class_weights
-    shares = weighted / weighted.sum()
     is_binary = isinstance(loss, keras.losses.BinaryCrossentropy)
     outputs = _as_outputs(loss, shares[1:] if is_binary else shares, exclusive=not is_binary)
     classes = np.arange(label.width)

@@ -1,0 +1,280 @@
+"""Simple models that a trained model has to beat: the same prediction for every row, and a linear model.
+
+They are fit on the training rows, without randomness, in bounded time: of more than MOST_ROWS rows an even selection,
+and of wide features the means of neighbouring values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import optimize, special
+
+from pipeline.data.containers import Images, Sequences, Split, Table
+from pipeline.evaluation.data_columns import feature_columns, flat_columns
+from pipeline.spec import CLASS, MULTI_LABEL, REAL, DataSpec, Label
+
+MOST_ROWS = 20_000  # that the linear model is fit on
+MOST_VALUES = 100_000_000  # of the features of these rows
+MOST_COLUMNS = 512  # of all features; those of further features are left out
+MOST_CATEGORIES = 30  # of a column that have a weight of their own; the most frequent ones
+MOST_PRODUCTS = 20_000_000  # rows x columns x outputs: fewer rows are taken if there would be more
+FEWEST_ROWS = 1_000  # that such a selection keeps; if even they are too many, there is no linear model
+MOST_STEPS = 100  # of L-BFGS, which ends earlier if a step changes the loss by a smaller share than TOLERANCE
+TOLERANCE = 1e-4
+PENALTY = 1.0  # on half the sum of squared weights of standardized columns, beside the sum of the losses of the rows
+ROWS_PER_BLOCK = 1_024  # predicted at a time
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnCoding:
+    """How features become standardized columns of numbers.
+
+    Attributes:
+        categories: Of each feature that holds categories: those with a column of their own.
+        mean: (columns,) float64, of the training rows.
+        deviation: (columns,) float64, likewise; 1 for a constant column.
+    """
+
+    categories: Mapping[str, tuple[str, ...]]
+    mean: np.ndarray
+    deviation: np.ndarray
+
+    def code(self, spec: DataSpec, rows: Table) -> np.ndarray:
+        """Return the columns of rows: (rows, columns) float64. A missing value becomes the mean."""
+        columns = (raw_columns(spec, rows, self.categories) - self.mean) / self.deviation
+        return np.nan_to_num(columns, copy=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearModel:
+    """A linear or logistic regression.
+
+    Attributes:
+        weights: (columns, width) float64.
+        bias: (width,) float64.
+    """
+
+    weights: np.ndarray
+    bias: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimpleModels:
+    """The simple models of a run.
+
+    Attributes:
+        constants: Label -> (width,) float64: the mean of a real label, the shares of the classes of another.
+        linear: Label -> its linear model; {} if there is none.
+        coding: The columns of the linear models; None if there are none.
+    """
+
+    constants: Mapping[str, np.ndarray]
+    linear: Mapping[str, LinearModel]
+    coding: ColumnCoding | None
+
+    def predict_linear(self, spec: DataSpec, rows: Split) -> dict[str, np.ndarray]:
+        """Return label -> (rows, width) float64, the predictions of the linear models; {} if there are none."""
+        if self.coding is None or not isinstance(rows, Table):
+            return {}
+        outputs: dict[str, list[np.ndarray]] = {name: [] for name in self.linear}
+        for start in range(0, len(rows), ROWS_PER_BLOCK):
+            columns = self.coding.code(spec, rows.select(np.arange(start, min(start + ROWS_PER_BLOCK, len(rows)))))
+            for name, model in self.linear.items():
+                outputs[name].append(link(spec.labels[name])(columns @ model.weights + model.bias))
+        return {name: np.concatenate(blocks) for name, blocks in outputs.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the models as a run stores them."""
+        coding = self.coding
+        return {
+            "constants": {name: values.tolist() for name, values in self.constants.items()},
+            "linear": {
+                name: {"weights": model.weights.tolist(), "bias": model.bias.tolist()}
+                for name, model in self.linear.items()
+            },
+            "coding": coding
+            and {
+                "categories": {name: list(values) for name, values in coding.categories.items()},
+                "mean": coding.mean.tolist(),
+                "deviation": coding.deviation.tolist(),
+            },
+        }
+
+
+def simple_models_from_json(content: Mapping[str, Any]) -> SimpleModels:
+    """Return the models that `SimpleModels.to_json` wrote."""
+    coding = content["coding"]
+    return SimpleModels(
+        constants={name: np.array(values) for name, values in content["constants"].items()},
+        linear={
+            name: LinearModel(weights=np.array(model["weights"]), bias=np.array(model["bias"]))
+            for name, model in content["linear"].items()
+        },
+        coding=coding
+        and ColumnCoding(
+            categories={name: tuple(values) for name, values in coding["categories"].items()},
+            mean=np.array(coding["mean"]),
+            deviation=np.array(coding["deviation"]),
+        ),
+    )
+
+
+# ---- fitting --------------------------------------------------------------------------------------------------------
+
+
+def fit_simple_models(spec: DataSpec, rows: Split) -> SimpleModels:
+    """Fit the simple models of every label to the training rows.
+
+    Images on disk and shards, which would have to be read again, texts, tokens and huge rows have no linear model.
+    """
+    constants = {name: constant_outputs(label, rows.labels[name]) for name, label in spec.labels.items()}
+    if not isinstance(rows, Table) or not any(has_columns(spec, rows, name) for name in spec.features):
+        return SimpleModels(constants=constants, linear={}, coding=None)
+    most = min(MOST_ROWS, MOST_VALUES // values_per_row(rows))
+    if most < min(FEWEST_ROWS, len(rows)):
+        return SimpleModels(constants=constants, linear={}, coding=None)
+    rows = rows.select(selected_rows(len(rows), most))
+    coding, columns = fit_coding(spec, rows)
+    linear = {}
+    for name, label in spec.labels.items():
+        chosen = selected_rows(len(rows), MOST_PRODUCTS // (columns.shape[1] * label.width))
+        if len(chosen) >= min(FEWEST_ROWS, len(rows)):
+            linear[name] = fit_linear(label, columns[chosen], label_columns(label, rows.labels[name][chosen]))
+    return SimpleModels(constants=constants, linear=linear, coding=coding if linear else None)
+
+
+def constant_outputs(label: Label, targets: np.ndarray, class_weights: np.ndarray | None = None) -> np.ndarray:
+    """Return the prediction that is the same for every row: the mean of a real label, or the shares of the classes.
+
+    Args:
+        label: The label.
+        targets: (rows,) or (rows, width).
+        class_weights: (classes,), the weight of a row of each class of a label of one class per row.
+
+    Returns:
+        (width,) float64.
+    """
+    if label.kind != CLASS:
+        return targets.reshape(len(targets), -1).mean(axis=0, dtype=np.float64)
+    counts = np.bincount(targets.reshape(-1), minlength=label.width).astype(np.float64)
+    weighted = counts if class_weights is None else counts * class_weights
+    return weighted / weighted.sum()
+
+
+def selected_rows(rows: int, most: int) -> np.ndarray:
+    """Return the indices of all rows, or of a selection of them that does not follow their order: (n,) int64."""
+    if rows <= most:
+        return np.arange(rows)
+    return np.sort(np.random.Generator(np.random.Philox(0)).permutation(rows)[:most])
+
+
+def values_per_row(rows: Table) -> int:
+    """Return the number of values that the features of a row have, on average if rows differ in length."""
+    arrays = [column.values if isinstance(column, Sequences) else column for column in rows.features.values()]
+    return max(1, sum(array.size for array in arrays if isinstance(array, np.ndarray)) // len(rows))
+
+
+def fit_coding(spec: DataSpec, rows: Table) -> tuple[ColumnCoding, np.ndarray]:
+    """Return the coding of features, and the coded columns of the rows it was fit to."""
+    categories = {}
+    for name, feature in spec.features.items():
+        if feature.holds_categories and has_columns(spec, rows, name):
+            values, counts = np.unique(np.asarray(rows.features[name])[:, 0].astype(str), return_counts=True)
+            frequent = np.argsort(-counts, kind="stable")[:MOST_CATEGORIES]
+            categories[name] = tuple(values[np.sort(frequent)].tolist())
+    columns = raw_columns(spec, rows, categories)
+    known = np.isfinite(columns)
+    count = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known, columns, 0).sum(axis=0) / count
+    deviation = np.sqrt((np.where(known, columns - mean, 0) ** 2).sum(axis=0) / count)
+    constant = deviation <= 1e-12 * np.abs(mean)
+    coding = ColumnCoding(categories=categories, mean=mean, deviation=np.where(constant, 1.0, deviation))
+    return coding, np.nan_to_num((columns - coding.mean) / coding.deviation, copy=False)
+
+
+def fit_linear(label: Label, columns: np.ndarray, targets: np.ndarray) -> LinearModel:
+    """Fit a ridge regression to a real label, a logistic regression to another.
+
+    Args:
+        label: The label.
+        columns: (rows, columns) float64, standardized.
+        targets: (rows, width) float64: numbers, or a probability per class.
+    """
+    if label.kind == REAL:
+        mean = targets.mean(axis=0)
+        gram = columns.T @ columns + PENALTY * np.eye(columns.shape[1])
+        weights = np.linalg.solve(gram, columns.T @ (targets - mean))
+        return LinearModel(weights=weights, bias=mean - columns.mean(axis=0) @ weights)
+    (rows, inputs), width = columns.shape, targets.shape[1]
+    probabilities = link(label)
+
+    def loss_and_gradient(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        weights, bias = np.split(parameters.reshape(inputs + 1, width), [inputs])
+        logits = columns @ weights + bias
+        errors = probabilities(logits) - targets
+        normalizer = np.logaddexp(0, logits).sum() if label.kind == MULTI_LABEL else special.logsumexp(logits, 1).sum()
+        loss = normalizer - (targets * logits).sum() + PENALTY / 2 * (weights**2).sum()
+        gradient = np.concatenate([columns.T @ errors + PENALTY * weights, errors.sum(axis=0, keepdims=True)])
+        return loss / rows, gradient.ravel() / rows
+
+    start = np.zeros((inputs + 1) * width)
+    options = {"maxiter": MOST_STEPS, "ftol": TOLERANCE}
+    found = optimize.minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options=options).x
+    weights, bias = np.split(found.reshape(inputs + 1, width), [inputs])
+    return LinearModel(weights=weights, bias=bias[0])
+
+
+def link(label: Label) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function from (rows, width) sums of weighted columns to outputs."""
+    if label.kind == REAL:
+        return np.asarray
+    return special.expit if label.kind == MULTI_LABEL else lambda logits: special.softmax(logits, axis=1)
+
+
+def label_columns(label: Label, targets: np.ndarray) -> np.ndarray:
+    """Return the values of a label as (rows, width) float64: numbers, or a probability per class."""
+    if label.kind == CLASS:
+        return np.eye(label.width)[targets.reshape(-1)]
+    return targets.reshape(len(targets), -1).astype(np.float64)
+
+
+# ---- columns --------------------------------------------------------------------------------------------------------
+
+
+def has_columns(spec: DataSpec, rows: Table, name: str) -> bool:
+    """Return whether a feature becomes columns: numbers, categories, or sequences of numbers."""
+    feature, values = spec.features[name], rows.features[name]
+    if isinstance(values, Images) or feature.text or (feature.holds_tokens and feature.variable_length):
+        return False
+    return not feature.holds_categories or (isinstance(values, np.ndarray) and values.shape[1:] == (1,))
+
+
+def raw_columns(spec: DataSpec, rows: Table, categories: Mapping[str, tuple[str, ...]]) -> np.ndarray:
+    """Return the columns of rows before they are standardized: (rows, columns) float64.
+
+    Sequences become their length, and the mean and spread of each channel.
+    """
+    blocks, width = [], 0
+    for block in _blocks(spec, rows, categories):
+        if width + block.shape[1] > MOST_COLUMNS and blocks:
+            break
+        blocks.append(block)
+        width += block.shape[1]
+    return np.hstack(blocks).astype(np.float64)
+
+
+def _blocks(spec: DataSpec, rows: Table, categories: Mapping[str, tuple[str, ...]]) -> Iterator[np.ndarray]:
+    """Yield (rows, columns) of each feature."""
+    for name, values in rows.features.items():
+        if not has_columns(spec, rows, name):
+            continue
+        if name in categories:
+            yield np.asarray(values)[:, 0].astype(str)[:, np.newaxis] == np.array(categories[name])
+        elif isinstance(values, Sequences):
+            yield np.stack([column for _, column in feature_columns(spec.features[name], values)], axis=1)
+        elif isinstance(values, np.ndarray):
+            yield np.stack([column for _, column in flat_columns(values.reshape(len(values), -1))], axis=1)
