@@ -8,6 +8,7 @@ from pipeline.config import Config
 from pipeline.data import splits
 from pipeline.data.input_pipeline import TrainingFeed
 from pipeline.data.splits import SplitDataset
+from pipeline.evaluation import group_scores
 from pipeline.preflight import names
 from pipeline.runtime import determinism, devices
 from pipeline.training.initial_model import initial_model
@@ -50,7 +51,8 @@ def prepare(config: Config) -> Experiment:
     device = devices.select(config.device, config.hardware)
     device |= determinism.prepare(config.determinism, seed=config.seed, threads=config.hardware.threads)
     names.check(config)
-    data = splits.load(config.data)
+    data = splits.load(config.data, keys=config.evaluation.groups)
+    group_scores.read_groups(config.evaluation.groups, data.spec, data.test)  # an error is reported before training
     log_data(config, data)
     experiment = build(config, data)
     experiment.objective.model.summary()

@@ -7,11 +7,11 @@ from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.data import splits
 from pipeline.errors import ExitStatus
-from pipeline.evaluation import metrics, prediction_profiles
+from pipeline.evaluation import comparisons, group_scores, metrics, prediction_profiles
 from pipeline.reports import run_report
-from pipeline.reports.formatting import score_table
+from pipeline.reports.comparison_text import score_text
 from pipeline.runs import folder as run_folder
-from pipeline.runs import provenance, recorder, saved_model
+from pipeline.runs import provenance, recorder, saved_model, simple_baselines
 from pipeline.runtime import determinism, devices, environment
 from pipeline.spec import spec_from_dict
 from pipeline.training.model_inputs import check_categories, check_padding, load_rows
@@ -37,9 +37,11 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     device |= determinism.prepare(config.determinism, seed=config.seed, threads=config.hardware.threads)
     model = saved_model.load(folder / "model.keras")
     check_padding(spec, model, folder)
-    selection = load_rows(config, spec, config.evaluation.split, runs=[folder])
+    columns = config.evaluation.groups
+    selection = load_rows(config, spec, config.evaluation.split, runs=[folder], keys=columns)
     rows, split, fingerprint = selection.rows, selection.split, selection.fingerprint
     print(selection.origin, flush=True)
+    groups = group_scores.read_groups(columns, spec, rows)
     check_categories(config.data, spec, model, rows, split)
 
     target = folder / "evaluations" / f"{split}-{fingerprint[:12]}"
@@ -52,9 +54,21 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
         training_rows=lambda: splits.load_split(config.data, "train", spec)[0],
         folder=target,
     )
+    models = simple_baselines.read(folder)
+    evaluations = comparisons.with_comparisons(
+        evaluations,
+        spec,
+        rows,
+        models=models,
+        groups=groups,
+        options=config.evaluation,
+        seed=config.seed,
+    )
     notes = provenance.notes(run_folder.read(folder, "environment.json"))
     if not selection.own_data:
         notes.append(f"Evaluated on other data than that of the training: {selection.origin}.")
+    if models is None and config.objective.predicts_labels:
+        notes.append(f"Not compared with simple models: {folder.name} keeps none, since an earlier version trained it.")
     notes += selection.notes
     page = run_report.write_run_report(
         target,
@@ -89,6 +103,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
         "weights_digest": trained["weights_digest"],
         "metrics": metrics.scores_to_json(evaluations),
         "calibration": metrics.calibration_to_json(evaluations),
+        **comparisons.comparisons_to_json(evaluations),
     }
     run_folder.write(target, "result.json", result)
     with recorder.of_stored_run(config, folder) as record:
@@ -99,5 +114,5 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
             result=result,
             profiles=prediction_profiles.evaluations_to_json(evaluations),
         )
-    print(f"{score_table(evaluations)}\n\nreport   {page}")
+    print(f"{score_text(evaluations)}\n\nreport   {page}")
     return ExitStatus.DONE

@@ -19,15 +19,24 @@ from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.data import input_pipeline
 from pipeline.errors import ExitStatus, Interrupted, RunError
-from pipeline.evaluation import data_columns, metrics, prediction_profiles, profiles
+from pipeline.evaluation import (
+    comparisons,
+    data_columns,
+    group_scores,
+    metrics,
+    prediction_profiles,
+    profiles,
+    simple_models,
+)
+from pipeline.evaluation.metrics import LabelEvaluation, ScoresOnly
 from pipeline.experiment import Experiment, prepare
 from pipeline.preflight import inspection
 from pipeline.preflight.findings import as_json
 from pipeline.preflight.inspection import Verdict
 from pipeline.reports import run_report
-from pipeline.reports.formatting import score_table
+from pipeline.reports.comparison_text import score_text
 from pipeline.runs import folder as run_folder
-from pipeline.runs import provenance, saved_model, trained_rows
+from pipeline.runs import provenance, saved_model, simple_baselines, trained_rows
 from pipeline.runs.description import Description
 from pipeline.runs.identity import identity
 from pipeline.runs.recorder import Recorder
@@ -132,14 +141,7 @@ def train(
                     start_time=start_time,
                     recorder=recorder,
                 )
-                evaluations = config.objective.score(
-                    config,
-                    experiment.data.spec,
-                    experiment.objective.model,
-                    experiment.data.test,
-                    training_rows=lambda: experiment.data.train,
-                    folder=folder,
-                )
+                evaluations = evaluate(config, experiment, folder)
                 seconds = time.monotonic() - start_time
                 finish(
                     experiment,
@@ -350,6 +352,32 @@ def abandon(result: Result, signal_name: str) -> None:
 # ---- after the last step --------------------------------------------------------------------------------------------
 
 
+def evaluate(config: Config, experiment: Experiment, folder: Path) -> list[LabelEvaluation | ScoresOnly]:
+    """Score the model on the test split, and compare it with simple models, which are stored with the run."""
+    data = experiment.data
+    evaluations = config.objective.score(
+        config,
+        data.spec,
+        experiment.objective.model,
+        data.test,
+        training_rows=lambda: data.train,
+        folder=folder,
+    )
+    if not any(isinstance(evaluation, LabelEvaluation) for evaluation in evaluations):
+        return evaluations
+    models = simple_models.fit_simple_models(data.spec, data.train)
+    simple_baselines.write(folder, models)
+    return comparisons.with_comparisons(
+        evaluations,
+        data.spec,
+        data.test,
+        models=models,
+        groups=group_scores.read_groups(config.evaluation.groups, data.spec, data.test),
+        options=config.evaluation,
+        seed=config.seed,
+    )
+
+
 def learning_warnings(config: Config, experiment: Experiment, training: Training) -> list[str]:
     """Log and return a warning for each training loss that predicting the same for every row would have matched."""
     if config.regularization.mixup:
@@ -427,10 +455,11 @@ def finish(
         best_epoch=training.kept_epoch,
         metrics=metrics.scores_to_json(evaluations),
         calibration=metrics.calibration_to_json(evaluations),
+        **comparisons.comparisons_to_json(evaluations),
         weights_digest=digest,
         files=files | {"report": page.name},
     )
-    scores = f"{score_table(evaluations)}\n\nweights  {digest}"
+    scores = f"{score_text(evaluations)}\n\nweights  {digest}"
     logger.debug("finished in %.1f seconds\n%s", seconds, scores)
     print(f"\n{scores}\nreport   {page}\nmodel    {folder / 'model.keras'}\nnext     {next_commands(folder)}")
 

@@ -98,6 +98,16 @@ class DataSource(Options):
         """
         raise NotImplementedError(f"{type(self).__name__}.read")
 
+    def read_with_keys(self, columns: Collection[str]) -> Dataset:
+        """Read the data set, with more columns of its files among the keys of its tables.
+
+        Sources whose files have columns without a role override this method. Columns that do not exist may be left out.
+
+        Args:
+            columns: Their names.
+        """
+        return self.read()
+
     def file_of(self, split_name: str) -> str:
         """Return the file that holds the rows of one split only; "" if there is none."""
         return ""

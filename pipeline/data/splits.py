@@ -1,7 +1,7 @@
 """The splits of a data set: those of the data itself, or a stratified division of its rows by a seed."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,31 +49,36 @@ class SplitDataset:
         return {name: len(split) for name, split in self.splits.items()}
 
 
-def read(source: DataSource, trained: DataSpec | None = None) -> Dataset:
+def read(source: DataSource, trained: DataSpec | None = None, keys: Collection[str] = ()) -> Dataset:
     """Read a data set, and bring its values into the dtypes that models take.
 
     Args:
         source: The data source.
         trained: The spec that a model was trained on, if its dtypes are to be kept.
+        keys: Columns to keep among the keys of the tables.
 
     Raises:
         DataError: The data cannot be read. The message names the file and the line or row.
     """
     try:
-        dataset = source.read()
+        dataset = source.read_with_keys(keys)
     except OSError as error:
         raise DataError(f"expected data that can be read; found: {error}. Check data.path.") from error
     return in_model_dtypes(dataset, trained.features if trained else None)
 
 
-def load(source: DataSource) -> SplitDataset:
+def load(source: DataSource, keys: Collection[str] = ()) -> SplitDataset:
     """Read a data set, divide it into splits, and check every row.
+
+    Args:
+        source: The data source.
+        keys: Columns to keep among the keys of the tables.
 
     Raises:
         DataError: The data cannot be read, or a row is not valid. The message names the file and the row.
         ConfigError: There is no test split.
     """
-    dataset = read(source)
+    dataset = read(source, keys=keys)
     checks.check_labels(dataset, source)
     splits = divide(dataset, source.split)
     if "test" not in splits:
@@ -152,13 +157,18 @@ class MatchingDataset:
         return _with_class_indices(rows, self.dataset, trained=self.trained)
 
 
-def read_matching(source: DataSource, spec: DataSpec) -> MatchingDataset:
+def read_matching(source: DataSource, spec: DataSpec, keys: Collection[str] = ()) -> MatchingDataset:
     """Read a data set for a model that was trained on data of this spec.
+
+    Args:
+        source: The data source.
+        spec: The spec of the training data.
+        keys: Columns to keep among the keys of the tables.
 
     Raises:
         DataError: The data cannot be read, or its features do not match the spec.
     """
-    dataset = read(source, spec)
+    dataset = read(source, spec, keys)
     check_features(dataset.spec.features, spec, source, location=dataset.location)
     return MatchingDataset(
         source=source, dataset=dataset, trained=spec, fingerprint=fingerprint(dataset, source.split.keys)

@@ -184,6 +184,10 @@ class TableSource(DataSource):
 
     @override
     def read(self) -> Dataset:
+        return self.read_with_keys(())
+
+    @override
+    def read_with_keys(self, columns: Collection[str]) -> Dataset:
         """Return one split per file.
 
         All columns of numbers are one feature, NUMERIC, (columns,) float32, or (steps, columns) if lines are steps.
@@ -199,7 +203,8 @@ class TableSource(DataSource):
             text=self.text,
             exclude=[*self.exclude, *self._id_columns],
         )
-        keys = self._key_columns(header, roles)
+        required = (*self.split.keys, *columns)
+        keys = self._key_columns(header, roles, required)
         train = self._read(self.path, roles, keys)
         roles = self._without_text(roles, train)
         for name in self.categories:
@@ -222,7 +227,7 @@ class TableSource(DataSource):
                 self._features(file, roles, self.labels),
                 self._targets(file, labels),
                 file.row_location,
-                self._keys(file, keys),
+                self._keys(file, keys, required),
                 self._ids(file),
             )
             for split_name, file in files.items()
@@ -282,20 +287,27 @@ class TableSource(DataSource):
         texts = dict.fromkeys([*roles.categorical, *roles.text, *label_texts, *self._id_columns, *keys])
         return self.read_file(path, [*roles.numeric, *label_numbers], [*texts])
 
-    def _key_columns(self, header: list[str], roles: Roles) -> list[str]:
-        """Return the columns that decide the splits, and those without a role, which preflight looks at."""
+    def _key_columns(self, header: list[str], roles: Roles, required: Collection[str]) -> list[str]:
+        """Return the columns that decide the splits, and those without a role, which preflight looks at.
+
+        Args:
+            header: Of the training file.
+            roles: Of its columns.
+            required: Columns that come first if they have no role, so that they are among those that are read.
+        """
         headers = [header, *(self.header(path)[0] for path in (self.validation_path, self.test_path) if path)]
         used = {*roles.numeric, *roles.categorical, *roles.text, *self.labels, *self.split.keys, *self._id_columns}
         others = [name for name in header if name not in used and all(names.count(name) == 1 for names in headers)]
-        return [*self.split.keys, *others[:MOST_KEYS]]
+        others.sort(key=lambda name: name not in required)
+        return [*self.split.keys, *others[: max(MOST_KEYS, len(required))]]
 
-    def _keys(self, file: TableFile, names: list[str]) -> dict[str, np.ndarray]:
-        """Return key columns, (rows,) of str. Of those that decide no split, one that hardly repeats is left out."""
+    def _keys(self, file: TableFile, names: list[str], required: Collection[str]) -> dict[str, np.ndarray]:
+        """Return key columns, (rows,) of str. Of those that are not required, one that hardly repeats is left out."""
         return {
             name: file.texts[name].array()
             for name in names
             if name in file.texts
-            if name in self.split.keys or 2 * len(file.texts[name].values) <= file.rows
+            if name in required or 2 * len(file.texts[name].values) <= file.rows
         }
 
     @property

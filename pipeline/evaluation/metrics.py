@@ -1,6 +1,5 @@
 """Scores of a model's predictions, with bootstrap intervals, and the details behind them."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,8 @@ from pipeline.evaluation.row_groups import membership, ratio_or_nan
 from pipeline.spec import CLASS, MULTI_LABEL, REAL, Label
 
 if TYPE_CHECKING:
+    from pipeline.evaluation.baseline_comparison import BaselineComparison
+    from pipeline.evaluation.group_scores import GroupComparison
     from pipeline.evaluation.prediction_profiles import PredictionProfile
 
 PROBABILITY_SLACK = 1e-3  # half-precision outputs leave [0, 1] by less
@@ -87,6 +88,10 @@ class LabelEvaluation:
         positive: The positive class; None unless the label has two classes and both have rows.
         residuals: The differences between predictions and targets; None unless the label is real.
         predictions: The profile of the predictions; None if none was built.
+        targets: The labels of the rows, as `evaluate_label` takes them.
+        outputs: (rows, width) float64, the checked predictions.
+        baselines: The comparisons with simple models.
+        groups: The scores by groups of rows.
     """
 
     name: str
@@ -100,6 +105,10 @@ class LabelEvaluation:
     positive: PositiveClass | None = None
     residuals: Residuals | None = None
     predictions: "PredictionProfile | None" = None
+    targets: np.ndarray | None = None
+    outputs: np.ndarray | None = None
+    baselines: "tuple[BaselineComparison, ...]" = ()
+    groups: "tuple[GroupComparison, ...]" = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +171,16 @@ def evaluate_label(
     ]
     scores = bootstrap_scores(statistics, rows=rows, options=options, seed=seed)
     details = label_details(label, targets=targets, outputs=outputs, options=options, seed=seed)
-    return LabelEvaluation(name=name, label=label, rows=rows, confidence=options.confidence, scores=scores, **details)
+    return LabelEvaluation(
+        name=name,
+        label=label,
+        rows=rows,
+        confidence=options.confidence,
+        scores=scores,
+        targets=targets,
+        outputs=outputs,
+        **details,
+    )
 
 
 # ---- as JSON --------------------------------------------------------------------------------------------------------
@@ -173,10 +191,7 @@ def scores_to_json(
 ) -> dict[str, dict[str, dict[str, float | None]]]:
     """Return label -> score -> value, low and high, as result.json holds them; None for NaN and infinity."""
     return {
-        evaluation.name: {
-            name: {key: value if math.isfinite(value) else None for key, value in vars(score).items()}
-            for name, score in evaluation.scores.items()
-        }
+        evaluation.name: {name: score.to_json() for name, score in evaluation.scores.items()}
         for evaluation in evaluations
     }
 

@@ -25,6 +25,12 @@ class Evaluation(Options):
     beta: float = option(1.0, "two classes: weight of recall in a further F score, as 2 for F2; 1: none", above=0)
     bins: int = option(10, "bins of the reliability diagram", min=2)
     split: str = option(AUTO, f"`evaluate` only: the rows to score; {SPLITS_HELP}", choices=SPLITS)
+    groups: list[str] = option(
+        [],
+        "columns whose values are groups of rows (region, device), which need not be features: each group is scored; "
+        "many numbers are divided into quarters of the rows",
+        changes_result=False,
+    )
     trained_rows: str = option(
         LEAVE_OUT,
         "`evaluate` and `drift` on other data than the run's own: whether rows that the run was trained on are scored; "

@@ -19,6 +19,8 @@ from pipeline.evaluation.calibration import Calibration
 from pipeline.evaluation.metrics import ClassScores, LabelEvaluation, ScoresOnly
 from pipeline.files import atomic_write
 from pipeline.reports.binary_plots import binary_plots
+from pipeline.reports.comparison_section import comparison_section
+from pipeline.reports.comparison_text import baseline_lines
 from pipeline.reports.figures import ImageGrid
 from pipeline.reports.formatting import format_number, format_percent
 from pipeline.reports.html_page import write_html_page
@@ -176,6 +178,8 @@ def write_page(
             "labels": labels,
             "is_label": lambda evaluation: isinstance(evaluation, LabelEvaluation),
             "headline_scores": headline_scores,
+            "baseline_lines": baseline_lines(report.evaluations),
+            "comparison_section": comparison_section,
             "frequent_mistakes": frequent_mistakes,
             "weakest_classes": weakest_classes,
             "max_outputs": MAX_OUTPUTS,

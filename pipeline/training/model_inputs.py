@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,7 +116,9 @@ class EvaluatedRows:
     notes: tuple[str, ...]
 
 
-def load_rows(config: Config, spec: DataSpec, split: str, *, runs: Sequence[Path]) -> EvaluatedRows:
+def load_rows(
+    config: Config, spec: DataSpec, split: str, *, runs: Sequence[Path], keys: Collection[str] = ()
+) -> EvaluatedRows:
     """Read the rows that a stored run is evaluated on.
 
     Rows that one of the models was trained on are left out, unless the option or the split asks for them. What is found
@@ -127,12 +129,13 @@ def load_rows(config: Config, spec: DataSpec, split: str, *, runs: Sequence[Path
         spec: Of the training data.
         split: The split, "all", or AUTO.
         runs: The folder of the run, and of the run that it is compared with.
+        keys: Columns to keep among the keys of the rows.
 
     Raises:
         DataError: The data has another spec, the model cannot take a row, or a run was trained on all rows.
         RunError: A file of a run is damaged.
     """
-    data = splits.read_matching(config.data, spec)
+    data = splits.read_matching(config.data, spec, keys)
     own_data = data.fingerprint == run_folder.read(runs[0], "result.json")["fingerprint"]
     split = data.choose(own=own_data) if split == AUTO else split
     every_row = rows = data.split(split)

@@ -74,9 +74,15 @@ class Npz(DataSource):
                 "array."
             )
 
+    @override
     def read(self) -> Dataset:
+        return self.read_with_keys(())
+
+    @override
+    def read_with_keys(self, columns: Collection[str]) -> Dataset:
         """Return the splits whose arrays are named train_NAME or NAME_train, and so on; else one split."""
-        arrays = self._read_arrays()
+        keys = [*self.split.keys, *columns]
+        arrays = self._read_arrays(keys)
         location_of = {
             split_name: f"{self.path}, {split_name} arrays" if len(arrays) > 1 else self.path for split_name in arrays
         }
@@ -93,7 +99,7 @@ class Npz(DataSource):
                 self._features(arrays[split_name], location),
                 {name: columns[split_name] for name, columns in targets.items()},
                 numbered_rows(location),
-                self._keys(arrays[split_name]),
+                _key_columns(arrays[split_name], keys),
             )
             for split_name, location in location_of.items()
         }
@@ -145,10 +151,10 @@ class Npz(DataSource):
             arrays |= {name: reader.read(steps) for name, reader in readers.items()}
             yield start, self._features(arrays, location)
 
-    def _read_arrays(self) -> dict[str, dict[str, np.ndarray]]:
-        """Return split name -> (name -> array) of the features, labels and lengths."""
+    def _read_arrays(self, keys: list[str]) -> dict[str, dict[str, np.ndarray]]:
+        """Return split name -> (name -> array) of the features, labels, lengths and keys."""
         path = Path(self.path)
-        names = [*self.features, *self.labels, *([self.lengths] if self.lengths else []), *self.split.keys]
+        names = [*self.features, *self.labels, *([self.lengths] if self.lengths else []), *keys]
         with _open_archive(path) as archive:
             return {
                 split_name: {name: _read_array(archive, path, member) for name, member in members.items()}
@@ -163,10 +169,6 @@ class Npz(DataSource):
         if self.lengths:
             return concatenated_rows(column, lengths=arrays[self.lengths], location=location)
         return column if column.ndim > 1 else column[:, np.newaxis]
-
-    def _keys(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        keys = {name: arrays[name] for name in self.split.keys}
-        return {name: column[:, 0] if column.shape[1:] == (1,) else column for name, column in keys.items()}
 
     def _read_classes(
         self, values: dict[str, np.ndarray], location: str, location_of: dict[str, str]
@@ -264,6 +266,12 @@ def split_members(members: Collection[str], *, names: Sequence[str]) -> dict[str
         if "train" in present:
             return present
     return {"train": {name: name for name in names}}
+
+
+def _key_columns(arrays: dict[str, np.ndarray], names: Collection[str]) -> dict[str, np.ndarray]:
+    """Return key columns by name: (rows,) each."""
+    keys = {name: arrays[name] for name in names}
+    return {name: column[:, 0] if column.shape[1:] == (1,) else column for name, column in keys.items()}
 
 
 def concatenated_rows(values: np.ndarray, *, lengths: np.ndarray, location: str) -> Sequences:

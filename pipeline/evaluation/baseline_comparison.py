@@ -1,0 +1,138 @@
+"""Whether a model is better than simple models on the same rows: the paired difference of its main score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.data.containers import Split
+from pipeline.evaluation.bootstrap import Score, percentile_interval, resampled_scores
+from pipeline.evaluation.main_scores import OF_MODELS, score_function
+from pipeline.evaluation.options import Evaluation
+from pipeline.evaluation.simple_models import SimpleModels
+from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, DataSpec, Label
+
+CONSTANTS = {
+    CLASS: "the majority class",
+    ONE_HOT: "the majority class",
+    MULTI_LABEL: "the most frequent answers",
+    REAL: "the training mean",
+}
+LINEAR_MODELS = {kind: "linear regression" if kind == REAL else "logistic regression" for kind in CONSTANTS}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineComparison:
+    """The comparison of a model with one simple model.
+
+    Attributes:
+        name: Of the simple model.
+        metric: The score by which they are compared; more is better.
+        score: Of the model.
+        baseline: The score of the simple model.
+        difference: The score of the model minus that of the simple model.
+    """
+
+    name: str
+    metric: str
+    score: float
+    baseline: float
+    difference: Score
+
+    @property
+    def is_beaten(self) -> bool:
+        """Whether the model is better by more than the choice of the rows explains."""
+        return self.difference.low > 0
+
+    def describe(self) -> str:
+        """Return the result as part of a sentence: "better than the majority class by 0.41 [0.38, 0.44]"."""
+        value, low, high = self.difference.value, self.difference.low, self.difference.high
+        if self.is_beaten:
+            return f"better than {self.name} by {value:.3g} [{low:.3g}, {high:.3g}]"
+        if high < 0:
+            return f"worse than {self.name} by {-value:.3g} [{-high:.3g}, {-low:.3g}]"
+        return f"not better than {self.name}: difference {value:.3g} [{low:.3g}, {high:.3g}]"
+
+
+def compare_with_simple_models(
+    name: str,
+    label: Label,
+    *,
+    targets: np.ndarray,
+    outputs: np.ndarray,
+    simple: Mapping[str, np.ndarray],
+    options: Evaluation,
+    seed: int,
+) -> tuple[BaselineComparison, ...]:
+    """Compare the predictions of a model with those of simple models, those that are not beaten first.
+
+    Each resample draws rows together with the predictions of all models.
+
+    Args:
+        name: Of the label.
+        label: The label.
+        targets: As `metrics.evaluate_label` takes them.
+        outputs: Of the model, (rows, width) float64, checked.
+        simple: Name of a simple model -> its outputs, likewise.
+        options: Number of resamples and confidence level.
+        seed: Of the resamples.
+
+    Returns:
+        The comparisons; none for a single row, which has no interval.
+    """
+    metric, rows = OF_MODELS[label.kind], len(targets)
+    if rows < 2 or not simple:
+        return ()
+    models = [score_function(metric, label, targets=targets, outputs=values) for values in (outputs, *simple.values())]
+
+    def scores(weights: np.ndarray) -> np.ndarray:
+        return np.stack([score(weights) for score in models])
+
+    score, *others = scores(np.ones((rows, 1)))[:, 0].tolist()
+    resampled = resampled_scores(scores, rows=rows, resamples=options.resamples, seed=seed)
+    comparisons = []
+    for position, (simple_name, value) in enumerate(zip(simple, others, strict=True), start=1):
+        low, high = percentile_interval(resampled[0] - resampled[position], options.confidence)
+        comparisons.append(
+            BaselineComparison(
+                name=simple_name,
+                metric=metric,
+                score=score,
+                baseline=value,
+                difference=Score(value=score - value, low=low, high=high),
+            )
+        )
+    return tuple(sorted(comparisons, key=lambda comparison: comparison.is_beaten))
+
+
+def simple_outputs(spec: DataSpec, models: SimpleModels, rows: Split) -> dict[str, dict[str, np.ndarray]]:
+    """Return the predictions of the simple models: label -> name of the model -> (rows, width) float64."""
+    linear = models.predict_linear(spec, rows)
+    outputs = {}
+    for name, label in spec.labels.items():
+        constant = models.constants[name]
+        outputs[name] = {CONSTANTS[label.kind]: np.broadcast_to(constant, (len(rows), len(constant)))}
+        if name in linear:
+            outputs[name][LINEAR_MODELS[label.kind]] = linear[name]
+    return outputs
+
+
+def baselines_to_json(comparisons: Mapping[str, Sequence[BaselineComparison]]) -> dict[str, Any]:
+    """Return label -> name of the simple model -> the comparison, as result.json holds it."""
+    return {
+        label: {
+            comparison.name: {
+                "metric": comparison.metric,
+                "score": comparison.score,
+                "baseline": comparison.baseline,
+                "difference": comparison.difference.to_json(),
+                "beaten": comparison.is_beaten,
+            }
+            for comparison in of_label
+        }
+        for label, of_label in comparisons.items()
+        if of_label
+    }

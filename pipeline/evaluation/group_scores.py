@@ -1,0 +1,220 @@
+"""Scores of groups of rows, such as regions or devices, and the gap between the best and the worst group."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.data.containers import Split, Table
+from pipeline.errors import DataError, nearest
+from pipeline.evaluation.bootstrap import Score, percentile_interval, resampled_scores
+from pipeline.evaluation.main_scores import LOWER_IS_BETTER, OF_GROUPS, score_function
+from pipeline.evaluation.options import Evaluation
+from pipeline.spec import DataSpec, Label
+
+FEWEST_ROWS = 20  # of a group that is compared with others
+MOST_NAMES = 50  # groups of a column
+MOST_NUMBERS = 20  # different numbers of a column that are a group each; more are divided into quarters of the rows
+NO_COLUMNS = (
+    "This data has none (image_folder takes them from file names: data.name_pattern). Set evaluation.groups=[]."
+)
+MISSING = "(missing)"  # the group of the rows without a value
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowGroups:
+    """The groups of rows by one column.
+
+    Attributes:
+        column: Its name.
+        names: Of the groups.
+        indices: (rows,) int64, the group of each row.
+    """
+
+    column: str
+    names: tuple[str, ...]
+    indices: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupScore:
+    """The score of one group.
+
+    Attributes:
+        name: Of the group.
+        rows: Number of rows.
+        score: With its interval; without one if the group has one row.
+    """
+
+    name: str
+    rows: int
+    score: Score
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether the group has enough rows to be compared with others."""
+        return self.rows >= FEWEST_ROWS
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupComparison:
+    """The scores of a label in the groups of one column.
+
+    Attributes:
+        column: Its name.
+        metric: Name of the score.
+        groups: Worst score first; those with too few rows last.
+        gap: Between the best and the worst group that have enough rows; None if there are not two.
+    """
+
+    column: str
+    metric: str
+    groups: tuple[GroupScore, ...]
+    gap: Score | None
+
+
+# ---- the groups -----------------------------------------------------------------------------------------------------
+
+
+def read_groups(columns: Sequence[str], spec: DataSpec, rows: Split) -> list[RowGroups]:
+    """Return the groups of rows by each column.
+
+    Args:
+        columns: The names in evaluation.groups.
+        spec: Of the data.
+        rows: The rows.
+
+    Raises:
+        DataError: The data has no such column, or one with too many values.
+    """
+    if not columns:
+        return []
+    known = known_columns(spec, rows)
+    for name in columns:
+        if name not in known:
+            advice = nearest(name, known) if known else NO_COLUMNS
+            raise DataError(f"evaluation.groups: expected columns of the data; found {name!r}. {advice}")
+    return [group_rows(name, known[name]) for name in columns]
+
+
+def known_columns(spec: DataSpec, rows: Split) -> dict[str, np.ndarray]:
+    """Return the columns of one value per row, whether the model gets them or not: name -> (rows,)."""
+    if not isinstance(rows, Table):
+        return {}
+    columns = dict(rows.keys)
+    for name, values in rows.features.items():
+        if isinstance(values, np.ndarray) and values.ndim == 2:
+            columns |= zip(spec.features[name].columns or ([name] if values.shape[1] == 1 else []), values.T)
+    return columns
+
+
+def group_rows(column: str, values: np.ndarray) -> RowGroups:
+    """Return the groups of rows with equal values; of a column of many numbers, those of quarters of the rows.
+
+    Args:
+        column: The name of the column.
+        values: (rows,) of str or numbers.
+
+    Raises:
+        DataError: The column has too many different values that are no numbers.
+    """
+    values = np.char.decode(values, "utf-8", "replace") if values.dtype.kind == "S" else values
+    texts = np.array([str(value).strip() for value in values], object)
+    numbers = as_numbers(texts)
+    if numbers is not None:
+        texts[np.isnan(numbers)] = MISSING
+    texts[texts == ""] = MISSING
+    found = len(np.unique(texts))
+    if numbers is not None and found > MOST_NUMBERS:
+        texts = name_quarters(numbers)
+    elif found > MOST_NAMES:
+        raise DataError(
+            f"evaluation.groups: expected a column of at most {MOST_NAMES} different values; found {found:,} in "
+            f"{column!r}. Choose a column with fewer values, or one of numbers, which are divided into quarters."
+        )
+    names, indices = np.unique(texts, return_inverse=True)
+    return RowGroups(column=column, names=tuple(names.tolist()), indices=indices)
+
+
+def as_numbers(texts: np.ndarray) -> np.ndarray | None:
+    """Return texts as (rows,) float64, NaN for an empty one; None if one is no number."""
+    try:
+        return np.array([float(text or "nan") for text in texts])
+    except ValueError:
+        return None
+
+
+def name_quarters(numbers: np.ndarray) -> np.ndarray:
+    """Return the name of the quarter of the rows that each number lies in: (rows,) of str."""
+    edges = np.unique(np.nanquantile(numbers, [0.25, 0.5, 0.75], method="lower"))
+    names = [
+        f"up to {edges[0]:g}",
+        *(f"above {low:g} to {high:g}" for low, high in itertools.pairwise(edges)),
+        f"above {edges[-1]:g}",
+    ]
+    quarters = np.array(names, object)[np.searchsorted(edges, numbers)]
+    return np.where(np.isnan(numbers), MISSING, quarters)
+
+
+# ---- their scores ---------------------------------------------------------------------------------------------------
+
+
+def score_groups(
+    label: Label, groups: RowGroups, *, targets: np.ndarray, outputs: np.ndarray, options: Evaluation, seed: int
+) -> GroupComparison:
+    """Score each group, and the gap between the best and the worst.
+
+    The best and the worst of several groups differ by chance too. The interval of the gap therefore holds for every two
+    groups at once: it is as wide as the range of the errors of all groups, which is that of their resampled scores
+    minus their scores.
+
+    Args:
+        label: The label.
+        groups: The groups of the rows.
+        targets: As `metrics.evaluate_label` takes them.
+        outputs: (rows, width) float64, checked.
+        options: Number of resamples and confidence level.
+        seed: Of the resamples.
+    """
+    metric = OF_GROUPS[label.kind]
+    scores, errors = [], []
+    for index, name in enumerate(groups.names):
+        rows = np.flatnonzero(groups.indices == index)
+        score_of = score_function(metric, label, targets=targets[rows], outputs=outputs[rows])
+        value = float(score_of(np.ones((len(rows), 1)))[0])
+        resampled = resampled_scores(score_of, rows=len(rows), resamples=options.resamples, seed=(seed, index))
+        low, high = percentile_interval(resampled, options.confidence) if len(rows) > 1 else (np.nan, np.nan)
+        scores.append(GroupScore(name=name, rows=len(rows), score=Score(value=value, low=low, high=high)))
+        if scores[-1].is_compared:
+            errors.append(resampled - value)
+    sign = -1 if metric in LOWER_IS_BETTER else 1
+    scores.sort(key=lambda group: (not group.is_compared, sign * group.score.value))
+    gap = None
+    if len(errors) > 1:
+        worst, best = scores[0].score.value, scores[len(errors) - 1].score.value
+        reach = float(np.quantile(np.ptp(errors, axis=0), options.confidence))
+        gap = Score(value=abs(best - worst), low=abs(best - worst) - reach, high=abs(best - worst) + reach)
+    return GroupComparison(column=groups.column, metric=metric, groups=tuple(scores), gap=gap)
+
+
+def groups_to_json(comparisons: Mapping[str, Sequence[GroupComparison]]) -> dict[str, Any]:
+    """Return label -> column -> scores, as result.json holds them; None for a score or interval that there is not."""
+    return {
+        label: {
+            comparison.column: {
+                "metric": comparison.metric,
+                "gap": comparison.gap and comparison.gap.to_json(),
+                "groups": [
+                    {"name": group.name, "rows": group.rows, "compared": group.is_compared, **group.score.to_json()}
+                    for group in comparison.groups
+                ],
+            }
+            for comparison in of_label
+        }
+        for label, of_label in comparisons.items()
+        if of_label
+    }

@@ -1,0 +1,61 @@
+"""The comparison of a model with simple models: its sign, its interval and its words."""
+
+import numpy as np
+import pytest
+
+from pipeline.evaluation.baseline_comparison import compare_with_simple_models
+from pipeline.evaluation.options import Evaluation
+from pipeline.spec import class_label, real_label
+
+OPTIONS = Evaluation(resamples=500)
+RANDOM = np.random.default_rng(0)
+TRUTH = RANDOM.integers(0, 2, 300)
+
+
+def predictions(accuracy, seed):
+    right = np.random.default_rng(seed).random(300) < accuracy
+    return np.eye(2)[np.where(right, TRUTH, 1 - TRUTH)]
+
+
+def compare(outputs, simple):
+    return compare_with_simple_models(
+        "y", class_label("ab"), targets=TRUTH, outputs=outputs, simple=simple, options=OPTIONS, seed=0
+    )
+
+
+def test_better_equal_and_worse_models_are_described_and_the_unbeaten_come_first():
+    model = predictions(0.8, 1)
+    simple = {"a coin": predictions(0.5, 2), "itself": model, "an oracle": predictions(1.0, 3)}
+    by_name = {comparison.name: comparison for comparison in compare(model, simple)}
+    assert [*by_name][-1] == "a coin" and by_name["a coin"].is_beaten
+    assert by_name["a coin"].describe().startswith("better than a coin by 0.273 [0.")
+    assert by_name["itself"].describe() == "not better than itself: difference 0 [0, 0]"
+    assert by_name["an oracle"].describe().startswith("worse than an oracle by 0.187 [0.")
+
+
+def test_interval_of_the_difference_is_paired():
+    model = predictions(0.8, 1)
+    twin = model.copy()
+    twin[:6] = twin[:6, ::-1]  # the same mistakes but for six rows
+    (comparison,) = compare(model, {"twin": twin})
+    assert comparison.difference.high - comparison.difference.low < 0.04  # of two separate intervals: 0.13
+
+
+def test_real_labels_are_compared_by_r2():
+    values = RANDOM.normal(size=200)
+    outputs = (values + RANDOM.normal(0, 0.5, 200))[:, np.newaxis]
+    simple = {"the training mean": np.full((200, 1), values.mean())}
+    (comparison,) = compare_with_simple_models(
+        "y", real_label(), targets=values, outputs=outputs, simple=simple, options=OPTIONS, seed=0
+    )
+    assert comparison.metric == "r2" and comparison.baseline == pytest.approx(0, abs=1e-9) and comparison.is_beaten
+
+
+def test_a_single_row_is_not_compared():
+    one = np.array([[0.0, 1.0]])
+    assert (
+        compare_with_simple_models(
+            "y", class_label("ab"), targets=np.array([1]), outputs=one, simple={"x": one}, options=OPTIONS, seed=0
+        )
+        == ()
+    )
