@@ -195,7 +195,7 @@ def _check_finite(
         if wrong.any():
             index = np.argwhere(wrong)[0]
             fix = "" if allow_nan else " Fix the row or remove it."
-            place = f"column {columns[index[1]]!r}" if columns else f"feature {name!r}"
+            place = f"column {columns[index[-1]]!r}" if columns else f"feature {name!r}"
             at = "" if columns else f" at {index[1:].tolist()}"
             raise DataError(
                 f"{location(start + int(index[0]))}: expected finite numbers in {place}; "

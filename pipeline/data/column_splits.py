@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -136,6 +137,34 @@ def assign_times(times: np.ndarray, shares: Mapping[str, float], *, gap: float, 
             raise DataError(
                 f"data.split.gap={gap:g}: expected a gap that leaves rows in the {name} split, whose times are "
                 f"{ordered[start]:g} to {ordered[end - 1]:g}; found none left. Set a smaller gap."
+            )
+    return rows
+
+
+def assign_windows(first: np.ndarray, last: np.ndarray, shares: Mapping[str, float]) -> dict[str, np.ndarray]:
+    """Assign windows to splits by the times that they predict: training before validation before test.
+
+    A window is in the split that holds all of its predicted times. One that predicts times of two splits is in none.
+    Its input may reach into an earlier split, whose values are known when the forecast is made.
+
+    Args:
+        first: (rows,) float64, the first predicted time of each window.
+        last: (rows,) likewise, the last one.
+        shares: Split name -> share of all rows, in the order of time. The rows before are "train".
+
+    Returns:
+        Split name -> sorted row indices.
+
+    Raises:
+        DataError: There are too few different times, or a split is left without windows.
+    """
+    rows = assign_times(first, shares, gap=0, option="data.window")
+    for name, following in itertools.pairwise(rows):
+        rows[name] = rows[name][last[rows[name]] < first[rows[following]].min()]
+        if not len(rows[name]):
+            raise DataError(
+                f"data.window: expected windows in the {name} split; found none that predicts its times only. Set a "
+                "shorter data.window.horizon, or a larger share of this split."
             )
     return rows
 

@@ -120,6 +120,25 @@ type FeatureColumn = np.ndarray | Sequences | Images
 
 
 @dataclass(frozen=True)
+class Windows:
+    """What rows that are windows of a series predict; see `pipeline.data.table_windows`.
+
+    Attributes:
+        first, last: (rows,) float64, the times of the first and the last predicted line.
+        baselines: Name -> (rows, horizon), predictions of the label by simple rules.
+    """
+
+    first: np.ndarray
+    last: np.ndarray
+    baselines: Mapping[str, np.ndarray]
+
+    def select(self, rows: np.ndarray) -> Windows:
+        """Return the given rows, (n,) indices, in the given order."""
+        baselines = {name: values[rows] for name, values in self.baselines.items()}
+        return Windows(self.first[rows], self.last[rows], baselines)
+
+
+@dataclass(frozen=True)
 class Table:
     """A split whose rows can be fetched by index.
 
@@ -130,6 +149,7 @@ class Table:
         keys: By name, (rows,): columns that data.split.group and data.split.time may name. The model does not get them.
         ids: (rows,) numbers or text that identify the rows in predictions; None numbers them from 0. They are neither
             features nor part of the fingerprint.
+        windows: The times and baselines of rows that are windows of a series; None for other rows.
     """
 
     features: Mapping[str, FeatureColumn]
@@ -137,6 +157,7 @@ class Table:
     row_location: Callable[[int], str]
     keys: Mapping[str, np.ndarray] = field(default_factory=dict)
     ids: np.ndarray | None = None
+    windows: Windows | None = None
 
     def __len__(self) -> int:
         return len(next(iter((*self.labels.values(), *self.features.values()))))
@@ -158,7 +179,8 @@ class Table:
         }
         labels = {name: column[rows] for name, column in self.labels.items()}
         keys = {name: column[rows] for name, column in self.keys.items()}
-        return Table(features, labels, lambda row: self.row_location(int(rows[row])), keys, self.row_ids[rows])
+        windows = None if self.windows is None else self.windows.select(rows)
+        return Table(features, labels, lambda row: self.row_location(int(rows[row])), keys, self.row_ids[rows], windows)
 
     @property
     def lengths(self) -> np.ndarray | None:

@@ -41,6 +41,9 @@ def fingerprint(dataset: Dataset, keys: Collection[str] = ()) -> str:
         for name, column in [*split.features.items(), *split.labels.items(), *used]:
             _add(digest, name)
             _add_column(digest, column)
+        if split.windows:
+            _add_column(digest, split.windows.first)
+            _add_column(digest, split.windows.last)
     return digest.hexdigest()
 
 

@@ -230,7 +230,9 @@ def divide(dataset: Dataset, options: SplitOptions) -> dict[str, Split]:
             "cannot be divided: write the shards again from data with these splits, or set data.split.validation=0."
         )
     strata = _strata(dataset.spec, train, options)
-    if options.group:
+    if train.windows:
+        rows = column_splits.assign_windows(train.windows.first, train.windows.last, missing)
+    elif options.group:
         option = f"data.split.group={options.group}"
         groups = column_splits.index_groups(
             _key(dataset, train, options.group, option), row_location=train.row_location, option=option

@@ -99,11 +99,12 @@ def step_order(file: TableFile, options: SequenceOptions) -> tuple[np.ndarray, n
         same = (np.diff(ids[order]) == 0) & (np.diff(times[order]) == 0)
         if same.any():
             line, other = (int(order[np.argmax(same) + step]) for step in (1, 0))
+            several = "" if options.id else "name the column of several sequences in data.sequence.id, "
             raise DataError(
                 f"{file.row_location(line)}: expected a later time than that of {file.row_location(other)}, in column "
                 f"{options.order!r}{of_id(file, options, line)}; found the same, "
-                f"{file.texts[options.order].text(line)!r}. Remove one of the lines, or set data.sequence.order='' to "
-                "keep the order of the lines."
+                f"{file.texts[options.order].text(line)!r}. Remove one of the lines, {several}or set "
+                "data.sequence.order='' to keep the order of the lines."
             )
     return np.append(0, np.flatnonzero(np.diff(ids[order])) + 1), order
 

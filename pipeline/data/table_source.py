@@ -16,6 +16,7 @@ from pipeline.data.roles import Roles, assign_roles
 from pipeline.data.source import DataSource
 from pipeline.data.table_columns import NumberColumn, TableFile, TextColumn
 from pipeline.data.table_sequences import SequenceOptions, join_steps
+from pipeline.data.table_windows import WindowOptions, last_windows, windows_of
 from pipeline.errors import ConfigError, DataError, nearest, shortened
 from pipeline.lazy import np
 from pipeline.options import READ, option, section
@@ -82,11 +83,12 @@ class TableSource(DataSource):
         choices=("refuse", "accept"),
     )
     sequence: SequenceOptions = section(SequenceOptions, "lines that are the steps of sequences")
+    window: WindowOptions = section(WindowOptions, "windows over the lines, for forecasts of the label")
 
     @override
     def check(self) -> None:
         super().check()
-        if not self.numeric + self.categorical + self.text:
+        if not self.numeric + self.categorical + self.text and not self.window.steps:
             raise ConfigError(
                 "data: expected feature columns in data.numeric, data.categorical or data.text; found none. Name them, "
                 "or take every column of numbers: 'data.numeric=*'."
@@ -103,28 +105,50 @@ class TableSource(DataSource):
                 f"data.id: expected a column without another role, since an id is no feature; found {self.id!r}, which "
                 "is in data.numeric, data.categorical, data.text or data.labels too. Remove it there."
             )
-        if self.sequence.id:
-            self._check_steps()
+        if self.window.steps:
+            self._check_steps(f"data.window.steps={self.window.steps}")
+            self._check_windows()
+        elif self.sequence.id:
+            self._check_steps(f"data.sequence.id={self.sequence.id}")
         elif self.sequence.order:
             raise ConfigError(
                 f"data.sequence.order={self.sequence.order}: expected data.sequence.id, the column that marks the "
                 "lines of one sequence; found none. Set it, or data.sequence.order=''."
             )
 
-    def _check_steps(self) -> None:
-        """Check the options of lines that are steps: their columns are numbers, none missing."""
+    def _check_steps(self, option: str) -> None:
+        """Check the options of lines that are steps: their columns are numbers, none missing.
+
+        Args:
+            option: That makes steps of them, for messages.
+        """
         if self.categorical or self.text:
             raise ConfigError(
-                f"data.sequence.id={self.sequence.id}: expected columns of numbers only, since a step is a row of "
+                f"{option}: expected columns of numbers only, since a step is a row of "
                 f"numbers; found {', '.join([*self.categorical, *self.text])} in data.categorical or data.text. Remove "
                 "them, or write categories as columns of 0 and 1."
             )
         if self.allows_missing_values:
             raise ConfigError(
-                f"data.sequence.id={self.sequence.id}: expected data.missing_values=refuse, since no model of "
+                f"{option}: expected data.missing_values=refuse, since no model of "
                 "sequences replaces missing values; found impute. Fill them in, for example "
                 "with the value of the step before."
             )
+
+    def _check_windows(self) -> None:
+        """Check the options of windows: one label of numbers, none missing, and splits by time."""
+        wrong = {
+            "one column in data.labels": "" if len(self.labels) == 1 else ", ".join(self.labels),
+            "data.label_kind=real": self.label_kind if self.label_kind == CLASS else "",
+            "data.missing_labels=refuse": self.missing_labels if self.missing_labels != "refuse" else "",
+            "data.split.group='' and data.split.time=''": self.split.group or self.split.time,
+            "data.sequence.order, the times of the series": "none"
+            if self.sequence.id and not self.sequence.order
+            else "",
+        }
+        for expected, found in wrong.items():
+            if found:
+                raise ConfigError(f"data.window.steps={self.window.steps}: expected {expected}; found {found}. Set it.")
 
     def header(self, path: str) -> tuple[list[str], str]:
         """Return the names of the columns of a file, in order, and where they are. Every subclass implements this."""
@@ -178,7 +202,7 @@ class TableSource(DataSource):
     @property
     def reads_classes(self) -> bool:
         """Whether the labels are classes."""
-        return self.label_kind != REAL
+        return self.label_kind != REAL and not self.window.steps
 
     # ---- reading -----------------------------------------------------------------------------------------------------
 
@@ -203,6 +227,8 @@ class TableSource(DataSource):
             text=self.text,
             exclude=[*self.exclude, *self._id_columns],
         )
+        if self.window.steps:  # the past of the label is an input too
+            roles = replace(roles, numeric=(*roles.numeric, *self.labels))
         required = (*self.split.keys, *columns)
         keys = self._key_columns(header, roles, required)
         train = self._read(self.path, roles, keys)
@@ -223,13 +249,9 @@ class TableSource(DataSource):
         labels = {name: self._label(name, files["train"]) for name in self.labels}
         self._log_summary(roles, files["train"])
         splits = {
-            split_name: Table(
-                self._features(file, roles, self.labels),
-                self._targets(file, labels),
-                file.row_location,
-                self._keys(file, keys, required),
-                self._ids(file),
-            )
+            split_name: self._windows(file, roles)
+            if self.window.steps
+            else self._table(file, roles, labels, self._keys(file, keys, required))
             for split_name, file in files.items()
         }
         dataset = describe(splits, labels=labels, location=self.path, text=roles.text)
@@ -239,9 +261,13 @@ class TableSource(DataSource):
     def read_unlabeled(self, trained: DataSpec, *, known: Mapping[str, Collection[str]], rows: int) -> Iterator[Table]:
         roles = _trained_roles(trained, self.path)
         texts = dict.fromkeys([*roles.categorical, *roles.text, *self._id_columns])
-        lines = sys.maxsize if self.sequence.id else rows  # the steps of a sequence may be anywhere in the file
+        lines = sys.maxsize if self.sequence.id or self.window.steps else rows  # steps may be anywhere in the file
         for file in self.read_chunks(self.path, roles.numeric, [*texts], lines):
             self._check_values(file, roles)
+            if self.window.steps:
+                feature = _numeric_name(roles, trained.labels)
+                yield last_windows(file, self.sequence, self.window, numeric=roles.numeric, feature=feature)
+                continue
             file = self._with_sequences(file, roles, self._own_ids)
             file = self._without_missing(file, roles)
             if self.merge_spellings:
@@ -285,7 +311,7 @@ class TableSource(DataSource):
         label_numbers = () if self.reads_classes else self.labels
         label_texts = self.labels if self.reads_classes else ()
         texts = dict.fromkeys([*roles.categorical, *roles.text, *label_texts, *self._id_columns, *keys])
-        return self.read_file(path, [*roles.numeric, *label_numbers], [*texts])
+        return self.read_file(path, [*dict.fromkeys([*roles.numeric, *label_numbers])], [*texts])
 
     def _key_columns(self, header: list[str], roles: Roles, required: Collection[str]) -> list[str]:
         """Return the columns that decide the splits, and those without a role, which preflight looks at.
@@ -323,6 +349,17 @@ class TableSource(DataSource):
         """Return the identity of each row, (rows,) of text or numbers; None numbers them from 0."""
         column = self.id or self.sequence.id
         return file.texts[column].array() if column else file.ids
+
+    def _windows(self, file: TableFile, roles: Roles) -> Table:
+        ids = file.texts[self.id].array() if self.id else file.ids
+        file, feature = replace(file, ids=ids), _numeric_name(roles, self.labels)
+        return windows_of(file, self.sequence, self.window, numeric=roles.numeric, feature=feature)
+
+    def _table(
+        self, file: TableFile, roles: Roles, labels: Mapping[str, Label], keys: Mapping[str, np.ndarray]
+    ) -> Table:
+        features, targets = self._features(file, roles, self.labels), self._targets(file, labels)
+        return Table(features, targets, file.row_location, keys, self._ids(file))
 
     def _features(self, file: TableFile, roles: Roles, labels: Collection[str]) -> dict[str, FeatureColumn]:
         features: dict[str, FeatureColumn] = {}
@@ -382,7 +419,7 @@ class TableSource(DataSource):
         Raises:
             DataError: A step lacks a number, or `join_steps` cannot join them.
         """
-        if not self.sequence.id:
+        if not self.sequence.id or self.window.steps:
             return file
         for name in roles.numeric:
             self._check_no_missing(file, name)
@@ -494,7 +531,7 @@ class TableSource(DataSource):
             raise DataError(
                 f"{file.row_location(int(np.argmax(missing)))}, column {name!r}: expected a value; found none, and "
                 f"{np.count_nonzero(missing):,} rows without one. Fill them in"
-                f"{'' if self.sequence.id else ', or set data.missing_values=impute'}."
+                f"{'' if self.sequence.id or self.window.steps else ', or set data.missing_values=impute'}."
             )
 
     def _with_labels(self, file: TableFile) -> TableFile:
@@ -561,7 +598,7 @@ class TableSource(DataSource):
 
     def _label(self, name: str, train: TableFile) -> Label:
         if not self.reads_classes:
-            return real_label()
+            return real_label(self.window.horizon if self.window.steps else 1)
         counts = train.texts[name].counts
         return class_label(self.categories.get(name) or categories.class_names(counts))
 

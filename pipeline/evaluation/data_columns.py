@@ -45,7 +45,7 @@ def data_columns(
     columns = {}
     for name, feature in spec.features.items():
         values = features[name]
-        if feature.columns and isinstance(values, np.ndarray):
+        if feature.columns and isinstance(values, np.ndarray) and values.ndim == 2:
             columns |= zip(feature.columns, values.T)
             continue
         columns |= {f"{name}{suffix}": values for suffix, values in feature_columns(feature, values)}

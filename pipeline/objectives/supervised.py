@@ -171,7 +171,9 @@ class SupervisedOptions(ObjectiveOptions):
         folder: Path,
     ) -> list[LabelEvaluation | ScoresOnly]:
         """Score the predictions of each label. Writes predictions.csv.gz and prediction_profile.json."""
+        from pipeline.data.containers import Table
         from pipeline.data.input_pipeline import ordered_batches
+        from pipeline.evaluation.forecast_skill import with_skill
         from pipeline.training import label_scores
 
         batches = ordered_batches(rows, spec, config.training.batch_size)
@@ -185,6 +187,12 @@ class SupervisedOptions(ObjectiveOptions):
             folder=folder,
             ids=rows.row_ids,
         )
+        if isinstance(rows, Table) and rows.windows:
+            baselines = rows.windows.baselines
+            return [
+                with_skill(evaluation, baselines, options=config.evaluation, seed=config.seed)
+                for evaluation in evaluations
+            ]
         return [*evaluations]
 
 

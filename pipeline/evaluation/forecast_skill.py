@@ -1,0 +1,51 @@
+"""Scores of a forecast against simple forecasts of the same rows."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from pipeline.evaluation.bootstrap import Statistic, bootstrap_scores
+from pipeline.evaluation.metrics import LabelEvaluation
+from pipeline.evaluation.options import Evaluation
+
+
+def with_skill(
+    evaluation: LabelEvaluation, baselines: Mapping[str, np.ndarray], *, options: Evaluation, seed: int
+) -> LabelEvaluation:
+    """Return the evaluation of a real label with the scores of baselines, and its skill compared with each.
+
+    Args:
+        evaluation: Of the model.
+        baselines: Name -> (rows, width) predictions of the same rows.
+        options: How to score.
+        seed: Of the resamples behind the intervals; that of the other scores gives the same draws.
+    """
+    assert evaluation.residuals is not None
+    targets = evaluation.residuals.targets
+    errors = np.abs(evaluation.residuals.predictions - targets).mean(axis=1)
+    others = {name: np.abs(values.reshape(targets.shape) - targets).mean(axis=1) for name, values in baselines.items()}
+    scores = bootstrap_scores([skill(errors, others)], rows=evaluation.rows, options=options, seed=seed)
+    return replace(evaluation, scores=evaluation.scores | scores)
+
+
+def skill(errors: np.ndarray, baselines: Mapping[str, np.ndarray]) -> Statistic:
+    """Return the statistic of the MAE of baselines, and the skill of a forecast: 1 - its MAE / that of the baseline.
+
+    The skill is 1 if the forecast is exact, 0 if it is as good as the baseline; NaN if the baseline is exact.
+
+    Args:
+        errors: (rows,) absolute errors of the forecast.
+        baselines: Name -> (rows,) absolute errors.
+    """
+
+    def statistic(weights: np.ndarray) -> dict[str, np.ndarray]:
+        own, total = errors @ weights, weights.sum(axis=0)
+        scores = {}
+        for name, values in baselines.items():
+            other = values @ weights
+            share = np.divide(own, other, out=np.full_like(own, np.nan), where=other > 0)
+            scores |= {f"mae_{name}": other / total, f"skill_{name}": 1 - share}
+        return scores
+
+    return statistic
