@@ -165,7 +165,8 @@ def embedding(feature: Feature, *, vocabulary: int | None, width: int) -> keras.
     if not vocabulary:
         raise ConfigError(
             f"model.vocabulary: expected the number of token IDs, since the data is a sequence of {feature.dtype}; "
-            "found null. Set it to the largest ID in the data plus 1: model.vocabulary=..."
+            "found null. Set it to the largest ID in the data plus 1: model.vocabulary=... If the numbers are "
+            "measurements, save them as floats: x.astype('float32')."
         )
     return keras.layers.Embedding(
         vocabulary, width, mask_zero=True, embeddings_initializer=keras.initializers.RandomUniform(-0.05, 0.05)

@@ -134,8 +134,8 @@ def with_zero_steps(*shape, dtype=np.float32):
 
 
 def built_for(data, model):
-    values = lambda name: input_pipeline.feature_batches(data.splits["train"], data.spec, name)  # noqa: E731
-    return build_model(model, data.spec, values)
+    train = data.splits["train"]
+    return build_model(model, data.spec, lambda name: input_pipeline.feature_batches(train, data.spec, name))
 
 
 SHAPES = {"several numbers per step": (3,), "one number per step": ()}

@@ -83,6 +83,7 @@ MASKS = {
     "attention without a mask": ("mask-missing", lambda x: pooled(layers.MultiHeadAttention(2, 2)(x, x))),
     "pooling without a mask": ("mask-missing", [layers.GlobalAveragePooling1D, ()]),
     "wrapped without a mask": ("mask-missing", lambda x: layers.Bidirectional(layers.LSTM(3))(x)),
+    "a mask of zeros, which are data": ("mask-missing", lambda x: layers.GRU(4)(layers.Masking(0)(x))),
     "dropped by a layer": ("mask-lost", lambda x: layers.GRU(4)(Dropping()(masked(x)))),
     "dropped by a convolution": ("mask-lost", lambda x: layers.LSTM(4)(layers.Conv1D(4, 3, padding="same")(masked(x)))),
     "a function between": ("mask-lost", lambda x: layers.GlobalAveragePooling1D()(Dropping()(masked(x)))),
