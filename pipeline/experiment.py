@@ -8,7 +8,7 @@ from pipeline.config import Config
 from pipeline.data import splits
 from pipeline.data.input_pipeline import TrainingFeed
 from pipeline.data.splits import SplitDataset
-from pipeline.evaluation import group_scores
+from pipeline.evaluation import decisions, group_scores
 from pipeline.preflight import names
 from pipeline.runtime import determinism, devices
 from pipeline.training.initial_model import initial_model
@@ -67,6 +67,7 @@ def build(config: Config, data: SplitDataset) -> Experiment:
         DataError: The model cannot take a row.
     """
     spec = data.spec
+    decisions.check(config.evaluation, spec, data.validation)
     model = initial_model(config, spec, data.train)
     for rows in data.splits.values():
         check_tokens(config, spec, rows)

@@ -7,7 +7,7 @@ from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.data import splits
 from pipeline.errors import ExitStatus
-from pipeline.evaluation import comparisons, group_scores, metrics, prediction_profiles
+from pipeline.evaluation import comparisons, decisions, group_scores, metrics, prediction_profiles
 from pipeline.reports import run_report
 from pipeline.reports.comparison_text import score_text
 from pipeline.runs import folder as run_folder
@@ -44,6 +44,8 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     groups = group_scores.read_groups(columns, spec, rows)
     check_categories(config.data, spec, model, rows, split)
 
+    chosen = decisions.of_command(decisions.of_run(trained), spec, config.evaluation)
+
     target = folder / "evaluations" / f"{split}-{fingerprint[:12]}"
     target.mkdir(parents=True, exist_ok=True)
     evaluations = config.objective.score(
@@ -53,6 +55,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
         rows,
         training_rows=lambda: splits.load_split(config.data, "train", spec)[0],
         folder=target,
+        decisions=chosen,
     )
     models = simple_baselines.read(folder)
     evaluations = comparisons.with_comparisons(
@@ -104,6 +107,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
         "metrics": metrics.scores_to_json(evaluations),
         "calibration": metrics.calibration_to_json(evaluations),
         **comparisons.comparisons_to_json(evaluations),
+        "decisions": metrics.decisions_to_json(evaluations),
     }
     run_folder.write(target, "result.json", result)
     with recorder.of_stored_run(config, folder) as record:

@@ -16,6 +16,7 @@ from pipeline.data import unlabeled
 from pipeline.data.containers import Table
 from pipeline.data.fingerprint import StreamFingerprint
 from pipeline.errors import ConfigError, DataError, ExitStatus
+from pipeline.evaluation import decisions
 from pipeline.files import atomic_write, sha256
 from pipeline.reports import prediction_file, predictions_csv
 from pipeline.reports.prediction_file import STANDARD_OUTPUT
@@ -23,7 +24,7 @@ from pipeline.runs import folder as run_folder
 from pipeline.runs import saved_model
 from pipeline.runtime import determinism, devices, environment
 from pipeline.spec import DataSpec, spec_from_dict
-from pipeline.training.model_inputs import check_tokens, known_categories
+from pipeline.training.model_inputs import check_padding, check_tokens, known_categories
 from pipeline.training.prediction import Predictor
 
 logger = logging.getLogger(__name__)
@@ -52,7 +53,9 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     spec = spec_from_dict(run_folder.read(folder, "spec.json"))
     devices.select(config.device, config.hardware)
     determinism.prepare(config.determinism, seed=config.seed, threads=config.hardware.threads)
+    chosen = decisions.of_command(decisions.of_run(trained), spec, config.evaluation)
     model = saved_model.load(folder / "model.keras")
+    check_padding(spec, model, folder)
     predictor = Predictor(model, spec, config.objective.label_losses(spec), config.training.batch_size)
     fingerprint, progress = StreamFingerprint(), Progress()
     names = column_names(spec)
@@ -70,7 +73,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
             columns = [
                 column
                 for name, label in spec.labels.items()
-                for column in predictions_csv.prediction_columns(label, probabilities[name])
+                for column in predictions_csv.prediction_columns(label, probabilities[name], chosen.get(name))
             ]
             writer.write([table.row_ids, *columns])
             progress.add(len(table))
@@ -84,6 +87,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
         "fingerprint": fingerprint.hexdigest(),
         "rows": progress.rows,
         "columns": names,
+        "decisions": decisions.to_json(chosen),
         "pipeline_version": environment.project_version(),
         "git": environment.revision(),
     }

@@ -354,14 +354,15 @@ def abandon(result: Result, signal_name: str) -> None:
 
 def evaluate(config: Config, experiment: Experiment, folder: Path) -> list[LabelEvaluation | ScoresOnly]:
     """Score the model on the test split, and compare it with simple models, which are stored with the run."""
-    data = experiment.data
+    data, model = experiment.data, experiment.objective.model
     evaluations = config.objective.score(
         config,
         data.spec,
-        experiment.objective.model,
+        model,
         data.test,
         training_rows=lambda: data.train,
         folder=folder,
+        decisions=config.objective.decisions(config, data.spec, model, data.validation),
     )
     if not any(isinstance(evaluation, LabelEvaluation) for evaluation in evaluations):
         return evaluations
@@ -456,6 +457,7 @@ def finish(
         metrics=metrics.scores_to_json(evaluations),
         calibration=metrics.calibration_to_json(evaluations),
         **comparisons.comparisons_to_json(evaluations),
+        decisions=metrics.decisions_to_json(evaluations),
         weights_digest=digest,
         files=files | {"report": page.name},
     )

@@ -13,6 +13,7 @@ from pipeline.evaluation import class_scores
 from pipeline.evaluation.bootstrap import Score, Statistic, bootstrap_scores, mean_statistic
 from pipeline.evaluation.calibration import Calibration, estimate_calibration
 from pipeline.evaluation.curves import ThresholdCurve, threshold_curve
+from pipeline.evaluation.decisions import Decision, decide, to_json
 from pipeline.evaluation.options import Evaluation
 from pipeline.evaluation.row_groups import membership, ratio_or_nan
 from pipeline.spec import CLASS, MULTI_LABEL, REAL, Label
@@ -85,6 +86,7 @@ class LabelEvaluation:
         per_class: One entry per class; empty for real labels.
         confusion: (classes, classes) int64, true classes by predicted classes; None unless each row has one class.
         calibration: The calibration of the probabilities; None unless each row has one class.
+        decision: How the predicted classes follow from the probabilities; None: the most probable class.
         positive: The positive class; None unless the label has two classes and both have rows.
         residuals: The differences between predictions and targets; None unless the label is real.
         predictions: The profile of the predictions; None if none was built.
@@ -102,6 +104,7 @@ class LabelEvaluation:
     per_class: tuple[ClassScores, ...] = ()
     confusion: np.ndarray | None = None
     calibration: Calibration | None = None
+    decision: Decision | None = None
     positive: PositiveClass | None = None
     residuals: Residuals | None = None
     predictions: "PredictionProfile | None" = None
@@ -141,6 +144,7 @@ def evaluate_label(
     losses: Mapping[str, ArrayLike],
     options: Evaluation,
     seed: int,
+    decision: Decision | None = None,
 ) -> LabelEvaluation:
     """Score the predictions of one label.
 
@@ -154,6 +158,7 @@ def evaluate_label(
         losses: Name -> (rows,) numbers. The mean of each is a score.
         options: How to score.
         seed: Of the resamples behind the intervals.
+        decision: How the predicted class follows from the probabilities; None: the most probable class.
 
     Raises:
         DataError: There are no rows, an output is not finite or not a probability, or a shape does not fit the label.
@@ -166,11 +171,11 @@ def evaluate_label(
     row_losses = {loss: check_losses(values, name=name, loss=loss, rows=rows) for loss, values in losses.items()}
     statistics = [
         mean_statistic(row_losses),
-        *label_statistics(label, targets=targets, outputs=outputs),
-        *further_statistics(label, targets=targets, outputs=outputs, options=options),
+        *label_statistics(label, targets=targets, outputs=outputs, decision=decision),
+        *further_statistics(label, targets=targets, outputs=outputs, options=options, decision=decision),
     ]
     scores = bootstrap_scores(statistics, rows=rows, options=options, seed=seed)
-    details = label_details(label, targets=targets, outputs=outputs, options=options, seed=seed)
+    details = label_details(label, targets=targets, outputs=outputs, options=options, seed=seed, decision=decision)
     return LabelEvaluation(
         name=name,
         label=label,
@@ -179,6 +184,7 @@ def evaluate_label(
         scores=scores,
         targets=targets,
         outputs=outputs,
+        decision=decision,
         **details,
     )
 
@@ -205,50 +211,65 @@ def calibration_to_json(evaluations: Sequence[LabelEvaluation | ScoresOnly]) -> 
     }
 
 
+def decisions_to_json(evaluations: Sequence[LabelEvaluation | ScoresOnly]) -> dict[str, Any]:
+    """Return label -> the decision about its classes, for the labels that have one."""
+    return to_json(
+        {
+            evaluation.name: evaluation.decision
+            for evaluation in evaluations
+            if isinstance(evaluation, LabelEvaluation) and evaluation.decision
+        }
+    )
+
+
 # ---- kinds of label -------------------------------------------------------------------------------------------------
 
 
-def label_statistics(label: Label, *, targets: np.ndarray, outputs: np.ndarray) -> list[Statistic]:
+def label_statistics(
+    label: Label, *, targets: np.ndarray, outputs: np.ndarray, decision: Decision | None = None
+) -> list[Statistic]:
     """Return the statistics whose scores evaluate a label, without its losses.
 
     Args:
         label: The label.
         targets: As `evaluate_label` takes them.
         outputs: (rows, width) float64, checked.
+        decision: As `evaluate_label` takes it.
     """
     if label.kind == REAL:
         return [regression(targets=targets.reshape(outputs.shape).astype(np.float64), predictions=outputs)]
     if label.kind == MULTI_LABEL:
-        truth, predicted = targets.reshape(outputs.shape) > 0.5, outputs > 0.5
+        truth, predicted = targets.reshape(outputs.shape) > 0.5, decide(label, outputs, decision)
         agreement = {
             "subset_accuracy": (truth == predicted).all(axis=1),
             "hamming_loss": (truth != predicted).mean(axis=1),
         }
         return [mean_statistic(agreement), macro_f1(multi_label_counts(truth=truth, predicted=predicted))]
-    truth, predicted = true_classes(label, targets), outputs.argmax(axis=1)
+    truth, predicted = true_classes(label, targets), decide(label, outputs, decision)
     counts = class_counts(truth=truth, predicted=predicted, classes=label.width)
     statistics = [mean_statistic({"accuracy": predicted == truth}), balanced_accuracy(counts), macro_f1(counts)]
     if label.width > 5:
         statistics.append(mean_statistic({"top_3_accuracy": rank(truth=truth, probabilities=outputs) < 3}))
     if label.width == 2 and 0 < np.count_nonzero(truth) < len(truth):  # undefined if one class has no rows
-        statistics.append(class_scores.ranking(positive=truth == 1, confidences=outputs[:, 1]))
+        positive = positive_of(decision)
+        statistics.append(class_scores.ranking(positive=truth == positive, confidences=outputs[:, positive]))
     return statistics
 
 
 def further_statistics(
-    label: Label, *, targets: np.ndarray, outputs: np.ndarray, options: Evaluation
+    label: Label, *, targets: np.ndarray, outputs: np.ndarray, options: Evaluation, decision: Decision | None = None
 ) -> list[Statistic]:
     """Return the statistics of a label with classes that drift detection does not compare. Arguments as above."""
     if label.kind == REAL:
         return []
     if label.kind == MULTI_LABEL:
         return one_against_rest(targets.reshape(outputs.shape) > 0.5, outputs)
-    truth, predicted = true_classes(label, targets), outputs.argmax(axis=1)
+    truth, predicted = true_classes(label, targets), decide(label, outputs, decision)
     counts = class_counts(truth=truth, predicted=predicted, classes=label.width)
     statistics = [class_scores.matthews_correlation(counts), class_scores.probability_scores(truth, outputs)]
     if label.width != 2:
         return [*statistics, *one_against_rest(truth[:, None] == np.arange(label.width), outputs)]
-    return [class_scores.binary_scores(counts, 1, options.beta), *statistics]
+    return [class_scores.binary_scores(counts, positive_of(decision), options.beta), *statistics]
 
 
 def one_against_rest(members: np.ndarray, outputs: np.ndarray) -> list[Statistic]:
@@ -266,42 +287,69 @@ def one_against_rest(members: np.ndarray, outputs: np.ndarray) -> list[Statistic
 
 
 def label_details(
-    label: Label, *, targets: np.ndarray, outputs: np.ndarray, options: Evaluation, seed: int
+    label: Label,
+    *,
+    targets: np.ndarray,
+    outputs: np.ndarray,
+    options: Evaluation,
+    seed: int,
+    decision: Decision | None,
 ) -> dict[str, Any]:
     """Return the fields of LabelEvaluation beyond the scores, by name. Arguments as for `evaluate_label`."""
     if label.kind == REAL:
         residuals = Residuals(predictions=outputs, targets=targets.reshape(outputs.shape).astype(np.float64))
         return {"residuals": residuals}
     if label.kind == MULTI_LABEL:
-        counts = multi_label_counts(truth=targets.reshape(outputs.shape) > 0.5, predicted=outputs > 0.5)
+        predicted = decide(label, outputs, decision)
+        counts = multi_label_counts(truth=targets.reshape(outputs.shape) > 0.5, predicted=predicted)
         return {"per_class": per_class_scores(label, counts, len(targets))}
-    truth, predicted = true_classes(label, targets), outputs.argmax(axis=1)
+    truth, predicted = true_classes(label, targets), decide(label, outputs, decision)
     counts = class_counts(truth=truth, predicted=predicted, classes=label.width)
+    most_probable = outputs.argmax(axis=1)
     cells = np.bincount(truth * label.width + predicted, minlength=label.width**2)
     return {
         "per_class": per_class_scores(label, counts, len(targets)),
         "confusion": cells.reshape(label.width, label.width),
         "calibration": estimate_calibration(
-            confidences=outputs.max(axis=1), correct=predicted == truth, options=options, seed=seed
+            confidences=outputs.max(axis=1), correct=most_probable == truth, options=options, seed=seed
         ),
-        "positive": positive_class(label, truth=truth, outputs=outputs, options=options, seed=seed),
+        "positive": positive_class(label, truth=truth, outputs=outputs, options=options, seed=seed, decision=decision),
     }
 
 
 def positive_class(
-    label: Label, *, truth: np.ndarray, outputs: np.ndarray, options: Evaluation, seed: int
+    label: Label,
+    *,
+    truth: np.ndarray,
+    outputs: np.ndarray,
+    options: Evaluation,
+    seed: int,
+    decision: Decision | None,
 ) -> PositiveClass | None:
     """Return the positive class of a label of two classes, against the other; None if only one has rows."""
-    positive = truth == 1
+    index = positive_of(decision)
+    positive = truth == index
     if label.width != 2 or positive.all() or not positive.any():
         return None
-    confidences = outputs[:, 1]
+    confidences = outputs[:, index]
     return PositiveClass(
-        name=label.classes[1],
-        threshold=0.5,
+        name=label.classes[index],
+        threshold=decision.thresholds[0] if decision else 0.5,
         curve=threshold_curve(positive, confidences),
         calibration=estimate_calibration(confidences=confidences, correct=positive, options=options, seed=seed),
     )
+
+
+def positive_of(decision: Decision | None) -> int:
+    """Return the index of the positive one of two classes: that of the decision, or the second."""
+    return 1 if decision is None or decision.positive is None else decision.positive
+
+
+def members_of(label: Label, targets: np.ndarray) -> np.ndarray:
+    """Return the classes of each row of a label with classes: (rows, classes) bool."""
+    if label.kind == MULTI_LABEL:
+        return targets.reshape(len(targets), -1) > 0.5
+    return true_classes(label, targets)[:, None] == np.arange(label.width)
 
 
 def true_classes(label: Label, targets: np.ndarray) -> np.ndarray:

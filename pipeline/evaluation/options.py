@@ -1,8 +1,10 @@
 """Options of scoring and of drift detection."""
 
+import re
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, override
 
+from pipeline.errors import ConfigError
 from pipeline.options import Options, option
 
 AUTO = "auto"  # the split that `data.splits.MatchingDataset.choose` chooses
@@ -11,6 +13,10 @@ SPLITS_HELP = (
     "auto: the test split of the run's own data, and of other data all rows, or the test split if it has splits of its "
     "own; all: every row of data without splits of its own"
 )
+DEFAULT_THRESHOLD = "0.5"  # the most probable class is predicted
+NUMBER = r"(\d+\.?\d*|\.\d+)"
+AT_LEAST = re.compile(rf"(recall|precision)\s*>=\s*{NUMBER}")
+COST = re.compile(rf"cost\(\s*fp\s*=\s*{NUMBER}\s*,\s*fn\s*=\s*{NUMBER}\s*\)")
 LEAVE_OUT, KEEP = "leave_out", "keep"  # of rows that the run was trained on
 
 
@@ -31,6 +37,13 @@ class Evaluation(Options):
         "many numbers are divided into quarters of the rows",
         changes_result=False,
     )
+    threshold: Any = option(
+        0.5,
+        "two classes, or several in a row: the probability from which a row is predicted positive; a number, or a rule "
+        "that chooses it on the validation rows: max_f1, recall>=0.9 (highest precision), precision>=0.9 (highest "
+        "recall), cost(fp=1, fn=20) (lowest cost)",
+    )
+    positive: str = option("", "two classes: the positive class; '' for the second in class order")
     trained_rows: str = option(
         LEAVE_OUT,
         "`evaluate` and `drift` on other data than the run's own: whether rows that the run was trained on are scored; "
@@ -38,6 +51,19 @@ class Evaluation(Options):
         choices=(LEAVE_OUT, KEEP),
         changes_result=False,
     )
+
+    @override
+    def check(self) -> None:
+        text = str(self.threshold)
+        limit = AT_LEAST.fullmatch(text)
+        number = limit[2] if limit else text
+        if text == "max_f1" or COST.fullmatch(text):
+            return
+        if not re.fullmatch(NUMBER, number) or not 0 < float(number) <= 1 or (limit is None and float(number) == 1):
+            raise ConfigError(
+                f"evaluation.threshold: expected a number between 0 and 1, max_f1, recall>=0.9, precision>=0.9 or "
+                f"cost(fp=1, fn=20); found {text}. Set evaluation.threshold=max_f1."
+            )
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pipeline.data.containers import Split
     from pipeline.data.source import DataSource
     from pipeline.data.splits import SplitDataset
+    from pipeline.evaluation.decisions import Decision
     from pipeline.evaluation.metrics import LabelEvaluation, ScoresOnly
     from pipeline.layers.generative_adversarial_network import GenerativeAdversarialNetwork
     from pipeline.reports.figures import ImageGrid
@@ -112,6 +113,7 @@ class AdversarialOptions(ObjectiveOptions):
         *,
         training_rows: Callable[[], Split],
         folder: Path,
+        decisions: Mapping[str, Decision],
     ) -> list[LabelEvaluation | ScoresOnly]:
         """Score generated images with a classifier that was trained on real images. Writes no files."""
         from pipeline.data.input_pipeline import ordered_batches

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.data.containers import Split
     from pipeline.data.splits import SplitDataset
+    from pipeline.evaluation.decisions import Decision
     from pipeline.evaluation.metrics import LabelEvaluation, ScoresOnly
     from pipeline.training.options import TrainingOptions
 
@@ -93,6 +94,7 @@ class MamlOptions(ObjectiveOptions):
         *,
         training_rows: Callable[[], Split],
         folder: Path,
+        decisions: Mapping[str, Decision],
     ) -> list[LabelEvaluation | ScoresOnly]:
         """Score how well the model adapts to each task. The initial weights of the run are scored too, for comparison.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.data.containers import Split
     from pipeline.data.splits import SplitDataset
+    from pipeline.evaluation.decisions import Decision
     from pipeline.evaluation.metrics import LabelEvaluation, ScoresOnly
     from pipeline.training.objective import Objective
 
@@ -160,6 +161,19 @@ class ObjectiveOptions(Options):
         """
         raise NotImplementedError(f"{type(self).__name__}.build")
 
+    def decisions(
+        self, config: Config, spec: DataSpec, model: keras.Model, validation: Split | None
+    ) -> dict[str, Decision]:
+        """Return how classes are decided from probabilities, by label; {} if the most probable class is predicted.
+
+        Args:
+            config: The config of the run.
+            spec: Of the data.
+            model: The trained model.
+            validation: The validation split, if there is one.
+        """
+        return {}
+
     def score(
         self,
         config: Config,
@@ -169,6 +183,7 @@ class ObjectiveOptions(Options):
         *,
         training_rows: Callable[[], Split],
         folder: Path,
+        decisions: Mapping[str, Decision],
     ) -> list[LabelEvaluation | ScoresOnly]:
         """Score a trained model on a split.
 
@@ -179,6 +194,7 @@ class ObjectiveOptions(Options):
             rows: The split to score.
             training_rows: Reads the training split, if it is needed.
             folder: Where files of the evaluation, such as the predictions, are written.
+            decisions: As returned by `decisions`.
 
         Returns:
             The sections of the report: a LabelEvaluation per label, or ScoresOnly with a note and figures.

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.data.containers import Split
     from pipeline.data.splits import SplitDataset
+    from pipeline.evaluation.decisions import Decision
     from pipeline.evaluation.metrics import LabelEvaluation, ScoresOnly
     from pipeline.training.options import TrainingOptions
 
@@ -160,6 +161,27 @@ class SupervisedOptions(ObjectiveOptions):
     def build(self, config: Config, data: SplitDataset, model: keras.Model, total_steps: int) -> Objective:
         return Supervised(self, data.spec, model, data.train.labels)
 
+    @override
+    def decisions(
+        self, config: Config, spec: DataSpec, model: keras.Model, validation: Split | None
+    ) -> dict[str, Decision]:
+        from pipeline.data.input_pipeline import ordered_batches
+        from pipeline.evaluation.decisions import are_default, fixed, fixed_threshold
+        from pipeline.training import label_scores
+
+        if are_default(config.evaluation):
+            return {}
+        if validation is None or fixed_threshold(config.evaluation) is not None:
+            return fixed(spec, config.evaluation)
+        batches = ordered_batches(validation, spec, config.training.batch_size)
+        return label_scores.choose_decisions(
+            spec,
+            losses=self.label_losses(spec),
+            targets=validation.labels,
+            outputs=label_scores.predict(model, spec, batches),
+            options=config.evaluation,
+        )
+
     def score(
         self,
         config: Config,
@@ -169,6 +191,7 @@ class SupervisedOptions(ObjectiveOptions):
         *,
         training_rows: Callable[[], Split],
         folder: Path,
+        decisions: Mapping[str, Decision],
     ) -> list[LabelEvaluation | ScoresOnly]:
         """Score the predictions of each label. Writes predictions.csv.gz and prediction_profile.json."""
         from pipeline.data.containers import Table
@@ -186,6 +209,7 @@ class SupervisedOptions(ObjectiveOptions):
             seed=config.seed,
             folder=folder,
             ids=rows.row_ids,
+            decisions=decisions,
         )
         if isinstance(rows, Table) and rows.windows:
             baselines = rows.windows.baselines

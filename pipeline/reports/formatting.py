@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from pipeline.evaluation.decisions import describe
 from pipeline.evaluation.metrics import LabelEvaluation, ScoresOnly
 
 
@@ -37,7 +38,7 @@ def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def score_table(evaluations: Sequence[LabelEvaluation | ScoresOnly]) -> str:
-    """Return a table of the scores of all labels with their intervals, one line per score."""
+    """Return a table of the scores of all labels with their intervals, one line per score, and of their decisions."""
     lines = []
     for evaluation in evaluations:
         name_width = max(map(len, evaluation.scores), default=0)
@@ -51,4 +52,6 @@ def score_table(evaluations: Sequence[LabelEvaluation | ScoresOnly]) -> str:
             f"  {name:<{name_width}}  {row[0]:>{value}}  [{row[1]:>{low}}, {row[2]:>{high}}]"
             for name, row in cells.items()
         ]
+        if isinstance(evaluation, LabelEvaluation) and evaluation.decision:
+            lines.append(f"  {describe(evaluation.label, evaluation.decision)}")
     return "\n".join(lines)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pipeline.evaluation.decisions import Decision, decide
 from pipeline.evaluation.metrics import check_outputs, true_classes
 from pipeline.files import atomic_write
 from pipeline.spec import MULTI_LABEL, REAL, Label
@@ -24,7 +25,9 @@ def write_predictions(
     labels: Mapping[str, Label],
     targets: Mapping[str, ArrayLike],
     outputs: Mapping[str, ArrayLike],
+    *,
     ids: Sequence[object] | np.ndarray | None = None,
+    decisions: Mapping[str, Decision] | None = None,
 ) -> None:
     """Write one line per row, the same bytes for the same predictions.
 
@@ -40,6 +43,7 @@ def write_predictions(
         targets: By name, as `metrics.evaluate_label` takes them.
         outputs: By name, likewise.
         ids: The identity of each row; None takes its number.
+        decisions: By name; of a label without one, the most probable class is the prediction.
 
     Raises:
         DataError: The outputs do not fit the labels, or are not finite.
@@ -64,7 +68,9 @@ def write_predictions(
             columns = [
                 column
                 for name, label in labels.items()
-                for column in column_texts(label, np.asarray(targets[name])[chunk], checked[name][chunk])
+                for column in column_texts(
+                    label, np.asarray(targets[name])[chunk], checked[name][chunk], (decisions or {}).get(name)
+                )
             ]
             writer.writerows(zip(range(chunk.start, chunk.stop), ids[chunk], *columns, strict=True))
 
@@ -87,7 +93,7 @@ def _numbered(name: str, label: Label) -> list[str]:
     return [name] if label.width == 1 else [f"{name}_{index}" for index in range(label.width)]
 
 
-def column_texts(label: Label, targets: np.ndarray, outputs: np.ndarray) -> list[list[str]]:
+def column_texts(label: Label, targets: np.ndarray, outputs: np.ndarray, decision: Decision | None) -> list[list[str]]:
     """Return the columns of a label as text: (rows,) each, in the order of `column_names`."""
     if label.kind == REAL:
         columns = [*targets.reshape(len(outputs), -1).T]
@@ -95,35 +101,25 @@ def column_texts(label: Label, targets: np.ndarray, outputs: np.ndarray) -> list
         columns = [_joined_classes(label, targets.reshape(outputs.shape) > 0.5)]
     else:
         columns = [np.array(label.classes, object)[true_classes(label, targets)]]
-    return [as_texts(column) for column in [*columns, *prediction_columns(label, outputs)]]
+    return [as_texts(column) for column in [*columns, *prediction_columns(label, outputs, decision)]]
 
 
-def prediction_columns(label: Label, outputs: np.ndarray) -> list[np.ndarray]:
+def prediction_columns(label: Label, outputs: np.ndarray, decision: Decision | None) -> list[np.ndarray]:
     """Return the predictions of a label, (rows,) of numbers or of text each, in the order of `prediction_names`.
 
     Args:
         label: The label.
         outputs: (rows, width) probabilities, or predictions of a real label.
+        decision: How classes follow from probabilities; None predicts the most probable one.
     """
     if label.kind == REAL:
         return [*outputs.T]
     probabilities = [*outputs.T] if label.width <= MAX_CLASSES else []
-    predicted = predicted_classes(label, outputs)
+    predicted = decide(label, outputs, decision)
     if label.kind == MULTI_LABEL:
         return [_joined_classes(label, predicted), *probabilities]
-    return [np.array(label.classes, object)[predicted], outputs.max(axis=1), *probabilities]
-
-
-def predicted_classes(label: Label, outputs: np.ndarray) -> np.ndarray:
-    """Return the decision for each row: the most probable class, (rows,) indices.
-
-    Of a multi-label, it is each class whose probability is above 0.5: (rows, classes) bool.
-
-    Args:
-        label: The label.
-        outputs: (rows, classes) probabilities.
-    """
-    return outputs > 0.5 if label.kind == MULTI_LABEL else outputs.argmax(axis=1)
+    confidence = np.take_along_axis(outputs, predicted[:, None], axis=1)[:, 0]
+    return [np.array(label.classes, object)[predicted], confidence, *probabilities]
 
 
 def _joined_classes(label: Label, chosen: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator
 
 from pipeline.evaluation.bootstrap import Score
 from pipeline.evaluation.calibration import Calibration
+from pipeline.evaluation.decisions import describe
 from pipeline.evaluation.metrics import ClassScores, LabelEvaluation, ScoresOnly
 from pipeline.files import atomic_write
 from pipeline.reports.binary_plots import binary_plots
@@ -180,6 +181,7 @@ def write_page(
             "headline_scores": headline_scores,
             "baseline_lines": baseline_lines(report.evaluations),
             "comparison_section": comparison_section,
+            "describe_decision": describe,
             "frequent_mistakes": frequent_mistakes,
             "weakest_classes": weakest_classes,
             "max_outputs": MAX_OUTPUTS,

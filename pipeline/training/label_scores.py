@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.evaluation import metrics, prediction_profiles
+from pipeline.evaluation.decisions import Decision, choose, has_decision
 from pipeline.evaluation.options import Evaluation
 from pipeline.files import atomic_write
 from pipeline.label_objects import scale_of, to_probabilities
@@ -27,6 +28,7 @@ def score(
     options: Evaluation,
     seed: int,
     folder: Path,
+    decisions: Mapping[str, Decision],
     ids: np.ndarray | None = None,
 ) -> list[metrics.LabelEvaluation]:
     """Score the outputs of a model for each label, and write the predictions and their profiles to a folder.
@@ -40,6 +42,7 @@ def score(
         seed: Of the resamples behind the intervals.
         folder: Where predictions.csv.gz and prediction_profile.json are written.
         ids: (rows,) the identity of each row, as in `Table.row_ids`; None numbers them from 0.
+        decisions: By label; of a label without one, the most probable class is predicted.
 
     Raises:
         DataError: The outputs do not fit the labels, or are not finite.
@@ -47,7 +50,9 @@ def score(
     row_losses = {name: losses_of_rows(losses[name], targets[name], outputs[name]) for name in spec.labels}
     rows = len(next(iter(targets.values())))
     probabilities = probabilities_of(spec, losses, outputs, rows)
-    predictions_csv.write_predictions(folder / predictions_csv.FILE, spec.labels, targets, probabilities, ids)
+    predictions_csv.write_predictions(
+        folder / predictions_csv.FILE, spec.labels, targets, probabilities, ids=ids, decisions=decisions
+    )
     evaluations = [
         replace(
             metrics.evaluate_label(
@@ -58,6 +63,7 @@ def score(
                 losses=row_losses[name],
                 options=options,
                 seed=seed,
+                decision=decisions.get(name),
             ),
             predictions=prediction_profiles.profile_predictions(
                 label, targets=targets[name], outputs=probabilities[name]
@@ -68,6 +74,33 @@ def score(
     with atomic_write(folder / predictions_csv.PROFILE_FILE) as file:
         file.write(json.dumps(prediction_profiles.evaluations_to_json(evaluations)).encode() + b"\n")
     return evaluations
+
+
+def choose_decisions(
+    spec: DataSpec,
+    *,
+    losses: Mapping[str, keras.losses.Loss],
+    targets: Mapping[str, np.ndarray],
+    outputs: Mapping[str, np.ndarray],
+    options: Evaluation,
+) -> dict[str, Decision]:
+    """Choose the decisions about labels on validation rows, by label. Arguments as for `score`.
+
+    Raises:
+        DataError: The outputs do not fit the labels, or are not finite.
+    """
+    probabilities = probabilities_of(spec, losses, outputs, len(next(iter(targets.values()))))
+    chosen = {
+        name: choose(
+            label,
+            members=metrics.members_of(label, targets[name]),
+            probabilities=probabilities[name],
+            options=options,
+        )
+        for name, label in spec.labels.items()
+        if has_decision(label)
+    }
+    return {name: decision for name, decision in chosen.items() if decision is not None}
 
 
 def predict(model: keras.Model, spec: DataSpec, batches: tf.data.Dataset) -> dict[str, np.ndarray]:
