@@ -56,7 +56,7 @@ COMMANDS = {
     ),
     "predict": Command(
         purpose="Predict rows without labels with the model of a stored run (run.name=NAME data.path=...).",
-        options=("run.name", "run.root", "predict", "data", *DEVICE, "environment"),
+        options=("run.name", "run.root", "predict", "data", "evaluation.threshold", *DEVICE, "environment"),
         stored=True,
     ),
     "reproduce": Command(

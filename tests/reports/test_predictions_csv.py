@@ -33,7 +33,7 @@ def test_row_names_target_prediction_and_confidence(tmp_path):
 
 def test_identity_of_each_row_is_written(tmp_path):
     path = tmp_path / "predictions.csv.gz"
-    predictions_csv.write_predictions(path, {"y": real_label()}, {"y": [0.0, 1.0]}, {"y": [0.0, 1.0]}, ["a,b", 7])
+    predictions_csv.write_predictions(path, {"y": real_label()}, {"y": [0.0, 1.0]}, {"y": [0.0, 1.0]}, ids=["a,b", 7])
     with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
         assert [row["id"] for row in csv.DictReader(file)] == ["a,b", "7"]
 
