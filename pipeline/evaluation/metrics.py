@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.evaluation.baseline_comparison import BaselineComparison
     from pipeline.evaluation.group_scores import GroupComparison
     from pipeline.evaluation.prediction_profiles import PredictionProfile
+    from pipeline.reports.worst_mistakes import Mistake
 
 PROBABILITY_SLACK = 1e-3  # half-precision outputs leave [0, 1] by less
 
@@ -94,6 +95,7 @@ class LabelEvaluation:
         outputs: (rows, width) float64, the checked predictions.
         baselines: The comparisons with simple models.
         groups: The scores by groups of rows.
+        mistakes: The rows of the worst mistakes, the worst first.
     """
 
     name: str
@@ -112,6 +114,7 @@ class LabelEvaluation:
     outputs: np.ndarray | None = None
     baselines: "tuple[BaselineComparison, ...]" = ()
     groups: "tuple[GroupComparison, ...]" = ()
+    mistakes: "tuple[Mistake, ...]" = ()
 
 
 @dataclass(frozen=True, kw_only=True)

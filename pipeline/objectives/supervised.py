@@ -208,8 +208,8 @@ class SupervisedOptions(ObjectiveOptions):
             options=config.evaluation,
             seed=config.seed,
             folder=folder,
-            ids=rows.row_ids,
             decisions=decisions,
+            rows=rows,
         )
         if isinstance(rows, Table) and rows.windows:
             baselines = rows.windows.baselines

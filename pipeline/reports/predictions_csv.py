@@ -95,13 +95,17 @@ def _numbered(name: str, label: Label) -> list[str]:
 
 def column_texts(label: Label, targets: np.ndarray, outputs: np.ndarray, decision: Decision | None) -> list[list[str]]:
     """Return the columns of a label as text: (rows,) each, in the order of `column_names`."""
+    columns = [*target_columns(label, targets, outputs), *prediction_columns(label, outputs, decision)]
+    return [as_texts(column) for column in columns]
+
+
+def target_columns(label: Label, targets: np.ndarray, outputs: np.ndarray) -> list[np.ndarray]:
+    """Return the targets of a label, (rows,) of numbers or of text each."""
     if label.kind == REAL:
-        columns = [*targets.reshape(len(outputs), -1).T]
-    elif label.kind == MULTI_LABEL:
-        columns = [_joined_classes(label, targets.reshape(outputs.shape) > 0.5)]
-    else:
-        columns = [np.array(label.classes, object)[true_classes(label, targets)]]
-    return [as_texts(column) for column in [*columns, *prediction_columns(label, outputs, decision)]]
+        return [*targets.reshape(outputs.shape).T]
+    if label.kind == MULTI_LABEL:
+        return [_joined_classes(label, targets.reshape(outputs.shape) > 0.5)]
+    return [np.array(label.classes, object)[true_classes(label, targets)]]
 
 
 def prediction_columns(label: Label, outputs: np.ndarray, decision: Decision | None) -> list[np.ndarray]:

@@ -19,6 +19,7 @@ from pipeline.evaluation.calibration import Calibration
 from pipeline.evaluation.decisions import describe
 from pipeline.evaluation.metrics import ClassScores, LabelEvaluation, ScoresOnly
 from pipeline.files import atomic_write
+from pipeline.reports import worst_mistakes
 from pipeline.reports.binary_plots import binary_plots
 from pipeline.reports.comparison_section import comparison_section
 from pipeline.reports.comparison_text import baseline_lines
@@ -184,6 +185,7 @@ def write_page(
             "describe_decision": describe,
             "frequent_mistakes": frequent_mistakes,
             "weakest_classes": weakest_classes,
+            "worst_mistakes": worst_mistakes.render,
             "max_outputs": MAX_OUTPUTS,
             "max_numbered": MAX_NUMBERED,
         },

@@ -9,13 +9,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pipeline.data.containers import Split
 from pipeline.evaluation import metrics, prediction_profiles
 from pipeline.evaluation.decisions import Decision, choose, has_decision
 from pipeline.evaluation.options import Evaluation
 from pipeline.files import atomic_write
 from pipeline.label_objects import scale_of, to_probabilities
 from pipeline.layer_names import by_original_name
-from pipeline.reports import predictions_csv
+from pipeline.reports import predictions_csv, worst_mistakes
 from pipeline.spec import REAL, DataSpec, Label
 
 
@@ -29,7 +30,7 @@ def score(
     seed: int,
     folder: Path,
     decisions: Mapping[str, Decision],
-    ids: np.ndarray | None = None,
+    rows: Split | None = None,
 ) -> list[metrics.LabelEvaluation]:
     """Score the outputs of a model for each label, and write the predictions and their profiles to a folder.
 
@@ -41,15 +42,15 @@ def score(
         options: How to score.
         seed: Of the resamples behind the intervals.
         folder: Where predictions.csv.gz and prediction_profile.json are written.
-        ids: (rows,) the identity of each row, as in `Table.row_ids`; None numbers them from 0.
         decisions: By label; of a label without one, the most probable class is predicted.
+        rows: The scored rows, for their identity and for the worst mistakes; None leaves both out.
 
     Raises:
         DataError: The outputs do not fit the labels, or are not finite.
     """
     row_losses = {name: losses_of_rows(losses[name], targets[name], outputs[name]) for name in spec.labels}
-    rows = len(next(iter(targets.values())))
-    probabilities = probabilities_of(spec, losses, outputs, rows)
+    probabilities = probabilities_of(spec, losses, outputs, len(next(iter(targets.values()))))
+    ids = None if rows is None else rows.row_ids
     predictions_csv.write_predictions(
         folder / predictions_csv.FILE, spec.labels, targets, probabilities, ids=ids, decisions=decisions
     )
@@ -67,6 +68,16 @@ def score(
             ),
             predictions=prediction_profiles.profile_predictions(
                 label, targets=targets[name], outputs=probabilities[name]
+            ),
+            mistakes=()
+            if rows is None
+            else worst_mistakes.find_mistakes(
+                name,
+                spec,
+                rows,
+                targets=targets[name],
+                outputs=probabilities[name],
+                decision=decisions.get(name),
             ),
         )
         for name, label in spec.labels.items()
