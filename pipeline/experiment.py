@@ -7,6 +7,7 @@ from typing import Any
 from pipeline.config import Config
 from pipeline.data import splits
 from pipeline.data.input_pipeline import TrainingFeed
+from pipeline.data.oversampling import oversample
 from pipeline.data.splits import SplitDataset
 from pipeline.evaluation import decisions, group_scores
 from pipeline.preflight import names
@@ -73,7 +74,7 @@ def build(config: Config, data: SplitDataset) -> Experiment:
         check_tokens(config, spec, rows)
     weights = config.objective.class_weights(spec, data.train.labels)
     feed = TrainingFeed(
-        split=data.train,
+        split=oversample(data.train, spec, share=config.data.oversample, seed=config.data.split.seed),
         spec=spec,
         source=config.data,
         batch_size=config.training.batch_size,

@@ -300,3 +300,38 @@ class LabelMetric(keras.metrics.Metric):
 def inner(metric: keras.metrics.Metric) -> keras.metrics.Metric:
     """Return the metric that a LabelMetric converts for, or the metric itself."""
     return metric.metric if isinstance(metric, LabelMetric) else metric
+
+
+# ---- losses ----------------------------------------------------------------------------------------------------------
+
+
+@keras.saving.register_keras_serializable("pipeline")
+class SparseCategoricalFocalCrossentropy(losses.CategoricalFocalCrossentropy):
+    """The categorical focal loss for class indices."""
+
+    @override
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        indices = ops.reshape(ops.cast(y_true, "int32"), (-1,))
+        return super().call(ops.one_hot(indices, y_pred.shape[-1], dtype=y_pred.dtype), y_pred)
+
+
+@keras.saving.register_keras_serializable("pipeline")
+class SecondClassFocalCrossentropy(losses.BinaryFocalCrossentropy):
+    """The binary focal loss of the second of two classes, for class indices and one or two units."""
+
+    @override
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        if y_pred.shape[-1] == 2:
+            y_pred = y_pred[:, 1:] - y_pred[:, :1] if self.get_config()["from_logits"] else y_pred[:, 1:]
+        return super().call(ops.reshape(ops.cast(y_true, y_pred.dtype), (-1, 1)), y_pred)
+
+
+def loss_for_label(loss: keras.losses.Loss, label: Label) -> keras.losses.Loss:
+    """Return a loss for a label: a focal loss of Keras that takes class indices, or the given loss."""
+    if label.kind != CLASS:
+        return loss
+    if type(loss) is losses.CategoricalFocalCrossentropy:
+        return SparseCategoricalFocalCrossentropy.from_config(loss.get_config())
+    if type(loss) is losses.BinaryFocalCrossentropy and label.width == 2:
+        return SecondClassFocalCrossentropy.from_config(loss.get_config())
+    return loss

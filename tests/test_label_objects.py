@@ -6,7 +6,7 @@ import pytest
 from keras import losses, metrics
 from sklearn import metrics as reference
 
-from pipeline.label_objects import LabelMetric, for_label
+from pipeline.label_objects import LabelMetric, for_label, loss_for_label
 from pipeline.spec import MULTI_LABEL, ONE_HOT, class_label, real_label, row_label
 
 NUMBERS = np.random.default_rng(0)
@@ -112,3 +112,23 @@ def test_metric_that_takes_logits_gets_the_logit_of_the_second_class():
     assert isinstance(metric, LabelMetric)
     metric.update_state(labels, outputs)
     assert float(metric.result()) == pytest.approx(reference.log_loss(TRUTH, SHARES), abs=1e-5)
+
+
+@pytest.mark.parametrize("from_logits", [False, True])
+def test_focal_losses_of_class_indices_are_those_of_one_hot_rows(from_logits):
+    scores, shares = (values.astype(np.float32) for values in (SCORES, TRIPLES))
+    keras_loss = losses.CategoricalFocalCrossentropy(from_logits=from_logits)
+    loss = loss_for_label(losses.CategoricalFocalCrossentropy(from_logits=from_logits), class_label("abc"))
+    outputs = scores if from_logits else shares
+    assert float(loss(CLASSES, outputs)) == pytest.approx(float(keras_loss(HOT, outputs)), rel=1e-6)
+
+
+@pytest.mark.parametrize("form", ["softmax", "two logits", "sigmoid", "one logit"])
+def test_binary_focal_loss_of_class_indices_is_that_of_one_unit(form):
+    from_logits = "logit" in form
+    arguments = {"apply_class_balancing": True, "alpha": 0.9, "from_logits": from_logits}
+    outputs = BINARY_FORMS[form][3].astype(np.float32)
+    loss = loss_for_label(losses.BinaryFocalCrossentropy(**arguments), class_label("ab"))
+    one_unit = losses.BinaryFocalCrossentropy(**arguments | {"from_logits": False})
+    expected = one_unit(TRUTH[:, None], PAIRS[:, 1:].astype(np.float32))
+    assert float(loss(TRUTH, outputs)) == pytest.approx(float(expected), rel=1e-4)

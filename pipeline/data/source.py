@@ -62,6 +62,13 @@ class DataSource(Options):
         "[] makes four buckets of equal size",
         min=1,
     )
+    oversample: float = option(
+        0.0,
+        "repeat rows of rare classes in every epoch of training, until each class has this share of the rows of the "
+        "largest class; 0: none, 1: all classes alike",
+        min=0,
+        max=1,
+    )
     normalize_labels: Any = option(
         "auto",
         "train on real labels of mean 0 and variance 1, while outputs, losses and metrics stay in the unit of the "

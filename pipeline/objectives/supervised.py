@@ -106,8 +106,11 @@ class SupervisedOptions(ObjectiveOptions):
     def label_loss(self, name: str, label: Label) -> keras.losses.Loss:
         """Return a new loss for one label: the one given for it or for all labels, or the default of its kind."""
         from pipeline import keras_objects
+        from pipeline.label_objects import loss_for_label
 
-        return keras_objects.loss("objective.loss", of_label(self.loss, name) or LOSSES[label.kind])
+        return loss_for_label(
+            keras_objects.loss("objective.loss", of_label(self.loss, name) or LOSSES[label.kind]), label
+        )
 
     def label_metrics(self, spec: DataSpec) -> dict[str, list[keras.metrics.Metric]]:
         """Return new metrics by label: those given for it or for all labels, or the default of its kind.

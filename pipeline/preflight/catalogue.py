@@ -294,6 +294,11 @@ METRICS = {
         "return a copy in the result of the metric, such as self.total + 0",
         "set objective.metrics=$metrics",
     ),
+    "rare-class-accuracy": warning(
+        "One class is far more frequent than another, and accuracy is the only metric: a model that always predicts "
+        "the frequent class has a high one.",
+        "set objective.metrics=$metrics",
+    ),
     "imbalance-accuracy": warning(
         "One class is far more frequent than another, so that a model that always predicts it has a high accuracy. "
         "Accuracy does not show whether the rare class is learned.",

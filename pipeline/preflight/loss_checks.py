@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import losses
 
+from pipeline.label_objects import SecondClassFocalCrossentropy, SparseCategoricalFocalCrossentropy
 from pipeline.preflight.findings import Finding, finding
 from pipeline.preflight.forward_pass import Output, Prediction
 from pipeline.preflight.setup import Setup, is_binary
@@ -46,6 +47,8 @@ class Demand:
 ROWS = (ONE_HOT, MULTI_LABEL, REAL)
 DEMANDS = {
     losses.SparseCategoricalCrossentropy: Demand(DISTRIBUTION, (CLASS,)),
+    SparseCategoricalFocalCrossentropy: Demand(DISTRIBUTION, (CLASS,)),
+    SecondClassFocalCrossentropy: Demand(PROBABILITY, (CLASS,)),
     losses.CategoricalGeneralizedCrossEntropy: Demand(DISTRIBUTION, (CLASS,)),
     losses.CategoricalCrossentropy: Demand(DISTRIBUTION, (ONE_HOT,)),
     losses.CategoricalFocalCrossentropy: Demand(DISTRIBUTION, (ONE_HOT,)),

@@ -206,8 +206,8 @@ def check(setup: Setup, prediction: Prediction, batch: tuple) -> Iterator[Findin
 
 
 def _check_imbalance(setup: Setup) -> Iterator[Finding]:
-    """Check that no callback monitors plain accuracy if a class is rare."""
-    if setup.supervised is None or setup.supervised.class_weight is not None:
+    """Check that plain accuracy is neither the only metric nor monitored by a callback if a class is rare."""
+    if setup.supervised is None or setup.supervised.class_weight is not None or setup.config.data.oversample:
         return
     callbacks = [callback for callback in setup.callbacks.items() if callback[1].patience is not None]
     for name, label in setup.spec.labels.items():
@@ -217,10 +217,16 @@ def _check_imbalance(setup: Setup) -> Iterator[Finding]:
         if counts.max() <= RATIO * counts.min():
             continue
         accuracies = {metric.name for metric in setup.metrics[name] if isinstance(inner(metric), ACCURACIES)}
+        most, least = label.classes[int(counts.argmax())], label.classes[int(counts.argmin())]
+        rare = f"class {most!r} has {counts.max():,} training rows, class {least!r} {counts.min():,}."
+        if len(accuracies) == len(setup.metrics[name]):
+            further = "AUC" if label.width == 2 else {"class_name": "F1Score", "config": {"average": "macro"}}
+            given = of_label(setup.supervised.metrics, name) or ["accuracy"]
+            yield finding(
+                "rare-class-accuracy", name, rare, metrics=setup.with_label("metrics", name, [*given, further])
+            )
         for key, callback in callbacks:
             monitor = keras_log_name(callback.monitor, setup.spec.labels).removeprefix("val_")
             if monitor.removeprefix(f"{layer_name(name)}_") in accuracies:
-                most, least = label.classes[int(counts.argmax())], label.classes[int(counts.argmin())]
-                found = f"{key} monitors {callback.monitor}, and class {most!r} has "
-                found += f"{counts.max() / counts.min():.0f} times the rows of class {least!r}."
+                found = f"{key} monitors {callback.monitor}, and {rare}"
                 yield finding("imbalance-accuracy", name, found, callback=key)

@@ -126,6 +126,18 @@ def test_monitored_accuracy_with_a_rare_class_gives_a_warning(found, monitor, we
     assert ("imbalance-accuracy" in findings) is is_warned
 
 
+@pytest.mark.parametrize(("width", "values"), [(2, RARE), (3, RARE + (np.arange(240) % 2))])
+def test_accuracy_as_the_only_metric_with_a_rare_class_gives_a_warning_whose_fix_removes_it(found, width, values):
+    def warning(metrics):
+        model = [layers.Dense(width, "softmax")]
+        return found(model, width=width, values=values, rows=240, metrics=metrics).get("rare-class-accuracy")
+
+    (argument,) = re.findall(r"objective\.metrics=(?:'[^']*'|[^\s,]+)", warning(["accuracy"]).fix)
+    metrics = composition.compose(shlex.split(argument)).objective.metrics
+    assert metrics[0] == "accuracy"
+    assert warning(metrics) is None
+
+
 OWN = """
     import keras
     from keras import ops
