@@ -55,7 +55,13 @@ class Mistake:
 
 
 def find_mistakes(
-    name: str, spec: DataSpec, rows: Split, *, targets: np.ndarray, outputs: np.ndarray, decision: Decision | None
+    name: str,
+    spec: DataSpec,
+    rows: Split,
+    *,
+    targets: np.ndarray,
+    outputs: np.ndarray,
+    decision: Decision | None = None,
 ) -> tuple[Mistake, ...]:
     """Return the worst mistakes, the worst first: wrong classes by confidence, real labels by absolute error.
 
