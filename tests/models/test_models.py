@@ -24,6 +24,7 @@ from pipeline.models.residual_cnn import ResidualCnn
 from pipeline.models.tabular import Tabular
 from pipeline.models.transformer import Transformer
 from pipeline.objectives.supervised import Supervised, SupervisedOptions
+from pipeline.spec import STEP_PADDING
 from pipeline.training import label_scores
 from pipeline.training.fit import Fit
 
@@ -224,7 +225,7 @@ def test_a_category_absent_from_training_has_a_code_of_its_own(people):
 def test_more_padding_changes_no_output(vowels, name):
     model = built(SMALL[name], vowels)
     x = np.asarray(raw(vowels))
-    longer = np.pad(x, [(0, 0), (0, 17), (0, 0)])
+    longer = np.pad(x, [(0, 0), (0, 17), (0, 0)], constant_values=STEP_PADDING)
     np.testing.assert_allclose(model(x), model(longer), atol=1e-6)
 
 
