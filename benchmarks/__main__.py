@@ -5,7 +5,7 @@ import os
 import sys
 
 DEFAULT = ("startup", "preflight", "engines", "objectives", "convnet", "checkpoints")
-BENCHMARKS = (*DEFAULT, "memory", "registry", "drift", "accuracy", "image")
+BENCHMARKS = (*DEFAULT, "memory", "registry", "drift", "predict", "accuracy", "image")
 
 
 def main(arguments: list[str]) -> int:
