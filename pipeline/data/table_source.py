@@ -325,7 +325,8 @@ class TableSource(DataSource):
         used = {*roles.numeric, *roles.categorical, *roles.text, *self.labels, *self.split.keys, *self._id_columns}
         others = [name for name in header if name not in used and all(names.count(name) == 1 for names in headers)]
         others.sort(key=lambda name: name not in required)
-        return [*self.split.keys, *others[: max(MOST_KEYS, len(required))]]
+        deciding = [name for name in self.split.keys if all(name in names for names in headers)]
+        return [*deciding, *others[: max(MOST_KEYS, len(required))]]
 
     def _keys(self, file: TableFile, names: list[str], required: Collection[str]) -> dict[str, np.ndarray]:
         """Return key columns, (rows,) of str. Of those that are not required, one that hardly repeats is left out."""
@@ -390,7 +391,8 @@ class TableSource(DataSource):
             DataError: A number cannot be read, a value is missing, or it is not clear whether it is.
         """
         self._check_values(file, roles)
-        file = self._with_sequences(file, roles, [*self.labels, *self.split.keys, *self._own_ids])
+        constant = [*self.labels, *(name for name in self.split.keys if name in file.texts), *self._own_ids]
+        file = self._with_sequences(file, roles, constant)
         file = self._with_labels(file)
         for name, column in file.texts.items():
             self._log_missing_words(name, column)

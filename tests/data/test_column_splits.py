@@ -378,3 +378,15 @@ def test_column_of_a_csv_names_its_splits(tmp_path):
     path.write_text("\n".join(["x,label,part", *lines]) + "\n")
     data = splits.load(Csv(path=str(path), numeric=["*"], split=SplitOptions(column="part")))
     assert data.rows == {"train": 26, "validation": 4, "test": 10}
+
+
+def test_new_rows_need_no_column_that_decided_the_splits_of_training(tmp_path):
+    old, new = tmp_path / "old.csv", tmp_path / "new.csv"
+    old.write_text("x,label,patient\n" + "".join(f"{row},{row % 2},{row // 3}\n" for row in range(60)))
+    new.write_text("x,label\n1,0\n2,1\n")
+    options = {"numeric": ["x"], "split": SplitOptions(group="patient")}
+    trained = splits.load(Csv(path=str(old), **options)).spec
+    data = splits.read_matching(Csv(path=str(new), **options), trained)
+    assert len(data.split("all")) == 2
+    with pytest.raises(DataError, match="data.split.group=patient: expected a column of .*new.csv for the splits"):
+        data.split("test")
