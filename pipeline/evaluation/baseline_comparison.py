@@ -10,7 +10,8 @@ import numpy as np
 
 from pipeline.data.containers import Split
 from pipeline.evaluation.bootstrap import Score, percentile_interval, resampled_scores
-from pipeline.evaluation.main_scores import OF_MODELS, score_function
+from pipeline.evaluation.decisions import Decision
+from pipeline.evaluation.main_scores import score_function, score_of_models
 from pipeline.evaluation.options import Evaluation
 from pipeline.evaluation.simple_models import SimpleModels
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, DataSpec, Label
@@ -64,6 +65,7 @@ def compare_with_simple_models(
     targets: np.ndarray,
     outputs: np.ndarray,
     simple: Mapping[str, np.ndarray],
+    decision: Decision | None = None,
     options: Evaluation,
     seed: int,
 ) -> tuple[BaselineComparison, ...]:
@@ -77,16 +79,20 @@ def compare_with_simple_models(
         targets: As `metrics.evaluate_label` takes them.
         outputs: Of the model, (rows, width) float64, checked.
         simple: Name of a simple model -> its outputs, likewise.
+        decision: Of the model.
         options: Number of resamples and confidence level.
         seed: Of the resamples.
 
     Returns:
         The comparisons; none for a single row, which has no interval.
     """
-    metric, rows = OF_MODELS[label.kind], len(targets)
+    metric, rows = score_of_models(label, decision), len(targets)
     if rows < 2 or not simple:
         return ()
-    models = [score_function(metric, label, targets=targets, outputs=values) for values in (outputs, *simple.values())]
+    models = [
+        score_function(metric, label, targets=targets, outputs=values, decision=chosen)
+        for values, chosen in [(outputs, decision), *((values, None) for values in simple.values())]
+    ]
 
     def scores(weights: np.ndarray) -> np.ndarray:
         return np.stack([score(weights) for score in models])

@@ -52,11 +52,20 @@ def with_comparisons(
                 targets=targets,
                 outputs=outputs,
                 simple=simple.get(evaluation.name, {}),
+                decision=evaluation.decision,
                 options=options,
                 seed=seed,
             ),
             groups=tuple(
-                score_groups(label, of_column, targets=targets, outputs=outputs, options=options, seed=seed)
+                score_groups(
+                    label,
+                    of_column,
+                    targets=targets,
+                    outputs=outputs,
+                    decision=evaluation.decision,
+                    options=options,
+                    seed=seed,
+                )
                 for of_column in groups
             ),
         )

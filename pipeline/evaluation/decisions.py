@@ -49,12 +49,17 @@ def decide(label: Label, probabilities: np.ndarray, decision: Decision | None) -
         probabilities: (rows, classes), as `metrics.check_outputs` returns them.
         decision: Of the label; None, or one of the default rule, takes the most probable class.
     """
-    if decision is None or decision.rule == DEFAULT_THRESHOLD:
+    if decision is None or not has_own_threshold(decision):
         return probabilities > 0.5 if label.kind == MULTI_LABEL else probabilities.argmax(axis=1)
     if decision.positive is None:
         return probabilities >= np.array(decision.thresholds)
     positive = decision.positive
     return np.where(probabilities[:, positive] >= decision.thresholds[0], positive, 1 - positive)
+
+
+def has_own_threshold(decision: Decision) -> bool:
+    """Return whether another class than the most probable one may be predicted."""
+    return decision.rule != DEFAULT_THRESHOLD
 
 
 def check(options: Evaluation, spec: DataSpec, validation: Split | None) -> None:

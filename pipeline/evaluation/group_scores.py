@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.data.containers import Split, Table
 from pipeline.errors import DataError, nearest
 from pipeline.evaluation.bootstrap import Score, percentile_interval, resampled_scores
+from pipeline.evaluation.decisions import Decision
 from pipeline.evaluation.main_scores import LOWER_IS_BETTER, OF_GROUPS, score_function
 from pipeline.evaluation.options import Evaluation
 from pipeline.spec import DataSpec, Label
@@ -164,7 +165,14 @@ def name_quarters(numbers: np.ndarray) -> np.ndarray:
 
 
 def score_groups(
-    label: Label, groups: RowGroups, *, targets: np.ndarray, outputs: np.ndarray, options: Evaluation, seed: int
+    label: Label,
+    groups: RowGroups,
+    *,
+    targets: np.ndarray,
+    outputs: np.ndarray,
+    decision: Decision | None = None,
+    options: Evaluation,
+    seed: int,
 ) -> GroupComparison:
     """Score each group, and the gap between the best and the worst.
 
@@ -177,6 +185,7 @@ def score_groups(
         groups: The groups of the rows.
         targets: As `metrics.evaluate_label` takes them.
         outputs: (rows, width) float64, checked.
+        decision: Of the model.
         options: Number of resamples and confidence level.
         seed: Of the resamples.
     """
@@ -184,7 +193,7 @@ def score_groups(
     scores, errors = [], []
     for index, name in enumerate(groups.names):
         rows = np.flatnonzero(groups.indices == index)
-        score_of = score_function(metric, label, targets=targets[rows], outputs=outputs[rows])
+        score_of = score_function(metric, label, targets=targets[rows], outputs=outputs[rows], decision=decision)
         value = float(score_of(np.ones((len(rows), 1)))[0])
         resampled = resampled_scores(score_of, rows=len(rows), resamples=options.resamples, seed=(seed, index))
         low, high = percentile_interval(resampled, options.confidence) if len(rows) > 1 else (np.nan, np.nan)

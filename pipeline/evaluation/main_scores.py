@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from pipeline.evaluation.bootstrap import mean_statistic
+from pipeline.evaluation.class_scores import ranking
+from pipeline.evaluation.decisions import Decision, decide, has_own_threshold
 from pipeline.evaluation.metrics import macro_f1, multi_label_counts, regression, true_classes
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, Label
 
@@ -16,19 +18,39 @@ ScoreFunction = Callable[[np.ndarray], np.ndarray]
 """Takes row weights (rows, draws) float64, returns the score of each draw: (draws,) float64."""
 
 
-def score_function(name: str, label: Label, *, targets: np.ndarray, outputs: np.ndarray) -> ScoreFunction:
+def score_of_models(label: Label, decision: Decision | None) -> str:
+    """Return the name of the score by which models are compared.
+
+    A simple model has no threshold of its own, so with one for the model the score does not depend on thresholds.
+    """
+    if decision is None or decision.positive is None or not has_own_threshold(decision):
+        return OF_MODELS[label.kind]
+    return "roc_auc"
+
+
+def score_function(
+    name: str, label: Label, *, targets: np.ndarray, outputs: np.ndarray, decision: Decision | None = None
+) -> ScoreFunction:
     """Return the function of one score.
 
     Args:
-        name: A value of OF_MODELS or OF_GROUPS.
+        name: A value of OF_MODELS or OF_GROUPS, or "roc_auc" of two classes.
         label: The label.
         targets: As `metrics.evaluate_label` takes them.
         outputs: (rows, width) float64, checked.
+        decision: How classes follow from the outputs; None: the most probable class.
     """
     if label.kind == REAL:
         statistic = regression(targets=targets.reshape(outputs.shape).astype(np.float64), predictions=outputs)
     elif label.kind == MULTI_LABEL:
-        statistic = macro_f1(multi_label_counts(truth=targets.reshape(outputs.shape) > 0.5, predicted=outputs > 0.5))
+        statistic = macro_f1(
+            multi_label_counts(truth=targets.reshape(outputs.shape) > 0.5, predicted=decide(label, outputs, decision))
+        )
+    elif name == "roc_auc":
+        positive = true_classes(label, targets) == 1
+        if positive.all() or not positive.any():  # no ranking of one class
+            return lambda weights: np.full(weights.shape[1], 0.5)
+        statistic = ranking(positive=positive, confidences=outputs[:, 1])
     else:
-        statistic = mean_statistic({"accuracy": outputs.argmax(axis=1) == true_classes(label, targets)})
+        statistic = mean_statistic({"accuracy": decide(label, outputs, decision) == true_classes(label, targets)})
     return lambda weights: statistic(weights)[name]

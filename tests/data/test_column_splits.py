@@ -388,5 +388,5 @@ def test_new_rows_need_no_column_that_decided_the_splits_of_training(tmp_path):
     trained = splits.load(Csv(path=str(old), **options)).spec
     data = splits.read_matching(Csv(path=str(new), **options), trained)
     assert len(data.split("all")) == 2
-    with pytest.raises(DataError, match="data.split.group=patient: expected a column of .*new.csv for the splits"):
+    with pytest.raises(DataError, match=r"data\.split\.group=patient: expected a column of .*new\.csv for the splits"):
         data.split("test")

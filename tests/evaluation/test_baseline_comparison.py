@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation.baseline_comparison import compare_with_simple_models
+from pipeline.evaluation.decisions import Decision
 from pipeline.evaluation.options import Evaluation
 from pipeline.spec import class_label, real_label
 
@@ -59,3 +60,20 @@ def test_a_single_row_is_not_compared():
         )
         == ()
     )
+
+
+def test_models_with_a_threshold_are_compared_by_a_score_that_needs_none():
+    targets = np.arange(200) % 10 == 0
+    outputs = np.where(targets, 0.3, np.linspace(0, 0.25, 200))
+    decision = Decision(rule="max_f1", thresholds=(0.27,), positive=1)
+    (found,) = compare_with_simple_models(
+        "y",
+        class_label(["no", "yes"]),
+        targets=targets.astype(int),
+        outputs=np.stack([1 - outputs, outputs], axis=1),
+        simple={"the majority class": np.tile([0.9, 0.1], (200, 1))},
+        decision=decision,
+        options=Evaluation(resamples=100),
+        seed=0,
+    )
+    assert (found.metric, found.score, found.baseline, found.is_beaten) == ("roc_auc", 1.0, 0.5, True)
