@@ -48,14 +48,21 @@ class BaselineComparison:
         """Whether the model is better by more than the choice of the rows explains."""
         return self.difference.low > 0
 
+    @property
+    def verdict(self) -> str:
+        """Whether the model is "better" than the simple model, "worse" or "not better"."""
+        if self.is_beaten:
+            return "better"
+        return "worse" if self.difference.high < 0 else "not better"
+
     def describe(self) -> str:
         """Return the result as part of a sentence: "better than the majority class by 0.41 [0.38, 0.44]"."""
         value, low, high = self.difference.value, self.difference.low, self.difference.high
-        if self.is_beaten:
-            return f"better than {self.name} by {value:.3g} [{low:.3g}, {high:.3g}]"
-        if high < 0:
-            return f"worse than {self.name} by {-value:.3g} [{-high:.3g}, {-low:.3g}]"
-        return f"not better than {self.name}: difference {value:.3g} [{low:.3g}, {high:.3g}]"
+        if self.verdict == "not better":
+            return f"not better than {self.name}: difference {value:.3g} [{low:.3g}, {high:.3g}]"
+        if self.verdict == "worse":
+            value, low, high = -value, -high, -low
+        return f"{self.verdict} than {self.name} by {value:.3g} [{low:.3g}, {high:.3g}]"
 
 
 def compare_with_simple_models(
