@@ -143,6 +143,7 @@ def test_other_data_with_splits_of_its_own_is_evaluated_on_its_test_split(answer
     assert status == 2 and "found train and validation. Choose one of them: evaluation.split=validation" in said
 
 
+@pytest.mark.slow
 def test_the_test_file_of_the_training_is_not_taken_for_new_data(workplace, capsys):
     assert main([*train(workplace, "tested"), f"data.test_path={workplace}/new.csv"]) == 0
     (workplace / "newer.csv").write_text("\n".join(["a,b,c,d,y", *lines(30, 2)]))

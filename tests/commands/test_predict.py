@@ -157,6 +157,7 @@ def test_spellings_are_merged_into_those_of_the_training(workplace, answer):
     assert (workplace / "plain-out.csv").read_text() == (workplace / "loud-out.csv").read_text()
 
 
+@pytest.mark.slow
 def test_standard_input_to_standard_output_gives_the_rows_of_a_file(workplace, answer):
     path = write(workplace / "piped.csv", people(100), delimiter="\t")
     answer(workplace, "predict", "run.name=classes", "data.path=piped.csv", "predict.output=piped-out.csv")

@@ -54,7 +54,7 @@ def step(objective, batch):
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
-@pytest.mark.parametrize("more", [1, 40])
+@pytest.mark.parametrize("more", [pytest.param(1, marks=pytest.mark.slow), 40])
 def test_further_padding_changes_no_loss_metric_or_gradient(vowels, model, more):
     objective = objective_of(model, vowels)
     x, y = next(iter(input_pipeline.ordered_batches(vowels.train, vowels.spec, 16)))
@@ -167,6 +167,7 @@ def test_normalization_counts_steps_of_zeros_and_no_padding(dtype):
     np.testing.assert_allclose(normalization.adapt_variance.numpy().reshape(-1), steps_of_all.var(axis=0), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_saved_model_needs_only_keras_and_takes_rows_padded_as_documented(tmp_path):
     rows = with_zero_steps(3)
     built = built_for(sequences_of(rows), MODELS["gru"])

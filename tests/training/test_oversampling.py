@@ -46,6 +46,7 @@ def test_epoch_has_the_repeated_rows_and_their_steps(configured, tmp_path):
     assert data.rows["train"] < 2 * largest
 
 
+@pytest.mark.slow
 def test_resumed_run_has_the_weights_of_an_uninterrupted_one(train, configured, tmp_path):
     config = configured(Tape, data=rare(tmp_path, oversample=1.0), batch_size=32, epochs=2)
     assert train(config, stop_at=(2, 3)).digest == train(config).digest

@@ -186,6 +186,7 @@ def test_wrong_config_is_exit_status_2_and_leaves_no_run(tmp_path, override):
     assert not list(tmp_path.rglob("*"))
 
 
+@pytest.mark.slow
 def test_run_with_only_damaged_checkpoints_fails_and_keeps_them(tmp_path, capsys):
     train(tmp_path, "run.name=mine")
     folder = tmp_path / "mine"
