@@ -14,7 +14,7 @@ from pipeline.data.precision import in_model_dtypes
 from pipeline.data.source import DataSource
 from pipeline.errors import ConfigError, DataError, nearest
 from pipeline.overrides import shell_argument
-from pipeline.spec import CLASS, DataSpec, Feature
+from pipeline.spec import CLASS, MULTI_LABEL, DataSpec, Feature
 
 KEPT, MERGED = -2, -1  # strata; no class has these indices
 
@@ -373,7 +373,10 @@ def _with_class_indices(split: Split, dataset: Dataset, *, trained: DataSpec) ->
     labels = {}
     for name, label in trained.labels.items():
         other = spec.labels.get(name)
-        are_classes = other is not None and other.kind == label.kind == CLASS
+        if other == label:
+            labels[name] = split.labels[name]
+            continue
+        are_classes = other is not None and other.kind == label.kind and label.kind in (CLASS, MULTI_LABEL)
         if other is None or not are_classes:
             raise DataError(f"{location}: expected the label {name!r} as trained, {label}; found {other}.")
         unknown = sorted(set(other.classes) - set(label.classes))
@@ -383,7 +386,11 @@ def _with_class_indices(split: Split, dataset: Dataset, *, trained: DataSpec) ->
                 f"found also {', '.join(unknown[:20])}. Leave these rows out, or train with rows like them."
             )
         trained_index = np.array([label.classes.index(class_name) for class_name in other.classes])
-        labels[name] = trained_index[split.labels[name]]
+        if label.kind == CLASS:
+            labels[name] = trained_index[split.labels[name]]
+        else:
+            labels[name] = np.zeros((len(split), label.width), np.float32)
+            labels[name][:, trained_index] = split.labels[name]
     return replace(split, labels=labels)
 
 

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import override
+from typing import Any, override
 
 from pipeline.data import categories
 from pipeline.data.containers import Dataset, FeatureColumn, Table, in_chunks
@@ -15,13 +15,14 @@ from pipeline.data.description import describe
 from pipeline.data.roles import Roles, assign_roles
 from pipeline.data.source import DataSource
 from pipeline.data.table_columns import NumberColumn, TableFile, TextColumn
+from pipeline.data.table_labels import class_targets, count_classes
 from pipeline.data.table_sequences import SequenceOptions, join_steps
 from pipeline.data.table_windows import WindowOptions, last_windows, windows_of
 from pipeline.errors import ConfigError, DataError, nearest, shortened
 from pipeline.lazy import np
 from pipeline.options import READ, option, section
 from pipeline.overrides import shell_argument
-from pipeline.spec import CLASS, REAL, DataSpec, Feature, Label, class_label, real_label
+from pipeline.spec import CLASS, MULTI_LABEL, REAL, DataSpec, Feature, Label, class_label, real_label, row_label
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +42,13 @@ class TableSource(DataSource):
     validation_path: str = option("", "file of the validation rows; '' divides them from `path`", path=READ)
     test_path: str = option("", "file of the test rows; '' divides them from `path`", path=READ)
     labels: list[str] = option(["label"], "columns to predict", required=True)
-    label_kind: str = option(
-        AUTO, "what the label columns hold; auto: classes, refused if they look continuous", choices=(AUTO, CLASS, REAL)
+    label_kind: Any = option(
+        AUTO,
+        "what the label columns hold, or label -> one of these; auto: one class, refused if labels look continuous; "
+        "multi_label: any number of classes, separated by data.label_separator; an empty field has none",
+        choices=(AUTO, CLASS, MULTI_LABEL, REAL),
     )
+    label_separator: str = option("|", "the character between the classes of a multi_label", required=True)
     numeric: list[str] = option(
         [],
         "columns of numbers, one input of the model together: names, patterns (m*), ranges (m0..m7); "
@@ -88,6 +93,11 @@ class TableSource(DataSource):
     @override
     def check(self) -> None:
         super().check()
+        if isinstance(self.label_kind, dict) and (unknown := [*self.label_kind.keys() - {*self.labels}]):
+            raise ConfigError(
+                f"data.label_kind.{unknown[0]}: expected a label of data.labels; found {unknown[0]!r}. "
+                f"{nearest(unknown[0], self.labels)}"
+            )
         if not self.numeric + self.categorical + self.text and not self.window.steps:
             raise ConfigError(
                 "data: expected feature columns in data.numeric, data.categorical or data.text; found none. Name them, "
@@ -139,7 +149,7 @@ class TableSource(DataSource):
         """Check the options of windows: one label of numbers, none missing, and splits by time."""
         wrong = {
             "one column in data.labels": "" if len(self.labels) == 1 else ", ".join(self.labels),
-            "data.label_kind=real": self.label_kind if self.label_kind == CLASS else "",
+            "data.label_kind=real": "" if self.label_kind in (AUTO, REAL) else str(self.label_kind),
             "data.missing_labels=refuse": self.missing_labels if self.missing_labels != "refuse" else "",
             "data.split.group='' and data.split.time=''": self.split.group or self.split.time,
             "data.sequence.order, the times of the series": "none"
@@ -197,12 +207,27 @@ class TableSource(DataSource):
 
     @override
     def class_argument(self, label: str, classes: int) -> str | None:
-        return "data.label_kind=class" if self.label_kind == AUTO and label not in self.categories else None
+        if self.kind_of(label) != AUTO or label in self.categories:
+            return None
+        kinds = self.label_kind if isinstance(self.label_kind, dict) else dict.fromkeys(self.labels, self.label_kind)
+        if len(self.labels) == 1:
+            return "data.label_kind=class"
+        return shell_argument("data.label_kind", {**kinds, label: CLASS})
+
+    def kind_of(self, label: str) -> str:
+        """Return what a label column holds: AUTO, CLASS, MULTI_LABEL or REAL."""
+        if self.window.steps:
+            return REAL
+        return self.label_kind.get(label, AUTO) if isinstance(self.label_kind, dict) else self.label_kind
+
+    def separator_of(self, label: str) -> str:
+        """Return the character between the classes of a label; "" if a row has one."""
+        return self.label_separator if self.kind_of(label) == MULTI_LABEL else ""
 
     @property
-    def reads_classes(self) -> bool:
-        """Whether the labels are classes."""
-        return self.label_kind != REAL and not self.window.steps
+    def class_labels(self) -> list[str]:
+        """The labels that are classes."""
+        return [name for name in self.labels if self.kind_of(name) != REAL]
 
     # ---- reading -----------------------------------------------------------------------------------------------------
 
@@ -243,7 +268,8 @@ class TableSource(DataSource):
         for split_name, path in (("validation", self.validation_path), ("test", self.test_path)):
             if path:
                 files[split_name] = self._checked(self._read(path, roles, keys), roles)
-        files = self._with_one_spelling(files, [*roles.categorical, *self.labels])
+        single = [name for name in self.class_labels if not self.separator_of(name)]
+        files = self._with_one_spelling(files, [*roles.categorical, *single])
         for file in files.values():
             self._check_listed(file, roles)
         labels = {name: self._label(name, files["train"]) for name in self.labels}
@@ -308,8 +334,8 @@ class TableSource(DataSource):
         return roles
 
     def _read(self, path: str, roles: Roles, keys: list[str]) -> TableFile:
-        label_numbers = () if self.reads_classes else self.labels
-        label_texts = self.labels if self.reads_classes else ()
+        label_texts = self.class_labels
+        label_numbers = [name for name in self.labels if name not in label_texts]
         texts = dict.fromkeys([*roles.categorical, *roles.text, *label_texts, *self._id_columns, *keys])
         return self.read_file(path, [*dict.fromkeys([*roles.numeric, *label_numbers])], [*texts])
 
@@ -499,6 +525,8 @@ class TableSource(DataSource):
     def _words_taken_as_missing(self, name: str, column: TextColumn) -> dict[str, int]:
         """Return the values of a column that mean a missing value, with their rows."""
         kept = {*self.not_missing, *self.categories.get(name, ())}
+        if name in self.labels and self.separator_of(name):
+            kept.add("")  # no class
         return {
             value: rows
             for value, rows in column.counts.items()
@@ -599,34 +627,21 @@ class TableSource(DataSource):
                 )
 
     def _label(self, name: str, train: TableFile) -> Label:
-        if not self.reads_classes:
+        if self.kind_of(name) == REAL:
             return real_label(self.window.horizon if self.window.steps else 1)
-        counts = train.texts[name].counts
-        return class_label(self.categories.get(name) or categories.class_names(counts))
+        separator = self.separator_of(name)
+        names = self.categories.get(name) or categories.class_names(count_classes(train.texts[name], separator))
+        return row_label(MULTI_LABEL, names) if separator else class_label(names)
 
     def _targets(self, file: TableFile, labels: Mapping[str, Label]) -> dict[str, np.ndarray]:
         targets = {}
         for name, label in labels.items():
             if label.kind == REAL:
                 targets[name] = file.numbers[name].values
-            else:
-                targets[name] = self._class_indices(file, name, label)
+                continue
+            known = f"listed in data.categories.{name}" if name in self.categories else "that occurs in the train split"
+            targets[name] = class_targets(file, name, label, separator=self.separator_of(name), known=known)
         return targets
-
-    def _class_indices(self, file: TableFile, name: str, label: Label) -> np.ndarray:
-        column = file.texts[name]
-        index = {class_name: number for number, class_name in enumerate(label.classes)}
-        unknown = [value for value in column.values if value not in index]
-        if unknown:
-            row = column.first_row(unknown)
-            source = (
-                f"listed in data.categories.{name}" if name in self.categories else "that occurs in the train split"
-            )
-            found = column.values[column.codes[row]]
-            raise DataError(
-                f"{file.row_location(row)}: expected a class {source}; found {found!r}. {nearest(found, index)}"
-            )
-        return np.array([index[value] for value in column.values], np.int64)[column.codes]
 
     # ---- the summary -------------------------------------------------------------------------------------------------
 
@@ -634,8 +649,9 @@ class TableSource(DataSource):
         """Log in a few lines what the columns hold, and what may be wrong with it."""
         if len(roles.numeric) > len(self.numeric):
             logger.info("data: %d columns of numbers: %s", len(roles.numeric), shortened(map(repr, roles.numeric)))
-        for name in self.labels if self.reads_classes else ():
-            description = categories.describe_counts(train.texts[name].counts, "classes")
+        for name in self.class_labels:
+            counts = count_classes(train.texts[name], self.separator_of(name))
+            description = categories.describe_counts(counts, "classes")
             logger.info("data: label %r: %s", name, description)
         for name in roles.categorical[:DESCRIBED]:
             counts = train.texts[name].counts
@@ -658,7 +674,8 @@ class TableSource(DataSource):
         if missing:
             described = categories.list_counts(missing, categories.most_frequent_first(missing))
             logger.info("data: %s fields of numbers count as missing: %s", f"{missing.total():,}", described)
-        for name in (*(self.labels if self.reads_classes else ()), *roles.categorical):
+        single = [name for name in self.class_labels if not self.separator_of(name)]
+        for name in (*single, *roles.categorical):
             counts = train.texts[name].counts
             groups = categories.look_alikes({value: rows for value, rows in counts.items() if value})
             if groups:
