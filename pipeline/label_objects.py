@@ -41,9 +41,9 @@ def to_probabilities(outputs: Any, scale: str, kind: str) -> Any:
     the threshold. Numbers are clipped to 0 to 1.
 
     Args:
-        outputs: Of the model.
+        outputs: The outputs of the model.
         scale: As returned by `scale_of`.
-        kind: Of the label.
+        kind: The kind of the label.
     """
     if scale == LOGITS:
         exclusive = kind != MULTI_LABEL and outputs.shape[-1] > 1  # a single unit is that of the second class
@@ -157,7 +157,7 @@ def for_label(metric: keras.metrics.Metric, label: Label, loss: keras.losses.Los
     Args:
         metric: New, of Keras or of one's own.
         label: The label.
-        loss: Of the label. It defines whether outputs are probabilities.
+        loss: The loss of the label. It defines whether outputs are probabilities.
     """
     demand, scale = demand_of(metric), scale_of(loss)
     if label.kind == REAL or label.kind not in demand.kinds or demand.form == ANYTHING:
@@ -217,11 +217,11 @@ class LabelMetric(keras.metrics.Metric):
 
         Args:
             metric: The metric, new.
-            kind: Of the label: CLASS, ONE_HOT or MULTI_LABEL.
+            kind: The kind of the label: CLASS, ONE_HOT or MULTI_LABEL.
             width: The number of classes of the label.
-            scale: Of the outputs, as returned by `scale_of`. They become probabilities.
+            scale: The scale of the outputs, as returned by `scale_of`. They become probabilities.
             name: By default that of the metric.
-            dtype: Of the sums; by default Keras's.
+            dtype: The dtype of the sums; by default Keras's.
         """
         super().__init__(name=name or metric.name, dtype=dtype)
         self.metric = metric

@@ -171,11 +171,11 @@ def predict(
     """Predict rows with the model of a run.
 
     Args:
-        config: Of the command, for the batches.
+        config: The config of the command, for the batches.
         folder: The run folder.
-        spec: Of the data.
+        spec: The spec of the data.
         rows: The rows.
-        objective: Of the run; its losses define what the outputs are, such as logits.
+        objective: The objective of the run; its losses define what the outputs are, such as logits.
 
     Returns:
         (rows, width) float64 by label: probabilities, or the numbers of a real label.
@@ -193,9 +193,9 @@ def compare_with_run(
     """Compare the scores of a run with those of the run drift.against, on the same rows.
 
     Args:
-        config: Of the command.
+        config: The config of the command.
         folder: The folder of the run.
-        spec: Of the data.
+        spec: The spec of the data.
         rows: The rows.
         outputs: The predictions of the run, as returned by `predict`.
 

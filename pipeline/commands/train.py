@@ -407,11 +407,11 @@ def finish(
 
     Args:
         experiment: The data and the trained model.
-        description: Of the run.
-        result: Of the run; it is FINISHED afterwards.
+        description: The description of the run.
+        result: The result of the run; it is FINISHED afterwards.
         training: The history.
         evaluations: The scores on the test split.
-        warnings: Of the training.
+        warnings: The warnings of the training.
         seconds: Wall time of the run, in all its processes.
     """
     folder, data, model = result.folder, experiment.data, experiment.objective.model

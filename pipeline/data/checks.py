@@ -102,7 +102,7 @@ def check_categories(name: str, known: set[str], splits: Mapping[str, Split]) ->
     """Check that every category of a feature occurs in training.
 
     Args:
-        name: Of the feature.
+        name: The name of the feature.
         known: The categories that occur in training.
         splits: The splits to check, by name; "" for rows that are no split.
 

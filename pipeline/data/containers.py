@@ -242,7 +242,7 @@ class Dataset:
     """A data set as its source returns it. Its arrays may be wider than the dtypes of the spec until it is loaded.
 
     Attributes:
-        spec: Of the rows of every split.
+        spec: The spec of the rows of every split.
         splits: "train", and "validation" and "test" if the data has them; otherwise they are divided from "train".
         location: The file or folder, for error messages.
     """

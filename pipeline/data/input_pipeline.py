@@ -40,7 +40,7 @@ class TrainingFeed:
 
     Attributes:
         split: The rows.
-        spec: Of the rows.
+        spec: The spec of the rows.
         source: The options of the data: shuffle and buckets.
         batch_size: Rows of a full batch.
         seed: Decides the order, together with the epoch.
@@ -125,8 +125,8 @@ def feature_batches(split: Split, spec: DataSpec, name: str) -> tf.data.Dataset:
 
     Args:
         split: The rows.
-        spec: Of the rows.
-        name: Of the feature.
+        spec: The spec of the rows.
+        name: The name of the feature.
 
     Returns:
         Batches (rows, *shape); of a feature of variable length (1, steps, ...), with the rows concatenated.
@@ -176,7 +176,7 @@ def _index(
 
     Args:
         split: The rows.
-        spec: Of the rows.
+        spec: The spec of the rows.
         batch_size: Rows of a full batch.
         boundaries: As from `bucket_boundaries`; () for batches of rows of any length.
         key: (2,) int64, seed and epoch, which decide the order; None for the order of the split.
@@ -246,7 +246,7 @@ def _assemble(
     Args:
         index: Batches as from `_index`.
         split: The rows.
-        spec: Of the rows.
+        spec: The spec of the rows.
         boundaries: The lengths that rows are padded to; () if all rows have the same shape.
         steps: The number of batches.
         weights: As for TrainingFeed.

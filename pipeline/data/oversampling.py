@@ -17,7 +17,7 @@ def oversample(split: Split, spec: DataSpec, *, share: float, seed: int) -> Spli
 
     Args:
         split: The training split.
-        spec: Of the rows.
+        spec: The spec of the rows.
         share: `data.oversample`; 0 repeats none.
         seed: Decides which rows are repeated once more than others of their class.
 

@@ -44,7 +44,7 @@ def assign_roles(
 
     Args:
         header: The names of the columns, in order.
-        location: Of the header, for error messages.
+        location: The location of the header, for error messages.
         labels: The columns to predict.
         numeric: Names, patterns and ranges of columns of numbers.
         categorical: Likewise, of categories.

@@ -24,7 +24,7 @@ class SplitDataset:
     """A checked data set, ready for training.
 
     Attributes:
-        spec: Of the rows of every split.
+        spec: The spec of the rows of every split.
         train: The training split.
         validation: The validation split; None if data.split.validation is 0.
         test: The test split.
@@ -200,7 +200,7 @@ def check_features(found: Mapping[str, Feature], trained: DataSpec, source: Data
         found: By name.
         trained: The spec of the training data.
         source: The source that they were read from.
-        location: Of the data, for error messages.
+        location: The location of the data, for error messages.
 
     Raises:
         DataError: They differ.
@@ -444,7 +444,7 @@ def assign(strata: np.ndarray, shares: dict[str, float], seed: int) -> dict[str,
     Args:
         strata: (rows,) int64.
         shares: Split name -> share of all rows. The remaining rows are "train".
-        seed: Of the order of the rows.
+        seed: The seed of the order of the rows.
 
     Returns:
         Split name -> sorted row indices.
@@ -471,7 +471,7 @@ def assign_folds(strata: np.ndarray, folds: int, seed: int) -> np.ndarray:
     Args:
         strata: (rows,) int64.
         folds: The number of folds.
-        seed: Of the order of the rows.
+        seed: The seed of the order of the rows.
     """
     shuffled = np.random.Generator(np.random.Philox(seed)).permutation(len(strata))
     by_stratum = shuffled[np.argsort(strata[shuffled], kind="stable")]

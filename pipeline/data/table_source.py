@@ -343,8 +343,8 @@ class TableSource(DataSource):
         """Return the columns that decide the splits, and those without a role, which preflight looks at.
 
         Args:
-            header: Of the training file.
-            roles: Of its columns.
+            header: The header of the training file.
+            roles: The roles of its columns.
             required: Columns that come first if they have no role, so that they are among those that are read.
         """
         headers = [header, *(self.header(path)[0] for path in (self.validation_path, self.test_path) if path)]
@@ -441,7 +441,7 @@ class TableSource(DataSource):
 
         Args:
             file: As it was read.
-            roles: Of its columns.
+            roles: The roles of its columns.
             constant: Columns that must be the same in all steps of a sequence.
 
         Raises:

@@ -52,7 +52,7 @@ def windows_of(
     Args:
         file: One row per line.
         sequence: The columns of the series and of the times.
-        options: Of the windows.
+        options: The options of the windows.
         numeric: The columns of the input; the last one is the label.
         feature: The name of the input.
 

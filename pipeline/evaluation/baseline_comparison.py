@@ -30,9 +30,9 @@ class BaselineComparison:
     """The comparison of a model with one simple model.
 
     Attributes:
-        name: Of the simple model.
+        name: The name of the simple model.
         metric: The score by which they are compared; more is better.
-        score: Of the model.
+        score: The score of the model.
         baseline: The score of the simple model.
         difference: The score of the model minus that of the simple model.
     """
@@ -81,14 +81,14 @@ def compare_with_simple_models(
     Each resample draws rows together with the predictions of all models.
 
     Args:
-        name: Of the label.
+        name: The name of the label.
         label: The label.
         targets: As `metrics.evaluate_label` takes them.
-        outputs: Of the model, (rows, width) float64, checked.
+        outputs: The outputs of the model, (rows, width) float64, checked.
         simple: Name of a simple model -> its outputs, likewise.
-        decision: Of the model.
+        decision: The decision of the model.
         options: Number of resamples and confidence level.
-        seed: Of the resamples.
+        seed: The seed of the resamples.
 
     Returns:
         The comparisons; none for a single row, which has no interval.

@@ -45,7 +45,7 @@ def bootstrap_scores(statistics: Sequence[Statistic], *, rows: int, options: Eva
         statistics: Functions of row weights; their names must differ.
         rows: Number of rows.
         options: Number of resamples and confidence level.
-        seed: Of the resamples.
+        seed: The seed of the resamples.
     """
 
     def scores_of_weights(weights: np.ndarray) -> dict[str, np.ndarray]:
@@ -82,7 +82,7 @@ def resampled_scores(
         scores: Takes row weights (rows, draws) float64, returns (..., draws) float64.
         rows: Number of rows.
         resamples: Number of resamples.
-        seed: Of the resamples.
+        seed: The seed of the resamples.
 
     Returns:
         (..., resamples) float64.

@@ -46,7 +46,7 @@ def estimate_calibration(
         confidences: (rows,) float64, the probability of the predicted class.
         correct: (rows,) bool, whether the prediction is right.
         options: Number of bins and resamples, and the level of `ece_by_chance`.
-        seed: Of the resamples.
+        seed: The seed of the resamples.
     """
     rows = len(confidences)
     edges = np.linspace(0, 1, options.bins + 1)

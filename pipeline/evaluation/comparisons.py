@@ -31,12 +31,12 @@ def with_comparisons(
 
     Args:
         evaluations: Of the labels; others stay as they are.
-        spec: Of the data.
+        spec: The spec of the data.
         rows: The rows that were evaluated.
         models: The simple models of the run; None if it has none.
         groups: The groups of the rows.
         options: How to score.
-        seed: Of the resamples.
+        seed: The seed of the resamples.
     """
     simple = simple_outputs(spec, models, rows) if models else {}
 

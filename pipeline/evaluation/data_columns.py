@@ -38,7 +38,7 @@ def data_columns(
     """Return the columns of a block of rows: column name -> (rows,).
 
     Args:
-        spec: Of the data.
+        spec: The spec of the data.
         features: By name, from `pipeline.data.blocks`.
         labels: By name, likewise.
     """

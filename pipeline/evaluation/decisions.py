@@ -162,7 +162,7 @@ def best_threshold(curve: ThresholdCurve, rule: str) -> tuple[float, str]:
     """Return the best threshold by a rule, and a note if none fulfils it. Of equally good ones the lowest counts.
 
     Args:
-        curve: Of the class on validation rows.
+        curve: The curve of the class on validation rows.
         rule: max_f1, recall>=R (the highest precision), precision>=P (the highest recall) or cost(fp=A, fn=B).
     """
     if not (curve.positives and curve.negatives):
@@ -208,8 +208,8 @@ def of_command(stored: Mapping[str, Decision], spec: DataSpec, options: Evaluati
 
     Args:
         stored: Of the training, by label.
-        spec: Of the data of the training.
-        options: Of the command.
+        spec: The spec of the data of the training.
+        options: The options of the command.
 
     Raises:
         ConfigError: The command asks for another rule than the training.

@@ -111,11 +111,11 @@ def compare_profiles(
     index, chi-square and the largest change of a share.
 
     Args:
-        kind: Of the results.
+        kind: The kind of the results.
         reference: The earlier rows.
         new: The new rows.
         options: Thresholds.
-        prefix: Of the subjects.
+        prefix: The prefix of the subjects.
     """
     return [
         drift_result(test, kind=kind, subject=prefix + name, method=method, rows=(reference.rows, new.rows))
@@ -236,7 +236,7 @@ def stability_index_test(reference: np.ndarray, new: np.ndarray, *, rate: float,
     Args:
         reference: (bins,) float64.
         new: (bins,) float64.
-        rate: Of false alarms.
+        rate: The rate of false alarms.
         minimum: Smallest effect that matters.
     """
     if _cannot_compare(reference, new):
@@ -362,7 +362,7 @@ def calibration_test(*, before: CalibrationCounts, after: CalibrationCounts, rat
     Args:
         before: Counts of the reference rows.
         after: Counts of the new rows.
-        rate: Of false alarms.
+        rate: The rate of false alarms.
         minimum: Smallest effect that matters.
     """
     rows, right, sums = (
@@ -401,14 +401,14 @@ def compare_scores(
     Each resample draws rows together with both models' predictions of them.
 
     Args:
-        name: Of the label.
+        name: The name of the label.
         label: The label.
         targets: As `metrics.evaluate_label` takes them.
         reference: The reference model's outputs, (rows, width) float64, checked.
         new: The new model's outputs, likewise.
         evaluation: Number of resamples and level of the intervals.
         options: Thresholds.
-        seed: Of the resamples.
+        seed: The seed of the resamples.
 
     Returns:
         One result per score, with its interval in `detail`.

@@ -50,7 +50,7 @@ class EnvironmentComparison:
     """The comparison of one data set.
 
     Attributes:
-        name: Of the data set.
+        name: The name of the data set.
         pairs: The scores.
         difference: Mean of candidate minus baseline.
         low: Lower end of the interval that has to exclude 0 to claim a difference.

@@ -16,10 +16,10 @@ def with_skill(
     """Return the evaluation of a real label with the scores of baselines, and its skill compared with each.
 
     Args:
-        evaluation: Of the model.
+        evaluation: The evaluation of the model.
         baselines: Name -> (rows, width) predictions of the same rows.
         options: How to score.
-        seed: Of the resamples behind the intervals; that of the other scores gives the same draws.
+        seed: The seed of the resamples behind the intervals; that of the other scores gives the same draws.
     """
     assert evaluation.residuals is not None
     targets = evaluation.residuals.targets

@@ -32,7 +32,7 @@ class RowGroups:
 
     Attributes:
         column: Its name.
-        names: Of the groups.
+        names: The names of the groups.
         indices: (rows,) int64, the group of each row.
     """
 
@@ -46,7 +46,7 @@ class GroupScore:
     """The score of one group.
 
     Attributes:
-        name: Of the group.
+        name: The name of the group.
         rows: Number of rows.
         score: With its interval; without one if the group has one row.
     """
@@ -86,7 +86,7 @@ def read_groups(columns: Sequence[str], spec: DataSpec, rows: Split) -> list[Row
 
     Args:
         columns: The names in evaluation.groups.
-        spec: Of the data.
+        spec: The spec of the data.
         rows: The rows.
 
     Raises:
@@ -185,9 +185,9 @@ def score_groups(
         groups: The groups of the rows.
         targets: As `metrics.evaluate_label` takes them.
         outputs: (rows, width) float64, checked.
-        decision: Of the model.
+        decision: The decision of the model.
         options: Number of resamples and confidence level.
-        seed: Of the resamples.
+        seed: The seed of the resamples.
     """
     metric = OF_GROUPS[label.kind]
     scores, errors = [], []

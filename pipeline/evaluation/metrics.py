@@ -35,7 +35,7 @@ class ClassScores:
     """One row of the table of classes.
 
     Attributes:
-        name: Of the class.
+        name: The name of the class.
         rows: Number of rows of the class.
         precision: NaN if the class is never predicted.
         recall: NaN if the class has no rows.
@@ -62,7 +62,7 @@ class PositiveClass:
     """The positive one of two classes against the other.
 
     Attributes:
-        name: Of the class.
+        name: The name of the class.
         threshold: The probability from which a row is predicted positive.
         curve: Right and wrong rows by threshold.
         calibration: The calibration of the probability of the class.
@@ -122,7 +122,7 @@ class ScoresOnly:
     """The evaluation of a model whose outputs are not predictions of labels, such as generated images.
 
     Attributes:
-        name: Of the output, such as "generated".
+        name: The name of the output, such as "generated".
         rows: Number of rows behind the scores.
         confidence: Level of the intervals of the scores.
         scores: By name.
@@ -152,7 +152,7 @@ def evaluate_label(
     """Score the predictions of one label.
 
     Args:
-        name: Of the label.
+        name: The name of the label.
         label: The label.
         targets: (rows,) class indices of a class label; (rows, width) of a one-hot label, of which the largest counts,
             and of a multi-label; (rows,) or (rows, width) of a real label.
@@ -160,7 +160,7 @@ def evaluate_label(
             (rows,) or (rows, 1) probabilities of the second class.
         losses: Name -> (rows,) numbers. The mean of each is a score.
         options: How to score.
-        seed: Of the resamples behind the intervals.
+        seed: The seed of the resamples behind the intervals.
         decision: How the predicted class follows from the probabilities; None: the most probable class.
 
     Raises:
@@ -368,7 +368,7 @@ def check_outputs(outputs: ArrayLike, *, name: str, label: Label, rows: int) -> 
 
     Args:
         outputs: As for `evaluate_label`.
-        name: Of the label, for error messages.
+        name: The name of the label, for error messages.
         label: The label.
         rows: Number of rows.
 
@@ -402,7 +402,7 @@ def check_losses(values: ArrayLike, *, name: str, loss: str, rows: int) -> np.nd
 
     Args:
         values: (rows,) numbers.
-        name: Of the label, for error messages.
+        name: The name of the label, for error messages.
         loss: Name of the loss, for error messages.
         rows: Number of rows.
 

@@ -30,7 +30,7 @@ class GenerativeAdversarialNetwork(keras.Model):
             front: Layers from raw images to the critic's input.
             generator: [latent (batch, latent), one-hot class (batch, classes)] -> images.
             critic: [preprocessed images, one-hot class (batch, classes)] -> (batch, 1).
-            arguments: Of keras.Model.
+            arguments: The arguments of keras.Model.
         """
         super().__init__(autocast=False, **{"name": "gan", **arguments})
         self.front = front

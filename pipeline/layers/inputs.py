@@ -157,7 +157,7 @@ def embedding(feature: Feature, *, vocabulary: int | None, width: int) -> keras.
     Args:
         feature: The sequence of token IDs.
         vocabulary: model.vocabulary, the number of token IDs; ID 0 is padding.
-        width: Of a vector.
+        width: The width of a vector.
 
     Raises:
         ConfigError: model.vocabulary is null.

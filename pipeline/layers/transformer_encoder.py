@@ -34,8 +34,8 @@ class TransformerEncoder(keras.Model):
             front: Layers from raw steps to (batch, steps, width). They make the mask if lengths vary.
             blocks: The encoder blocks in order.
             head: The output layer.
-            epsilon: Of the layer normalization after the blocks.
-            arguments: Of keras.Model.
+            epsilon: The epsilon of the layer normalization after the blocks.
+            arguments: The arguments of keras.Model.
         """
         super().__init__(autocast=False, **arguments)  # raw values reach the front unchanged in any precision
         self.front = front
@@ -106,10 +106,10 @@ class EncoderBlock(layers.Layer):
             feed_forward: Units between the two dense layers.
             dropout: Share of units dropped after attention and after the dense layers.
             activation: Between the dense layers.
-            epsilon: Of the layer normalizations.
-            kernel_initializer: Of every weight matrix, in the form of the config.
-            bias_initializer: Of every bias, in the form of the config.
-            arguments: Of keras.Layer.
+            epsilon: The epsilon of the layer normalizations.
+            kernel_initializer: The initializer of every weight matrix, in the form of the config.
+            bias_initializer: The initializer of every bias, in the form of the config.
+            arguments: The arguments of keras.Layer.
         """
         super().__init__(**arguments)
         self.supports_masking = True

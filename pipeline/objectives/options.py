@@ -83,7 +83,7 @@ class ObjectiveOptions(Options):
         """Return the spec that the model is built for.
 
         Args:
-            spec: Of the data.
+            spec: The spec of the data.
 
         Raises:
             ConfigError: The data cannot be learned from with this objective.
@@ -101,8 +101,8 @@ class ObjectiveOptions(Options):
         """Return label -> (classes,) float32, the weight of a row of each class, or None.
 
         Args:
-            spec: Of the data.
-            labels: Of the training split, by name: (rows,) class indices.
+            spec: The spec of the data.
+            labels: The labels of the training split, by name: (rows,) class indices.
 
         Raises:
             ConfigError: The label has no classes, or another number of them than there are weights.
@@ -129,8 +129,8 @@ class ObjectiveOptions(Options):
         """Return the loss of a prediction that is the same for every row, by the name that an epoch logs; {} if none.
 
         Args:
-            spec: Of the data.
-            labels: Of the training split, by name.
+            spec: The spec of the data.
+            labels: The labels of the training split, by name.
         """
         return {}
 
@@ -168,7 +168,7 @@ class ObjectiveOptions(Options):
 
         Args:
             config: The config of the run.
-            spec: Of the data.
+            spec: The spec of the data.
             model: The trained model.
             validation: The validation split, if there is one.
         """
@@ -189,7 +189,7 @@ class ObjectiveOptions(Options):
 
         Args:
             config: The config of the run.
-            spec: Of the data.
+            spec: The spec of the data.
             model: The trained model, which may have been loaded from a file.
             rows: The split to score.
             training_rows: Reads the training split, if it is needed.

@@ -237,7 +237,7 @@ class Supervised(Objective):
 
         Args:
             options: Losses, metrics and class weights.
-            spec: Of the data.
+            spec: The spec of the data.
             model: Built. It returns a tensor for one label, a dict by the layer names of the labels for several.
             training_labels: Of the training split, by name: the gradients of losses of normalized labels are scaled by
                 them. None scales none.

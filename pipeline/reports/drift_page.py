@@ -32,7 +32,7 @@ class HistogramPlot:
 
     Attributes:
         title: Name of the column.
-        verdict: Of its most significant comparison.
+        verdict: The verdict of its most significant comparison.
         bars: The bins.
     """
 
@@ -51,7 +51,7 @@ class SeriesPlot:
     """A series of scores.
 
     Attributes:
-        title: Of the plot.
+        title: The title of the plot.
         points: (x, y) from 0 to 1.
         marks: (x, text) of each change point.
         low: The score at y = 0.
@@ -165,7 +165,7 @@ def series_plot(title: str, scores: np.ndarray, marks: Iterable[tuple[int, str]]
     """Return the plot of a series.
 
     Args:
-        title: Of the plot.
+        title: The title of the plot.
         scores: (runs,) float64.
         marks: Index of each change point, and a text.
     """

@@ -10,7 +10,7 @@ class ImageGrid:
     """A grid of images.
 
     Attributes:
-        title: Of the figure.
+        title: The title of the figure.
         images: (rows, columns, height, width), or with a last axis of 1 or 3 channels, of any scale. The smallest value
             is shown black, the largest white.
         columns: The name of each column.

@@ -42,7 +42,7 @@ class Plot:
     Attributes:
         file: Its name in the folder plots/.
         alt: Its content, for screen readers.
-        width: Of the plot on the page, pixels.
+        width: The width of the plot on the page, pixels.
         png: The content of the file.
     """
 

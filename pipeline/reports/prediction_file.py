@@ -41,7 +41,7 @@ def open_writer(path: str, names: Sequence[str]) -> Iterator[Writer]:
 
     Args:
         path: STANDARD_OUTPUT, or a file: Parquet if its name ends in .parquet, otherwise CSV.
-        names: Of the columns.
+        names: The names of the columns.
 
     Raises:
         EnvironmentMismatch: The file is Parquet, and pyarrow is not installed.

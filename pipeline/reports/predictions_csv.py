@@ -38,7 +38,7 @@ def write_predictions(
     label's name and a dot. A number is the shortest text that gives the same float32.
 
     Args:
-        path: Of the file.
+        path: The path of the file.
         labels: By name.
         targets: By name, as `metrics.evaluate_label` takes them.
         outputs: By name, likewise.

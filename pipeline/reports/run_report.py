@@ -79,17 +79,17 @@ class RunReport:
     """The content of a report.
 
     Attributes:
-        title: Of the page.
+        title: The title of the page.
         command: The command line of the run.
-        status: Of the run, such as "finished".
+        status: The status of the run, such as "finished".
         seconds: Wall time of the run.
         weights_digest: sha256 of the weights; "" if there are none.
-        spec: Of the data.
+        spec: The spec of the data.
         fingerprint: sha256 of the data.
         rows: Number of rows of each split.
         config: YAML text.
         environment: The environment record, nested.
-        summary: Of the model, as text.
+        summary: The summary of the model, as text.
         parameters: Number of weights of the model.
         history: The logs of each epoch; only its numbers are plotted.
         best_epoch: Epoch in the history whose weights were kept; None if it is the last one.
@@ -270,7 +270,7 @@ def learning_curve(
     """Plot one quantity by epoch.
 
     Args:
-        name: Of the quantity.
+        name: The name of the quantity.
         epochs: Numbers of the epochs.
         training: The value of each epoch; NaN if there is none.
         validation: The same on the validation split.
@@ -327,7 +327,7 @@ def gradient_curve(file: str, title: str, *, steps: Sequence[int], lines: Mappin
 
     Args:
         file: Name of the plot's file.
-        title: Of the plot.
+        title: The title of the plot.
         steps: Numbers of the steps.
         lines: Name -> the value of each step.
     """
@@ -461,7 +461,7 @@ def residual_plots(stem: str, suffix: str, *, predictions: np.ndarray, targets: 
 
     Args:
         stem: Start of the names of the files.
-        suffix: Of the titles: ", output 1", or "" if the label has one output.
+        suffix: The suffix of the titles: ", output 1", or "" if the label has one output.
         predictions: (rows,) float64.
         targets: (rows,) float64.
     """

@@ -66,8 +66,8 @@ def find_mistakes(
     """Return the worst mistakes, the worst first: wrong classes by confidence, real labels by absolute error.
 
     Args:
-        name: Of the label.
-        spec: Of the data.
+        name: The name of the label.
+        spec: The spec of the data.
         rows: The evaluated rows.
         targets: Their labels, as `metrics.evaluate_label` takes them.
         outputs: (rows, width) float64, checked.

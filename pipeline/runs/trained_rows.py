@@ -87,7 +87,7 @@ def is_own_split(folder: Path, data: DataSource, *, fingerprint: str, split_name
     Args:
         folder: The run folder.
         data: The source that the rows were read from.
-        fingerprint: Of the data.
+        fingerprint: The fingerprint of the data.
         split_name: The split.
 
     Raises:

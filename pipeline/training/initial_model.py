@@ -23,7 +23,7 @@ def initial_model(config: Config, spec: DataSpec, training_rows: Split) -> keras
 
     Args:
         config: The config of the run.
-        spec: Of the data.
+        spec: The spec of the data.
         training_rows: The training split, whose values preprocessing layers adapt to, and real labels.
 
     Raises:

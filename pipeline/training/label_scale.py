@@ -29,7 +29,7 @@ AUTO = "auto"
 class LossScale:
     """How the loss of a label is scaled so that labels of any size are learned alike.
 
-    weight: Of the loss among those of several labels: 1 / loss of predicting the mean.
+    weight: The weight of the loss among those of several labels: 1 / loss of predicting the mean.
     columns: (width,) float64, the same for the loss of each column alone.
     """
 
@@ -43,7 +43,7 @@ def with_normalized_labels(config: Config, spec: DataSpec, labels: Mapping[str, 
     Args:
         config: The config of the run.
         spec: As the objective has it.
-        labels: Of the training split, by name.
+        labels: The labels of the training split, by name.
 
     Raises:
         ConfigError: data.normalize_labels is true, and no label can be normalized.
@@ -83,8 +83,8 @@ def loss_scales(
     Args:
         model: The built model.
         losses: By label.
-        spec: Of the data.
-        labels: Of the training split, by name.
+        spec: The spec of the data.
+        labels: The labels of the training split, by name.
     """
     normalized = statistics(model, spec)
     return {

@@ -35,12 +35,12 @@ def score(
     """Score the outputs of a model for each label, and write the predictions and their profiles to a folder.
 
     Args:
-        spec: Of the data.
+        spec: The spec of the data.
         losses: By label.
         targets: The labels of the rows, by label: (rows, ...).
         outputs: As returned by `predict`.
         options: How to score.
-        seed: Of the resamples behind the intervals.
+        seed: The seed of the resamples behind the intervals.
         folder: Where predictions.csv.gz and prediction_profile.json are written.
         decisions: By label; of a label without one, the most probable class is predicted.
         rows: The scored rows, for their identity and for the worst mistakes; None leaves both out.

@@ -32,7 +32,7 @@ def model_spec(config: Config, spec: DataSpec) -> DataSpec:
 
     Args:
         config: The config of the run.
-        spec: Of the data.
+        spec: The spec of the data.
 
     Raises:
         ConfigError: The objective or the regularization cannot be used with the data.
@@ -74,9 +74,9 @@ def check_padding(spec: DataSpec, model: keras.Model, folder: Path) -> None:
     """Check that the model of a run masks the padding of this version, rather than steps of zeros.
 
     Args:
-        spec: Of the training data.
+        spec: The spec of the training data.
         model: The stored model.
-        folder: Of the run, for the error message.
+        folder: The folder of the run, for the error message.
 
     Raises:
         RunError: Its first Masking layer masks another value.
@@ -98,7 +98,7 @@ class EvaluatedRows:
     Attributes:
         rows: The rows.
         split: Their split, or "all".
-        fingerprint: Of the whole data set.
+        fingerprint: The fingerprint of the whole data set.
         own_data: Whether it is the data of the training.
         own_split: Whether it is the validation or test split of the training as it was.
         left_out: Number of rows that are left out, since a run was trained on them.
@@ -125,8 +125,8 @@ def load_rows(
     is logged.
 
     Args:
-        config: Of the command.
-        spec: Of the training data.
+        config: The config of the command.
+        spec: The spec of the training data.
         split: The split, "all", or AUTO.
         runs: The folder of the run, and of the run that it is compared with.
         keys: Columns to keep among the keys of the rows.

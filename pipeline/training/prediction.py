@@ -25,7 +25,7 @@ class Predictor:
 
         Args:
             model: The trained model.
-            spec: Of the training data.
+            spec: The spec of the training data.
             losses: By label: what turns outputs into probabilities depends on them.
             batch_size: Rows of a batch.
         """

@@ -86,7 +86,7 @@ class Regularization(Options):
 
         Args:
             objective: Not compiled yet.
-            seed: Of mixup's random numbers.
+            seed: The seed of mixup's random numbers.
         """
         if self.mixup:
             objective = Mixup(objective, self.mixup, seed)
@@ -297,8 +297,8 @@ class Mixup(Wrapper):
 
         Args:
             objective: Its `losses` accept MixedLabels as the labels of a batch.
-            alpha: Of the Beta distribution.
-            seed: Of the random numbers.
+            alpha: The parameter alpha of the Beta distribution.
+            seed: The seed of the random numbers.
         """
         super().__init__(objective)
         self.alpha = alpha

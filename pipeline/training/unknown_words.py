@@ -51,7 +51,7 @@ def unknown_words(model: keras.Model, spec: DataSpec, splits: Mapping[str, Split
 
     Args:
         model: Built; its TextVectorization layers are adapted.
-        spec: Of the data.
+        spec: The spec of the data.
         splits: By name.
     """
     found = []

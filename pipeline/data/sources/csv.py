@@ -174,7 +174,7 @@ def _guess_delimiter(head: bytes, encoding: str) -> str:
 
     Args:
         head: The first bytes of the file.
-        encoding: Of the file.
+        encoding: The encoding of the file.
     """
     columns = {}
     text = head.decode(encoding, "replace")  # wrong bytes are reported when the file is read
@@ -221,7 +221,7 @@ def _numbered_rows(reader: Any, path: Path, encoding: str) -> Iterator[tuple[int
     Args:
         reader: What csv.reader returns, whose class has no public name.
         path: The file, for error messages.
-        encoding: Of the file.
+        encoding: The encoding of the file.
     """
     while True:
         line = reader.line_num + 1

@@ -124,8 +124,8 @@ class Header(NamedTuple):
     """The header of an idx file.
 
     Attributes:
-        dtype: Of the values, big-endian.
-        shape: Of the array.
+        dtype: The dtype of the values, big-endian.
+        shape: The shape of the array.
         start: The byte of the first value.
     """
 

@@ -167,8 +167,8 @@ class ImageFolder(DataSource):
         """Return the files as one feature.
 
         Args:
-            paths: Of the files.
-            headers: Of the files.
+            paths: The paths of the files.
+            headers: The headers of the files.
             shape: Height, width and channels that the images should have.
             bits: Likewise, bits per channel.
             example: Where these come from, for error messages.

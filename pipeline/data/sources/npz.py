@@ -128,7 +128,7 @@ class Npz(DataSource):
         """Yield (index of the first row, features) of successive rows.
 
         Args:
-            readers: Of the arrays, by feature.
+            readers: The readers of the arrays, by feature.
             lengths: (rows,) integers, if the rows of each feature are concatenated.
             location: For error messages.
             rows: The largest number of rows at a time.
