@@ -89,7 +89,7 @@ class Demand:
     kinds: tuple[str, ...]
 
 
-# the first row that has a metric counts
+# (base classes, demand): the first entry that matches the class of a metric applies
 DEMANDS = (
     (
         (

@@ -14,9 +14,9 @@ ONE_HOT = "one_hot"  # one probability per class; they sum to 1
 MULTI_LABEL = "multi_label"  # one 0 or 1 per class; any number of classes at once
 REAL = "real"  # real numbers
 LABEL_KINDS = (CLASS, ONE_HOT, MULTI_LABEL, REAL)
-# The padding of short rows is a value that no row of the data may have, so that it marks the length of a row:
-TOKEN_PADDING = 0  # of token IDs, which vocabularies count from 1
-STEP_PADDING = (2 - 2.0**-23) * 2.0**127  # of measurements: the largest number of float32, about 3.4e38
+# Short rows are padded with a value that the data must not contain, so that the padding marks the length of a row.
+TOKEN_PADDING = 0  # for token IDs: vocabularies start at 1
+STEP_PADDING = (2 - 2.0**-23) * 2.0**127  # for measurements: the largest number of float32, about 3.4e38
 DTYPES = ("uint8", "int32", "float32", "float64", "string")  # of features
 LABEL_DTYPES = ("int64", "float32")
 
@@ -26,7 +26,7 @@ class Feature:
     """One input of the model.
 
     Attributes:
-        shape: Of one example, without the batch axis. A leading None is a length that differs from row to row.
+        shape: The shape of one example, without the batch axis. A leading None is a length that varies between rows.
         dtype: One of DTYPES, in the data and at the input of the saved model.
         text: Whether a string is free text, to be split into words, rather than the name of a category.
         columns: The names of the columns that a table has as one feature of shape (columns,), as its file writes them.
@@ -51,7 +51,7 @@ class Feature:
 
     @property
     def padding(self) -> float:
-        """The value that fills up short rows if rows differ in length; a step of only this value is masked."""
+        """The value that pads short rows if rows differ in length. A step of only this value is masked."""
         return TOKEN_PADDING if self.holds_tokens else STEP_PADDING
 
     @property
@@ -73,8 +73,8 @@ class Label:
         kind: One of LABEL_KINDS.
         classes: The names of the classes in index order; empty for real labels.
         width: The number of units of an output: of classes, or of real numbers.
-        shape: Of the label of one example: () for a class index or a single real number; (points,) if the example is a
-            task of several points with one index or number each; otherwise (width,).
+        shape: The shape of the label of one example: () for a class index or a single real number; (points,) if the
+            example is a task of several points with one index or number each; otherwise (width,).
         dtype: One of LABEL_DTYPES.
     """
 
@@ -91,7 +91,9 @@ class NormalizedLabel(Label):
 
     It is part of the spec that a model is built for, not of the spec of the data.
 
-    mean, deviation: Of each of its `width` numbers over the training rows.
+    Attributes:
+        mean: The mean of each of its `width` numbers over the training rows.
+        deviation: The standard deviation of each.
     """
 
     mean: tuple[float, ...]

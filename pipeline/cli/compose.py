@@ -68,7 +68,7 @@ def stored(path: str | Path, overrides: list[str]) -> Config:
         ConfigError: An override is wrong, as for `compose`.
     """
     kept = stored_config.load(path)
-    kept.evaluation.split, kept.drift.split = Evaluation().split, Drift().split  # those of this command
+    kept.evaluation.split, kept.drift.split = Evaluation().split, Drift().split  # the stored ones do not apply
     overrides = in_grammar(overrides)
     if any(override.key_or_group == "data" for override in _parse(overrides)):
         data = [override for override in overrides if override.lstrip("+").startswith(("data=", "data."))]

@@ -82,7 +82,7 @@ def check_data(config: Config) -> tuple[str, list[DriftResult], Path]:
     """Test rows for drift against the training of a run. If another run is given, compare the scores of both.
 
     Returns:
-        The rows or runs that are compared, in one line, the comparisons, and the path of the page.
+        One line about the rows that are compared; the comparisons; the path of the page.
 
     Raises:
         ConfigError: The run predicts no labels.
@@ -155,13 +155,13 @@ def check_held_out(selection: EvaluatedRows, folder: Path) -> None:
     """Check that rows are not compared with themselves.
 
     Raises:
-        DataError: They are the training split of the run, or hold it.
+        DataError: The rows are the training split of the run, or contain it.
     """
     if selection.own_data and selection.split in ("train", "all") and not selection.left_out:
         raise DataError(
             f"drift.split={selection.split}: expected rows that {folder.name} was not trained on; found its training "
-            "split, with which they are compared. Name other data (data=... or data.path=...), or take the rows that "
-            "were held out: drift.split=test."
+            "split, which is the reference of the comparison. Name other data (data=... or data.path=...), or compare "
+            "the held-out rows: drift.split=test."
         )
 
 
@@ -235,7 +235,7 @@ def check_series(config: Config) -> tuple[str, list[DriftResult], Path]:
     """Detect change points of one score over the runs on one data source.
 
     Returns:
-        The rows or runs that are compared, in one line, the comparisons, and the path of the page.
+        One line about the runs that are compared; the comparisons; the path of the page.
 
     Raises:
         RunError: No run has the score.

@@ -69,9 +69,9 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     )
     notes = provenance.notes(run_folder.read(folder, "environment.json"))
     if not selection.own_data:
-        notes.append(f"Evaluated on other data than that of the training: {selection.origin}.")
+        notes.append(f"Evaluated on data other than the training data: {selection.origin}.")
     if models is None and config.objective.predicts_labels:
-        notes.append(f"Not compared with simple models: {folder.name} keeps none, since an earlier version trained it.")
+        notes.append(f"Not compared with simple models: {folder.name} has none, since an earlier version trained it.")
     notes += selection.notes
     page = run_report.write_run_report(
         target,

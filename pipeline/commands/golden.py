@@ -204,7 +204,7 @@ def compare(
 def outcome_differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Return lines with the digests, scores and the first epoch that differ.
 
-    A score that the kept results do not have is new, and no difference.
+    A score that the stored results do not have is new. It is not a difference.
     """
     then, current = (
         dict(flatten({key: side[key] for key in ("weights", "data", "metrics")})) for side in (before, now)

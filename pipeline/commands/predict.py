@@ -31,9 +31,9 @@ logger = logging.getLogger(__name__)
 
 
 def run(config: Config, invocation: Invocation) -> ExitStatus:
-    """Predict every row of `config.data`, in its order, and write the predictions and a side file on their origin.
+    """Predict every row of `config.data` in order. Write the predictions, and a side file with their provenance.
 
-    The rows are read, predicted and written table by table, so that their number is not limited by the memory.
+    Rows are read, predicted and written table by table, so that memory does not limit their number.
 
     Raises:
         RunError: The run is not finished, or its files are damaged.
@@ -103,7 +103,7 @@ def output_path(config: Config, folder: Path) -> str:
     """Return the file that the predictions are written to, or STANDARD_OUTPUT.
 
     Raises:
-        ConfigError: It is the data, or a folder.
+        ConfigError: The path is that of the data, or of a folder.
     """
     source = str(getattr(config.data, "path", "")) or config.data.choice
     if not config.predict.output:
@@ -114,14 +114,14 @@ def output_path(config: Config, folder: Path) -> str:
         raise ConfigError(f"predict.output: expected a file; found the folder {path}. Add a name: {path}/NAME.csv.")
     if path.exists() and Path(source).exists() and path.samefile(source):
         raise ConfigError(
-            f"predict.output: expected another file than the data, which would be replaced; found {path}. Choose "
+            f"predict.output: expected a file other than the data, since it is replaced; found {path}. Choose "
             "another name."
         )
     return config.predict.output
 
 
 def column_names(spec: DataSpec) -> list[str]:
-    """Return the names of the columns: `id`, and those of each label, after its name and a dot if there are several."""
+    """Return the names of the columns: `id`, then the columns of each label. Several labels have prefixes: "LABEL."."""
     prefixes = {name: f"{name}." if len(spec.labels) > 1 else "" for name in spec.labels}
     return ["id"] + [
         prefixes[name] + column
@@ -145,9 +145,9 @@ def closed_pipe_as_error(progress: "Progress") -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes stdout when it exits
         raise DataError(
-            f"predict.output=-: expected a reader of standard output until the end; found it closed after "
+            f"predict.output=-: expected standard output to stay open until the last row; found it closed after "
             f"{progress.rows:,} rows. Write a file instead: predict.output=FILE."
         ) from None
 
@@ -167,6 +167,6 @@ class Progress:
             print(f"\r{self.rows:,} rows, {rate:,.0f} rows/s ", end="", file=sys.stderr, flush=True)
 
     def end(self) -> None:
-        """End the line."""
+        """End the line on stderr."""
         if sys.stderr.isatty():
             print(file=sys.stderr)

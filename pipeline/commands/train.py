@@ -353,7 +353,7 @@ def abandon(result: Result, signal_name: str) -> None:
 
 
 def evaluate(config: Config, experiment: Experiment, folder: Path) -> list[LabelEvaluation | ScoresOnly]:
-    """Score the model on the test split, and compare it with simple models, which are stored with the run."""
+    """Score the model on the test split and compare it with simple models. Store the simple models with the run."""
     data, model = experiment.data, experiment.objective.model
     evaluations = config.objective.score(
         config,

@@ -42,7 +42,7 @@ def _decoded(column: FeatureColumn) -> np.ndarray | Sequences:
 
 
 def shard_blocks(split: Shards, spec: DataSpec, rows: int) -> Iterator[Block]:
-    """Yield the rows of shards in blocks of a number of rows."""
+    """Yield the rows of shards in blocks of `rows` rows; the last block may be shorter."""
     records = tf.data.TFRecordDataset(list(split.files)).map(record_parser(spec), tf.data.AUTOTUNE, deterministic=True)
     for features, labels in records.ragged_batch(rows):
         yield (

@@ -43,7 +43,7 @@ def number_of(text: str) -> Decimal | None:
 
 
 def written_number(text: str) -> Decimal | None:
-    """Return the number that a text shows, with a decimal comma, commas between thousands, a currency or % sign."""
+    """Return the number in a text, which may have a decimal comma, commas between thousands, a currency or % sign."""
     plain = AROUND_NUMBER.sub("", text)
     if THOUSANDS.fullmatch(plain):
         return number_of(plain.replace(",", ""))
@@ -142,7 +142,7 @@ def looks_continuous(counts: Mapping[str, int]) -> bool:
 
 
 def describe_counts(counts: Mapping[str, int], noun: str) -> str:
-    """Return one line on the values of a column, the rarest first: "2 classes: 'a' (2), 'b' (9)"."""
+    """Return one line about the values of a column, the rarest first: "2 classes: 'a' (2), 'b' (9)"."""
     rarest_first = sorted(counts, key=lambda value: (counts[value], value))
     return f"{len(counts):,} {noun}: {list_counts(counts, rarest_first)}"
 

@@ -46,15 +46,15 @@ def check(spec: DataSpec, splits: Mapping[str, Split], source: DataSource) -> No
 
 
 def check_labels(dataset: Dataset, source: DataSource) -> None:
-    """Check before a data set is divided that its classes are no measurements, and have rows for several splits.
+    """Check the classes of a data set before it is divided: they are not measurements, and some class has several rows.
 
     Args:
         dataset: The data set, as it was read for training.
         source: The source that it was read from.
 
     Raises:
-        DataError: A label looks continuous, although nothing declares its numbers as classes; or every class of the
-            only label has one row, so that no split but "train" would get rows.
+        DataError: A label looks continuous, and no option declares its numbers as classes. Or every class of a label
+            has only one row, so that only the split "train" would get rows.
     """
     train = dataset.splits["train"]
     for name, label in dataset.spec.labels.items():
@@ -104,7 +104,7 @@ def check_categories(name: str, known: set[str], splits: Mapping[str, Split]) ->
     Args:
         name: The name of the feature.
         known: The categories that occur in training.
-        splits: The splits to check, by name; "" for rows that are no split.
+        splits: The splits to check, by name; the name is "" for rows that do not belong to a split.
 
     Raises:
         DataError: A category does not.
@@ -160,7 +160,7 @@ def _check_feature(
     *,
     allow_nan: bool,
 ) -> None:
-    """Check that numbers are finite and that sequences have steps, none of which equals the padding."""
+    """Check that numbers are finite, and that sequences have at least one step and no step that equals the padding."""
     if isinstance(column, Images):
         return
     if not isinstance(column, Sequences):
@@ -208,7 +208,7 @@ def _check_padding(name: str, feature: Feature, values: np.ndarray, location: Ca
         padded = (block.reshape(len(block), -1) == feature.padding).all(axis=1)
         if padded.any():
             raise DataError(
-                f"{location(start + int(np.argmax(padded)))}: expected another step of feature {name!r} than the "
+                f"{location(start + int(np.argmax(padded)))}: expected a step of feature {name!r} that is not all "
                 f"padding; found only {padding_advice(feature)}"
             )
 
@@ -242,5 +242,5 @@ def _check_has_values(feature: Feature, name: str, column: FeatureColumn) -> Non
         return
     raise DataError(
         f"the train split: expected values in {place}, whose mean replaces missing values; found none. "
-        "Take the column out of data.numeric, or out of a pattern: data.exclude."
+        "Remove the column from data.numeric, or exclude it from a pattern with data.exclude."
     )

@@ -144,27 +144,27 @@ def assign_times(times: np.ndarray, shares: Mapping[str, float], *, gap: float, 
 def assign_windows(first: np.ndarray, last: np.ndarray, shares: Mapping[str, float]) -> dict[str, np.ndarray]:
     """Assign windows to splits by the times that they predict: training before validation before test.
 
-    A window is in the split that holds all of its predicted times. One that predicts times of two splits is in none.
-    Its input may reach into an earlier split, whose values are known when the forecast is made.
+    A window belongs to the split that holds all of its predicted times. A window that predicts times of two splits is
+    left out. The input of a window may reach into an earlier split: those values are known when the forecast is made.
 
     Args:
         first: (rows,) float64, the first predicted time of each window.
-        last: (rows,) likewise, the last one.
-        shares: Split name -> share of all rows, in the order of time. The rows before are "train".
+        last: (rows,) float64, the last predicted time of each window.
+        shares: Split name -> share of all rows, in the order of time. All earlier rows are "train".
 
     Returns:
         Split name -> sorted row indices.
 
     Raises:
-        DataError: There are too few different times, or a split is left without windows.
+        DataError: There are too few different times, or a split has no windows.
     """
     rows = assign_times(first, shares, gap=0, option="data.window")
     for name, following in itertools.pairwise(rows):
         rows[name] = rows[name][last[rows[name]] < first[rows[following]].min()]
         if not len(rows[name]):
             raise DataError(
-                f"data.window: expected windows in the {name} split; found none that predicts its times only. Set a "
-                "shorter data.window.horizon, or a larger share of this split."
+                f"data.window: expected windows in the {name} split; found none whose predicted lines all lie in it. "
+                "Set a smaller data.window.horizon, or a larger share for this split."
             )
     return rows
 
@@ -173,22 +173,22 @@ def assign_windows(first: np.ndarray, last: np.ndarray, shares: Mapping[str, flo
 
 
 def read_split_names(values: np.ndarray, *, row_location: RowLocation, option: str) -> dict[str, np.ndarray]:
-    """Return the rows of each split that a column names: split name -> sorted row indices.
+    """Return the rows of each split, which a column names: split name -> sorted row indices.
 
     Raises:
-        DataError: A row has no value or another name, or no row is for training.
+        DataError: A row has no value or an unknown name, or no row is for training.
     """
     _check_present(values, row_location, option)
     names = np.array([SPLIT_WORDS.get(str(value).strip().lower(), "") for value in values])
     if (names == "").any():
         row = int(np.argmax(names == ""))
         raise DataError(
-            f"{row_location(row)}: expected one of {', '.join(SPLIT_WORDS)} in {option}; found {values[row]!r}, and "
-            f"{np.count_nonzero(names == ''):,} such rows. Write the name of a split, or leave these rows out."
+            f"{row_location(row)}: expected one of {', '.join(SPLIT_WORDS)} in {option}; found {values[row]!r}. Rows "
+            f"without the name of a split: {np.count_nonzero(names == ''):,}. Write a name, or remove these rows."
         )
     rows = {name: np.flatnonzero(names == name) for name in SPLIT_NAMES if (names == name).any()}
     if "train" not in rows:
-        raise DataError(f"{option}: expected rows for training, marked train; found none. Mark them.")
+        raise DataError(f"{option}: expected rows with the value train; found none. Write it in the rows for training.")
     return rows
 
 

@@ -79,7 +79,7 @@ def numbered_classes(
             raise DataError(
                 f"{location}: expected {count} classes, since data.classes={count}: indices from 0 to {count - 1}, or "
                 f"any {count} numbers; found {len(found)}: {shortened(map(str, found.tolist()))}. Set "
-                "data.classes=null for those."
+                "data.classes=null to use these numbers as the classes."
             )
     classes = np.arange(count) if is_index else found
     indices = {}
@@ -90,9 +90,9 @@ def numbered_classes(
             row, point = np.argwhere(unknown)[0].tolist()
             value = array.reshape(len(array), -1)[row, point]
             raise DataError(
-                f"{row_locations[split_name](row)}: expected a class that occurs in the train split, which are "
-                f"{shortened(map(str, classes.tolist()))}; found {value}. Add training rows of the class, or leave the "
-                "row out."
+                f"{row_locations[split_name](row)}: expected a class of the train split "
+                f"({shortened(map(str, classes.tolist()))}); found {value}. Add training rows of the class, or remove "
+                "the row."
             )
     names = [str(bool(value)) for value in classes] if are_booleans else [str(value) for value in classes.tolist()]
     if not is_index and not are_booleans:

@@ -121,11 +121,12 @@ type FeatureColumn = np.ndarray | Sequences | Images
 
 @dataclass(frozen=True)
 class Windows:
-    """What rows that are windows of a series predict; see `pipeline.data.table_windows`.
+    """The predicted times and the baselines of rows that are windows of a series; see `pipeline.data.table_windows`.
 
     Attributes:
-        first, last: (rows,) float64, the times of the first and the last predicted line.
-        baselines: Name -> (rows, horizon), predictions of the label by simple rules.
+        first: (rows,) float64, the time of the first predicted line.
+        last: (rows,) float64, the time of the last predicted line.
+        baselines: Name of a simple forecast -> (rows, horizon), its predictions of the label.
     """
 
     first: np.ndarray
@@ -147,8 +148,8 @@ class Table:
         labels: By name: (rows,) or (rows, width).
         row_location: Returns the location of a row for error messages: row_location(3) -> "people.csv, line 5".
         keys: By name, (rows,): columns that data.split.group and data.split.time may name. The model does not get them.
-        ids: (rows,) numbers or text that identify the rows in predictions; None numbers them from 0. They are neither
-            features nor part of the fingerprint.
+        ids: (rows,) numbers or text that identify the rows in predictions; None: numbers from 0. They are neither
+            features nor in the fingerprint.
         windows: The times and baselines of rows that are windows of a series; None for other rows.
     """
 
@@ -192,7 +193,7 @@ class Table:
 
 
 def in_chunks(table: Table, rows: int) -> Iterator[Table]:
-    """Yield tables of a number of rows, the last of them shorter."""
+    """Yield tables of `rows` rows; the last one may be shorter."""
     for start in range(0, len(table), rows):
         yield table if len(table) <= rows else table.select(np.arange(start, min(start + rows, len(table))))
 

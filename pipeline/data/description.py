@@ -63,7 +63,7 @@ def describe_feature(column: FeatureColumn) -> Feature:
         case Images(shape=shape, dtype=dtype):
             return Feature(tuple(shape), dtype)
         case Sequences(values=values):
-            # measurements are floats, since no integer is free for the padding; token IDs stay integers
+            # measurements become floats, since every integer may be data and none can mark padding
             is_measured = values.ndim > 1 and values.dtype.kind in "iu"
             return Feature((None, *values.shape[1:]), "float32" if is_measured else dtype_name(values))
         case _:

@@ -48,7 +48,7 @@ def fingerprint(dataset: Dataset, keys: Collection[str] = ()) -> str:
 
 
 class StreamFingerprint:
-    """The fingerprint of rows that are read table by table: the same however they are divided into tables."""
+    """The fingerprint of rows that are read table by table. It does not depend on the sizes of the tables."""
 
     def __init__(self) -> None:
         self._rows = 0

@@ -284,7 +284,7 @@ def decode_image(
 
     Args:
         path: () string.
-        encoding: That of its header.
+        encoding: The encoding that the header of the file gives.
         shape: (height, width, channels).
         resize: Whether the file may have another size. Resizing is bilinear with antialiasing.
         bits: 8 or 16. Pixels of other files are scaled to 0 to 255, or 0 to 65535.

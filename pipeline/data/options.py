@@ -78,8 +78,8 @@ class SplitOptions(Options):
         if self.time or self.column:
             other = "data.split.time" if self.time else "data.split.column"
             raise ConfigError(
-                f"data.split.fold={self.fold}: expected folds alone, or folds of the groups of data.split.group; found "
-                f"{other} too. Set one of them to ''."
+                f"data.split.fold={self.fold}: expected no other option that divides rows, except data.split.group; "
+                f"found {other} too. Set one of them to ''."
             )
 
     @property

@@ -11,15 +11,15 @@ KEY = "data.oversample"
 
 
 def oversample(split: Split, spec: DataSpec, *, share: float, seed: int) -> Split:
-    """Return the rows of an epoch of training, in which every class has at least a share of the rows of the largest.
+    """Return the rows of a training epoch, in which every class has at least `share` of the rows of the largest class.
 
-    Every row of a class is repeated equally often, give or take once. The result follows from the arguments alone.
+    The numbers of repetitions of two rows of a class differ by at most one. Equal arguments give equal results.
 
     Args:
         split: The training split.
         spec: The spec of the rows.
-        share: `data.oversample`; 0 repeats none.
-        seed: Decides which rows are repeated once more than others of their class.
+        share: The value of `data.oversample`; 0 repeats no rows.
+        seed: Decides which rows of a class are repeated once more than the others.
 
     Raises:
         ConfigError: The rows do not have one class each, or are streamed from shards.
@@ -44,7 +44,7 @@ def repeated_rows(classes: np.ndarray, *, share: float, seed: int) -> np.ndarray
 
     Args:
         classes: (rows,) class indices.
-        share: Rows of each class per row of the largest class, at least.
+        share: The smallest number of rows of a class, divided by the number of rows of the largest class.
         seed: As for `oversample`.
     """
     random = np.random.default_rng(seed)

@@ -28,9 +28,12 @@ PREDICT = "; call the saved model as model(x), since its predict casts arrays to
 
 @dataclass(frozen=True)
 class MergedColumn:
-    """A column whose values a dtype cannot tell apart.
+    """A column with different values that become equal in a dtype.
 
-    index: Of the last axis. before, after: The number of distinct values in the data, and in the dtype.
+    Attributes:
+        index: The index of the column on the last axis.
+        before: The number of distinct values in the data.
+        after: The number of distinct values in the dtype.
     """
 
     index: int
@@ -45,7 +48,7 @@ def in_model_dtypes(dataset: Dataset, trained: dict[str, Feature] | None = None)
     values in float32, or an integer that does not fit into int32.
 
     Args:
-        dataset: As its source gives it: arrays may be wider than the spec says.
+        dataset: The data set as its source returns it. The dtypes of arrays may be wider than those of the spec.
         trained: The features that a model was trained on, whose dtypes are kept.
 
     Raises:
@@ -81,10 +84,10 @@ def in_trained_dtypes(
     """Return rows in the dtypes that a model was trained on, and their features.
 
     Args:
-        table: As a source gives it: arrays may be wider.
-        found: Its features.
-        trained: Those of the training.
-        location: For error messages.
+        table: The rows as a source returns them. The dtypes of arrays may be wider.
+        found: The features of the table.
+        trained: The features of the training data.
+        location: The location of the data, for error messages.
 
     Raises:
         DataError: An integer does not fit into the dtype that was trained.
@@ -161,10 +164,10 @@ def _with_dtype(
 def _with_trained_dtype(
     feature: Feature, arrays: Sequence[np.ndarray], location: str, trained: Feature | None
 ) -> Feature:
-    """Return a feature with the dtype that was trained, if that can hold its numbers.
+    """Return a feature with the dtype of the training.
 
     Raises:
-        DataError: An integer does not fit.
+        DataError: An integer does not fit into this dtype.
     """
     if trained is not None and trained.dtype == "float64" and feature.dtype != "string":
         _check_exact(arrays, location)
@@ -182,7 +185,7 @@ def _has_wide_integers(arrays: Iterable[np.ndarray]) -> bool:
 
 
 def _merged_of_all(arrays: Iterable[np.ndarray]) -> list[MergedColumn]:
-    """Return the columns that float32 would merge in any of some arrays."""
+    """Return the columns in which float32 would merge values, in at least one of the arrays."""
     by_index: dict[int, MergedColumn] = {}
     for array in arrays:
         by_index = {column.index: column for column in merged_columns(array)} | by_index

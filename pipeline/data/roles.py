@@ -17,7 +17,8 @@ RANGE = ".."
 class Roles:
     """The columns of each role, in the order of the options, and of the header within a pattern or range.
 
-    numbers_only: Those of `numeric` that only '*' selects, which are left out if they hold text.
+    Attributes:
+        numbers_only: The columns of `numeric` that only '*' selects. They are left out if they hold text.
     """
 
     numeric: tuple[str, ...]

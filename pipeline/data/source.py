@@ -82,11 +82,11 @@ class DataSource(Options):
             raise ConfigError(f"data.buckets: expected increasing lengths; found {self.buckets}.")
 
     def class_argument(self, label: str, classes: int) -> str | None:
-        """Return the argument that declares the numbers of a label as classes; None if the options say what it holds.
+        """Return the argument that declares the numbers of a label as classes; None if the options define its kind.
 
         Args:
             label: The name of the label.
-            classes: How many different numbers it has.
+            classes: The number of different values.
         """
         return None
 
@@ -106,12 +106,12 @@ class DataSource(Options):
         raise NotImplementedError(f"{type(self).__name__}.read")
 
     def read_with_keys(self, columns: Collection[str]) -> Dataset:
-        """Read the data set, with more columns of its files among the keys of its tables.
+        """Read the data set, and keep further columns of its files as keys of its tables.
 
         Sources whose files have columns without a role override this method. Columns that do not exist may be left out.
 
         Args:
-            columns: Their names.
+            columns: The names of the columns to keep.
         """
         return self.read()
 
@@ -120,9 +120,9 @@ class DataSource(Options):
         return ""
 
     def read_unlabeled(self, trained: DataSpec, *, known: Mapping[str, Collection[str]], rows: int) -> Iterator[Table]:
-        """Read the rows of the data set for `predict`: all of them, in their order, in tables without labels.
+        """Read all rows of the data set for `predict`, in order, in tables without labels.
 
-        A subclass that can read rows without labels, or only some of them at a time, overrides this method. This one
+        A subclass that can read rows without labels, or in several tables, overrides this method. This implementation
         reads the data set as for training.
 
         Args:
@@ -131,7 +131,7 @@ class DataSource(Options):
             rows: The largest number of rows of a table.
 
         Raises:
-            DataError: As `read`.
+            DataError: The data cannot be read, as for `read`.
         """
         splits = self.read().splits
         for split in (splits[name] for name in SPLIT_NAMES if name in splits):

@@ -54,7 +54,7 @@ def read(source: DataSource, trained: DataSpec | None = None, keys: Collection[s
 
     Args:
         source: The data source.
-        trained: The spec that a model was trained on, if its dtypes are to be kept.
+        trained: The spec of the data that a model was trained on. If it is given, its dtypes are kept.
         keys: Columns to keep among the keys of the tables.
 
     Raises:
@@ -102,7 +102,7 @@ class MatchingDataset:
 
     Attributes:
         source: The data source.
-        dataset: As it was read.
+        dataset: The data set before it is divided.
         trained: The spec of the training data. Class labels are matched by name.
         fingerprint: The sha256 of the whole data set.
     """
@@ -113,12 +113,13 @@ class MatchingDataset:
     fingerprint: str
 
     def choose(self, *, own: bool) -> str:
-        """Return the split to evaluate if none is named.
+        """Return the split to evaluate if the options name none.
 
-        Data of the training, and data with splits of its own, has a test split. Other data is not divided.
+        It is the test split of the training data and of data with splits of its own. Other data is not divided: all
+        its rows are evaluated.
 
         Args:
-            own: Whether it is the data of the training.
+            own: Whether this is the training data.
 
         Raises:
             DataError: The data has splits of its own, but no test split.
@@ -197,13 +198,13 @@ def check_features(found: Mapping[str, Feature], trained: DataSpec, source: Data
     """Check that features are those that a model was trained on.
 
     Args:
-        found: By name.
+        found: The features, by name.
         trained: The spec of the training data.
         source: The source that they were read from.
         location: The location of the data, for error messages.
 
     Raises:
-        DataError: They differ.
+        DataError: The features differ.
     """
     if found != trained.features:
         difference = _describe_difference(trained.features, found)
@@ -251,7 +252,7 @@ def _with_given_splits(dataset: Dataset, options: SplitOptions) -> Dataset:
     """Return the data set with the splits that a column names, or with a fold as its test split.
 
     Raises:
-        DataError: The data has splits of its own or is streamed; a row names no split; or there are too few groups.
+        DataError: The data has splits of its own or is streamed; a row has no split name; or there are too few groups.
     """
     if not options.column and not options.fold:
         return dataset
@@ -259,8 +260,8 @@ def _with_given_splits(dataset: Dataset, options: SplitOptions) -> Dataset:
     train = dataset.splits["train"]
     if len(dataset.splits) > 1 or isinstance(train, Shards):
         raise DataError(
-            f"{option}: expected data without splits of its own; {dataset.location} has {', '.join(dataset.splits)}. "
-            "Leave the option out, or give the rows of all splits as one."
+            f"{option}: expected data without splits of its own; found {', '.join(dataset.splits)} in "
+            f"{dataset.location}. Leave the option out, or join the rows of all splits."
         )
     if options.column:
         names = _key(dataset, train, options.column, option)
@@ -282,21 +283,21 @@ def _fold(dataset: Dataset, table: Table, options: SplitOptions, option: str) ->
         fold_rows = column_splits.assign_groups(groups, strata, shares, seed=options.seed, option=group_option)
         test = [*fold_rows.values()][number - 1]
     elif folds > len(table):
-        raise DataError(f"{option}: expected at most one fold per row; found {len(table)} rows. Take fewer folds.")
+        raise DataError(f"{option}: expected at most one fold per row; found {len(table)} rows. Set fewer folds.")
     else:
         test = np.flatnonzero(assign_folds(strata, folds, options.seed) == number - 1)
     return {"train": np.setdiff1d(np.arange(len(table)), test), "test": test}
 
 
 def _check_rows_left(rows: Mapping[str, np.ndarray], strata: np.ndarray, location: str) -> None:
-    """Check that classes of one row, which stays in training, leave rows for the other splits."""
+    """Check that no split is empty: the only row of a class stays in training."""
     counts = np.unique(strata, return_counts=True)[1]
     single = int(np.count_nonzero(counts == 1))
     empty = [name for name, chosen in rows.items() if not len(chosen)]
     if empty and single > 1:
         raise DataError(
             f"{location}: expected several rows per class; found {single:,} of {len(counts):,} classes with one row, "
-            f"which leaves none for the {empty[0]} split. Add rows of these classes, or leave the classes out."
+            f"so that the {empty[0]} split is empty. Add rows of these classes, or remove the classes."
         )
 
 
@@ -469,7 +470,7 @@ def assign_folds(strata: np.ndarray, folds: int, seed: int) -> np.ndarray:
     The sizes of the folds differ by at most one row, and so do the rows of each stratum in them.
 
     Args:
-        strata: (rows,) int64.
+        strata: (rows,) int64, the stratum of each row.
         folds: The number of folds.
         seed: The seed of the order of the rows.
     """

@@ -23,7 +23,7 @@ class NumberColumn:
     undecided: Fields that look as if they meant a missing value, but are not listed as such -> first row.
     first_text: The first other field that is not a number, (row, field); None if there is none. Then `values` are
         incomplete.
-    rounded: The first whole number that float64 does not hold, (row, field); None if there is none.
+    rounded: The first whole number that float64 cannot represent, (row, field); None if there is none.
     """
 
     values: np.ndarray
@@ -83,7 +83,7 @@ class TableFile:
 
     location: The file. row_location: Returns the location of a row: row_location(3) -> "people.csv, line 5".
     ids: (rows,) the line or number of each row in the file; None numbers them from 0.
-    sequences: The columns of numbers of all steps, if a row is a sequence of several lines; None if it is one line.
+    sequences: The numbers of all steps, if a row is a sequence of several lines; None if each row is one line.
     """
 
     location: str
@@ -120,7 +120,7 @@ class NumberBlocks:
 
         Args:
             missing: The fields that mean a missing value, without blanks around them.
-            decimal: The character before the decimals; after a comma, a point makes a field unreadable.
+            decimal: The character before the decimals. If it is a comma, a field with a point cannot be read.
         """
         self.decimal = decimal
         self.listed = frozenset(missing)
@@ -134,7 +134,7 @@ class NumberBlocks:
         """Add a block. first_row: The row of its first field."""
         if self.first_text is not None:
             return
-        # "_" is refused below
+        # with decimal commas, a point is replaced by "_", which is refused below
         plain = fields if self.decimal == "." else [field.replace(".", "_").replace(",", ".") for field in fields]
         try:
             values = np.fromiter(map(float, plain), np.float64, len(fields))
@@ -178,7 +178,7 @@ def first_rounded(fields: Sequence[object], values: np.ndarray, first_row: int =
     """Return the first whole number that float64 rounds, (row, field); None if there is none.
 
     Args:
-        fields: As the file has them.
+        fields: The fields as they are in the file.
         values: (rows,) float64, the numbers that were read from them.
         first_row: The row of the first field.
     """

@@ -29,7 +29,7 @@ class SequenceOptions(Options):
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The columns that make sequences of lines."""
+        """The columns that group lines into sequences and order them."""
         return tuple(name for name in (self.id, self.order) if name)
 
     @override
@@ -50,17 +50,17 @@ def join_steps(
         file: One row per step, with the columns of `options.keys` among its texts.
         options: The id of a sequence and the order of its steps.
         numeric: The columns of numbers, which become the values of each step.
-        constant: The columns that must be the same in all steps of a sequence. Other columns of text that are not are
-            left out.
+        constant: The columns that must have the same value in all steps of a sequence. Other columns of text are left
+            out if their values differ.
 
     Raises:
-        DataError: A step has no id or no time, two steps of a sequence have the same time, or a column that must be
-            constant is not. The message names the line and the id.
+        DataError: A step has no id or no time, two steps of a sequence have the same time, or a column of `constant`
+            has different values. The message names the line and the id.
     """
     starts, order = step_order(file, options)
     lengths = np.diff([*starts, len(order)])
     first_lines = np.minimum.reduceat(order, starts)
-    first = np.repeat(first_lines, lengths)  # of the sequence of each ordered step
+    first = np.repeat(first_lines, lengths)  # the first line of the sequence of each step
     for name in constant:
         _check_constant(file, options, name, order=order, first=first)
     texts = {
@@ -79,11 +79,11 @@ def step_order(file: TableFile, options: SequenceOptions) -> tuple[np.ndarray, n
     """Return the lines of a file sequence by sequence, each in the order of its steps.
 
     Args:
-        file: As for `join_steps`.
-        options: Likewise. Without an id, all lines are one sequence.
+        file: One row per step, with the columns of `options.keys` among its texts.
+        options: The id and the order of the steps. Without an id, all lines are one sequence.
 
     Returns:
-        (sequences,) int64, where each sequence starts in the order, and (lines,) int64, the order.
+        (sequences,) int64, the position of the first step of each sequence in the order; (lines,) int64, the order.
     """
     from pipeline.data import column_splits  # imports NumPy
 
@@ -99,7 +99,7 @@ def step_order(file: TableFile, options: SequenceOptions) -> tuple[np.ndarray, n
         same = (np.diff(ids[order]) == 0) & (np.diff(times[order]) == 0)
         if same.any():
             line, other = (int(order[np.argmax(same) + step]) for step in (1, 0))
-            several = "" if options.id else "name the column of several sequences in data.sequence.id, "
+            several = "" if options.id else "set data.sequence.id if there are several sequences, "
             raise DataError(
                 f"{file.row_location(line)}: expected a later time than that of {file.row_location(other)}, in column "
                 f"{options.order!r}{of_id(file, options, line)}; found the same, "
@@ -113,7 +113,7 @@ def line_times(file: TableFile, options: SequenceOptions) -> np.ndarray:
     """Return the time of each line: (lines,) float64, dates in days since 1970.
 
     Raises:
-        DataError: A line has none, or one that is neither a number nor a date.
+        DataError: A line has no time, or its time is neither a number nor a date.
     """
     from pipeline.data import column_splits  # imports NumPy
 
@@ -134,11 +134,11 @@ def _check_constant(
     """Check that a column is the same in all steps of a sequence.
 
     Args:
-        file: As for `join_steps`.
-        options: Likewise.
+        file: One row per step.
+        options: The id of a sequence, for error messages.
         name: The column.
-        order: (lines,) the lines in the order of the steps.
-        first: (lines,) for each of them the first line of its sequence.
+        order: (lines,) int64, the lines in the order of the steps.
+        first: (lines,) int64, the first line of the sequence of each entry of `order`.
     """
     if name in file.numbers:
         values = file.numbers[name].values
@@ -153,5 +153,5 @@ def _check_constant(
         raise DataError(
             f"{file.row_location(line)}, column {name!r}: expected the same value in every line"
             f"{of_id(file, options, line)}, {str(values[other])!r} as in {file.row_location(other)}; found "
-            f"{str(values[line])!r}. Fix the lines, or give the steps of each value an id of their own."
+            f"{str(values[line])!r}. Fix the lines, or write a separate id for the steps of each value."
         )

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 AUTO = "auto"
 NUMERIC = "numeric"  # the name of the feature that holds all columns of numbers
 DESCRIBED = 5  # columns of categories that the summary describes
-FEWEST_COUNTED = 10  # rows below which nothing is said to count them
+FEWEST_COUNTED = 10  # rows; in shorter tables, no column is reported as a row counter
 BOOLEANS = ("true", "false")
 MOST_KEYS = 20  # columns without a role that are read, for preflight
 
@@ -59,7 +59,7 @@ class TableSource(DataSource):
     exclude: list[str] = option([], "columns that no pattern or range selects: names, patterns, ranges")
     id: str = option(
         "",
-        "column that identifies a row in predictions and reports, never a feature; '' takes the line or row number",
+        "column that identifies a row in predictions and reports, never a feature; '' for the line or row number",
         changes_result=False,
     )
     missing: list[str] = option(["", "NA", "NaN", "?"], "fields that mean a missing value, in every column")
@@ -112,8 +112,8 @@ class TableSource(DataSource):
             )
         if self.id and self.id in names:
             raise ConfigError(
-                f"data.id: expected a column without another role, since an id is no feature; found {self.id!r}, which "
-                "is in data.numeric, data.categorical, data.text or data.labels too. Remove it there."
+                f"data.id: expected a column without another role, since an id is not a feature; found {self.id!r}, "
+                "which is also in data.numeric, data.categorical, data.text or data.labels. Remove it there."
             )
         if self.window.steps:
             self._check_steps(f"data.window.steps={self.window.steps}")
@@ -127,14 +127,14 @@ class TableSource(DataSource):
             )
 
     def _check_steps(self, option: str) -> None:
-        """Check the options of lines that are steps: their columns are numbers, none missing.
+        """Check the options if lines are steps: only columns of numbers, without missing values.
 
         Args:
-            option: That makes steps of them, for messages.
+            option: The option by which lines are steps, for error messages.
         """
         if self.categorical or self.text:
             raise ConfigError(
-                f"{option}: expected columns of numbers only, since a step is a row of "
+                f"{option}: expected columns of numbers only, since each step is a vector of "
                 f"numbers; found {', '.join([*self.categorical, *self.text])} in data.categorical or data.text. Remove "
                 "them, or write categories as columns of 0 and 1."
             )
@@ -142,11 +142,11 @@ class TableSource(DataSource):
             raise ConfigError(
                 f"{option}: expected data.missing_values=refuse, since no model of "
                 "sequences replaces missing values; found impute. Fill them in, for example "
-                "with the value of the step before."
+                "with the value of the previous step."
             )
 
     def _check_windows(self) -> None:
-        """Check the options of windows: one label of numbers, none missing, and splits by time."""
+        """Check the options of windows: one label of numbers without missing values, and splits by time."""
         wrong = {
             "one column in data.labels": "" if len(self.labels) == 1 else ", ".join(self.labels),
             "data.label_kind=real": "" if self.label_kind in (AUTO, REAL) else str(self.label_kind),
@@ -165,7 +165,7 @@ class TableSource(DataSource):
         raise NotImplementedError(f"{type(self).__name__}.header")
 
     def fix_of_number(self, field: str) -> str:
-        """Return how to read a field that is not a number as one, for an error message; "" if nobody knows."""
+        """Return a hint for an error message: how to read this field as a number; "" if there is none."""
         return ""
 
     def read_file(self, path: str, numbers: Collection[str], texts: Collection[str]) -> TableFile:
@@ -185,13 +185,13 @@ class TableSource(DataSource):
     def read_chunks(
         self, path: str, numbers: Collection[str], texts: Collection[str], rows: int
     ) -> Iterator[TableFile]:
-        """Read some columns of a file in chunks of a number of rows. A subclass that cannot returns the whole file.
+        """Read some columns of a file in chunks of `rows` rows. This implementation yields the whole file as one chunk.
 
         Args:
-            path: As for `read_file`.
-            numbers: Likewise.
-            texts: Likewise.
-            rows: The number of rows of each chunk but the last.
+            path: The file.
+            numbers: The columns to read as numbers.
+            texts: The columns to read as text.
+            rows: The number of rows of each chunk except the last.
         """
         yield self.read_file(path, numbers, texts)
 
@@ -287,7 +287,8 @@ class TableSource(DataSource):
     def read_unlabeled(self, trained: DataSpec, *, known: Mapping[str, Collection[str]], rows: int) -> Iterator[Table]:
         roles = _trained_roles(trained, self.path)
         texts = dict.fromkeys([*roles.categorical, *roles.text, *self._id_columns])
-        lines = sys.maxsize if self.sequence.id or self.window.steps else rows  # steps may be anywhere in the file
+        # the steps of a sequence may be anywhere in the file
+        lines = sys.maxsize if self.sequence.id or self.window.steps else rows
         for file in self.read_chunks(self.path, roles.numeric, [*texts], lines):
             self._check_values(file, roles)
             if self.window.steps:
@@ -340,12 +341,12 @@ class TableSource(DataSource):
         return self.read_file(path, [*dict.fromkeys([*roles.numeric, *label_numbers])], [*texts])
 
     def _key_columns(self, header: list[str], roles: Roles, required: Collection[str]) -> list[str]:
-        """Return the columns that decide the splits, and those without a role, which preflight looks at.
+        """Return the columns that decide the splits, and columns without a role, which preflight checks.
 
         Args:
             header: The header of the training file.
             roles: The roles of its columns.
-            required: Columns that come first if they have no role, so that they are among those that are read.
+            required: Columns that are always read. They come first among the columns without a role.
         """
         headers = [header, *(self.header(path)[0] for path in (self.validation_path, self.test_path) if path)]
         used = {*roles.numeric, *roles.categorical, *roles.text, *self.labels, *self.split.keys, *self._id_columns}
@@ -355,7 +356,7 @@ class TableSource(DataSource):
         return [*deciding, *others[: max(MOST_KEYS, len(required))]]
 
     def _keys(self, file: TableFile, names: list[str], required: Collection[str]) -> dict[str, np.ndarray]:
-        """Return key columns, (rows,) of str. Of those that are not required, one that hardly repeats is left out."""
+        """Return key columns, (rows,) of str. A column that is not required is left out if its values hardly repeat."""
         return {
             name: file.texts[name].array()
             for name in names
@@ -373,7 +374,7 @@ class TableSource(DataSource):
         return [self.id] if self.id else []
 
     def _ids(self, file: TableFile) -> np.ndarray | None:
-        """Return the identity of each row, (rows,) of text or numbers; None numbers them from 0."""
+        """Return the identity of each row, (rows,) of text or numbers; None: numbers from 0."""
         column = self.id or self.sequence.id
         return file.texts[column].array() if column else file.ids
 
@@ -428,7 +429,7 @@ class TableSource(DataSource):
         """Check that numbers can be read, and that it is clear which values are missing.
 
         Raises:
-            DataError: One cannot, or it is not.
+            DataError: A number cannot be read, or it is not clear whether a value is missing.
         """
         for name, column in file.numbers.items():
             self._check_numbers(file, name, column)
@@ -440,7 +441,7 @@ class TableSource(DataSource):
         """Return a file whose rows are sequences, if its lines are steps.
 
         Args:
-            file: As it was read.
+            file: One row per line.
             roles: The roles of its columns.
             constant: Columns that must be the same in all steps of a sequence.
 
@@ -457,7 +458,7 @@ class TableSource(DataSource):
         """Return a file with "" for a missing value in columns of text.
 
         Raises:
-            DataError: A value is missing, and must not be.
+            DataError: A value is missing, and `data.missing_values` refuses it.
         """
         texts = {
             name: column.replaced(dict.fromkeys(self._words_taken_as_missing(name, column), ""))
@@ -485,11 +486,11 @@ class TableSource(DataSource):
         if column.rounded is not None:
             row, field = column.rounded
             raise DataError(
-                f"{file.row_location(row)}, column {name!r}: expected whole numbers that float64 holds; "
+                f"{file.row_location(row)}, column {name!r}: expected whole numbers that float64 can represent; "
                 f"found {field}, which would be rounded to {int(column.values[row])}. List the column in "
-                "data.categorical if it holds a few identifiers; if it only identifies rows, leave it out of "
-                f"data.numeric, or out of a pattern: {shell_argument('data.exclude', [*self.exclude, name])}; "
-                "otherwise subtract a reference value."
+                "data.categorical if it holds a few identifiers. If it only identifies rows, remove it from "
+                f"data.numeric, or exclude it from a pattern: {shell_argument('data.exclude', [*self.exclude, name])}. "
+                "Otherwise subtract a reference value."
             )
         if column.undecided:
             words = list(column.undecided)
@@ -554,13 +555,13 @@ class TableSource(DataSource):
             missing = file.texts[name].has(() if "" in self.not_missing else ("",))
         if missing.all():
             raise DataError(
-                f"{file.location}, column {name!r}: expected values; found none in any row. Take it out of the roles, "
-                f"or out of a pattern: {shell_argument('data.exclude', [*self.exclude, name])}."
+                f"{file.location}, column {name!r}: expected values; found none in any row. Remove the column from its "
+                f"role, or exclude it from a pattern: {shell_argument('data.exclude', [*self.exclude, name])}."
             )
         if missing.any():
             raise DataError(
-                f"{file.row_location(int(np.argmax(missing)))}, column {name!r}: expected a value; found none, and "
-                f"{np.count_nonzero(missing):,} rows without one. Fill them in"
+                f"{file.row_location(int(np.argmax(missing)))}, column {name!r}: expected a value; found none. "
+                f"Rows without a value: {np.count_nonzero(missing):,}. Fill them in"
                 f"{'' if self.sequence.id or self.window.steps else ', or set data.missing_values=impute'}."
             )
 
@@ -663,8 +664,8 @@ class TableSource(DataSource):
         counters = [name for name in roles.numeric if _counts_rows(train.numbers[name].values)]
         if counters:
             logger.warning(
-                "data: %s: each value is one more than that of the row before. If that only counts the rows, leave it "
-                "out: %s",
+                "data: %s: each value is one more than in the previous row. If the column only counts the rows, "
+                "exclude it: %s",
                 shortened(map(repr, counters)),
                 shell_argument("data.exclude", [*self.exclude, *counters]),
             )
@@ -691,14 +692,14 @@ def _trained_roles(trained: DataSpec, location: str) -> Roles:
     """Return the roles of the columns of a table that a model was trained on.
 
     Raises:
-        DataError: It was not trained on a table.
+        DataError: The model was not trained on a table.
     """
     columns = tuple(name for feature in trained.features.values() for name in feature.columns)
     texts = {name: feature.text for name, feature in trained.features.items() if feature.dtype == "string"}
     others = [name for name, feature in trained.features.items() if not feature.columns and name not in texts]
     if others:
         raise DataError(
-            f"{location}: expected data of the kind that the model was trained on, with "
+            f"{location}: expected data like the training data, with "
             f"{trained.features[others[0]]} in {others[0]!r}; found a table. Choose another source: data=NAME."
         )
     categorical, text = (tuple(name for name in texts if texts[name] == is_text) for is_text in (False, True))
@@ -710,7 +711,7 @@ def _merged_spellings(file: TableFile, preferred: Mapping[str, Iterable[str]]) -
 
     Args:
         file: The file.
-        preferred: Column -> the spellings to merge into.
+        preferred: Column -> the spellings that replace similar ones.
     """
     merged = {}
     for name, spellings in preferred.items():
@@ -720,7 +721,7 @@ def _merged_spellings(file: TableFile, preferred: Mapping[str, Iterable[str]]) -
 
 
 def _counts_rows(values: np.ndarray) -> bool:
-    """Return whether numbers are those of the rows: each is one more than the one before."""
+    """Return whether numbers only count the rows: each is one more than the previous one."""
     return len(values) >= FEWEST_COUNTED and bool((np.diff(values) == 1).all())
 
 

@@ -17,7 +17,7 @@ from pipeline.options import Options, option
 logger = logging.getLogger(__name__)
 
 NAIVE, SEASONAL_NAIVE = "naive", "seasonal_naive"
-GAP = 1.5  # times the median distance of two lines: a longer distance is a gap
+GAP = 1.5  # a gap is a distance of two lines above GAP * the median distance
 
 
 @dataclass
@@ -27,10 +27,10 @@ class WindowOptions(Options):
     key: ClassVar[str] = "data.window"
 
     steps: int = option(0, "lines of the past that are the input of a forecast; 0 for no windows", min=0)
-    horizon: int = option(1, "lines after them whose label is predicted", min=1)
-    stride: int = option(1, "lines from the start of one window to that of the next", min=1)
+    horizon: int = option(1, "number of next lines whose label is predicted", min=1)
+    stride: int = option(1, "lines from the start of one window to the start of the next", min=1)
     period: int = option(
-        0, "lines of a season, such as 7 of days: adds the baseline seasonal_naive; at most `steps`; 0 for none", min=0
+        0, "lines of a season, such as 7 for days; adds the baseline seasonal_naive; at most `steps`; 0 for none", min=0
     )
 
     @override
@@ -52,7 +52,7 @@ def windows_of(
     Args:
         file: One row per line.
         sequence: The columns of the series and of the times.
-        options: The options of the windows.
+        options: The sizes of the windows.
         numeric: The columns of the input; the last one is the label.
         feature: The name of the input.
 
@@ -67,7 +67,7 @@ def windows_of(
     if not counts.any():
         raise DataError(
             f"{file.location}: expected a series of at least {shortest} lines, data.window.steps + "
-            f"data.window.horizon; found at most {lengths.max()}. Set shorter windows, or add lines."
+            f"data.window.horizon; found at most {lengths.max()}. Set a smaller value, or add lines."
         )
     if not counts.all():
         few, series = np.count_nonzero(counts == 0), len(counts)
@@ -95,14 +95,14 @@ def windows_of(
 def last_windows(
     file: TableFile, sequence: SequenceOptions, options: WindowOptions, *, numeric: Sequence[str], feature: str
 ) -> Table:
-    """Return one row per series without labels: its last `steps` lines, from which what follows is predicted.
+    """Return one row per series, without labels: its last `steps` lines, from which the next values are predicted.
 
     Args:
-        file: As for `windows_of`.
-        sequence: Likewise.
-        options: Likewise.
-        numeric: Likewise.
-        feature: Likewise.
+        file: One row per line.
+        sequence: The columns of the series and of the times.
+        options: The sizes of the windows.
+        numeric: The columns of the input; the last one is the label.
+        feature: The name of the input.
 
     Raises:
         DataError: A series is too short, or a number or a time is missing.
@@ -113,15 +113,17 @@ def last_windows(
     if (short := ends - starts < options.steps).any():
         line = int(last[np.argmax(short)])
         raise DataError(
-            f"{file.row_location(line)}: expected at least {options.steps} lines{of_id(file, sequence, line)}, as "
-            f"data.window.steps; found {(ends - starts)[np.argmax(short)]}. Add lines of the past, or leave it out."
+            f"{file.row_location(line)}: expected at least {options.steps} lines{of_id(file, sequence, line)}, as in "
+            f"data.window.steps; found {(ends - starts)[np.argmax(short)]}. Add earlier lines, or remove the series."
         )
     values = np.stack([file.numbers[name].values for name in numeric], axis=1)[order]
     inputs = values[ends[:, np.newaxis] + np.arange(-options.steps, 0)]
     if (missing := np.isnan(inputs)).any():
         series, step, column = (int(index[0]) for index in np.nonzero(missing))
         line = int(order[ends[series] - options.steps + step])
-        raise DataError(f"{file.row_location(line)}, column {numeric[column]!r}: expected a number; found none.")
+        raise DataError(
+            f"{file.row_location(line)}, column {numeric[column]!r}: expected a number; found none. Fill it in."
+        )
     ids = file.texts[sequence.id].array()[last] if sequence.id else last if file.ids is None else file.ids[last]
     return Table({feature: inputs}, {}, _location_of(file, last), ids=ids)
 
@@ -131,12 +133,12 @@ def _location_of(file: TableFile, lines: np.ndarray) -> Callable[[int], str]:
 
 
 def _report_gaps(times: np.ndarray, starts: np.ndarray) -> None:
-    """Log a warning if the lines of a series are at unequal distances, since windows count lines."""
+    """Log a warning if the times of a series have gaps, since windows count lines."""
     distances = np.delete(np.diff(times), starts[1:] - 1)
     if len(distances) and (gaps := np.count_nonzero(distances > GAP * np.median(distances))):
         logger.warning(
-            "data: %s of %s lines follow a gap in the times. Windows count lines, not time: add the missing lines if "
-            "that matters.",
+            "data: %s of %s lines follow a gap in the times. Windows count lines, not time. Add the missing lines if "
+            "the distances should be equal.",
             f"{gaps:,}",
             f"{len(times):,}",
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.errors import ConfigError, DataError
 from pipeline.overrides import shell_argument
 
-HEAD = 1 << 16  # bytes read to detect an encoding, and the delimiter of a header
+HEAD = 1 << 16  # bytes that are read to detect the encoding and the delimiter
 # the longer marks first, since that of UTF-16 LE begins that of UTF-32 LE
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from pipeline.data.source import DataSource
     from pipeline.spec import DataSpec
 
-MOST_ROWS = 1 << 16  # of a table
-MOST_BYTES = 1 << 26  # of a table, unless a batch has more
-BYTES = {"uint8": 1, "string": 64}  # of a value, about; 8 of any other
+MOST_ROWS = 1 << 16  # per table
+MOST_BYTES = 1 << 26  # per table, unless one batch needs more
+BYTES = {"uint8": 1, "string": 64}  # approximate bytes per value by dtype; other dtypes: 8
 
 
 def rows_per_table(spec: DataSpec, batch_size: int) -> int:
-    """Return a number of rows that need little memory: whole batches, so that the batches of a file stay the same."""
+    """Return a number of rows that needs little memory: whole batches, so that tables do not change the batches."""
     longest = spec.lengths[1] if spec.lengths else 1
     size = sum(
         prod(feature.fixed_shape) * (longest if feature.variable_length else 1) * BYTES.get(feature.dtype, 8)
@@ -44,7 +44,7 @@ def read(source: DataSource, spec: DataSpec, *, known: Mapping[str, Collection[s
         rows: The largest number of rows of a table.
 
     Raises:
-        DataError: The data cannot be read, has other features than that of the training, or a row is not valid.
+        DataError: The data cannot be read, its features differ from those of the training, or a row is not valid.
     """
     try:
         for table in source.read_unlabeled(spec, known=known, rows=rows):

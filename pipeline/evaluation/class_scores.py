@@ -1,4 +1,4 @@
-"""Scores of probabilities of classes: of a class against the rest, by rank, and of all classes together.
+"""Scores of class probabilities: scores of one class against the rest, ranking scores, and scores of all classes.
 
 A score that is undefined for the rows has the value of scikit-learn: 0, or 0.5 for a ROC AUC.
 """
@@ -11,7 +11,7 @@ from scipy import sparse
 from pipeline.evaluation.bootstrap import Statistic, mean_statistic
 from pipeline.evaluation.row_groups import ratio_or_nan
 
-MAX_RANKED = 20  # classes of which each is ranked against the rest: every one takes as long as a binary label
+MAX_RANKED = 20  # classes; with more, ranking each class against the rest takes too long
 
 Counts = Callable[[np.ndarray], Sequence[np.ndarray]]
 
@@ -38,7 +38,7 @@ def binary_scores(counts: Counts, positive: int, beta: float) -> Statistic:
 
 
 def f_beta(rows: np.ndarray, predicted: np.ndarray, correct: np.ndarray, beta: float) -> np.ndarray:
-    """Return F-beta from the numbers of rows of a class, predicted rows and correct rows; 0 if there are none."""
+    """Return F-beta from the numbers of true, predicted and correct rows of a class; 0 if all are 0."""
     return np.nan_to_num(ratio_or_nan((1 + beta**2) * correct, beta**2 * rows + predicted))
 
 
@@ -61,8 +61,8 @@ def matthews_correlation(counts: Counts) -> Statistic:
 def probability_scores(truth: np.ndarray, probabilities: np.ndarray) -> Statistic:
     """Return the statistic of the Brier score and the log loss.
 
-    The Brier score is the squared distance between probabilities and the true class; for two classes that of one of
-    them. A probability of 0 counts as the smallest distance from 1 of a float64, as in scikit-learn.
+    The Brier score is the squared distance between the probabilities and the one-hot true class. For two classes, the
+    distance of one class is used. A probability of 0 is replaced by the epsilon of float64, as in scikit-learn.
 
     Args:
         truth: (rows,) class indices.
@@ -114,7 +114,9 @@ def ranking(*, positive: np.ndarray, confidences: np.ndarray) -> Statistic:
 
 
 def mean_over_classes(statistics: Sequence[Statistic], members: np.ndarray) -> Statistic:
-    """Return the statistic of the means of scores over the classes that have rows and lack rows, by "macro_" names.
+    """Return the statistic of the means of scores over classes, with names that start with "macro_".
+
+    In each resample, a class counts only if some rows have it and some do not.
 
     Args:
         statistics: One per class, with the same names.

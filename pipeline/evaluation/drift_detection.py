@@ -23,7 +23,8 @@ from pipeline.evaluation.profiles import OTHER, Column, NumberColumn, Profile
 from pipeline.spec import Label
 
 MIN_ROWS = 100  # of either sample; with fewer there is no verdict
-MIN_EXPECTED_ROWS = 5  # of a bin in both samples if they are of one distribution: Cochran's rule for chi-square
+# expected rows per bin of each sample if both have the same distribution: Cochran's rule for chi-square
+MIN_EXPECTED_ROWS = 5
 
 
 class DriftVerdict(StrEnum):
@@ -35,7 +36,7 @@ class DriftVerdict(StrEnum):
 
 
 class DriftKind(StrEnum):
-    """What is compared, as drift.json and the registry hold it."""
+    """The kind of a comparison, as drift.json and the registry hold it."""
 
     INPUT = "input"
     PREDICTION = "prediction"
@@ -132,7 +133,7 @@ def drift_result(test: Outcome, *, kind: DriftKind, subject: str, method: str, r
         kind: As for DriftResult.
         subject: As for DriftResult.
         method: As for DriftResult.
-        rows: Of the reference and of the new sample.
+        rows: The number of rows of the reference and of the new sample.
     """
     reference_rows, new_rows = rows
     return DriftResult(

@@ -17,7 +17,7 @@ DEFAULT_THRESHOLD = "0.5"  # the most probable class is predicted
 NUMBER = r"(\d+\.?\d*|\.\d+)"
 AT_LEAST = re.compile(rf"(recall|precision)\s*>=\s*{NUMBER}")
 COST = re.compile(rf"cost\(\s*fp\s*=\s*{NUMBER}\s*,\s*fn\s*=\s*{NUMBER}\s*\)")
-LEAVE_OUT, KEEP = "leave_out", "keep"  # of rows that the run was trained on
+LEAVE_OUT, KEEP = "leave_out", "keep"  # the choices for rows that the run was trained on
 
 
 @dataclass

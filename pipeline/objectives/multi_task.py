@@ -46,12 +46,12 @@ class MultiTaskOptions(SupervisedOptions):
 
 
 class MultiTask(Supervised):
-    """The weighted sum of one loss per label, each a named loss of its own.
+    """The weighted sum of one loss per label. The loss of each label is logged under its own name.
 
-    Fixed weights w: the sum of w * L.
-    Learned weights: the sum of exp(-s) * L + s / 2, for real labels of exp(-s) * L / 2 + s / 2, with s, the logarithm
-    of the variance of a task, trained too (Kendall, Gal and Cipolla 2018, equation 10).
-    L of a normalized label is divided by the loss of predicting its mean.
+    With fixed weights w, a label with the loss L adds w * L.
+    With learned weights, it adds exp(-s) * L + s / 2, or exp(-s) * L / 2 + s / 2 if it is a real label. The trained
+    parameter s is the logarithm of the variance of the task (Kendall, Gal and Cipolla 2018, equation 10).
+    The loss of a normalized label is divided by the loss of predicting its mean.
     """
 
     def __init__(

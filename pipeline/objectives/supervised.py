@@ -239,8 +239,8 @@ class Supervised(Objective):
             options: Losses, metrics and class weights.
             spec: The spec of the data.
             model: Built. It returns a tensor for one label, a dict by the layer names of the labels for several.
-            training_labels: Of the training split, by name: the gradients of losses of normalized labels are scaled by
-                them. None scales none.
+            training_labels: The labels of the training split, by name. They scale the gradients of the losses of
+                normalized labels. None turns this scaling off.
 
         Raises:
             ConfigError: A loss or metrics are given for a label that the data does not have.

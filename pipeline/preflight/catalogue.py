@@ -40,7 +40,7 @@ class Entry:
         return _sentence([template.substitute(values) for template in usable]) if usable else self.general_fix()
 
     def general_fix(self) -> str:
-        """Return all alternatives, joined, with the name of each value in capitals in them."""
+        """Return all alternatives, joined. Each $name becomes the name in capitals."""
         templates = [Template(text) for text in self.fixes]
         names = [{name: name.upper() for name in template.get_identifiers()} for template in templates]
         return _sentence([template.substitute(named) for template, named in zip(templates, names, strict=True)])

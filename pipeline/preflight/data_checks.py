@@ -30,7 +30,8 @@ MOST_COLUMNS = 4_096  # pairs of a column of a feature and one of a label that a
 FEWEST = 50  # rows below which a column may give the label away by chance
 MANY = 16  # columns of amounts from 0 on, some of which may always be 0
 REPEATED = 5  # rows per value below which a value may always have the same label by chance
-OTHERWISE = 10  # rows with another value than the most frequent, below which each class may have one value by chance
+# fewer rows that lack the most frequent value of a column: each class may have a single value by chance
+OTHERWISE = 10
 NOISE = 0.02  # share of rows that contradict a leak, of those that guessing the most frequent class gets wrong
 CORRELATION = 0.999  # of the values or of their ranks; a copy of the label with 4 % of noise has it
 SCREEN = 5_000  # rows on which every column is compared; all rows are compared only if these give the label away
@@ -223,7 +224,7 @@ def _check_copies(setup: Setup) -> Iterator[Finding]:
     """Check for rows of the training split in other splits, compared with what chance gives.
 
     If equal rows are coincidences, as in coarse data, they lie in the splits as if each were assigned at random. This
-    is compared over all splits and over the two alone: rows of one split that are also in a third say nothing of it.
+    is compared over all splits and over the two alone, since rows that are also in a third split are no evidence.
     """
     digests = {name: _feature_digests(setup, split) for name, split in setup.data.splits.items()}
     every_row = np.concatenate([*digests.values()])
@@ -242,18 +243,19 @@ def _check_copies(setup: Setup) -> Iterator[Finding]:
 
 
 def expected_copies(pool: np.ndarray, train: np.ndarray, other: np.ndarray) -> tuple[float, float]:
-    """Return how many rows of a split are also in training if the rows of a pool are assigned at random.
+    """Return how many rows of another split equal a training row if the rows of a pool are assigned at random.
 
-    Of a row that occurs k times, T copies are assigned to the split. They count unless no copy is in training: the mean
-    is E[T] - E[T; none in training], with T binomial in both, and likewise for the square.
+    Let k be the number of copies of a row in the pool, and T the number of them that the other split gets. If training
+    gets at least one copy, all T count; otherwise none counts. The mean is E[T] - E[T; no copy in training]. In both
+    terms T is binomial. The mean of the squares follows in the same way.
 
     Args:
         pool: (rows,) uint64, the digests of the rows that are assigned.
-        train: The digests of the training split; its share of the pool counts.
-        other: The digests of the other split, likewise.
+        train: The digests of the training split. Only their number is used.
+        other: The digests of the other split. Only their number is used.
 
     Returns:
-        Mean and standard deviation.
+        The mean and the standard deviation of the number of rows.
     """
     _, times = np.unique(pool, return_counts=True)
     k, rows = np.unique(times, return_counts=True)

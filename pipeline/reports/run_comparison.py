@@ -32,7 +32,7 @@ def find_differences(one: Provenance, other: Provenance) -> Differences:
 
     Args:
         one: The provenance of a run, as `registry.queries.read_provenance` returns it.
-        other: That of another run.
+        other: The provenance of another run.
 
     Returns:
         Section -> key -> the two values, None if a run has no such key. Dicts, and lists of dicts, are split into
@@ -50,7 +50,7 @@ def comparison_table(names: tuple[str, str], one: Provenance, other: Provenance)
     Args:
         names: The names of the two runs.
         one: The provenance of the first, as `registry.queries.read_provenance` returns it.
-        other: That of the second.
+        other: The provenance of the second.
     """
     sections = {section: _difference_rows(one[section], other[section]) for section in TITLES}
     sections["metrics"] = _score_rows(one["metrics"], other["metrics"])

@@ -32,8 +32,9 @@ Digests = Mapping[str, np.ndarray]  # split name -> sorted digests of its rows
 class Selection:
     """The rows of other data that a run is evaluated on.
 
-    rows: Those rows.
-    notes: What was found and done, one sentence each; none if there is nothing to say.
+    Attributes:
+        rows: The rows.
+        notes: One sentence per finding about rows that the run was trained on; empty if there is none.
     """
 
     rows: Split

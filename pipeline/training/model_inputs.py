@@ -121,8 +121,8 @@ def load_rows(
 ) -> EvaluatedRows:
     """Read the rows that a stored run is evaluated on.
 
-    Rows that one of the models was trained on are left out, unless the option or the split asks for them. What is found
-    is logged.
+    Rows that a run was trained on are left out, unless `evaluation.trained_rows` or the split "train" selects them. The
+    notes on such rows are logged.
 
     Args:
         config: The config of the command.

@@ -209,7 +209,7 @@ def test_output_that_would_replace_the_data_is_refused(workplace, answer):
     path = write(workplace / "only.csv", people(3))
     before = path.read_bytes()
     status, _, error = answer(workplace, "predict", "run.name=classes", "data.path=only.csv", f"predict.output={path}")
-    assert status == 2 and "expected another file than the data" in error
+    assert status == 2 and "expected a file other than the data" in error
     assert path.read_bytes() == before
 
 

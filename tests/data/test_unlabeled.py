@@ -215,7 +215,7 @@ def test_source_that_only_reads_everything_is_predicted_split_by_split():
 
 def test_table_is_refused_by_a_model_of_images(tmp_path):
     (tmp_path / "new.csv").write_text("a\n1\n")
-    refused(Csv(path=str(tmp_path / "new.csv"), numeric=["a"]), SPEC, "expected data of the kind", "found a table")
+    refused(Csv(path=str(tmp_path / "new.csv"), numeric=["a"]), SPEC, "data like the training data", "found a table")
 
 
 # ---- fingerprint and size -------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from pipeline.data.text_encoding import HEAD, check_encoding, detect_encoding, u
 from pipeline.overrides import shell_argument
 
 STANDARD_INPUT = "-"  # as data.path
-BLOCK_FIELDS = 1 << 18  # fields that are converted at a time; with more, their strings leave the cache of the processor
+BLOCK_FIELDS = 1 << 18  # fields that are converted at a time; the strings of more would not fit into the CPU cache
 NAMED_DELIMITERS = {"tab": "\t", r"\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "blank": " ", "space": " "}
 DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+\s*")
 USUAL_DELIMITERS = (",", "\t", ";", "|")  # looked for in the header; of two that give as many columns the first
@@ -136,7 +136,7 @@ class Csv(TableSource):
 
 @contextmanager
 def _open(path: str) -> Iterator[tuple[Path, bytes, BinaryIO]]:
-    """Open a file or standard input. Yields its name, its first bytes, and all of it."""
+    """Open a file or standard input. Yields its name, its first bytes, and a stream of all its bytes."""
     if path != STANDARD_INPUT:
         with Path(path).open("rb") as file:
             head = file.read(HEAD)
@@ -144,13 +144,13 @@ def _open(path: str) -> Iterator[tuple[Path, bytes, BinaryIO]]:
             yield Path(path), head, file
         return
     stream, head = cast(io.BufferedReader, sys.stdin.buffer), b""
-    while b"\n" not in head and len(head) < HEAD and (more := stream.read1(HEAD)):  # not more than has arrived
+    while b"\n" not in head and len(head) < HEAD and (more := stream.read1(HEAD)):  # read1 does not wait for more bytes
         head += more
     yield Path("standard input"), head, io.BufferedReader(_Resumed(head, stream), 1 << 17)
 
 
 class _Resumed(io.RawIOBase):
-    """A stream whose first bytes were read already."""
+    """A stream that first returns bytes which were already read, then the rest."""
 
     def __init__(self, head: bytes, rest: io.BufferedReader) -> None:
         super().__init__()
@@ -183,7 +183,7 @@ def _guess_delimiter(head: bytes, encoding: str) -> str:
             columns[delimiter] = len(
                 next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), [])
             )
-        except csv.Error:  # likewise
+        except csv.Error:  # also reported when the file is read
             columns[delimiter] = 0
     return max(columns, key=columns.__getitem__)
 
@@ -205,7 +205,7 @@ def _check_width(block: Sequence[tuple[int, list[str]]], width: int, location: s
 def _table_file(
     location: str, lines: np.ndarray, numbers: Mapping[str, NumberBlocks], texts: Mapping[str, TextBlocks]
 ) -> TableFile:
-    """Return the rows of some lines, (rows,) int64, of a file."""
+    """Return the columns of a file. lines: (rows,) int64, the line of each row."""
     return TableFile(
         location,
         {name: blocks.column() for name, blocks in numbers.items()},

@@ -123,8 +123,8 @@ class ImageFolder(DataSource):
         ((name, feature),) = trained.features.items() if len(trained.features) == 1 else (("", None),)
         if feature is None or len(feature.shape) != 3 or feature.variable_length:
             raise DataError(
-                f"{self.path}: expected data of the kind that the model was trained on, {trained.features}; found a "
-                "folder of images. Choose another source: data=NAME."
+                f"{self.path}: expected data like the training data, {trained.features}; found a folder of images. "
+                "Choose another source: data=NAME."
             )
         paths = list_images(Path(self.path))
         bits = 8 if feature.dtype == pixel_dtype(8) else 16
@@ -154,8 +154,8 @@ class ImageFolder(DataSource):
         for path, match in zip(paths, matches, strict=True):
             if not match:
                 raise DataError(
-                    f"{path}: expected a file name that data.name_pattern={self.name_pattern!r} matches as a whole; "
-                    "found another. Rename the file, or change the pattern."
+                    f"{path}: expected a file name that matches data.name_pattern={self.name_pattern!r} as a whole; "
+                    f"found {Path(path).name}. Rename the file, or change the pattern."
                 )
         return {
             name: np.array([match[name] or "" for match in matches if match], object) for name in pattern.groupindex
@@ -169,12 +169,12 @@ class ImageFolder(DataSource):
         Args:
             paths: The paths of the files.
             headers: The headers of the files.
-            shape: Height, width and channels that the images should have.
-            bits: Likewise, bits per channel.
-            example: Where these come from, for error messages.
+            shape: The expected height, width and channels.
+            bits: The expected number of bits per channel.
+            example: The image or data that `shape` and `bits` are taken from, for error messages.
 
         Raises:
-            DataError: A file has another size or other bits, and the options do not say what to do.
+            DataError: A file has another size or number of bits, and no option sets them.
         """
         height, width, channels = shape
         for path, header in zip(paths, headers, strict=True):
@@ -186,8 +186,8 @@ class ImageFolder(DataSource):
             if not self.bits and header.encoding.bits != bits:
                 raise DataError(
                     f"{path}: expected {bits} bits per channel, as in {example}; found {header.encoding.bits}. Set "
-                    "data.bits=16 to keep all values, with those of 8 bits times 257 (255 becomes 65535), or "
-                    "data.bits=8 to keep the upper half of 16 bits."
+                    "data.bits=16 to keep all values (8-bit values are multiplied by 257: 255 becomes 65535), or "
+                    "data.bits=8 to keep the upper 8 of 16 bits."
                 )
         index_of: dict[Encoding, int] = {}
         indices = [index_of.setdefault(header.encoding, len(index_of)) for header in headers]
@@ -222,7 +222,7 @@ class ImageFolder(DataSource):
 
 
 def relative_names(paths: np.ndarray, folder: str) -> np.ndarray:
-    """Return the names of files inside a folder, such as "cat/001.png": (files,) of str."""
+    """Return the paths of files relative to a folder, such as "cat/001.png": (files,) of str."""
     return np.array([Path(path).relative_to(folder).as_posix() for path in paths], object)
 
 
@@ -287,7 +287,7 @@ def list_images(folder: Path) -> list[Path]:
     """Return the images of a folder and its subfolders, sorted by name. Hidden files and LITTER are skipped.
 
     Raises:
-        DataError: A file is not an image, or there is none.
+        DataError: A file is not an image, or there are no files.
     """
     found = _files_below(folder)
     if not found:
@@ -305,7 +305,7 @@ def _check_images(folder: Path, paths: list[Path]) -> None:
     """Check that files are images.
 
     Raises:
-        DataError: One is not.
+        DataError: A file is not an image.
     """
     others = [path for path in paths if not is_image(path)]
     if others:

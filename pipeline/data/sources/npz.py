@@ -125,13 +125,13 @@ class Npz(DataSource):
     def _read_rows(
         self, readers: Mapping[str, _RowReader], lengths: np.ndarray | None, location: str, rows: int
     ) -> Iterator[tuple[int, dict[str, np.ndarray | Sequences]]]:
-        """Yield (index of the first row, features) of successive rows.
+        """Yield (index of the first row, features) of consecutive blocks of rows.
 
         Args:
             readers: The readers of the arrays, by feature.
             lengths: (rows,) integers, if the rows of each feature are concatenated.
             location: For error messages.
-            rows: The largest number of rows at a time.
+            rows: The largest number of rows of a block.
         """
         if lengths is not None:
             check_lengths(lengths, location)
@@ -302,7 +302,7 @@ def check_lengths(lengths: np.ndarray, location: str) -> None:
     """Check that an array holds the number of steps of each row.
 
     Raises:
-        DataError: It does not.
+        DataError: The array holds something else.
     """
     if lengths.dtype.kind not in "iu" or lengths.ndim != 1 or lengths.min() < 0:
         raise DataError(
@@ -318,8 +318,8 @@ def _class_column(array: np.ndarray, location: str) -> np.ndarray:
     if array.ndim == 2 and array.dtype.kind in "biu":
         return array
     raise DataError(
-        f"{location}: expected one class per row; found shape {array.shape}. Set "
-        "data.label_kind to real, or, for a number per class, to one_hot or multi_label."
+        f"{location}: expected one class per row; found shape {array.shape}. Set data.label_kind=real, or, if each "
+        "row has one number per class, data.label_kind=one_hot or data.label_kind=multi_label."
     )
 
 
@@ -371,7 +371,7 @@ class _RowReader:
             raise DataError(
                 f"{self._location}: expected rows; found shape {self._shape}. Save the array with rows first."
             )
-        self._whole: np.ndarray | None = None  # of an array in Fortran order, whose rows are spread over the file
+        self._whole: np.ndarray | None = None  # all rows, if the array is in Fortran order
         self._next = 0
 
     def __len__(self) -> int:
@@ -411,7 +411,7 @@ def _read_header(
 ) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Return the shape of an array, whether it is in Fortran order, and its dtype.
 
-    numpy.load allocates what the header claims before it reads; here the size is compared first.
+    numpy.load allocates the size in the header before it reads. This function compares it with the file first.
     """
     read_header = {
         (1, 0): np.lib.format.read_array_header_1_0,

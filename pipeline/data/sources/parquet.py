@@ -127,7 +127,7 @@ def _open(path: str) -> Any:
 
 
 def _batches(file: Any, path: str, names: Sequence[str], rows: int) -> Iterator[Any]:
-    """Yield some columns of a file as tables of at most a number of rows."""
+    """Yield some columns of a file as tables of at most `rows` rows."""
     pyarrow = importlib.import_module("pyarrow")
     try:
         for batch in file.iter_batches(batch_size=rows, columns=names):

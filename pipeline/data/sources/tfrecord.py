@@ -73,7 +73,7 @@ def _offset_location(shard: Shards, first: int, row: int) -> str:
 
 
 def _shards(folder: Path, entries: list[dict[str, Any]], shuffle_buffer: int) -> Shards:
-    """Return files as a split whose labels and lengths are not known yet."""
+    """Return files as a split without labels and lengths, which are not known yet."""
     return Shards(
         files=tuple(str(folder / entry["file"]) for entry in entries),
         counts=tuple(entry["rows"] for entry in entries),
