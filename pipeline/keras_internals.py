@@ -35,7 +35,7 @@ def add_metric(model: keras.Model, metric: keras.metrics.Metric) -> None:
 def better_direction(metric: keras.metrics.Metric) -> str | None:
     """Return "max" or "min", the better direction of a metric; None if it is not known.
 
-    Keras's callbacks know that of all its metrics except counts of rows.
+    Keras's callbacks know the direction of all metrics of Keras except counts of rows.
     """
     if isinstance(metric, (keras.metrics.TruePositives, keras.metrics.TrueNegatives)):
         return "max"
@@ -45,7 +45,7 @@ def better_direction(metric: keras.metrics.Metric) -> str | None:
 
 
 def set_better_direction(metric: keras.metrics.Metric, direction: str | None) -> None:
-    """Let Keras's callbacks know the better direction of a metric: "max", "min", or None if it is not known."""
+    """Set the better direction of a metric for Keras's callbacks: "max", "min", or None if it is not known."""
     metric._direction = {"max": "up", "min": "down"}.get(direction or "")
 
 

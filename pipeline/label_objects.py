@@ -1,4 +1,4 @@
-"""Keras losses and metrics for labels of any kind: labels and outputs are converted to the form that they take."""
+"""Keras losses and metrics for labels of any kind: labels and outputs are converted to the expected form."""
 
 from dataclasses import dataclass
 from typing import Any, override
@@ -26,7 +26,7 @@ PROBABILITIES, LOGITS, SCORES, NUMBERS = "probabilities", "logits", "scores", "n
 
 
 def scale_of(loss: keras.losses.Loss) -> str:
-    """Return the scale of the outputs that a loss of classes takes: PROBABILITIES, LOGITS, SCORES or NUMBERS."""
+    """Return the scale of the outputs that a loss for classes expects: PROBABILITIES, LOGITS, SCORES or NUMBERS."""
     if loss.get_config().get("from_logits") or isinstance(loss, losses.CategoricalHinge):
         return LOGITS
     if isinstance(loss, (losses.Hinge, losses.SquaredHinge)):
@@ -35,10 +35,10 @@ def scale_of(loss: keras.losses.Loss) -> str:
 
 
 def to_probabilities(outputs: Any, scale: str, kind: str) -> Any:
-    """Turn outputs for classes, (batch, units), into probabilities.
+    """Convert outputs for classes, (batch, units), to probabilities.
 
-    Logits go through softmax or sigmoid. So do the scores of a hinge loss, which keeps their order and their side of
-    the threshold. Numbers are clipped to 0 to 1.
+    Logits are passed through softmax or sigmoid, and the scores of a hinge loss through sigmoid. The sigmoid keeps the
+    order of scores, and their side of the threshold. Numbers are clipped to the range from 0 to 1.
 
     Args:
         outputs: The outputs of the model.
@@ -46,7 +46,7 @@ def to_probabilities(outputs: Any, scale: str, kind: str) -> Any:
         kind: The kind of the label.
     """
     if scale == LOGITS:
-        exclusive = kind != MULTI_LABEL and outputs.shape[-1] > 1  # a single unit is that of the second class
+        exclusive = kind != MULTI_LABEL and outputs.shape[-1] > 1  # a single unit belongs to the second class
         return ops.softmax(outputs) if exclusive else ops.sigmoid(outputs)
     if scale == SCORES:
         return ops.sigmoid(outputs)
@@ -64,7 +64,8 @@ CONFUSION = (
 )
 TOP_K = (metrics.TopKCategoricalAccuracy, metrics.SparseTopKCategoricalAccuracy)
 HINGES = (metrics.Hinge, metrics.SquaredHinge, metrics.CategoricalHinge)
-ORDERS = (*TOP_K, metrics.CategoricalAccuracy, metrics.SparseCategoricalAccuracy)  # the same for logits
+# metrics of the order of the outputs only: equal for logits and probabilities
+ORDERS = (*TOP_K, metrics.CategoricalAccuracy, metrics.SparseCategoricalAccuracy)
 
 INDICES = "class indices, and one unit per class"
 ROWS = "one number per class, and one unit per class"
@@ -78,10 +79,10 @@ EXCLUSIVE = (CLASS, ONE_HOT)
 
 @dataclass(frozen=True)
 class Demand:
-    """The labels and outputs that a metric takes.
+    """The labels and outputs that a metric expects.
 
     Attributes:
-        form: One of the constants above.
+        form: One of the constants above, such as INDICES.
         kinds: The kinds of labels that can be converted to this form.
     """
 
@@ -120,8 +121,8 @@ DEMANDS = (
 
 
 def demand_of(metric: keras.metrics.Metric) -> Demand:
-    """Return the labels and outputs that a metric takes, not counting the conversions of LabelMetric."""
-    if not type(metric).update_state.__module__.startswith("keras."):  # a class of one's own
+    """Return the labels and outputs that a metric itself expects, without the conversions of LabelMetric."""
+    if not type(metric).update_state.__module__.startswith("keras."):  # a custom class
         return Demand(ANYTHING, (CLASS, ONE_HOT, MULTI_LABEL, REAL))
     for classes, demand in DEMANDS:
         if isinstance(metric, classes):
@@ -134,7 +135,7 @@ def demand_of(metric: keras.metrics.Metric) -> Demand:
 
 
 def takes_scores(metric: keras.metrics.Metric) -> bool:
-    """Return whether a metric takes outputs that are no probabilities, by its kind or by its arguments."""
+    """Return whether the class or the arguments of a metric show that it expects outputs other than probabilities."""
     config = arguments_of(metric)
     thresholds = config.get("thresholds", config.get("threshold"))
     if isinstance(metric, metrics.AUC) or thresholds is None:
@@ -144,7 +145,7 @@ def takes_scores(metric: keras.metrics.Metric) -> bool:
 
 
 def arguments_of(metric: keras.metrics.Metric) -> dict[str, Any]:
-    """Return the arguments of a metric. Keras's wrapper knows some that a metric made of it leaves out."""
+    """Return the arguments of a metric, with those that only the config of Keras's MeanMetricWrapper contains."""
     config = metric.get_config()
     if isinstance(metric, metrics.MeanMetricWrapper):
         config = metrics.MeanMetricWrapper.get_config(metric) | config
@@ -152,10 +153,10 @@ def arguments_of(metric: keras.metrics.Metric) -> dict[str, Any]:
 
 
 def for_label(metric: keras.metrics.Metric, label: Label, loss: keras.losses.Loss) -> keras.metrics.Metric:
-    """Return a metric for the labels and outputs of a label: the given one, or a LabelMetric that converts them.
+    """Return a metric for a label: the given one, or a LabelMetric that converts labels and outputs for it.
 
     Args:
-        metric: New, of Keras or of one's own.
+        metric: A new metric of Keras, or a custom one.
         label: The label.
         loss: The loss of the label. It defines whether outputs are probabilities.
     """
@@ -179,7 +180,7 @@ def _forms_of_rows(label: Label) -> tuple[str, ...]:
 
 
 def is_of_positive(metric: keras.metrics.Metric, label: Label) -> bool:
-    """Return whether a metric of two classes is that of the second class, unless its arguments name classes."""
+    """Return whether a metric of two classes scores the second class only: its arguments must not name classes."""
     config = metric.get_config()
     names_classes = config.get("class_id") is not None or config.get("multi_label") or config.get("average")
     form = UNITS if isinstance(metric, metrics.FBetaScore) else demand_of(metric).form
@@ -187,9 +188,9 @@ def is_of_positive(metric: keras.metrics.Metric, label: Label) -> bool:
 
 
 def with_threshold(metric: keras.metrics.FBetaScore) -> keras.metrics.FBetaScore:
-    """Return an F score that counts each unit above 0.5 as predicted, unless it has a threshold of its own.
+    """Return an F score with a threshold: its own, or 0.5. Each unit above the threshold counts as predicted.
 
-    Without a threshold, Keras counts the largest unit of a row.
+    Without a threshold, Keras counts the largest unit of a row as predicted.
     """
     config = metric.get_config()
     return metric if config["threshold"] is not None else type(metric).from_config(config | {"threshold": 0.5})
@@ -197,10 +198,10 @@ def with_threshold(metric: keras.metrics.FBetaScore) -> keras.metrics.FBetaScore
 
 @keras.saving.register_keras_serializable("pipeline")
 class LabelMetric(keras.metrics.Metric):
-    """A metric of Keras whose labels and outputs are converted to the form that it takes.
+    """A metric of Keras whose labels and outputs are converted to the form that it expects.
 
-    For two classes, the metrics of zeros and ones get whether a row is of the second class, and its probability. For
-    more classes they get one zero or one per class, and count all classes alike.
+    A metric of zeros and ones, such as AUC, gets 1 for the rows of the second of two classes, and the probability of
+    that class. With more classes it gets one-hot labels, and counts all classes alike.
     """
 
     def __init__(
@@ -216,12 +217,12 @@ class LabelMetric(keras.metrics.Metric):
         """Create the metric.
 
         Args:
-            metric: The metric, new.
+            metric: A new metric.
             kind: The kind of the label: CLASS, ONE_HOT or MULTI_LABEL.
             width: The number of classes of the label.
-            scale: The scale of the outputs, as returned by `scale_of`. They become probabilities.
-            name: By default that of the metric.
-            dtype: The dtype of the sums; by default Keras's.
+            scale: The scale of the outputs, as returned by `scale_of`. They are converted to probabilities.
+            name: By default the name of the metric.
+            dtype: The dtype of the sums; by default that of Keras.
         """
         super().__init__(name=name or metric.name, dtype=dtype)
         self.metric = metric
@@ -237,11 +238,11 @@ class LabelMetric(keras.metrics.Metric):
         self.metric.update_state(*self.convert(ops.convert_to_tensor(y_true), outputs), sample_weight)
 
     def convert(self, labels: Any, outputs: Any) -> tuple[Any, Any]:
-        """Return labels and outputs in the form that the metric takes.
+        """Return labels and outputs in the form that the metric expects.
 
         Args:
             labels: (batch,) class indices, or (batch, classes).
-            outputs: (batch, classes), or (batch, 1) of the second of two classes.
+            outputs: (batch, classes), or (batch, 1) for the second of two classes.
         """
         if self.label.kind == MULTI_LABEL:
             return labels, outputs
@@ -256,17 +257,17 @@ class LabelMetric(keras.metrics.Metric):
         return labels, outputs
 
     def _positive(self, labels: Any) -> Any:
-        """Return whether each row is of the second class, (batch, 1)."""
+        """Return 1 for each row of the second class, otherwise 0: (batch, 1)."""
         return ops.reshape(labels, (-1, 1)) if self.label.kind == CLASS else labels[:, 1:]
 
     def _output_of_positive(self, outputs: Any) -> Any:
-        """Return the output of the second class, (batch, 1): of two logits, the difference is that of a single unit."""
+        """Return the output of the second class, (batch, 1). Two logits give one: their difference."""
         if outputs.shape[-1] == 1:
             return outputs
         return outputs[:, 1:] - outputs[:, :1] if takes_scores(self.metric) else outputs[:, 1:]
 
     def _one_per_class(self, outputs: Any) -> Any:
-        """Return one output per class; that of the first of two classes follows from the second."""
+        """Return one output per class. For two classes and one unit, the first output is computed from the second."""
         if outputs.shape[-1] == self.label.width:
             return outputs
         first = ops.zeros_like(outputs) if arguments_of(self.metric).get("from_logits") else 1 - outputs
@@ -298,7 +299,7 @@ class LabelMetric(keras.metrics.Metric):
 
 
 def inner(metric: keras.metrics.Metric) -> keras.metrics.Metric:
-    """Return the metric that a LabelMetric converts for, or the metric itself."""
+    """Return the metric inside a LabelMetric, or the metric itself."""
     return metric.metric if isinstance(metric, LabelMetric) else metric
 
 
@@ -327,7 +328,7 @@ class SecondClassFocalCrossentropy(losses.BinaryFocalCrossentropy):
 
 
 def loss_for_label(loss: keras.losses.Loss, label: Label) -> keras.losses.Loss:
-    """Return a loss for a label: a focal loss of Keras that takes class indices, or the given loss."""
+    """Return a loss for a label. Focal losses of Keras are replaced by versions that take class indices."""
     if label.kind != CLASS:
         return loss
     if type(loss) is losses.CategoricalFocalCrossentropy:

@@ -102,9 +102,9 @@ class Options:
 
 
 def with_home(path: Any) -> Any:
-    """Return a path with the home folder of the caller in place of a leading `~/`, which a shell leaves after `=`.
+    """Replace a leading `~/` of a path by the home folder of the caller: shells do not expand it after `=`.
 
-    A container has another home folder: its launcher sets CALLER_HOME.
+    A container has another home folder, so its launcher sets CALLER_HOME.
     """
     if not isinstance(path, str) or not path.startswith("~/"):
         return path

@@ -30,10 +30,10 @@ def read(path: Path) -> Config:
 
 
 def without_files_of_training(config: Config, folder: Path) -> Config:
-    """Return the config of a command on a stored run whose data is another file, without the run's other files.
+    """Remove the other data files of a stored run from the config of a command that sets another `data.path`.
 
-    The file of the test rows, say, belongs to the file of the training rows. With new rows alone it would be what is
-    evaluated.
+    `data.validation_path` and `data.test_path` of the run belong to its training file. If the test file stayed in the
+    config, it would be evaluated instead of the new file. A path that the command itself sets is kept.
 
     Args:
         config: The stored config with the overrides of the command.

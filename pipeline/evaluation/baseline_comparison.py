@@ -1,4 +1,4 @@
-"""Whether a model is better than simple models on the same rows: the paired difference of its main score."""
+"""Compare a model with simple models on the same rows, by the paired difference of the main score."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class BaselineComparison:
 
     Attributes:
         name: The name of the simple model.
-        metric: The score by which they are compared; more is better.
+        metric: The name of the score that is compared; higher is better.
         score: The score of the model.
         baseline: The score of the simple model.
         difference: The score of the model minus that of the simple model.
@@ -45,7 +45,7 @@ class BaselineComparison:
 
     @property
     def is_beaten(self) -> bool:
-        """Whether the model is better by more than the choice of the rows explains."""
+        """Whether the interval of the difference lies above 0."""
         return self.difference.low > 0
 
     @property
@@ -76,7 +76,7 @@ def compare_with_simple_models(
     options: Evaluation,
     seed: int,
 ) -> tuple[BaselineComparison, ...]:
-    """Compare the predictions of a model with those of simple models, those that are not beaten first.
+    """Compare the predictions of a model with those of simple models.
 
     Each resample draws rows together with the predictions of all models.
 
@@ -85,13 +85,13 @@ def compare_with_simple_models(
         label: The label.
         targets: As `metrics.evaluate_label` takes them.
         outputs: The outputs of the model, (rows, width) float64, checked.
-        simple: Name of a simple model -> its outputs, likewise.
+        simple: Name of a simple model -> its outputs, (rows, width) float64.
         decision: The decision of the model.
         options: Number of resamples and confidence level.
         seed: The seed of the resamples.
 
     Returns:
-        The comparisons; none for a single row, which has no interval.
+        The comparisons, first those with models that are not beaten; empty for a single row, which has no interval.
     """
     metric, rows = score_of_models(label, decision), len(targets)
     if rows < 2 or not simple:

@@ -95,7 +95,7 @@ def resampled_scores(
 
 
 def percentile_interval(values: np.ndarray, confidence: float) -> tuple[float, float]:
-    """Return the lower and the upper end of the percentile interval of resampled scores, (resamples,) float64."""
+    """Return the lower and the upper end of the percentile interval. values: (resamples,) float64 scores."""
     low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 

@@ -1,4 +1,4 @@
-"""Add to the evaluations of a model: its comparison with simple models, and its scores by groups of rows."""
+"""Add comparisons to the evaluations of a model: with simple models, and between groups of rows."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def with_comparisons(
     options: Evaluation,
     seed: int,
 ) -> list[LabelEvaluation | ScoresOnly]:
-    """Return the evaluations with comparisons.
+    """Return the evaluations with comparisons to simple models and between groups of rows.
 
     Args:
-        evaluations: Of the labels; others stay as they are.
+        evaluations: The evaluations of the model. Those that are no LabelEvaluation stay unchanged.
         spec: The spec of the data.
         rows: The rows that were evaluated.
         models: The simple models of the run; None if it has none.
         groups: The groups of the rows.
-        options: How to score.
+        options: Number of resamples and confidence level.
         seed: The seed of the resamples.
     """
     simple = simple_outputs(spec, models, rows) if models else {}

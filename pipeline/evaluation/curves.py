@@ -1,4 +1,4 @@
-"""The curves of a class against the rest: how many rows are right and wrong at each threshold."""
+"""Threshold curves of a class against the rest: true and false positives at each threshold."""
 
 from dataclasses import dataclass
 
@@ -27,17 +27,17 @@ class ThresholdCurve:
 
     @property
     def precision(self) -> np.ndarray:
-        """The share of positive rows among those predicted positive: (n,) float64."""
+        """The share of positive rows among the rows that are predicted positive: (n,) float64."""
         return self.true_positives / (self.true_positives + self.false_positives)
 
     @property
     def recall(self) -> np.ndarray:
-        """The share of the positive rows that is predicted positive: (n,) float64; NaN without positive rows."""
+        """The share of positive rows that are predicted positive: (n,) float64; NaN without positive rows."""
         return ratio_or_nan(self.true_positives, np.full(len(self.thresholds), self.positives))
 
     @property
     def fallout(self) -> np.ndarray:
-        """The share of the other rows that is predicted positive: (n,) float64; NaN if there are none."""
+        """The share of other rows that are predicted positive: (n,) float64; NaN without other rows."""
         return ratio_or_nan(self.false_positives, np.full(len(self.thresholds), self.negatives))
 
     @property
@@ -47,7 +47,7 @@ class ThresholdCurve:
 
 
 def threshold_curve(positive: np.ndarray, confidences: np.ndarray) -> ThresholdCurve:
-    """Count right and wrong rows at each threshold.
+    """Count the true and false positives at each threshold.
 
     Args:
         positive: (rows,) bool.

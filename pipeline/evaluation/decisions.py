@@ -1,7 +1,7 @@
-"""Decisions: from which probability on a row is predicted to be of a class.
+"""Decision thresholds: the probability from which a row is predicted to belong to a class.
 
-A threshold is chosen on the validation rows at the end of training, stored with the model, and used by every later
-command. Its candidates are the probabilities of these rows: a row is predicted positive from the threshold on.
+A threshold is chosen on the validation rows at the end of training, stored with the run, and used by every later
+command. The candidates are the probabilities of these rows. A row whose probability equals the threshold is positive.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Decision:
     Attributes:
         rule: The rule that chose the thresholds, as `evaluation.threshold` gives it.
         thresholds: The probability from which a row is predicted positive; one per class of a multi-label.
-        positive: The index of the positive one of two classes; None for a multi-label.
-        note: Why a threshold does not fulfil its rule; "" if each does.
+        positive: The index of the positive class of two; None for a multi-label.
+        note: The reason if a threshold does not fulfil its rule; otherwise "".
     """
 
     rule: str
@@ -42,12 +42,12 @@ class Decision:
 
 
 def decide(label: Label, probabilities: np.ndarray, decision: Decision | None) -> np.ndarray:
-    """Return the predicted class of each row, (rows,) class indices; of a multi-label (rows, classes) bool.
+    """Return the predicted classes: (rows,) class indices; for a multi-label (rows, classes) bool.
 
     Args:
         label: The label, with classes.
         probabilities: (rows, classes), as `metrics.check_outputs` returns them.
-        decision: Of the label; None, or one of the default rule, takes the most probable class.
+        decision: The decision of the label. None, or the default rule, predicts the most probable class.
     """
     if decision is None or not has_own_threshold(decision):
         return probabilities > 0.5 if label.kind == MULTI_LABEL else probabilities.argmax(axis=1)
@@ -66,7 +66,7 @@ def check(options: Evaluation, spec: DataSpec, validation: Split | None) -> None
     """Check the options of decisions against the data, before training.
 
     Raises:
-        ConfigError: There are no validation rows, no label that the options are for, or no class of this name.
+        ConfigError: There are no validation rows, no label that the options apply to, or no class of this name.
     """
     if options.positive:
         _check_positive(options, spec)
@@ -95,12 +95,12 @@ def _check_positive(options: Evaluation, spec: DataSpec) -> None:
 
 
 def is_binary(label: Label) -> bool:
-    """Return whether each row is of one of two classes."""
+    """Return whether each row has one of two classes."""
     return label.kind in (CLASS, ONE_HOT) and label.width == 2
 
 
 def has_decision(label: Label) -> bool:
-    """Return whether a threshold decides about the classes of a label."""
+    """Return whether a threshold decides the classes of a label."""
     return is_binary(label) or label.kind == MULTI_LABEL
 
 
@@ -118,18 +118,18 @@ def fixed_threshold(options: Evaluation) -> float | None:
 
 
 def positive_index(label: Label, options: Evaluation) -> int:
-    """Return the index of the positive one of two classes: the named one, or the second."""
+    """Return the index of the positive class of two: the class in the options, or the second."""
     return label.classes.index(options.positive) if options.positive in label.classes else 1
 
 
 def fixed(spec: DataSpec, options: Evaluation) -> dict[str, Decision]:
-    """Return the decisions that need no rows, by label: those of a number. {} if a rule chooses thresholds."""
+    """Return the decisions with a number as the threshold, by label; {} if a rule chooses the thresholds."""
     decisions = {name: fixed_decision(label, options) for name, label in spec.labels.items()}
     return {name: decision for name, decision in decisions.items() if decision is not None}
 
 
 def fixed_decision(label: Label, options: Evaluation) -> Decision | None:
-    """Return the decision that needs no rows. None if a rule chooses the threshold, or the label has none."""
+    """Return the decision with a number as the threshold; None if a rule chooses it, or the label has no decision."""
     threshold = fixed_threshold(options)
     if threshold is None or not has_decision(label):
         return None
@@ -139,12 +139,12 @@ def fixed_decision(label: Label, options: Evaluation) -> Decision | None:
 
 
 def choose(label: Label, *, members: np.ndarray, probabilities: np.ndarray, options: Evaluation) -> Decision | None:
-    """Choose the decision about a label on validation rows. None if the label has none.
+    """Choose the decision of a label on validation rows; None if the label has no decision.
 
     Args:
         label: The label.
         members: (rows, classes) bool, the classes of each row.
-        probabilities: (rows, classes).
+        probabilities: (rows, classes) float64.
         options: The rule, and the positive class.
     """
     if not has_decision(label) or fixed_threshold(options) is not None:
@@ -159,14 +159,14 @@ def choose(label: Label, *, members: np.ndarray, probabilities: np.ndarray, opti
 
 
 def best_threshold(curve: ThresholdCurve, rule: str) -> tuple[float, str]:
-    """Return the best threshold by a rule, and a note if none fulfils it. Of equally good ones the lowest counts.
+    """Return the best threshold by a rule, and a note if no threshold fulfils it. Ties: the lowest threshold.
 
     Args:
         curve: The curve of the class on validation rows.
         rule: max_f1, recall>=R (the highest precision), precision>=P (the highest recall) or cost(fp=A, fn=B).
     """
     if not (curve.positives and curve.negatives):
-        return 0.5, "the validation rows hold only one of the two classes, so that the threshold stays at 0.5."
+        return 0.5, "the validation rows contain only one of the two classes, so that the threshold stays at 0.5."
     if rule == "max_f1":
         return float(curve.thresholds[curve.f1.argmax()]), ""
     if match := COST.fullmatch(rule):
@@ -191,12 +191,12 @@ def best_threshold(curve: ThresholdCurve, rule: str) -> tuple[float, str]:
 
 
 def to_json(decisions: Mapping[str, Decision]) -> dict[str, Any]:
-    """Return decisions by label in the types of JSON."""
+    """Return decisions by label as JSON types."""
     return {name: asdict(decision) for name, decision in decisions.items()}
 
 
 def of_run(result: Mapping[str, Any]) -> dict[str, Decision]:
-    """Return the decisions of a run by label, from its result.json, which holds those of `to_json`."""
+    """Return the decisions of a run by label, from its result.json, to which `to_json` wrote them."""
     decisions: Mapping[str, dict[str, Any]] = result.get("decisions", {})
     return {
         name: Decision(**(fields | {"thresholds": tuple(fields["thresholds"])})) for name, fields in decisions.items()
@@ -204,15 +204,15 @@ def of_run(result: Mapping[str, Any]) -> dict[str, Decision]:
 
 
 def of_command(stored: Mapping[str, Decision], spec: DataSpec, options: Evaluation) -> dict[str, Decision]:
-    """Return the decisions of a command on a stored run: those of the training, or those of another number.
+    """Return the decisions of a command on a stored run: the stored ones, or decisions with another fixed threshold.
 
     Args:
-        stored: Of the training, by label.
+        stored: The decisions of the training, by label.
         spec: The spec of the data of the training.
         options: The options of the command.
 
     Raises:
-        ConfigError: The command asks for another rule than the training.
+        ConfigError: The options set a rule that differs from that of the training.
     """
     rules = {decision.rule for decision in stored.values()}
     same = all(
@@ -223,8 +223,8 @@ def of_command(stored: Mapping[str, Decision], spec: DataSpec, options: Evaluati
     if fixed_threshold(options) is None:
         raise ConfigError(
             f"{KEY}={options.threshold}: expected the rule of the training, {', '.join(rules) or DEFAULT_THRESHOLD}, "
-            "or a number. A rule needs the validation rows of the training: train with it, or give a number such as "
-            f"{KEY}=0.3."
+            "or a number. A rule needs the validation rows of the training: train with this rule, or set a number such "
+            f"as {KEY}=0.3."
         )
     return fixed(spec, options)
 

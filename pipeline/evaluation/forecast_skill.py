@@ -1,4 +1,4 @@
-"""Scores of a forecast against simple forecasts of the same rows."""
+"""Scores of a forecast compared with simple forecasts of the same rows."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,13 +13,13 @@ from pipeline.evaluation.options import Evaluation
 def with_skill(
     evaluation: LabelEvaluation, baselines: Mapping[str, np.ndarray], *, options: Evaluation, seed: int
 ) -> LabelEvaluation:
-    """Return the evaluation of a real label with the scores of baselines, and its skill compared with each.
+    """Return the evaluation of a real label with two more scores per baseline: the MAE of the baseline, and the skill.
 
     Args:
         evaluation: The evaluation of the model.
         baselines: Name -> (rows, width) predictions of the same rows.
-        options: How to score.
-        seed: The seed of the resamples behind the intervals; that of the other scores gives the same draws.
+        options: Number of resamples and confidence level.
+        seed: The seed of the resamples behind the intervals. The seed of the other scores gives equal resamples.
     """
     assert evaluation.residuals is not None
     targets = evaluation.residuals.targets
@@ -30,13 +30,13 @@ def with_skill(
 
 
 def skill(errors: np.ndarray, baselines: Mapping[str, np.ndarray]) -> Statistic:
-    """Return the statistic of the MAE of baselines, and the skill of a forecast: 1 - its MAE / that of the baseline.
+    """Return the statistic of the MAE of each baseline and the skill of a forecast: 1 - its MAE / MAE of the baseline.
 
     The skill is 1 if the forecast is exact, 0 if it is as good as the baseline; NaN if the baseline is exact.
 
     Args:
         errors: (rows,) absolute errors of the forecast.
-        baselines: Name -> (rows,) absolute errors.
+        baselines: Name of a baseline -> (rows,) its absolute errors.
     """
 
     def statistic(weights: np.ndarray) -> dict[str, np.ndarray]:

@@ -17,11 +17,11 @@ from pipeline.evaluation.main_scores import LOWER_IS_BETTER, OF_GROUPS, score_fu
 from pipeline.evaluation.options import Evaluation
 from pipeline.spec import DataSpec, Label
 
-FEWEST_ROWS = 20  # of a group that is compared with others
-MOST_NAMES = 50  # groups of a column
-MOST_NUMBERS = 20  # different numbers of a column that are a group each; more are divided into quarters of the rows
+FEWEST_ROWS = 20  # in a group that is compared with others
+MOST_NAMES = 50  # different values of a column that are not numbers
+MOST_NUMBERS = 20  # different numbers of a column; with more, the rows are divided into quarters
 NO_COLUMNS = (
-    "This data has none (image_folder takes them from file names: data.name_pattern). Set evaluation.groups=[]."
+    "This data has none (image_folder reads them from file names: data.name_pattern). Set evaluation.groups=[]."
 )
 MISSING = "(missing)"  # the group of the rows without a value
 
@@ -31,7 +31,7 @@ class RowGroups:
     """The groups of rows by one column.
 
     Attributes:
-        column: Its name.
+        column: The name of the column.
         names: The names of the groups.
         indices: (rows,) int64, the group of each row.
     """
@@ -48,7 +48,7 @@ class GroupScore:
     Attributes:
         name: The name of the group.
         rows: Number of rows.
-        score: With its interval; without one if the group has one row.
+        score: The score with its interval; the interval is NaN if the group has one row.
     """
 
     name: str
@@ -66,10 +66,10 @@ class GroupComparison:
     """The scores of a label in the groups of one column.
 
     Attributes:
-        column: Its name.
-        metric: Name of the score.
-        groups: Worst score first; those with too few rows last.
-        gap: Between the best and the worst group that have enough rows; None if there are not two.
+        column: The name of the column.
+        metric: The name of the score.
+        groups: The worst score first; groups with too few rows last.
+        gap: The gap between the best and the worst group with enough rows; None if fewer than two have enough.
     """
 
     column: str
@@ -90,7 +90,7 @@ def read_groups(columns: Sequence[str], spec: DataSpec, rows: Split) -> list[Row
         rows: The rows.
 
     Raises:
-        DataError: The data has no such column, or one with too many values.
+        DataError: A column does not exist, or has too many different values.
     """
     if not columns:
         return []
@@ -103,7 +103,7 @@ def read_groups(columns: Sequence[str], spec: DataSpec, rows: Split) -> list[Row
 
 
 def known_columns(spec: DataSpec, rows: Split) -> dict[str, np.ndarray]:
-    """Return the columns of one value per row, whether the model gets them or not: name -> (rows,)."""
+    """Return all columns with one value per row, features or not: name -> (rows,)."""
     if not isinstance(rows, Table):
         return {}
     columns = dict(rows.keys)
@@ -114,14 +114,14 @@ def known_columns(spec: DataSpec, rows: Split) -> dict[str, np.ndarray]:
 
 
 def group_rows(column: str, values: np.ndarray) -> RowGroups:
-    """Return the groups of rows with equal values; of a column of many numbers, those of quarters of the rows.
+    """Return the groups of rows with equal values. A column of many numbers gives four groups, quarters of the rows.
 
     Args:
         column: The name of the column.
         values: (rows,) of str or numbers.
 
     Raises:
-        DataError: The column has too many different values that are no numbers.
+        DataError: The column has too many different values that are not numbers.
     """
     values = np.char.decode(values, "utf-8", "replace") if values.dtype.kind == "S" else values
     texts = np.array([str(value).strip() for value in values], object)
@@ -142,7 +142,7 @@ def group_rows(column: str, values: np.ndarray) -> RowGroups:
 
 
 def as_numbers(texts: np.ndarray) -> np.ndarray | None:
-    """Return texts as (rows,) float64, NaN for an empty one; None if one is no number."""
+    """Return texts as (rows,) float64, NaN for an empty text; None if a text is not a number."""
     try:
         return np.array([float(text or "nan") for text in texts])
     except ValueError:
@@ -150,7 +150,7 @@ def as_numbers(texts: np.ndarray) -> np.ndarray | None:
 
 
 def name_quarters(numbers: np.ndarray) -> np.ndarray:
-    """Return the name of the quarter of the rows that each number lies in: (rows,) of str."""
+    """Return the name of the quarter of the rows to which each number belongs: (rows,) of str."""
     edges = np.unique(np.nanquantile(numbers, [0.25, 0.5, 0.75], method="lower"))
     names = [
         f"up to {edges[0]:g}",
@@ -176,9 +176,9 @@ def score_groups(
 ) -> GroupComparison:
     """Score each group, and the gap between the best and the worst.
 
-    The best and the worst of several groups differ by chance too. The interval of the gap therefore holds for every two
-    groups at once: it is as wide as the range of the errors of all groups, which is that of their resampled scores
-    minus their scores.
+    The best and the worst of several groups differ by chance too. The interval of the gap therefore holds for all pairs
+    of groups at once. Its half width is a quantile over resamples of the range of the errors of all groups. The error
+    of a group is its resampled score minus its score.
 
     Args:
         label: The label.
@@ -211,7 +211,7 @@ def score_groups(
 
 
 def groups_to_json(comparisons: Mapping[str, Sequence[GroupComparison]]) -> dict[str, Any]:
-    """Return label -> column -> scores, as result.json holds them; None for a score or interval that there is not."""
+    """Return label -> column -> scores, as result.json holds them; None for an undefined score, interval or gap."""
     return {
         label: {
             comparison.column: {

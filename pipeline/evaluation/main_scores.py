@@ -1,4 +1,4 @@
-"""The one score of each kind of label by which models, and groups of rows, are compared."""
+"""The main score of each kind of label, by which models and groups of rows are compared."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ ScoreFunction = Callable[[np.ndarray], np.ndarray]
 def score_of_models(label: Label, decision: Decision | None) -> str:
     """Return the name of the score by which models are compared.
 
-    A simple model has no threshold of its own, so with one for the model the score does not depend on thresholds.
+    A simple model has no chosen threshold. If the model has one, the models are compared by a score without threshold.
     """
     if decision is None or decision.positive is None or not has_own_threshold(decision):
         return OF_MODELS[label.kind]
@@ -38,7 +38,7 @@ def score_function(
         label: The label.
         targets: As `metrics.evaluate_label` takes them.
         outputs: (rows, width) float64, checked.
-        decision: How classes follow from the outputs; None: the most probable class.
+        decision: The decision of the label; None predicts the most probable class.
     """
     if label.kind == REAL:
         statistic = regression(targets=targets.reshape(outputs.shape).astype(np.float64), predictions=outputs)

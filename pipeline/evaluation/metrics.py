@@ -59,12 +59,12 @@ class Residuals:
 
 @dataclass(frozen=True, kw_only=True)
 class PositiveClass:
-    """The positive one of two classes against the other.
+    """The results of the positive class of two classes.
 
     Attributes:
         name: The name of the class.
         threshold: The probability from which a row is predicted positive.
-        curve: Right and wrong rows by threshold.
+        curve: The true and false positives by threshold.
         calibration: The calibration of the probability of the class.
     """
 
@@ -87,7 +87,7 @@ class LabelEvaluation:
         per_class: One entry per class; empty for real labels.
         confusion: (classes, classes) int64, true classes by predicted classes; None unless each row has one class.
         calibration: The calibration of the probabilities; None unless each row has one class.
-        decision: How the predicted classes follow from the probabilities; None: the most probable class.
+        decision: The decision of the label; None: the most probable class is predicted.
         positive: The positive class; None unless the label has two classes and both have rows.
         residuals: The differences between predictions and targets; None unless the label is real.
         predictions: The profile of the predictions; None if none was built.
@@ -161,7 +161,7 @@ def evaluate_label(
         losses: Name -> (rows,) numbers. The mean of each is a score.
         options: How to score.
         seed: The seed of the resamples behind the intervals.
-        decision: How the predicted class follows from the probabilities; None: the most probable class.
+        decision: The decision of the label; None predicts the most probable class.
 
     Raises:
         DataError: There are no rows, an output is not finite or not a probability, or a shape does not fit the label.
@@ -215,7 +215,7 @@ def calibration_to_json(evaluations: Sequence[LabelEvaluation | ScoresOnly]) -> 
 
 
 def decisions_to_json(evaluations: Sequence[LabelEvaluation | ScoresOnly]) -> dict[str, Any]:
-    """Return label -> the decision about its classes, for the labels that have one."""
+    """Return label -> its decision, for the labels that have a decision."""
     return to_json(
         {
             evaluation.name: evaluation.decision
@@ -262,7 +262,7 @@ def label_statistics(
 def further_statistics(
     label: Label, *, targets: np.ndarray, outputs: np.ndarray, options: Evaluation, decision: Decision | None = None
 ) -> list[Statistic]:
-    """Return the statistics of a label with classes that drift detection does not compare. Arguments as above."""
+    """Return the statistics of a label that drift detection does not compare. Arguments as for `evaluate_label`."""
     if label.kind == REAL:
         return []
     if label.kind == MULTI_LABEL:
@@ -276,7 +276,7 @@ def further_statistics(
 
 
 def one_against_rest(members: np.ndarray, outputs: np.ndarray) -> list[Statistic]:
-    """Return the means over classes of ROC AUC and average precision; [] if none is defined, or for many classes.
+    """Return the means of ROC AUC and average precision over classes; [] if all are undefined, or for many classes.
 
     Args:
         members: (rows, classes) bool, the classes of each row.
@@ -329,7 +329,7 @@ def positive_class(
     seed: int,
     decision: Decision | None,
 ) -> PositiveClass | None:
-    """Return the positive class of a label of two classes, against the other; None if only one has rows."""
+    """Return the results of the positive class of a label of two classes; None if only one class has rows."""
     index = positive_of(decision)
     positive = truth == index
     if label.width != 2 or positive.all() or not positive.any():
@@ -344,7 +344,7 @@ def positive_class(
 
 
 def positive_of(decision: Decision | None) -> int:
-    """Return the index of the positive one of two classes: that of the decision, or the second."""
+    """Return the index of the positive class of two: the class of the decision, or the second."""
     return 1 if decision is None or decision.positive is None else decision.positive
 
 

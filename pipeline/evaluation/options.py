@@ -10,8 +10,8 @@ from pipeline.options import Options, option
 AUTO = "auto"  # the split that `data.splits.MatchingDataset.choose` chooses
 SPLITS = (AUTO, "test", "validation", "train", "all")
 SPLITS_HELP = (
-    "auto: the test split of the run's own data, and of other data all rows, or the test split if it has splits of its "
-    "own; all: every row of data without splits of its own"
+    "auto: the test split of the training data; all rows of other data, or its test split if it has splits of its own; "
+    "all: every row of data without splits of its own"
 )
 DEFAULT_THRESHOLD = "0.5"  # the most probable class is predicted
 NUMBER = r"(\d+\.?\d*|\.\d+)"
@@ -28,18 +28,18 @@ class Evaluation(Options):
 
     resamples: int = option(1_000, "bootstrap resamples for each confidence interval", min=100)
     confidence: float = option(0.95, "level of the confidence intervals", min=0.5, below=1)
-    beta: float = option(1.0, "two classes: weight of recall in a further F score, as 2 for F2; 1: none", above=0)
+    beta: float = option(1.0, "two classes: beta of an additional F score, such as 2 for F2; 1: none", above=0)
     bins: int = option(10, "bins of the reliability diagram", min=2)
     split: str = option(AUTO, f"`evaluate` only: the rows to score; {SPLITS_HELP}", choices=SPLITS)
     groups: list[str] = option(
         [],
-        "columns whose values are groups of rows (region, device), which need not be features: each group is scored; "
-        "many numbers are divided into quarters of the rows",
+        "columns that divide the rows into groups (region, device), features or not: each group is scored; a column of "
+        "many numbers gives quarters of the rows",
         changes_result=False,
     )
     threshold: Any = option(
         0.5,
-        "two classes, or several in a row: the probability from which a row is predicted positive; a number, or a rule "
+        "two classes, or multi-label: the probability from which a row is predicted positive; a number, or a rule "
         "that chooses it on the validation rows: max_f1, recall>=0.9 (highest precision), precision>=0.9 (highest "
         "recall), cost(fp=1, fn=20) (lowest cost)",
     )

@@ -1,7 +1,7 @@
-"""Simple models that a trained model has to beat: the same prediction for every row, and a linear model.
+"""Simple models that a trained model has to beat: a constant prediction for all rows, and a linear model.
 
-They are fit on the training rows, without randomness, in bounded time: of more than MOST_ROWS rows an even selection,
-and of wide features the means of neighbouring values.
+They are fit on the training rows in bounded time, with a fixed seed. Of more than MOST_ROWS rows, a selection is used.
+Neighbouring values of wide features are averaged.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from pipeline.data.containers import Images, Sequences, Split, Table
 from pipeline.evaluation.data_columns import feature_columns, flat_columns
 from pipeline.spec import CLASS, MULTI_LABEL, REAL, DataSpec, Label
 
-MOST_ROWS = 20_000  # that the linear model is fit on
-MOST_VALUES = 100_000_000  # of the features of these rows
-MOST_COLUMNS = 512  # of all features; those of further features are left out
-MOST_CATEGORIES = 30  # of a column that have a weight of their own; the most frequent ones
-MOST_PRODUCTS = 20_000_000  # rows x columns x outputs: fewer rows are taken if there would be more
-FEWEST_ROWS = 1_000  # that such a selection keeps; if even they are too many, there is no linear model
-MOST_STEPS = 100  # of L-BFGS, which ends earlier if a step changes the loss by a smaller share than TOLERANCE
-TOLERANCE = 1e-4
-PENALTY = 1.0  # on half the sum of squared weights of standardized columns, beside the sum of the losses of the rows
-ROWS_PER_BLOCK = 1_024  # predicted at a time
+MOST_ROWS = 20_000  # rows that the linear model is fit on
+MOST_VALUES = 100_000_000  # values of all features in these rows
+MOST_COLUMNS = 512  # columns of all features; further features are left out
+MOST_CATEGORIES = 30  # categories of a column that have a weight, the most frequent ones
+MOST_PRODUCTS = 20_000_000  # rows x columns x outputs; if the product is larger, fewer rows are used
+FEWEST_ROWS = 1_000  # rows of a selection; if the limits allow fewer, there is no linear model
+MOST_STEPS = 100  # steps of L-BFGS
+TOLERANCE = 1e-4  # L-BFGS stops if a step changes the loss by a smaller share
+PENALTY = 1.0  # factor of half the sum of squared weights, which is added to the sum of the losses of the rows
+ROWS_PER_BLOCK = 1_024  # rows that are predicted at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +34,9 @@ class ColumnCoding:
     """How features become standardized columns of numbers.
 
     Attributes:
-        categories: Of each feature that holds categories: those with a column of their own.
-        mean: (columns,) float64, of the training rows.
-        deviation: (columns,) float64, likewise; 1 for a constant column.
+        categories: Feature -> the categories that have a column.
+        mean: (columns,) float64, the means of the training rows.
+        deviation: (columns,) float64, the standard deviations of the training rows; 1 for a constant column.
     """
 
     categories: Mapping[str, tuple[str, ...]]
@@ -67,7 +67,7 @@ class SimpleModels:
     """The simple models of a run.
 
     Attributes:
-        constants: Label -> (width,) float64: the mean of a real label, the shares of the classes of another.
+        constants: Label -> (width,) float64: the mean of a real label, or the shares of the classes.
         linear: Label -> its linear model; {} if there is none.
         coding: The columns of the linear models; None if there are none.
     """
@@ -88,7 +88,7 @@ class SimpleModels:
         return {name: np.concatenate(blocks) for name, blocks in outputs.items()}
 
     def to_json(self) -> dict[str, Any]:
-        """Return the models as a run stores them."""
+        """Return the models as JSON types."""
         coding = self.coding
         return {
             "constants": {name: values.tolist() for name, values in self.constants.items()},
@@ -129,7 +129,8 @@ def simple_models_from_json(content: Mapping[str, Any]) -> SimpleModels:
 def fit_simple_models(spec: DataSpec, rows: Split) -> SimpleModels:
     """Fit the simple models of every label to the training rows.
 
-    Images on disk and shards, which would have to be read again, texts, tokens and huge rows have no linear model.
+    Images on disk and shards have no linear model, since they would be read again. Texts, tokens and rows with too
+    many values have none either.
     """
     constants = {name: constant_outputs(label, rows.labels[name]) for name, label in spec.labels.items()}
     if not isinstance(rows, Table) or not any(has_columns(spec, rows, name) for name in spec.features):
@@ -148,12 +149,12 @@ def fit_simple_models(spec: DataSpec, rows: Split) -> SimpleModels:
 
 
 def constant_outputs(label: Label, targets: np.ndarray, class_weights: np.ndarray | None = None) -> np.ndarray:
-    """Return the prediction that is the same for every row: the mean of a real label, or the shares of the classes.
+    """Return the constant prediction: the mean of a real label, or the shares of the classes.
 
     Args:
         label: The label.
         targets: (rows,) or (rows, width).
-        class_weights: (classes,), the weight of a row of each class of a label of one class per row.
+        class_weights: (classes,), the weight of a row of each class; only for a label with one class per row.
 
     Returns:
         (width,) float64.
@@ -166,14 +167,14 @@ def constant_outputs(label: Label, targets: np.ndarray, class_weights: np.ndarra
 
 
 def selected_rows(rows: int, most: int) -> np.ndarray:
-    """Return the indices of all rows, or of a selection of them that does not follow their order: (n,) int64."""
+    """Return the indices of all rows, or of a random selection of `most` rows with a fixed seed: (n,) int64."""
     if rows <= most:
         return np.arange(rows)
     return np.sort(np.random.Generator(np.random.Philox(0)).permutation(rows)[:most])
 
 
 def values_per_row(rows: Table) -> int:
-    """Return the number of values that the features of a row have, on average if rows differ in length."""
+    """Return the mean number of feature values per row."""
     arrays = [column.values if isinstance(column, Sequences) else column for column in rows.features.values()]
     return max(1, sum(array.size for array in arrays if isinstance(array, np.ndarray)) // len(rows))
 
@@ -197,7 +198,7 @@ def fit_coding(spec: DataSpec, rows: Table) -> tuple[ColumnCoding, np.ndarray]:
 
 
 def fit_linear(label: Label, columns: np.ndarray, targets: np.ndarray) -> LinearModel:
-    """Fit a ridge regression to a real label, a logistic regression to another.
+    """Fit a ridge regression to a real label, or a logistic regression to a label with classes.
 
     Args:
         label: The label.
@@ -229,7 +230,7 @@ def fit_linear(label: Label, columns: np.ndarray, targets: np.ndarray) -> Linear
 
 
 def link(label: Label) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the function from (rows, width) sums of weighted columns to outputs."""
+    """Return the inverse link function, from linear predictors (rows, width) to outputs."""
     if label.kind == REAL:
         return np.asarray
     return special.expit if label.kind == MULTI_LABEL else lambda logits: special.softmax(logits, axis=1)
@@ -246,7 +247,7 @@ def label_columns(label: Label, targets: np.ndarray) -> np.ndarray:
 
 
 def has_columns(spec: DataSpec, rows: Table, name: str) -> bool:
-    """Return whether a feature becomes columns: numbers, categories, or sequences of numbers."""
+    """Return whether the linear model uses a feature: numbers, categories, or sequences of numbers."""
     feature, values = spec.features[name], rows.features[name]
     if isinstance(values, Images) or feature.text or (feature.holds_tokens and feature.variable_length):
         return False
@@ -256,7 +257,7 @@ def has_columns(spec: DataSpec, rows: Table, name: str) -> bool:
 def raw_columns(spec: DataSpec, rows: Table, categories: Mapping[str, tuple[str, ...]]) -> np.ndarray:
     """Return the columns of rows before they are standardized: (rows, columns) float64.
 
-    Sequences become their length, and the mean and spread of each channel.
+    A sequence gives its length, and the mean and spread of each channel.
     """
     blocks, width = [], 0
     for block in _blocks(spec, rows, categories):

@@ -44,12 +44,12 @@ def raw_precision(feature: Feature) -> str:
 def preprocessing(model: ModelOptions, feature: Feature, values: tf.data.Dataset) -> list[keras.Layer]:
     """Return the layers between the raw values of a numeric feature and the network, in order.
 
-    If the length varies, the first one is a Masking layer, which masks the steps that are padding and sets them to 0.
-    Before it, a Reshape makes (steps, 1) of measurements of one number per step.
+    If the length varies, a Masking layer masks the padding and sets it to 0. Measurements of one number per step are
+    reshaped to (steps, 1) before it.
 
-    All of these layers compute in `raw_precision` whatever the precision of the run, since 16 bits may be too few for
-    raw values. The layers of a float64 feature, such as a Normalization that removes a large offset, end in the cast
-    to float32. `adapted_normalization` gives a Normalization its statistics.
+    All of these layers compute in `raw_precision`, whatever the precision of the run: 16 bits may be too few for raw
+    values. The layers of a float64 feature, such as a Normalization that removes a large offset, end with a cast to
+    float32. `adapted_normalization` sets the statistics of a Normalization.
 
     Args:
         model: Its `preprocessing` names the layers.

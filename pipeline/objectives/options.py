@@ -164,13 +164,13 @@ class ObjectiveOptions(Options):
     def decisions(
         self, config: Config, spec: DataSpec, model: keras.Model, validation: Split | None
     ) -> dict[str, Decision]:
-        """Return how classes are decided from probabilities, by label; {} if the most probable class is predicted.
+        """Return the decision of each label; {} if the most probable class is predicted.
 
         Args:
             config: The config of the run.
             spec: The spec of the data.
             model: The trained model.
-            validation: The validation split, if there is one.
+            validation: The validation split; None if there is none.
         """
         return {}
 
@@ -194,7 +194,7 @@ class ObjectiveOptions(Options):
             rows: The split to score.
             training_rows: Reads the training split, if it is needed.
             folder: Where files of the evaluation, such as the predictions, are written.
-            decisions: As returned by `decisions`.
+            decisions: The decisions by label, as the method `decisions` returns them.
 
         Returns:
             The sections of the report: a LabelEvaluation per label, or ScoresOnly with a note and figures.

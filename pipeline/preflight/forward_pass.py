@@ -217,7 +217,7 @@ def _rows(values: np.ndarray) -> np.ndarray:
 
 
 def _without_padding(feature: Feature, x: tf.Tensor, values: np.ndarray) -> np.ndarray:
-    """Return (steps, columns) of the steps that are no padding; all numbers if the axes are not those of the steps."""
+    """Return (steps, columns) without the padding; all numbers if the first axes are not those of the steps."""
     is_step = _are_steps(feature, x).numpy()
     for mask in (is_step, is_step.T):  # a recurrent layer takes the steps first
         if values.ndim == 3 and values.shape[:2] == mask.shape:
@@ -309,7 +309,7 @@ def _padding_shifts(setup: Setup, function: Traced, x: Any, outputs: dict[str, n
 
 
 def _are_steps(feature: Feature, x: tf.Tensor) -> tf.Tensor:
-    """Return whether each step of a feature is data rather than padding: (rows, steps) bool."""
+    """Return whether each step of a feature is data, not padding: (rows, steps) bool."""
     padding = tf.constant(feature.padding, x.dtype)
     return tf.reduce_any(tf.reshape(x != padding, (*x.shape[:2], -1)), axis=-1)
 

@@ -43,7 +43,7 @@ class MetricChecks:
     """The checks of one metric of one label.
 
     index: The index of the metric among those of the label.
-    converted: The metric as it is trained with: itself, or a LabelMetric that converts labels and outputs for it.
+    converted: The metric that training uses: the one of the config, or a LabelMetric around it.
     """
 
     setup: Setup
@@ -55,7 +55,7 @@ class MetricChecks:
 
     @property
     def metric(self) -> keras.metrics.Metric:
-        """The metric of the config."""
+        """The metric of the config, without a LabelMetric."""
         return inner(self.converted)
 
     @property
@@ -107,7 +107,7 @@ class MetricChecks:
         """Check that the metric takes such outputs."""
         label, metric, output = self.label, self.metric, self.output
         if isinstance(self.converted, LabelMetric) and self.converted.scale != PROBABILITIES:
-            pass  # it turns logits into probabilities
+            pass  # it converts logits to probabilities
         elif isinstance(metric, (*LIKELIHOODS, metrics.AUC)):
             takes_logits = bool(self.config.get("from_logits"))
             if takes_logits and output.is_probability:

@@ -15,13 +15,13 @@ def binary_plots(label: str, positive: PositiveClass) -> Iterator[Plot]:
     """Yield the plots of a label of two classes.
 
     Args:
-        label: Its name.
-        positive: The positive class against the other. Both have rows.
+        label: The name of the label.
+        positive: The results of the positive class. Both classes have rows.
     """
     stem, curve = file_name(label), positive.curve
     share = curve.positives / (curve.positives + curve.negatives)
     predicted = (curve.true_positives + curve.false_positives) / (curve.positives + curve.negatives)
-    chosen = np.searchsorted(curve.thresholds, positive.threshold)  # the first of the thresholds from it on
+    chosen = np.searchsorted(curve.thresholds, positive.threshold)  # the first threshold >= the chosen one
     here = slice(chosen, chosen + 1)
 
     figure, axes = create_figure(*SIZE)

@@ -8,13 +8,13 @@ from pipeline.reports.formatting import format_number, score_table
 
 
 def score_text(evaluations: Sequence[LabelEvaluation | ScoresOnly]) -> str:
-    """Return the result of an evaluation: whether simple models are beaten, the scores, and the groups."""
+    """Return the result of an evaluation: the comparisons with simple models, the scores, and the groups."""
     lines = [*baseline_lines(evaluations), score_table(evaluations), *group_lines(evaluations)]
     return "\n".join(lines)
 
 
 def baseline_lines(evaluations: Sequence[LabelEvaluation | ScoresOnly]) -> list[str]:
-    """Return one line per label that is compared with simple models, those that are not beaten first."""
+    """Return one line per label that is compared with simple models. Models that are not beaten come first."""
     return [
         f"{evaluation.name}: {first.metric} {format_number(first.score)}, "
         + "; ".join(comparison.describe() for comparison in evaluation.baselines)

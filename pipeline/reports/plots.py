@@ -1,4 +1,4 @@
-"""Parts that the plots of a report share: a plot as PNG, figures, colours and names."""
+"""Shared by the plots of a report: plots as PNG, figures, colours and names."""
 
 import base64
 import io
@@ -40,9 +40,9 @@ class Plot:
     """A plot as PNG.
 
     Attributes:
-        file: Its name in the folder plots/.
-        alt: Its content, for screen readers.
-        width: The width of the plot on the page, pixels.
+        file: The name of the file in the folder plots/.
+        alt: A description for screen readers.
+        width: The width of the plot on the page, in pixels.
         png: The content of the file.
     """
 
@@ -71,7 +71,7 @@ def create_figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def to_plot(figure: Figure, file: str, alt: str) -> Plot:
-    """Return a figure as PNG. file: Its name. alt: Its content, for screen readers."""
+    """Return a figure as PNG. file: The name of the file. alt: A description for screen readers."""
     content = io.BytesIO()
     # without the name and version of the software, so that the bytes repeat
     FigureCanvasAgg(figure).print_png(content, metadata={"Software": None})

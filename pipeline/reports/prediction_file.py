@@ -28,16 +28,16 @@ class Writer(Protocol):
         """Write rows.
 
         Args:
-            columns: (rows,) of numbers or text each.
+            columns: One array per column, (rows,) of numbers or text.
         """
 
     def close(self) -> None:
-        """Write what is left. The file itself stays open."""
+        """Write what is buffered. The file itself stays open."""
 
 
 @contextmanager
 def open_writer(path: str, names: Sequence[str]) -> Iterator[Writer]:
-    """Open a file for writing. It appears only when it is complete; standard output gets the rows at once.
+    """Open a file for writing. The file appears only when it is complete. Standard output gets each table at once.
 
     Args:
         path: STANDARD_OUTPUT, or a file: Parquet if its name ends in .parquet, otherwise CSV.
@@ -66,13 +66,13 @@ class CsvWriter:
         self._rows.writerow(names)
 
     def write(self, columns: Sequence[np.ndarray]) -> None:
-        """Write rows. columns: (rows,) each; integers are written as they are."""
+        """Write rows. columns: One array per column, (rows,). Integers are written without conversion."""
         texts = [column.tolist() if column.dtype.kind in "iu" else as_texts(column) for column in columns]
         self._rows.writerows(zip(*texts, strict=True))
         self._text.flush()
 
     def close(self) -> None:
-        """Write what is left. The file itself stays open."""
+        """Write what is buffered. The file itself stays open."""
         self._text.detach()
 
 
@@ -85,14 +85,14 @@ class ParquetWriter:
             self._parquet = importlib.import_module("pyarrow.parquet")
         except ImportError:
             raise EnvironmentMismatch(
-                "predict.output: expected the package pyarrow for a Parquet file, which is not part of the lock; found "
-                f"none. Choose another name, for CSV, or install it: {INSTALL}"
+                "predict.output: expected the package pyarrow for a Parquet file; found none, since the lock does not "
+                f"contain it. Choose another file name to write CSV, or install it: {INSTALL}"
             ) from None
         self._file, self._names = file, names
         self._writer: Any = None  # pyarrow has no types
 
     def write(self, columns: Sequence[np.ndarray]) -> None:
-        """Write rows. columns: (rows,) each."""
+        """Write rows. columns: One array per column, (rows,)."""
         arrays = [column.astype(np.float32) if column.dtype.kind == "f" else column for column in columns]
         table: Any = self._pyarrow.table(arrays, names=list(self._names))
         if self._writer is None:
@@ -100,6 +100,6 @@ class ParquetWriter:
         self._writer.write_table(table)
 
     def close(self) -> None:
-        """Write what is left. The file itself stays open."""
+        """Write what is buffered. The file itself stays open."""
         if self._writer is not None:
             self._writer.close()

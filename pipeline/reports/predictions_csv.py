@@ -31,19 +31,19 @@ def write_predictions(
 ) -> None:
     """Write one line per row, the same bytes for the same predictions.
 
-    The columns are `row` (from 0), `id` (the identity of the row in its data) and, for each label, `target`,
-    `prediction` and, of labels with classes, `confidence` (the probability of the predicted class) and `p_<class>` for
-    up to 20 classes. A target or prediction of a multi-label is its classes joined by "|", without a confidence. Real
-    labels of several numbers have `target_0`, `target_1` and so on. With several labels, each column starts with the
-    label's name and a dot. A number is the shortest text that gives the same float32.
+    The first columns are `row` (from 0) and `id` (the identity of the row in its data). Each label has the columns
+    `target` and `prediction`. A label with classes also has `confidence` (the probability of the predicted class) and,
+    for up to 20 classes, `p_<class>`. A multi-label has its classes joined by "|" as target and prediction, and no
+    confidence. Real labels of several numbers have `target_0`, `target_1` and so on. With several labels, each column
+    starts with the name of the label and a dot. A number is the shortest text that gives the same float32.
 
     Args:
         path: The path of the file.
         labels: By name.
         targets: By name, as `metrics.evaluate_label` takes them.
-        outputs: By name, likewise.
-        ids: The identity of each row; None takes its number.
-        decisions: By name; of a label without one, the most probable class is the prediction.
+        outputs: By name, (rows, width) each.
+        ids: The identity of each row; None: the number of the row.
+        decisions: By name. A label without a decision gets its most probable class as the prediction.
 
     Raises:
         DataError: The outputs do not fit the labels, or are not finite.
@@ -82,7 +82,7 @@ def column_names(label: Label) -> list[str]:
 
 
 def prediction_names(label: Label) -> list[str]:
-    """Return the names of a label's columns, without those of the target."""
+    """Return the names of a label's columns, without its target columns."""
     if label.kind == REAL:
         return _numbered("prediction", label)
     names = ["prediction"] if label.kind == MULTI_LABEL else ["prediction", "confidence"]
@@ -100,7 +100,7 @@ def column_texts(label: Label, targets: np.ndarray, outputs: np.ndarray, decisio
 
 
 def target_columns(label: Label, targets: np.ndarray, outputs: np.ndarray) -> list[np.ndarray]:
-    """Return the targets of a label, (rows,) of numbers or of text each."""
+    """Return the target columns of a label: arrays (rows,) of numbers or text."""
     if label.kind == REAL:
         return [*targets.reshape(outputs.shape).T]
     if label.kind == MULTI_LABEL:
@@ -109,12 +109,12 @@ def target_columns(label: Label, targets: np.ndarray, outputs: np.ndarray) -> li
 
 
 def prediction_columns(label: Label, outputs: np.ndarray, decision: Decision | None) -> list[np.ndarray]:
-    """Return the predictions of a label, (rows,) of numbers or of text each, in the order of `prediction_names`.
+    """Return the prediction columns of a label, in the order of `prediction_names`: arrays (rows,) of numbers or text.
 
     Args:
         label: The label.
         outputs: (rows, width) probabilities, or predictions of a real label.
-        decision: How classes follow from probabilities; None predicts the most probable one.
+        decision: The decision of the label; None predicts the most probable class.
     """
     if label.kind == REAL:
         return [*outputs.T]

@@ -1,4 +1,4 @@
-"""The worst mistakes of an evaluation, with the input of the model: images as thumbnails, rows of tables by column."""
+"""The worst mistakes of an evaluation, with the inputs of the model: thumbnails of images, columns of tables."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from pipeline.spec import DataSpec, Feature, Label
 
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
-MOST = 12  # rows shown
-MOST_COLUMNS = 12  # of a table
-MOST_CHARACTERS = 80  # of a text
+MOST = 12  # rows that are shown
+MOST_COLUMNS = 12  # columns of a table that are shown
+MOST_CHARACTERS = 80  # characters of a text that are shown
 THUMBNAIL = 72  # pixels of the longer side
 SMALLEST_IMAGE = 4  # pixels; smaller arrays are no images
 
@@ -38,7 +38,7 @@ class Mistake:
     """One row that was predicted wrongly.
 
     Attributes:
-        id: Its identity in the data.
+        id: The identity of the row in the data.
         target: The label, as text.
         prediction: The prediction, as text.
         size: The confidence of the wrong prediction, or the error of a real label.
@@ -71,7 +71,7 @@ def find_mistakes(
         rows: The evaluated rows.
         targets: Their labels, as `metrics.evaluate_label` takes them.
         outputs: (rows, width) float64, checked.
-        decision: How classes follow from probabilities; None predicts the most probable one.
+        decision: The decision of the label; None predicts the most probable class.
     """
     label = spec.labels[name]
     if label.kind in (CLASS, ONE_HOT) and label.shape not in ((), (label.width,)):
@@ -100,7 +100,7 @@ def find_mistakes(
 def mistake_sizes(
     label: Label, targets: np.ndarray, outputs: np.ndarray, decision: Decision | None = None
 ) -> np.ndarray:
-    """Return how bad the mistake in each row is, (rows,) float64; 0 for none.
+    """Return the size of the mistake in each row, as in `Mistake.size`: (rows,) float64; 0 for a correct prediction.
 
     Args:
         label: The label.
@@ -126,11 +126,11 @@ def render(evaluation: LabelEvaluation | ScoresOnly) -> Markup:
     return Markup(template.render(evaluation=evaluation, mistakes=mistakes)) if mistakes else Markup()
 
 
-# ---- what the model was given ---------------------------------------------------------------------------------------
+# ---- the inputs of the model ----------------------------------------------------------------------------------------
 
 
 def _described(spec: DataSpec, rows: Split, chosen: np.ndarray) -> tuple[dict[str, list[str]], list[str]]:
-    """Return column -> the values of some rows as text, and their thumbnails; [] if they are no images."""
+    """Return column -> the values of the chosen rows as text, and the thumbnails of the rows; [] without images."""
     values: dict[str, list[str]] = {}
     images: list[str] = []
     if not isinstance(rows, Table):  # rows of shards cannot be fetched by index
@@ -157,7 +157,7 @@ def _short(text: str) -> str:
 
 
 def _is_image(column: FeatureColumn, feature: Feature) -> TypeGuard[Images | np.ndarray]:
-    """Return whether a feature is shown as an image: files, or arrays (height, width), with 1 or 3 channels or none."""
+    """Return whether a feature is shown as an image: files, or arrays (height, width) or (height, width, channels)."""
     if isinstance(column, Images):
         return True
     shape = feature.shape

@@ -37,13 +37,13 @@ class Run(Options):
 
 @dataclass
 class Predict(Options):
-    """Where `predict` writes."""
+    """The output of `predict`."""
 
     key: ClassVar[str] = "predict"
 
     output: str = option(
         "",
-        "`predict` only: the file to write, Parquet if it ends in .parquet, else CSV; - for standard output; '' for "
+        "`predict` only: the file to write: Parquet if it ends in .parquet, else CSV; - for standard output; '' for "
         "predictions/DATA.csv in the run folder",
         path=WRITE,
     )

@@ -1,4 +1,4 @@
-"""The simple models of a run, which it stores so that later evaluations compare with the same ones."""
+"""The file with the simple models of a run: later evaluations compare with the same ones."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def write(folder: Path, models: SimpleModels) -> None:
 
 
 def read(folder: Path) -> SimpleModels | None:
-    """Return the simple models of a run; None for a run of an earlier version, or one that predicts no labels.
+    """Return the simple models of a run; None if an earlier version trained it, or if it predicts no labels.
 
     Raises:
         RunError: The file is damaged.

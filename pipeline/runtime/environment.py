@@ -182,7 +182,7 @@ def image() -> Image | None:
 
 
 def project_version() -> str:
-    """Return the version of the project, that of its next release."""
+    """Return the version in pyproject.toml, which is that of the next release."""
     return tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
 

@@ -42,8 +42,8 @@ def score(
         options: How to score.
         seed: The seed of the resamples behind the intervals.
         folder: Where predictions.csv.gz and prediction_profile.json are written.
-        decisions: By label; of a label without one, the most probable class is predicted.
-        rows: The scored rows, for their identity and for the worst mistakes; None leaves both out.
+        decisions: By label. For a label without a decision, the most probable class is predicted.
+        rows: The scored rows, from which ids and the worst mistakes are taken; None leaves both out.
 
     Raises:
         DataError: The outputs do not fit the labels, or are not finite.
@@ -95,7 +95,7 @@ def choose_decisions(
     outputs: Mapping[str, np.ndarray],
     options: Evaluation,
 ) -> dict[str, Decision]:
-    """Choose the decisions about labels on validation rows, by label. Arguments as for `score`.
+    """Choose the decision of each label on validation rows. Arguments as for `score`.
 
     Raises:
         DataError: The outputs do not fit the labels, or are not finite.
@@ -139,7 +139,7 @@ def probabilities_of(
 
 
 def as_probabilities(label: Label, loss: keras.losses.Loss, outputs: np.ndarray) -> np.ndarray:
-    """Turn the outputs that a loss takes into probabilities; those of real labels stay as they are."""
+    """Convert the outputs for a loss to probabilities. Outputs of real labels are not changed."""
     if label.kind == REAL:
         return outputs
     values = to_probabilities(keras.ops.convert_to_tensor(outputs), scale_of(loss), label.kind)

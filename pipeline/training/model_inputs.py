@@ -60,7 +60,7 @@ def check_categories(data: DataSource, spec: DataSpec, model: keras.Model, rows:
 
 
 def known_categories(spec: DataSpec, model: keras.Model) -> dict[str, list[str]]:
-    """Return feature -> the categories of the training split, which the model's lookups hold."""
+    """Return feature -> the categories of the training split, as stored in the lookup layers of the model."""
     features = {layer_name(name): name for name, feature in spec.features.items() if feature.holds_categories}
     known = {}
     for layer in model.layers:
@@ -71,7 +71,7 @@ def known_categories(spec: DataSpec, model: keras.Model) -> dict[str, list[str]]
 
 
 def check_padding(spec: DataSpec, model: keras.Model, folder: Path) -> None:
-    """Check that the model of a run masks the padding of this version, rather than steps of zeros.
+    """Check that the model of a run masks the padding of this version. Earlier versions masked steps of zeros.
 
     Args:
         spec: The spec of the training data.
@@ -79,15 +79,15 @@ def check_padding(spec: DataSpec, model: keras.Model, folder: Path) -> None:
         folder: The folder of the run, for the error message.
 
     Raises:
-        RunError: Its first Masking layer masks another value.
+        RunError: The Masking layers of the model mask other values.
     """
     paddings = {feature.padding for feature in spec.features.values() if feature.variable_length}
     masked = [layer.mask_value for layer in all_layers(model) if isinstance(layer, keras.layers.Masking)]
     if paddings and masked and not paddings & set(masked):
         raise RunError(
-            f"{folder / 'model.keras'}: expected a model that masks steps of {max(paddings):.8g}, which mark padding; "
-            f"found one that masks steps of {masked[0]:g}, as an earlier version trained it. Train the run again, "
-            "under another name."
+            f"{folder / 'model.keras'}: expected a model that masks steps of {max(paddings):.8g}, which are padding; "
+            f"found one of an earlier version, which masks steps of {masked[0]:g}. Train the run again under another "
+            "name."
         )
 
 
@@ -97,13 +97,13 @@ class EvaluatedRows:
 
     Attributes:
         rows: The rows.
-        split: Their split, or "all".
+        split: The name of the split, or "all".
         fingerprint: The fingerprint of the whole data set.
-        own_data: Whether it is the data of the training.
-        own_split: Whether it is the validation or test split of the training as it was.
-        left_out: Number of rows that are left out, since a run was trained on them.
-        origin: How many rows, and where they come from, in one line.
-        notes: What is to be known about the rows, one sentence each.
+        own_data: Whether the data is the training data of the run.
+        own_split: Whether the rows are the unchanged validation or test split of the training.
+        left_out: The number of rows that are left out, since a run was trained on them.
+        origin: One line with the number of rows and their source.
+        notes: One sentence per finding about rows that a run was trained on.
     """
 
     rows: Split

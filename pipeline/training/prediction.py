@@ -16,7 +16,7 @@ from pipeline.training.label_scores import probabilities_of
 
 
 class Predictor:
-    """Predicts the labels of tables. Equal batches give the same bits as `Model.predict`."""
+    """Predicts the labels of tables. For equal batches, the results equal those of `Model.predict` bit for bit."""
 
     def __init__(
         self, model: keras.Model, spec: DataSpec, losses: Mapping[str, keras.losses.Loss], batch_size: int
@@ -26,14 +26,14 @@ class Predictor:
         Args:
             model: The trained model.
             spec: The spec of the training data.
-            losses: By label: what turns outputs into probabilities depends on them.
-            batch_size: Rows of a batch.
+            losses: The losses by label. They define how outputs are converted to probabilities.
+            batch_size: The number of rows of a batch.
         """
         self.spec, self.losses, self.batch_size = spec, losses, batch_size
         self._predict = _compiled(model)
 
     def predict(self, table: Table) -> dict[str, np.ndarray]:
-        """Return the probabilities, or predictions of a real label, by label: (rows, width) float64.
+        """Return probabilities by label, or the predictions of a real label: (rows, width) float64.
 
         Raises:
             DataError: An output is not finite.
