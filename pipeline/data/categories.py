@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from pipeline.errors import shortened
 
-# casefolded; other programs write these for a missing value
+# casefolded fields that other programs write for a missing value
 MISSING_WORDS = frozenset(
     [
         *("", "-", "--", "\u2013", "\u2014", ".", "?", "na", "n/a", "n.a.", "nan", "-nan", "none", "null"),
@@ -23,11 +23,12 @@ MISSING_WORDS = frozenset(
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?", re.IGNORECASE)
 AROUND_NUMBER = re.compile(r"^\s*[$\u20ac\u00a3\u00a5]\s*|\s*[%$\u20ac\u00a3\u00a5]?\s*$")
 THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
-LONGEST_NUMBER = 100  # characters; longer names are no numbers that anyone measured
-FEWEST = 10  # values below which numbers are never taken for measurements
-MANY_CLASSES = 20  # values below which whole numbers are only if they have gaps and hardly repeat
-ROWS_PER_CLASS = 20  # rows per class from which numbers are never taken for measurements
-ROWS_PER_VALUE = 3  # rows per class below which even numbers without gaps are
+LONGEST_NUMBER = 100  # characters; longer texts are not read as numbers
+# limits of `looks_continuous`:
+FEWEST = 10  # distinct values; fewer are always classes
+MANY_CLASSES = 20  # distinct values; fewer whole numbers are measurements only if they have gaps and hardly repeat
+ROWS_PER_CLASS = 20  # rows per value; with as many rows, numbers are always classes
+ROWS_PER_VALUE = 3  # rows per value; with fewer rows, even numbers without gaps are measurements
 SHOWN = 5  # groups of look-alikes in a message
 
 
@@ -120,10 +121,10 @@ def have_gaps(span: int | Decimal, count: int) -> bool:
 
 
 def looks_continuous(counts: Mapping[str, int]) -> bool:
-    """Return whether the values of a label are rather measurements than names of classes.
+    """Return whether the values of a label look like measurements rather than class names.
 
-    They are numbers, many, with few rows each. Whole numbers without gaps, such as the numbers of persons, may be
-    classes with fewer rows than numbers with gaps or decimals, such as prices.
+    Measurements are many different numbers with few rows each. Whole numbers without gaps, such as the numbers of
+    persons, may be classes with fewer rows per value than numbers with gaps or decimals, such as prices.
 
     Args:
         counts: Value -> rows.

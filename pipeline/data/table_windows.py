@@ -30,7 +30,9 @@ class WindowOptions(Options):
     horizon: int = option(1, "number of next lines whose label is predicted", min=1)
     stride: int = option(1, "lines from the start of one window to the start of the next", min=1)
     period: int = option(
-        0, "lines of a season, such as 7 for days; adds the baseline seasonal_naive; at most `steps`; 0 for none", min=0
+        0,
+        "lines of a season, such as 7 if lines are days; adds the baseline seasonal_naive; at most `steps`; 0: none",
+        min=0,
     )
 
     @override

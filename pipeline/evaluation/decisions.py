@@ -75,9 +75,7 @@ def check(options: Evaluation, spec: DataSpec, validation: Split | None) -> None
     if not any(has_decision(label) for label in spec.labels.values()):
         kinds = ", ".join(f"{name} ({label.kind}, {label.width})" for name, label in spec.labels.items())
         key = "evaluation.positive" if options.positive else KEY
-        raise ConfigError(
-            f"{key}: expected a label of two classes, or of several classes in a row; found {kinds}. Remove {key}."
-        )
+        raise ConfigError(f"{key}: expected a label of two classes, or a multi-label; found {kinds}. Remove {key}.")
     if fixed_threshold(options) is None and validation is None:
         raise ConfigError(
             f"{KEY}={options.threshold}: expected validation rows to choose the threshold on; found none. Set "

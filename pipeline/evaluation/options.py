@@ -10,8 +10,8 @@ from pipeline.options import Options, option
 AUTO = "auto"  # the split that `data.splits.MatchingDataset.choose` chooses
 SPLITS = (AUTO, "test", "validation", "train", "all")
 SPLITS_HELP = (
-    "auto: the test split of the training data; all rows of other data, or its test split if it has splits of its own; "
-    "all: every row of data without splits of its own"
+    "auto: the test split of the run's own data; all rows of other data, or its test split if it has splits of its own"
+    "; all: every row of data without splits of its own"
 )
 DEFAULT_THRESHOLD = "0.5"  # the most probable class is predicted
 NUMBER = r"(\d+\.?\d*|\.\d+)"
