@@ -493,5 +493,5 @@ def test_rows_without_a_label_leave_the_identity_of_the_others(table):
 
 
 def test_id_that_is_a_feature_too_is_refused(table):
-    with pytest.raises(ConfigError, match="'age', which is in"):
+    with pytest.raises(ConfigError, match="'age', which is also in"):
         table(id="age")
