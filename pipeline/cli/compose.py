@@ -134,12 +134,12 @@ def _compose(overrides: list[str]) -> DictConfig:
 
 
 def in_grammar(overrides: list[str]) -> list[str]:
-    """Return the overrides in Hydra's grammar: what it cannot read is quoted, if its meaning is clear."""
+    """Return the overrides in Hydra's grammar. Values that Hydra cannot parse are quoted if their meaning is clear."""
     return [override if _is_read(override) else arguments.in_grammar(override) or override for override in overrides]
 
 
 def _is_read(override: str) -> bool:
-    """Return whether Hydra can read an override, and does not take a blank value for an empty one."""
+    """Return whether Hydra can parse an override, and would not read a blank value as an empty one."""
     value = override.partition("=")[2]
     if value and not value.strip():
         return False

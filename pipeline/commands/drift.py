@@ -37,7 +37,7 @@ STATUS = {
     DriftVerdict.DRIFT: ExitStatus.DIFFERENCE,
     DriftVerdict.TOO_FEW_ROWS: ExitStatus.UNDECIDED,
 }
-MAX_LINES = 20  # of the table; the page and the registry hold all comparisons
+MAX_LINES = 20  # lines of the printed table; the page and the registry hold all comparisons
 MAX_DISTANCE = 2  # runs between a change point and a change of the provenance that is reported with it
 PROVENANCE = {"lock": "lock", "architecture": "architecture", "fingerprint": "data", "git_commit": "code"}
 

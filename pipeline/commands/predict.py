@@ -121,7 +121,7 @@ def output_path(config: Config, folder: Path) -> str:
 
 
 def column_names(spec: DataSpec) -> list[str]:
-    """Return the names of the columns: `id`, then the columns of each label. Several labels have prefixes: "LABEL."."""
+    """Return the names of the columns: `id`, then those of each label, prefixed by "LABEL." if there are several."""
     prefixes = {name: f"{name}." if len(spec.labels) > 1 else "" for name in spec.labels}
     return ["id"] + [
         prefixes[name] + column

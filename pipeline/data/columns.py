@@ -181,8 +181,8 @@ def _in_float64(array: np.ndarray, location: str) -> np.ndarray:
     before, after = len(np.unique(array)), len(np.unique(narrow))
     if after < before:
         raise DataError(
-            f"{location}: expected numbers that float64 can tell apart; found {before:,} distinct values of "
-            f"{array.dtype}, of which {after:,} would be left. Subtract a reference value, such as x - x.min(), before "
+            f"{location}: expected numbers that stay distinct in float64; found {before:,} distinct values of "
+            f"{array.dtype}, which would become {after:,}. Subtract a reference value, such as x - x.min(), before "
             "saving x.astype('float64')."
         )
     return narrow

@@ -112,8 +112,8 @@ def in_label_dtype(array: np.ndarray, location: str) -> np.ndarray:
         place = f", column {column.index}" if array.ndim > 1 and array.shape[-1] > 1 else ""
         reference = np.round(np.median(_columns(array)[:, column.index].astype(np.float64)))
         raise DataError(
-            f"{location}{place}: expected labels that float32 can tell apart, in which losses are computed; found "
-            f"{column.before:,} distinct values, of which {column.after:,} would be left. Subtract a reference value, "
+            f"{location}{place}: expected labels that stay distinct in float32, the dtype of losses; found "
+            f"{column.before:,} distinct values, which would become {column.after:,}. Subtract a reference value, "
             f"such as {reference:.0f}, from the labels: the model then predicts the difference."
         )
     return array.astype(np.float32, copy=False)

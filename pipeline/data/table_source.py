@@ -583,8 +583,8 @@ class TableSource(DataSource):
                 listed = f" If {', '.join(map(repr, kept))} is a class, set " if kept else ""
                 listed += shell_argument("data.not_missing", [*self.not_missing, *kept]) + "." if kept else ""
                 raise DataError(
-                    f"{file.row_location(int(np.argmax(absent)))}, column {name!r}: expected a label; found none, and "
-                    f"{np.count_nonzero(absent):,} rows without one. Leave such rows out: data.missing_labels=drop."
+                    f"{file.row_location(int(np.argmax(absent)))}, column {name!r}: expected a label; found none. Rows "
+                    f"without a label: {np.count_nonzero(absent):,}. Leave them out: data.missing_labels=drop."
                     f"{listed}"
                 )
             missing |= absent

@@ -13,7 +13,7 @@ from pipeline.data.containers import Sequences, Split
 from pipeline.evaluation.profiles import Profile, build_profile
 from pipeline.spec import CLASS, REAL, DataSpec, Feature, Label
 
-LABEL_PREFIX = "label "  # of the names of the labels' columns
+LABEL_PREFIX = "label "  # before the name of each column of a label
 MAX_COLUMNS = 256  # per feature; a wider one is averaged over neighbours
 GRID = 4  # cells of an image in each direction
 

@@ -22,7 +22,7 @@ from pipeline.evaluation.prediction_profiles import CalibrationCounts, Predictio
 from pipeline.evaluation.profiles import OTHER, Column, NumberColumn, Profile
 from pipeline.spec import Label
 
-MIN_ROWS = 100  # of either sample; with fewer there is no verdict
+MIN_ROWS = 100  # in each sample; with fewer rows there is no verdict
 # expected rows per bin of each sample if both have the same distribution: Cochran's rule for chi-square
 MIN_EXPECTED_ROWS = 5
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.lazy import np, tf
 
-EPSILON = 2.0**-52  # of float64
+EPSILON = 2.0**-52  # machine epsilon of float64
 EMPTY = 0.05  # share of the range of a column below which its mean is if nearly all of it is background
 COMMON_SCALE = 0.25  # share of the range of all columns that the range of each one has if they have a common scale
 
@@ -40,10 +40,11 @@ class ColumnStatistics:
 
     @property
     def have_common_scale(self) -> bool:
-        """Whether the columns are measured alike, as the columns of an image are.
+        """Whether all columns have the same scale, as the pixels of an image have.
 
-        One mean and variance then serves them all: the range of each column is not much smaller than that of all
-        together. Constant columns may be anything, and those near a margin may be nearly empty.
+        They can then be normalized with one mean and variance. The range of each column must not be much smaller than
+        the range of all columns together. Constant columns are ignored. Columns near the first or last may be almost
+        always at the smallest value.
         """
         lowest, ranges = self.smallest.min(), self.largest - self.smallest
         is_wide = ranges >= COMMON_SCALE * (self.largest[~self.constant].max(initial=lowest) - lowest)

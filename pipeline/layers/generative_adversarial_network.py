@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-SAMPLES_SEED = 0  # of the random numbers of images for reports and scores
+SAMPLES_SEED = 0  # seed of the random inputs of images for reports and scores
 
 
 @keras.saving.register_keras_serializable("pipeline")

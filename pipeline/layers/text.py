@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 AUTO, WORDS, CHARACTERS = "auto", "words", "characters"
-MOST_TEXTS = 10_000  # read to decide how texts are split
-SHARE = 0.3  # of the characters, from which a column is in a script without blanks between words
-LONGEST_WORDS = 6  # mean characters of a token of such a script, up to which blanks separate words
+MOST_TEXTS = 10_000  # texts that are read to decide how a column is split
+SHARE = 0.3  # share of NO_BLANKS characters; with more, the script of a column has no blanks between words
+LONGEST_WORDS = 6  # mean characters per token; with fewer, blanks separate words even in such a script
 # Thai, Lao, Tibetan, Burmese and Khmer; kana; Chinese characters, also of Japanese. Korean has blanks between words.
 NO_BLANKS = re.compile(
     "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"

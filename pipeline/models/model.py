@@ -48,7 +48,7 @@ class ModelOptions(Options):
 
     key: ClassVar[str] = "model"
     generates_images: ClassVar[bool] = False  # such a model needs objective=adversarial
-    replaces_missing_values: ClassVar[bool] = False  # NaN in its numeric inputs, by the training mean or otherwise
+    replaces_missing_values: ClassVar[bool] = False  # whether it replaces NaN in numeric inputs
 
     preprocessing: list[Any] = option(
         [{"class_name": "Normalization", "config": {"axis": -1}}],

@@ -31,7 +31,7 @@ TINY = 1e-12  # added under a square root, whose derivative at 0 is infinite
 CLASSIFIER_BATCH, CLASSIFIER_STEPS, CLASSIFIER_SEED = 128, 1_000, 0
 STEPS_PER_CALL = 50  # for the classifier: one of its steps is hardly slower than the overhead of a call
 FEATURES = 32  # width of the classifier's features: few enough for the covariance of some hundred rows
-DRAW_SEED = 0  # of the rows that are drawn as a sample of a whole split
+DRAW_SEED = 0  # seed for drawing a sample of the rows of a split
 SEARCHED_ROWS = 50  # rows per class among which real images are searched for the report
 
 NOTE = (

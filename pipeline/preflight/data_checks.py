@@ -23,20 +23,21 @@ from pipeline.preflight.findings import Finding, finding
 from pipeline.preflight.setup import Setup
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, DataSpec, Feature
 
-COPIES = 0.01  # share of the rows of a split that are also in training, up to which they are only a warning
-FEWEST_COPIES = 3  # rows below which copies are only a warning
-BEYOND_CHANCE = 3  # standard deviations above the number of copies that chance gives
+COPIES = 0.01  # share of the rows of a split; if no more are also in training, it is only a warning
+FEWEST_COPIES = 3  # rows; fewer copies are only a warning
+BEYOND_CHANCE = 3  # standard deviations above the expected number of copies
 MOST_COLUMNS = 4_096  # pairs of a column of a feature and one of a label that are compared
 FEWEST = 50  # rows below which a column may give the label away by chance
-MANY = 16  # columns of amounts from 0 on, some of which may always be 0
+MANY = 16  # columns of amounts >= 0; in so many, some may always be 0
 REPEATED = 5  # rows per value below which a value may always have the same label by chance
 # fewer rows that lack the most frequent value of a column: each class may have a single value by chance
 OTHERWISE = 10
-NOISE = 0.02  # share of rows that contradict a leak, of those that guessing the most frequent class gets wrong
-CORRELATION = 0.999  # of the values or of their ranks; a copy of the label with 4 % of noise has it
+# rows that may contradict a leak, as a share of the rows that the most frequent class predicts wrongly
+NOISE = 0.02
+CORRELATION = 0.999  # correlation of values or ranks; a copy of the label with 4 % noise reaches it
 SCREEN = 5_000  # rows on which every column is compared; all rows are compared only if these give the label away
 
-Relation = Callable[[np.ndarray, np.ndarray], str | None]  # of a column and a label: how one gives the other away
+Relation = Callable[[np.ndarray, np.ndarray], str | None]  # (column, label) -> how the column gives the label away
 
 
 def check(setup: Setup) -> list[Finding]:

@@ -16,8 +16,8 @@ from pipeline.spec import Feature
 
 WEIGHTS = "trainable weights"
 MORE_STEPS = 3  # steps of padding that are added to see whether they change an output
-DRAWS = 2  # of other weights: the noise of each is added to all weights, and subtracted from them
-SMALL_NOISE = 0.1  # standard deviation of other weights for padding: biases that start at 0 hide a leak
+DRAWS = 2  # draws of noise; each is added to the weights, and then subtracted from them
+SMALL_NOISE = 0.1  # standard deviation of the noise in the padding check: biases that start at 0 hide a leak
 DROPPED = "does not support masking"  # part of Keras's warning that a layer drops a mask
 
 

@@ -14,14 +14,14 @@ from pipeline.preflight.findings import Finding, finding
 from pipeline.preflight.setup import Setup
 from pipeline.spec import CLASS, REAL
 
-FEWEST_VALUES = 10  # values with several rows below which a column is no group
-ROWS_PER_VALUE = (2, 50)  # on average; fewer are row numbers, more are categories
-ROWS = 2_000  # compared with each other, in whole groups
-CONSTANT = 0.95  # share of the rows that have the most frequent label of their value
-BEYOND_CHANCE = 0.25  # of the other rows, as a share of those that chance gives
+FEWEST_VALUES = 10  # values with several rows; a column with fewer is not a group
+ROWS_PER_VALUE = (2, 50)  # mean; with fewer rows, values are row numbers; with more, they are categories
+ROWS = 2_000  # rows that are compared with each other, in whole groups
+CONSTANT = 0.95  # share of rows that have the most frequent label of their value
+BEYOND_CHANCE = 0.25  # rows with another label, as a share of their number for shuffled labels
 SPREAD = 0.05  # variance of real labels within the values, as a share of the whole variance
 NEAREST = 0.5  # share of rows whose nearest row of the same class has the same value
-TIMES_CHANCE = 5  # times as often as chance
+TIMES_CHANCE = 5  # factor by which this share must exceed chance
 ORDERED = 0.5  # correlation of the labels of neighbouring values, from which a column is a quantity rather than a name
 
 

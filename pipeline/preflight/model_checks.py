@@ -53,7 +53,7 @@ def check_connections(setup: Setup, prediction: Prediction) -> Iterator[Finding]
 
 
 def check_training_flag(setup: Setup, result: StepResult) -> Iterator[Finding]:
-    """Yield the layers that did not do in a training step what they do only in training."""
+    """Yield a finding for each layer whose training-only behaviour did not occur in a training step."""
     for layer in setup.layers:
         if isinstance(layer, keras.Model) or not layer.trainable:
             continue

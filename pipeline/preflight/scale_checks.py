@@ -17,12 +17,12 @@ from pipeline.spec import REAL
 # Initial weights are made for numbers of mean 0 and standard deviation 1. Raw data within these limits trains about as
 # well: the columns of iris, or pixels from 0 to 16. Those of wine up to 1,680, or pixels up to 255, do not.
 LARGE = 20.0  # standard deviation, or distance of the mean from 0
-LARGE_SHARE = 0.01  # of the rows that hold so large numbers: fewer are outliers, which no scale of a column removes
+LARGE_SHARE = 0.01  # share of rows with such large numbers; fewer are outliers, which scaling does not remove
 SMALL = 0.01  # standard deviation: a hundred times the steps for the same change of the output
 OFF_CENTRE = 100.0  # distance of the mean from 0 in standard deviations: the column is a second bias
-RARE = 0.9  # share of rows with the same value beyond which a column, as of a rare word, has no typical deviation
-SHRINKS = 0.1  # a Rescaling by less is meant for large numbers, such as pixels
-MOST_ROWS = 4_096  # of a column, such as the pixels of a channel
+RARE = 0.9  # share of rows with the same value; above it, as for a rare word, the deviation means little
+SHRINKS = 0.1  # a Rescaling with a smaller scale is meant for large numbers, such as pixels
+MOST_ROWS = 4_096  # rows of a column that are checked, such as the pixels of a channel
 NAMED = 3  # columns that a message names
 NORMALIZATION = {"class_name": "Normalization", "config": {"axis": -1}}
 

@@ -17,7 +17,7 @@ from pipeline.registry.options import Registry
 BUSY_SECONDS = 60  # largest wait of a SQLite writer for other writers; with 64 writers some waited for several seconds
 CONNECT_SECONDS = 5  # limit for the answer of a PostgreSQL server
 STATEMENT_SECONDS = 60  # limit for one of its statements
-ADVISORY_LOCK = tables.APPLICATION_ID  # of PostgreSQL, held during a migration
+ADVISORY_LOCK = tables.APPLICATION_ID  # key of the PostgreSQL lock that is held during a migration
 UPGRADE_COMMAND = "python -m pipeline registry upgrade, with the same registry=... and registry.url=..."
 
 

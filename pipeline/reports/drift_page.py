@@ -13,9 +13,9 @@ from pipeline.reports.formatting import format_number
 from pipeline.reports.html_page import write_html_page
 
 TEMPLATE = Path(__file__).with_name("drift_page.html.j2")
-MAX_HISTOGRAMS = 12  # of a profile
-MAX_BARS = 30  # of a histogram of categories
-WIDTH, HEIGHT = 320, 130  # of a histogram, pixels
+MAX_HISTOGRAMS = 12  # per profile
+MAX_BARS = 30  # per histogram of categories
+WIDTH, HEIGHT = 320, 130  # pixels of a histogram
 SUMMARIES = {
     DriftVerdict.DRIFT: "Drift detected",
     DriftVerdict.TOO_FEW_ROWS: "Too few rows to decide",

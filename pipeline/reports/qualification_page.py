@@ -12,8 +12,8 @@ from pipeline.reports.html_page import write_html_page
 
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
 LEFT, RIGHT = 190, 980  # ends of the axis of the plot, pixels
-ROW_HEIGHT = 54  # of a data set in the plot, pixels
-MAX_TICKS = 10  # of the axis, without that at 0
+ROW_HEIGHT = 54  # pixels per data set in the plot
+MAX_TICKS = 10  # ticks of the axis, without the tick at 0
 TICK_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)  # possible distances, percentage points
 
 

@@ -62,13 +62,13 @@ TITLES = {
 }
 NOT_PLOTTED = {"epoch", "seconds"}  # entries of the history
 
-MAX_HEADLINES = 4  # of scores without an entry in HEADLINES
+MAX_HEADLINES = 4  # headline scores if HEADLINES has no entry
 MAX_NUMBERED = 20  # classes of a confusion matrix, or bins of a reliability diagram, with numbers in it
 MAX_NAMED = 60  # classes of a confusion matrix with names beside it
 MAX_MISTAKES = 10  # rows of the table of mistakes
-MAX_POINTS = 5_000  # of a scatter plot; more are binned
-MAX_OUTPUTS = 4  # of a real label that are plotted
-LOG_RATIO = 30  # of the largest and smallest value of a curve; beyond it, the axis is logarithmic
+MAX_POINTS = 5_000  # points of a scatter plot; more are binned
+MAX_OUTPUTS = 4  # outputs of a real label that are plotted
+LOG_RATIO = 30  # largest / smallest value of a curve; above this ratio, the axis is logarithmic
 
 MINUS, DASH = "\u2212", "\u2013"
 RESIDUAL = f"predicted {MINUS} actual"

@@ -12,9 +12,9 @@ from pipeline.evaluation.simple_models import constant_outputs
 from pipeline.spec import CLASS, REAL, Label
 from pipeline.training.label_scores import losses_of_rows
 
-MOST_NUMBERS = 1 << 24  # label values that are compared; of larger labels every n-th row
+MOST_NUMBERS = 1 << 24  # label values that are compared; if there are more, only every n-th row
 FAR = 3.0  # standard deviations from the mean at which a loss between numbers of one unit is larger than at the mean
-SMALLEST = 1e-7  # probability whose logarithm is taken
+SMALLEST = 1e-7  # smaller probabilities are raised to it before the logarithm
 OF_PROBABILITIES = (
     keras.losses.SparseCategoricalCrossentropy,
     keras.losses.CategoricalCrossentropy,

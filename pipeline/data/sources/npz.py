@@ -37,7 +37,7 @@ from pipeline.data.source import (
 from pipeline.errors import nearest
 from pipeline.spec import LABEL_KINDS, DataSpec, Label
 
-NAME_FORMS = ("{split}_{name}", "{name}_{split}")  # of the arrays of a split; the second is that of the Keras examples
+NAME_FORMS = ("{split}_{name}", "{name}_{split}")  # names of the arrays of a split; Keras examples use the second form
 READ_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OverflowError, RuntimeError)
 
 

@@ -452,7 +452,7 @@ def test_real_labels_are_float32_and_refused_if_that_would_merge_them(tmp_path):
     source = Csv(path=str(path), numeric=["a"], labels=["time"], label_kind="real")
     assert splits.read(source).splits["train"].labels["time"].dtype == np.float32
     path.write_text("a,time\n" + "".join(f"{row},{1_700_000_000 + row}\n" for row in range(300)))
-    with pytest.raises(DataError, match=r"'time': expected labels that float32 can tell apart.*Subtract a reference"):
+    with pytest.raises(DataError, match=r"'time': expected labels that stay distinct in float32.*Subtract a reference"):
         splits.read(source)
 
 
