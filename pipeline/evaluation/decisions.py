@@ -228,11 +228,12 @@ def of_command(stored: Mapping[str, Decision], spec: DataSpec, options: Evaluati
 
 
 def describe(label: Label, decision: Decision) -> str:
-    """Return a decision in one line."""
+    """Return a decision in one line, without a final period."""
     names = label.classes if decision.positive is None else [label.classes[decision.positive]]
-    parts = [f"{name!r} from {threshold:.6g}" for name, threshold in zip(names, decision.thresholds, strict=True)]
-    where = "" if is_number(decision.rule) else " on the validation rows"
-    return f"decision {decision.rule}{where}: {', '.join(parts)}{'. ' + decision.note if decision.note else ''}"
+    parts = [f"{name!r} if p >= {threshold:.6g}" for name, threshold in zip(names, decision.thresholds, strict=True)]
+    source = "" if is_number(decision.rule) else ", chosen on the validation rows"
+    note = f". {decision.note.removesuffix('.')}" if decision.note else ""
+    return f"decision threshold {decision.rule}{source}: {', '.join(parts)}{note}"
 
 
 def is_number(rule: str) -> bool:
