@@ -1,7 +1,7 @@
-"""Image files: what their headers say, and their pixels.
+"""Image files: their headers and their pixels.
 
 A header decides how a file is decoded, before any of its pixels are. PNG and JPEG are decoded by TensorFlow, all other
-files by Pillow. Either way the pixels come out upright, without alpha, and with the channels and bits asked for.
+files by Pillow. In both cases the pixels are upright, without alpha, and have the requested channels and bits.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class ImageHeader(NamedTuple):
     kind: The format, for messages.
     height, width: Pixels of the upright image.
     grey: Whether the file holds no colour.
-    rotated: Whether EXIF says that the stored image is rotated or mirrored.
+    rotated: Whether the stored image is rotated or mirrored, according to EXIF.
     animated: Whether it has further frames or pages. The first one is decoded.
     """
 
@@ -209,7 +209,7 @@ def _jpeg_header(path: str, read: Callable[[int, int], bytes]) -> ImageHeader:
         )
     if components == 4 and not adobe:
         raise DataError(
-            f"{path}: expected the Adobe segment of a JPEG in CMYK, which says that its values are inverted; found "
+            f"{path}: expected the Adobe segment of a JPEG in CMYK, which marks its values as inverted; found "
             "none, so that the image may be a negative. Convert it to RGB with the program that wrote it."
         )
     orientation = exif_orientation(exif)
@@ -236,7 +236,7 @@ def exif_orientation(exif: bytes) -> int:
                     (value,) = struct.unpack_from(f"{order}{'I' if number_type == 4 else 'H'}", exif, entry + 8)
                     return value if value in REVERSED else 1
     except struct.error:
-        pass  # a damaged segment says nothing
+        pass  # a damaged segment is ignored
     return 1
 
 

@@ -145,7 +145,7 @@ def _check_supervised_step(setup: Setup) -> list[Finding]:
     step_findings: list[Finding] = []
     result = first_step.run(setup, batch, step_findings)
     if any(item.is_error for item in found):
-        # Keras raises for a loss that does not fit, too, and its message says less
+        # for a loss that does not fit, Keras raises too, with a less helpful message
         step_findings = [item for item in step_findings if item.code != "step-fails"]
     if result is not None:
         step_findings += model_checks.check_training_flag(setup, result)

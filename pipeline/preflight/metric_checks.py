@@ -30,7 +30,7 @@ from pipeline.preflight.loss_checks import class_counts, pairs_of_rows
 from pipeline.preflight.setup import Setup
 from pipeline.spec import CLASS, REAL, Label
 
-RATIO = 10  # rows of the most frequent class per row of the rarest, above which plain accuracy says little
+RATIO = 10  # rows of the most frequent class / rows of the rarest; above it, plain accuracy is misleading
 
 ALONG_AN_AXIS = (metrics.CosineSimilarity, metrics.PearsonCorrelation, metrics.ConcordanceCorrelation)
 LIKELIHOODS = (metrics.BinaryCrossentropy, metrics.CategoricalCrossentropy, metrics.SparseCategoricalCrossentropy)
