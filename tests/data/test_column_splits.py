@@ -270,7 +270,7 @@ def test_a_pattern_of_file_names_gives_the_groups_of_images(tmp_path):
     members = [set(split.keys["patient"]) for split in splits.load(source).splits.values()]
     assert sum(map(len, members)) == 6
     source.name_pattern = r"(?P<patient>[a-z]+)_.*"
-    with pytest.raises(DataError, match=r"0_0\.png: expected a file name that data\.name_pattern"):
+    with pytest.raises(DataError, match=r"0_0\.png: expected a file name that matches data\.name_pattern"):
         splits.load(source)
     with pytest.raises(ConfigError, match=r"data\.name_pattern: expected a regular expression"):
         ImageFolder(path=str(tmp_path), name_pattern="(")
