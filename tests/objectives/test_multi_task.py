@@ -70,14 +70,14 @@ def test_task_of_weight_zero_is_not_learned(train, configured):
 def test_learned_weights_approach_the_inverse_of_each_loss(train, configured):
     """exp(-s) L + s / 2 is smallest if the weight exp(-s) is 1 / (2 L). For real labels the same holds for exp(-s) / 2.
 
-    The weight lags behind while the loss still decreases, and the loss of a single epoch may jump.
+    The weight lags behind while the loss still decreases, so the model is too small to decrease it for long.
     """
     optimizer = Optimizer("Adam", {"learning_rate": 0.02, "epsilon": 1e-7})
-    case = {**CASE, "model": Tabular(hidden=[16]), "epochs": 40, "optimizer": optimizer}
+    case = {**CASE, "model": Tabular(hidden=[2]), "epochs": 40, "optimizer": optimizer}
     last = train(configured(Tape, objective=LEARNED, **case)).history[-10:]
     for label in LABELS:
         ratios = [task_weights(epoch)[label] * 2 * epoch[f"{label}_loss"] for epoch in last]
-        assert 0.2 < np.median(ratios) < 1.2, label
+        assert 0.9 < np.median(ratios) < 1.1, label
 
 
 # ---- losses and weights ----------------------------------------------------------------------------------------------
