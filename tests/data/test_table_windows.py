@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from pipeline.data import column_splits, splits
+from pipeline.data import column_splits, splits, unlabeled
 from pipeline.data.options import SplitOptions
 from pipeline.data.sources.csv import Csv
 from pipeline.data.table_sequences import SequenceOptions
@@ -131,3 +131,25 @@ def test_inputs_and_fingerprint_depend_on_the_times(table):
     shifted = table(change=lambda text: text.replace("A,59,", "A,99,"))
     other = splits.load(shifted).fingerprint
     assert splits.load(table()).fingerprint != other
+
+
+def test_predicted_rows_are_the_last_lines_of_each_series(table):
+    source = table()
+    trained = splits.read(source).spec
+    (rows,) = unlabeled.read(source, trained, known={}, rows=100)
+    assert rows.row_ids.tolist() == ["A", "B"] and rows.labels == {}
+    assert rows.features["numeric"][:, :, 1].tolist() == [[56, 57, 58, 59], [1056, 1057, 1058, 1059]]
+
+
+@pytest.mark.parametrize(
+    ("days", "change", "message"),
+    [
+        (3, str, r"line 5: expected at least 4 lines of id 'A', as in data\.window\.steps; found 3"),
+        (60, lambda text: text.replace("A,58,5.8,58", "A,58,,58"), r"line 63, column 'temp': expected a"),
+    ],
+    ids=["series too short", "missing number"],
+)
+def test_series_that_cannot_be_continued_is_refused_by_its_line(table, days, change, message):
+    trained = splits.read(table()).spec
+    with pytest.raises(DataError, match=message):
+        list(unlabeled.read(table(days=days, change=change), trained, known={}, rows=100))

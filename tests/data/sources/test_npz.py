@@ -327,7 +327,9 @@ def test_classes_of_other_rows_are_matched_by_their_numbers(saved):
 
 def test_real_labels_that_float32_would_merge_are_refused_with_a_fix_that_works(saved):
     seconds = 1.7e9 + np.arange(400)
-    refused(saved({"label_kind": "real"}, **many(seconds)), "'y'", "400 distinct values", "would become 4", "1700000200")
+    refused(
+        saved({"label_kind": "real"}, **many(seconds)), "'y'", "400 distinct values", "would become 4", "1700000200"
+    )
     labels = splits.read(saved({"label_kind": "real"}, **many(seconds - 1700000200))).splits["train"].labels["y"]
     assert len(np.unique(labels)) == 400
 
