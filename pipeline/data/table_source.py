@@ -229,6 +229,11 @@ class TableSource(DataSource):
         """The labels that are classes."""
         return [name for name in self.labels if self.kind_of(name) != REAL]
 
+    @property
+    def single_class_labels(self) -> list[str]:
+        """The labels with one class per row."""
+        return [name for name in self.class_labels if not self.separator_of(name)]
+
     # ---- reading -----------------------------------------------------------------------------------------------------
 
     @override
@@ -268,8 +273,7 @@ class TableSource(DataSource):
         for split_name, path in (("validation", self.validation_path), ("test", self.test_path)):
             if path:
                 files[split_name] = self._checked(self._read(path, roles, keys), roles)
-        single = [name for name in self.class_labels if not self.separator_of(name)]
-        files = self._with_one_spelling(files, [*roles.categorical, *single])
+        files = self._with_one_spelling(files, [*roles.categorical, *self.single_class_labels])
         for file in files.values():
             self._check_listed(file, roles)
         labels = {name: self._label(name, files["train"]) for name in self.labels}
@@ -535,7 +539,7 @@ class TableSource(DataSource):
         }
 
     def _log_missing_words(self, name: str, column: TextColumn) -> None:
-        """Log which words of a column of text count as missing."""
+        """Log the values of a column of text that count as missing."""
         taken = self._words_taken_as_missing(name, column)
         values = {word: rows for word, rows in taken.items() if word.strip()}
         if values:
@@ -675,8 +679,7 @@ class TableSource(DataSource):
         if missing:
             described = categories.list_counts(missing, categories.most_frequent_first(missing))
             logger.info("data: %s fields of numbers count as missing: %s", f"{missing.total():,}", described)
-        single = [name for name in self.class_labels if not self.separator_of(name)]
-        for name in (*single, *roles.categorical):
+        for name in (*self.single_class_labels, *roles.categorical):
             counts = train.texts[name].counts
             groups = categories.look_alikes({value: rows for value, rows in counts.items() if value})
             if groups:

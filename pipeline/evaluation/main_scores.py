@@ -7,7 +7,7 @@ import numpy as np
 from pipeline.evaluation.bootstrap import mean_statistic
 from pipeline.evaluation.class_scores import ranking
 from pipeline.evaluation.decisions import Decision, decide, has_own_threshold
-from pipeline.evaluation.metrics import macro_f1, multi_label_counts, regression, true_classes
+from pipeline.evaluation.metrics import macro_f1, members_of, multi_label_counts, regression, true_classes
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, Label
 
 OF_MODELS = {CLASS: "accuracy", ONE_HOT: "accuracy", MULTI_LABEL: "macro_f1", REAL: "r2"}
@@ -44,7 +44,7 @@ def score_function(
         statistic = regression(targets=targets.reshape(outputs.shape).astype(np.float64), predictions=outputs)
     elif label.kind == MULTI_LABEL:
         statistic = macro_f1(
-            multi_label_counts(truth=targets.reshape(outputs.shape) > 0.5, predicted=decide(label, outputs, decision))
+            multi_label_counts(truth=members_of(label, targets), predicted=decide(label, outputs, decision))
         )
     elif name == "roc_auc":
         positive = true_classes(label, targets) == 1

@@ -242,7 +242,7 @@ def label_statistics(
     if label.kind == REAL:
         return [regression(targets=targets.reshape(outputs.shape).astype(np.float64), predictions=outputs)]
     if label.kind == MULTI_LABEL:
-        truth, predicted = targets.reshape(outputs.shape) > 0.5, decide(label, outputs, decision)
+        truth, predicted = members_of(label, targets), decide(label, outputs, decision)
         agreement = {
             "subset_accuracy": (truth == predicted).all(axis=1),
             "hamming_loss": (truth != predicted).mean(axis=1),
@@ -266,12 +266,12 @@ def further_statistics(
     if label.kind == REAL:
         return []
     if label.kind == MULTI_LABEL:
-        return one_against_rest(targets.reshape(outputs.shape) > 0.5, outputs)
+        return one_against_rest(members_of(label, targets), outputs)
     truth, predicted = true_classes(label, targets), decide(label, outputs, decision)
     counts = class_counts(truth=truth, predicted=predicted, classes=label.width)
     statistics = [class_scores.matthews_correlation(counts), class_scores.probability_scores(truth, outputs)]
     if label.width != 2:
-        return [*statistics, *one_against_rest(truth[:, None] == np.arange(label.width), outputs)]
+        return [*statistics, *one_against_rest(members_of(label, targets), outputs)]
     return [class_scores.binary_scores(counts, positive_of(decision), options.beta), *statistics]
 
 
@@ -304,7 +304,7 @@ def label_details(
         return {"residuals": residuals}
     if label.kind == MULTI_LABEL:
         predicted = decide(label, outputs, decision)
-        counts = multi_label_counts(truth=targets.reshape(outputs.shape) > 0.5, predicted=predicted)
+        counts = multi_label_counts(truth=members_of(label, targets), predicted=predicted)
         return {"per_class": per_class_scores(label, counts, len(targets))}
     truth, predicted = true_classes(label, targets), decide(label, outputs, decision)
     counts = class_counts(truth=truth, predicted=predicted, classes=label.width)

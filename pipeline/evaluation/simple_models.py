@@ -161,9 +161,14 @@ def constant_outputs(label: Label, targets: np.ndarray, class_weights: np.ndarra
     """
     if label.kind != CLASS:
         return targets.reshape(len(targets), -1).mean(axis=0, dtype=np.float64)
+    totals = class_totals(label, targets, class_weights)
+    return totals / totals.sum()
+
+
+def class_totals(label: Label, targets: np.ndarray, class_weights: np.ndarray | None) -> np.ndarray:
+    """Return the total weight of the rows of each class, (classes,) float64. Arguments as for `constant_outputs`."""
     counts = np.bincount(targets.reshape(-1), minlength=label.width).astype(np.float64)
-    weighted = counts if class_weights is None else counts * class_weights
-    return weighted / weighted.sum()
+    return counts if class_weights is None else counts * class_weights
 
 
 def selected_rows(rows: int, most: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pipeline.evaluation.simple_models import constant_outputs
+from pipeline.evaluation.simple_models import class_totals, constant_outputs
 from pipeline.spec import CLASS, REAL, Label
 from pipeline.training.label_scores import losses_of_rows
 
@@ -46,14 +46,13 @@ def baseline_loss(
         shares = constant_outputs(label, columns)
         is_binary = isinstance(loss, keras.losses.BinaryCrossentropy)
         return loss_of_constant(loss, columns, _as_outputs(loss, shares, exclusive=not is_binary))
-    shares = constant_outputs(label, targets, class_weights)
-    counts = np.bincount(targets.reshape(-1), minlength=label.width).astype(np.float64)
-    weighted = counts if class_weights is None else counts * class_weights
+    totals = class_totals(label, targets, class_weights)
+    shares = totals / totals.sum()
     is_binary = isinstance(loss, keras.losses.BinaryCrossentropy)
     outputs = _as_outputs(loss, shares[1:] if is_binary else shares, exclusive=not is_binary)
     classes = np.arange(label.width)
     values = _row_losses(loss, classes[:, np.newaxis] if is_binary else classes, outputs)
-    return None if values is None else float(weighted @ values / counts.sum())
+    return None if values is None else float(totals @ values / targets.size)
 
 
 def losses_above_baseline(history: Sequence[Mapping[str, Any]], baselines: Mapping[str, float]) -> list[str]:

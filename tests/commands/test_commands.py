@@ -28,19 +28,6 @@ def pipeline(*arguments, cwd):
     )
 
 
-@pytest.fixture
-def answer(capsys, monkeypatch):
-    """A function that runs a command line in a folder, in this process. Returns (exit status, stdout, stderr)."""
-
-    def run(folder, *arguments):
-        monkeypatch.chdir(folder)
-        capsys.readouterr()
-        status = main([*arguments])
-        return status, *capsys.readouterr()
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
     """A working directory with one finished run, `first`, and what the command said."""

@@ -47,19 +47,6 @@ def read(path):
         return list(csv.DictReader(file))
 
 
-@pytest.fixture
-def answer(capsys, monkeypatch):
-    """A function that runs a command line in a folder, in this process. Returns (exit status, stdout, stderr)."""
-
-    def run(folder, *arguments):
-        monkeypatch.chdir(folder)
-        capsys.readouterr()
-        status = main([*arguments])
-        return status, *capsys.readouterr()
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
     """A working directory with the runs `classes` and `real`, trained on tables of the same rows."""
