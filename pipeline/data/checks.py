@@ -8,6 +8,7 @@ import numpy as np
 from pipeline.data.categories import looks_continuous
 from pipeline.data.containers import Dataset, FeatureColumn, Images, Sequences, Shards, Split, Table
 from pipeline.data.padding import padding_advice
+from pipeline.data.row_weights import check_weights
 from pipeline.data.source import DataSource
 from pipeline.errors import DataError, nearest
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, DataSpec, Feature, Label
@@ -90,6 +91,7 @@ def check_rows(spec: DataSpec, splits: Mapping[str, Split], source: DataSource) 
     for split_name, split in splits.items():
         if not len(split):
             raise DataError(f"the {split_name} split: expected rows; found none. See data.split, or add rows.")
+        check_weights(split_name, split, getattr(source, "weight", ""))
         for name, label in spec.labels.items():
             _check_label(label, name, split)
         if not isinstance(split, Shards):

@@ -151,6 +151,7 @@ class Table:
         ids: (rows,) numbers or text that identify the rows in predictions; None: numbers from 0. They are neither
             features nor in the fingerprint.
         windows: The times and baselines of rows that are windows of a series; None for other rows.
+        weights: (rows,) float32 or float64, how much each row counts in losses and scores; None: every row counts once.
     """
 
     features: Mapping[str, FeatureColumn]
@@ -159,6 +160,7 @@ class Table:
     keys: Mapping[str, np.ndarray] = field(default_factory=dict)
     ids: np.ndarray | None = None
     windows: Windows | None = None
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(next(iter((*self.labels.values(), *self.features.values()))))
@@ -181,7 +183,16 @@ class Table:
         labels = {name: column[rows] for name, column in self.labels.items()}
         keys = {name: column[rows] for name, column in self.keys.items()}
         windows = None if self.windows is None else self.windows.select(rows)
-        return Table(features, labels, lambda row: self.row_location(int(rows[row])), keys, self.row_ids[rows], windows)
+        weights = None if self.weights is None else self.weights[rows]
+        return Table(
+            features,
+            labels,
+            lambda row: self.row_location(int(rows[row])),
+            keys,
+            self.row_ids[rows],
+            windows,
+            weights,
+        )
 
     @property
     def lengths(self) -> np.ndarray | None:
@@ -209,6 +220,7 @@ class Shards:
         labels: By name, of all rows in order. They are kept in memory, and checked before training.
         lengths: (rows,) int64, the number of steps of each row; None if all rows have the same shape.
         shuffle_buffer: The number of rows that are shuffled together in training.
+        weights: (rows,) float64, as for Table. The records hold them too.
     """
 
     files: tuple[str, ...]
@@ -217,6 +229,7 @@ class Shards:
     labels: dict[str, np.ndarray]
     lengths: np.ndarray | None
     shuffle_buffer: int
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return sum(self.counts)

@@ -51,6 +51,11 @@ def describe(
                     f"{location}, {split_name} split: expected one value per row in the key column {name!r}, "
                     f"({len(split)},); found {values.shape}. Fix the column."
                 )
+        if split.weights is not None and split.weights.shape != (len(split),):
+            raise DataError(
+                f"{location}, {split_name} split: expected one weight per row, ({len(split)},); found "
+                f"{split.weights.shape}. Fix the weights."
+            )
     lengths = [split.lengths for split in splits.values() if split.lengths is not None]
     span = (int(min(map(np.min, lengths))), int(max(map(np.max, lengths)))) if lengths else None
     features |= {name: replace(features[name], text=True) for name in text}

@@ -28,7 +28,7 @@ def fingerprint(dataset: Dataset, keys: Collection[str] = ()) -> str:
 
     Args:
         dataset: The data set.
-        keys: The key columns that decide its splits, which count too.
+        keys: The key columns that decide its splits, which count too, as row weights do.
     """
     digest = hashlib.sha256(json.dumps(_spec_fields(dataset.spec)).encode())
     for split_name, split in sorted(dataset.splits.items()):
@@ -41,6 +41,9 @@ def fingerprint(dataset: Dataset, keys: Collection[str] = ()) -> str:
         for name, column in [*split.features.items(), *split.labels.items(), *used]:
             _add(digest, name)
             _add_column(digest, column)
+        if split.weights is not None:
+            _add(digest, "row weights")
+            _add_column(digest, split.weights)
         if split.windows:
             _add_column(digest, split.windows.first)
             _add_column(digest, split.windows.last)

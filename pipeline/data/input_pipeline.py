@@ -1,8 +1,8 @@
 """Batches of a split as tf.data: the order of an epoch, length buckets, padding.
 
 A batch is (x, y) or (x, y, weights). x is a tensor, or a dict of tensors if the data has several features; y likewise
-for labels; weights are (batch,) float32. The order of an epoch is a pure function of (seed, epoch), so that an epoch
-can be repeated, and resumed at any step.
+for labels. The weights are (batch,) float32 for each label: those of the rows, or else those of their classes. The
+order of an epoch is a pure function of (seed, epoch), so that an epoch can be repeated, and resumed at any step.
 """
 
 import math
@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.data.containers import Images, Sequences, Shards, Split, Table
-from pipeline.data.records import record_parser
+from pipeline.data.records import record_parser, record_weights
 from pipeline.data.source import DataSource
 from pipeline.layer_names import by_layer_name
 from pipeline.spec import DataSpec
@@ -44,7 +44,8 @@ class TrainingFeed:
         source: The options of the data: shuffle and buckets.
         batch_size: Rows of a full batch.
         seed: Decides the order, together with the epoch.
-        weights: Label name -> (classes,) float32, the weight of a row of each class; None for batches without weights.
+        weights: Label name -> (classes,) float32, the weight of a row of each class; None for batches without them.
+            They are not used for rows with weights of their own.
     """
 
     split: Split
@@ -113,7 +114,7 @@ class TrainingFeed:
 
 @without_autograph
 def ordered_batches(split: Split, spec: DataSpec, batch_size: int) -> tf.data.Dataset:
-    """Return the batches (x, y) of a split in the order of its rows, with their cardinality."""
+    """Return the batches (x, y), or (x, y, weights), of a split in the order of its rows, with their cardinality."""
     boundaries = () if split.lengths is None else (int(split.lengths.max()),)
     index = _index(split, spec, batch_size=batch_size, boundaries=(), key=None)
     return _assemble(index, split, spec, boundaries=boundaries, steps=-(-len(split) // batch_size))
@@ -252,14 +253,18 @@ def _assemble(
         weights: As for TrainingFeed.
     """
     fetch = _fetch_records(spec, boundaries) if isinstance(split, Shards) else _fetch_rows(split, spec, boundaries)
+    fetch_weights = None if split.weights is None else _fetch_weights(split, split.weights)
 
     def batch(rows: tf.Tensor) -> tuple[tf.Tensor | Batched, ...]:
         features, labels = fetch(rows)
         x = {name: tf.ensure_shape(features[name], (None, *item.shape)) for name, item in spec.features.items()}
         y = {name: tf.ensure_shape(labels[name], (None, *item.shape)) for name, item in spec.labels.items()}
-        if weights is None:
+        if fetch_weights is not None:
+            row_weights = dict.fromkeys(y, fetch_weights(rows))
+        elif weights is not None:
+            row_weights = {name: weights_of_classes(weights[name], y[name]) for name in weights}
+        else:
             return _unwrap_single(x), _unwrap_single(y)
-        row_weights = {name: tf.gather(weights[name], y[name]) for name in weights}
         return _unwrap_single(x), _unwrap_single(y), _unwrap_single(row_weights)
 
     options = tf.data.Options()
@@ -273,6 +278,24 @@ def _assemble(
         .prefetch(PREFETCHED if gathered else tf.data.AUTOTUNE)
         .with_options(options)
     )
+
+
+def weights_of_classes(weights: np.ndarray, labels: tf.Tensor) -> tf.Tensor:
+    """Return the weight of the class of each row: (batch,) float32.
+
+    Args:
+        weights: (classes,) float32, the weight of a row of each class.
+        labels: (batch,) class indices, or (batch, classes), of which the largest counts.
+    """
+    return tf.gather(weights, labels if labels.shape.rank == 1 else tf.argmax(labels, axis=-1))
+
+
+def _fetch_weights(split: Split, weights: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return a function from batches of the index to the weights of their rows, (batch,) float32."""
+    if isinstance(split, Shards):
+        return lambda records: tf.cast(record_weights(records), tf.float32)
+    column = _on_cpu(weights.astype(np.float32))
+    return lambda rows: tf.gather(column, rows)
 
 
 def _is_gathered(split: Split) -> bool:

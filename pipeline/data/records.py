@@ -1,6 +1,7 @@
 """Serialize a row as a TFRecord record, a tf.train.Example, and parse it.
 
-`features/NAME` holds the little-endian bytes of a feature, or its text in UTF-8; `labels/NAME` the numbers of a label.
+`features/NAME` holds the little-endian bytes of a feature, or its text in UTF-8; `labels/NAME` the numbers of a label;
+`weight` the little-endian float64 of the weight of the row, if the rows have weights.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from pipeline.data.containers import FeatureColumn, Images, Sequences, Table
 from pipeline.lazy import np, tf
 from pipeline.spec import DataSpec, Feature, Label
 
+WEIGHT = "weight"
+
 type Example = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
 """Features and labels of one row, by name."""
 
@@ -19,6 +22,8 @@ def serialize_row(spec: DataSpec, table: Table, row: int) -> bytes:
     """Return one row as a record."""
     fields = {f"features/{name}": _feature_field(column, row) for name, column in table.features.items()}
     fields |= {f"labels/{name}": _label_field(spec.labels[name], values[row]) for name, values in table.labels.items()}
+    if table.weights is not None:
+        fields[WEIGHT] = _feature_field(table.weights.astype(np.float64), row)
     return tf.train.Example(features=tf.train.Features(feature=fields)).SerializeToString()
 
 
@@ -42,6 +47,12 @@ def record_parser(spec: DataSpec) -> Callable[[tf.Tensor], Example]:
         return features, {name: parsed[f"labels/{name}"] for name in spec.labels}
 
     return parse
+
+
+def record_weights(records: tf.Tensor) -> tf.Tensor:
+    """Return the weights of records with weights: (batch,) string -> (batch,) float64. For Dataset.map."""
+    fields = tf.io.parse_example(records, {WEIGHT: tf.io.FixedLenFeature((), tf.string)})
+    return tf.reshape(tf.io.decode_raw(fields[WEIGHT], tf.float64, little_endian=True), [-1])
 
 
 def _feature_field(column: FeatureColumn, row: int) -> tf.train.Feature:

@@ -11,18 +11,19 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from pipeline.data.containers import Table
 from pipeline.data.records import serialize_row
 from pipeline.errors import DataError
 from pipeline.files import flush_to_disk, sha256
-from pipeline.lazy import tf
+from pipeline.lazy import np, tf
 from pipeline.spec import DataSpec
 
 MANIFEST = "spec.json"
 FORMAT = 1  # increased when records or the manifest change
+WEIGHTED_FORMAT = 2  # the same, and every record has a weight
 
 
 def write_shards(
@@ -46,8 +47,11 @@ def write_shards(
         DataError: The folder exists already.
     """
     with _new_folder(Path(folder)) as draft:
+        is_weighted = any(split.weights is not None for split in splits.values())
         files = {}
         for split_name, split in splits.items():
+            if is_weighted and split.weights is None:
+                split = replace(split, weights=np.ones(len(split)))
             starts = range(0, len(split), rows_per_shard)
             files[split_name] = []
             for number, start in enumerate(starts):
@@ -58,7 +62,7 @@ def write_shards(
                     {"file": path.name, "rows": len(rows), "bytes": path.stat().st_size, "sha256": sha256(path)}
                 )
                 progress(split_name, rows.stop, len(split))
-        manifest = {"format": FORMAT, "spec": asdict(spec), "splits": files}
+        manifest = {"format": WEIGHTED_FORMAT if is_weighted else FORMAT, "spec": asdict(spec), "splits": files}
         (draft / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         flush_to_disk(draft / MANIFEST)
 

@@ -115,6 +115,17 @@ class DataSource(Options):
         """
         return self.read()
 
+    def without_absent_weights(self) -> DataSource:
+        """Return the source without its option for row weights if the data lacks them: new rows need not have weights.
+
+        Sources with such an option override this method.
+
+        Raises:
+            DataError: The data cannot be read.
+            OSError: Likewise.
+        """
+        return self
+
     def file_of(self, split_name: str) -> str:
         """Return the file that holds the rows of one split only; "" if there is none."""
         return ""

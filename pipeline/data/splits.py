@@ -1,7 +1,8 @@
 """The splits of a data set: those of the data itself, or a stratified division of its rows by a seed."""
 
 import itertools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -60,11 +61,18 @@ def read(source: DataSource, trained: DataSpec | None = None, keys: Collection[s
     Raises:
         DataError: The data cannot be read. The message names the file and the line or row.
     """
-    try:
+    with _read_errors_explained():
         dataset = source.read_with_keys(keys)
+    return in_model_dtypes(dataset, trained.features if trained else None)
+
+
+@contextmanager
+def _read_errors_explained() -> Iterator[None]:
+    """Re-raise an OSError of the block as a DataError."""
+    try:
+        yield
     except OSError as error:
         raise DataError(f"expected data that can be read; found: {error}. Check data.path.") from error
-    return in_model_dtypes(dataset, trained.features if trained else None)
 
 
 def load(source: DataSource, keys: Collection[str] = ()) -> SplitDataset:
@@ -159,7 +167,7 @@ class MatchingDataset:
 
 
 def read_matching(source: DataSource, spec: DataSpec, keys: Collection[str] = ()) -> MatchingDataset:
-    """Read a data set for a model that was trained on data of this spec.
+    """Read a data set for a model that was trained on data of this spec. Row weights need not be in it.
 
     Args:
         source: The data source.
@@ -169,6 +177,8 @@ def read_matching(source: DataSource, spec: DataSpec, keys: Collection[str] = ()
     Raises:
         DataError: The data cannot be read, or its features do not match the spec.
     """
+    with _read_errors_explained():
+        source = source.without_absent_weights()
     dataset = read(source, spec, keys)
     check_features(dataset.spec.features, spec, source, location=dataset.location)
     return MatchingDataset(

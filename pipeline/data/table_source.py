@@ -13,6 +13,7 @@ from pipeline.data import categories
 from pipeline.data.containers import Dataset, FeatureColumn, Table, in_chunks
 from pipeline.data.description import describe
 from pipeline.data.roles import Roles, assign_roles
+from pipeline.data.row_weights import column_weights
 from pipeline.data.source import DataSource
 from pipeline.data.table_columns import NumberColumn, TableFile, TextColumn
 from pipeline.data.table_labels import class_targets, count_classes
@@ -61,6 +62,9 @@ class TableSource(DataSource):
         "",
         "column that identifies a row in predictions and reports, never a feature; '' for the line or row number",
         changes_result=False,
+    )
+    weight: str = option(
+        "", "column of row weights from 0 on, which losses and scores count by, never a feature; '' for none"
     )
     missing: list[str] = option(["", "NA", "NaN", "?"], "fields that mean a missing value, in every column")
     not_missing: list[str] = option(
@@ -115,6 +119,12 @@ class TableSource(DataSource):
                 f"data.id: expected a column without another role, since an id is not a feature; found {self.id!r}, "
                 "which is also in data.numeric, data.categorical, data.text or data.labels. Remove it there."
             )
+        if self.weight and self.weight in (*names, self.id):
+            raise ConfigError(
+                f"data.weight: expected a column without another role, since a weight is not a feature; found "
+                f"{self.weight!r}, which is also in data.numeric, data.categorical, data.text, data.labels or data.id. "
+                "Remove it there."
+            )
         if self.window.steps:
             self._check_steps(f"data.window.steps={self.window.steps}")
             self._check_windows()
@@ -152,6 +162,7 @@ class TableSource(DataSource):
             "data.label_kind=real": "" if self.label_kind in (AUTO, REAL) else str(self.label_kind),
             "data.missing_labels=refuse": self.missing_labels if self.missing_labels != "refuse" else "",
             "data.split.group='' and data.split.time=''": self.split.group or self.split.time,
+            "data.weight='', since a window has several lines": self.weight,
             "data.sequence.order, the times of the series": "none"
             if self.sequence.id and not self.sequence.order
             else "",
@@ -255,7 +266,7 @@ class TableSource(DataSource):
             numeric=self.numeric,
             categorical=self.categorical,
             text=self.text,
-            exclude=[*self.exclude, *self._id_columns],
+            exclude=[*self.exclude, *self._id_columns, *self._weight_columns],
         )
         if self.window.steps:  # the past of the label is an input too
             roles = replace(roles, numeric=(*roles.numeric, *self.labels))
@@ -342,7 +353,8 @@ class TableSource(DataSource):
         label_texts = self.class_labels
         label_numbers = [name for name in self.labels if name not in label_texts]
         texts = dict.fromkeys([*roles.categorical, *roles.text, *label_texts, *self._id_columns, *keys])
-        return self.read_file(path, [*dict.fromkeys([*roles.numeric, *label_numbers])], [*texts])
+        numbers = dict.fromkeys([*roles.numeric, *label_numbers, *self._weight_columns])
+        return self.read_file(path, [*numbers], [*texts])
 
     def _key_columns(self, header: list[str], roles: Roles, required: Collection[str]) -> list[str]:
         """Return the columns that decide the splits, and columns without a role, which preflight checks.
@@ -354,6 +366,7 @@ class TableSource(DataSource):
         """
         headers = [header, *(self.header(path)[0] for path in (self.validation_path, self.test_path) if path)]
         used = {*roles.numeric, *roles.categorical, *roles.text, *self.labels, *self.split.keys, *self._id_columns}
+        used |= {*self._weight_columns}
         others = [name for name in header if name not in used and all(names.count(name) == 1 for names in headers)]
         others.sort(key=lambda name: name not in required)
         deciding = [name for name in self.split.keys if all(name in names for names in headers)]
@@ -377,6 +390,14 @@ class TableSource(DataSource):
     def _own_ids(self) -> list[str]:
         return [self.id] if self.id else []
 
+    @property
+    def _weight_columns(self) -> list[str]:
+        return [self.weight] if self.weight else []
+
+    @override
+    def without_absent_weights(self) -> DataSource:
+        return self if not self.weight or self.weight in self.header(self.path)[0] else replace(self, weight="")
+
     def _ids(self, file: TableFile) -> np.ndarray | None:
         """Return the identity of each row, (rows,) of text or numbers; None: numbers from 0."""
         column = self.id or self.sequence.id
@@ -391,7 +412,8 @@ class TableSource(DataSource):
         self, file: TableFile, roles: Roles, labels: Mapping[str, Label], keys: Mapping[str, np.ndarray]
     ) -> Table:
         features, targets = self._features(file, roles, self.labels), self._targets(file, labels)
-        return Table(features, targets, file.row_location, keys, self._ids(file))
+        weights = file.numbers[self.weight].values if self.weight else None
+        return Table(features, targets, file.row_location, keys, self._ids(file), weights=weights)
 
     def _features(self, file: TableFile, roles: Roles, labels: Collection[str]) -> dict[str, FeatureColumn]:
         features: dict[str, FeatureColumn] = {}
@@ -423,6 +445,7 @@ class TableSource(DataSource):
         """
         self._check_values(file, roles)
         constant = [*self.labels, *(name for name in self.split.keys if name in file.texts), *self._own_ids]
+        constant += self._weight_columns
         file = self._with_sequences(file, roles, constant)
         file = self._with_labels(file)
         for name, column in file.texts.items():
@@ -436,7 +459,10 @@ class TableSource(DataSource):
             DataError: A number cannot be read, or it is not clear whether a value is missing.
         """
         for name, column in file.numbers.items():
-            self._check_numbers(file, name, column)
+            if name == self.weight:
+                column_weights(file, name)
+            else:
+                self._check_numbers(file, name, column)
         for name in (*roles.categorical, *self.labels):
             if name in file.texts:
                 self._check_decided(file, name)

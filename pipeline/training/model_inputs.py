@@ -157,6 +157,8 @@ def load_rows(
     count = f"{len(rows):,} of {len(every_row):,}" if left_out else f"{len(rows):,}"
     name = "all rows" if split == "all" else f"the {split} split"
     location = config.data.file_of(split) or data.dataset.location
+    weight = getattr(config.data, "weight", "")
+    without_weights = f", each counted once, since it has no {weight!r}" if weight and rows.weights is None else ""
     of_training = f", the data that {runs[0].name} was trained on" if own_data else ""
     return EvaluatedRows(
         rows=rows,
@@ -165,6 +167,6 @@ def load_rows(
         own_data=own_data,
         own_split=own_splits[0],
         left_out=left_out,
-        origin=f"{count} rows: {name} of {location}{of_training}",
+        origin=f"{count} rows: {name} of {location}{of_training}{without_weights}",
         notes=notes,
     )

@@ -234,7 +234,7 @@ def changed(folder, change):
     "change",
     [
         lambda manifest: manifest.pop("spec"),
-        lambda manifest: manifest.update(format=2),
+        lambda manifest: manifest.update(format=3),
         lambda manifest: manifest["splits"].pop("train"),
         lambda manifest: manifest["splits"].update(train=[]),
         lambda manifest: manifest["splits"]["train"][0].update(file="../elsewhere"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, override
 
 from pipeline.data.columns import decoded
+from pipeline.data.row_weights import array_weights
 from pipeline.data.source import (
     CLASS,
     READ,
@@ -55,6 +56,7 @@ class Npz(DataSource):
     features: list[str] = option(["x"], "arrays that the model takes, rows first", required=True)
     labels: list[str] = option(["y"], "arrays to predict, rows first", required=True)
     lengths: str = option("", "array of row lengths, if the rows of each feature are concatenated; '' if they are not")
+    weight: str = option("", "array of row weights from 0 on, which losses and scores count by; '' for none")
     label_kind: str = option(CLASS, "what each label array holds", choices=LABEL_KINDS)
     classes: int | None = option(
         None, "number of classes; null counts those in the training rows, which may be any whole numbers or names"
@@ -67,11 +69,11 @@ class Npz(DataSource):
     @override
     def check(self) -> None:
         super().check()
-        names = self.features + self.labels
+        names = [*self.features, *self.labels, *([self.weight] if self.weight else [])]
         if len(set(names)) < len(names):
             raise ConfigError(
-                f"data: expected each array once in data.features and data.labels; found {names}. Keep one role per "
-                "array."
+                f"data: expected each array once in data.features, data.labels and data.weight; found {names}. "
+                f" Keep one role per array."
             )
 
     @override
@@ -100,6 +102,7 @@ class Npz(DataSource):
                 {name: columns[split_name] for name, columns in targets.items()},
                 numbered_rows(location),
                 _key_columns(arrays[split_name], keys),
+                weights=self._weights(arrays[split_name], location),
             )
             for split_name, location in location_of.items()
         }
@@ -152,14 +155,32 @@ class Npz(DataSource):
             yield start, self._features(arrays, location)
 
     def _read_arrays(self, keys: list[str]) -> dict[str, dict[str, np.ndarray]]:
-        """Return split name -> (name -> array) of the features, labels, lengths and keys."""
+        """Return split name -> (name -> array) of the features, labels, lengths, weights and keys."""
         path = Path(self.path)
-        names = [*self.features, *self.labels, *([self.lengths] if self.lengths else []), *keys]
+        names = [*self.features, *self.labels, *self._optional_names, *keys]
         with _open_archive(path) as archive:
             return {
                 split_name: {name: _read_array(archive, path, member) for name, member in members.items()}
                 for split_name, members in split_members(_array_names(archive), names=names).items()
             }
+
+    @property
+    def _optional_names(self) -> list[str]:
+        """The arrays of lengths and weights, if the options name them."""
+        return [name for name in (self.lengths, self.weight) if name]
+
+    def _weights(self, arrays: dict[str, np.ndarray], location: str) -> np.ndarray | None:
+        return array_weights(arrays[self.weight], f"{location}, {self.weight!r}") if self.weight else None
+
+    @override
+    def without_absent_weights(self) -> DataSource:
+        with _open_archive(Path(self.path)) as archive:
+            names = _array_names(archive)
+        forms = {
+            self.weight,
+            *(form.format(split=split, name=self.weight) for form in NAME_FORMS for split in SPLIT_NAMES),
+        }
+        return replace(self, weight="") if self.weight and not forms & {*names} else self
 
     def _features(self, arrays: dict[str, np.ndarray], location: str) -> dict[str, np.ndarray | Sequences]:
         return {name: self._feature(arrays, name, f"{location}, {name!r}") for name in self.features}
@@ -258,7 +279,7 @@ def split_members(members: Collection[str], *, names: Sequence[str]) -> dict[str
 
     Args:
         members: The names of the arrays in the file.
-        names: The features, labels and lengths.
+        names: The features, labels, lengths and weights.
     """
     for form in NAME_FORMS:
         expected = {split: {name: form.format(split=split, name=name) for name in names} for split in SPLIT_NAMES}

@@ -13,8 +13,8 @@ from typing import Any, override
 
 from pipeline.data.containers import Shards, Table
 from pipeline.data.padding import padding_advice
-from pipeline.data.records import record_parser
-from pipeline.data.shards import FORMAT, MANIFEST
+from pipeline.data.records import record_parser, record_weights
+from pipeline.data.shards import FORMAT, MANIFEST, WEIGHTED_FORMAT
 from pipeline.data.source import READ, DataError, Dataset, DataSource, np, option
 from pipeline.files import sha256
 from pipeline.lazy import tf
@@ -40,12 +40,14 @@ class TFRecord(DataSource):
     def read(self) -> Dataset:
         """Return the splits of the manifest, after checking the size and digest of each file and every record."""
         folder = Path(self.path)
-        spec, entries = _read_manifest(folder)
+        spec, entries, is_weighted = _read_manifest(folder)
         for split_entries in entries.values():
             for entry in split_entries:
                 _check_file(folder / entry["file"], entry)
         splits = {
-            split_name: _read_split(spec, folder, split_entries, shuffle_buffer=self.shuffle_buffer)
+            split_name: _read_split(
+                spec, folder, split_entries, shuffle_buffer=self.shuffle_buffer, is_weighted=is_weighted
+            )
             for split_name, split_entries in entries.items()
         }
         return Dataset(spec, splits, str(folder))
@@ -56,7 +58,7 @@ class TFRecord(DataSource):
         from pipeline.data.blocks import shard_blocks
 
         folder = Path(self.path)
-        spec, entries = _read_manifest(folder)
+        spec, entries, _ = _read_manifest(folder)
         for entry in (entry for split_entries in entries.values() for entry in split_entries):
             _check_file(folder / entry["file"], entry)
             shard = _shards(folder, [entry], self.shuffle_buffer)
@@ -84,16 +86,20 @@ def _shards(folder: Path, entries: list[dict[str, Any]], shuffle_buffer: int) ->
     )
 
 
-def _read_manifest(folder: Path) -> tuple[DataSpec, dict[str, list[dict[str, Any]]]]:
-    """Return the spec, and split name -> the entry of each file: {file, rows, bytes, sha256}."""
+def _read_manifest(folder: Path) -> tuple[DataSpec, dict[str, list[dict[str, Any]]], bool]:
+    """Return the spec, split name -> the entry of each file, and whether the records have weights.
+
+    An entry is {file, rows, bytes, sha256}.
+    """
     path = folder / MANIFEST
     if not path.is_file():
         raise DataError(f"{path}: expected this file, which `python -m pipeline shards` writes; found none.")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        if manifest["format"] != FORMAT:
+        if manifest["format"] not in (FORMAT, WEIGHTED_FORMAT):
             raise DataError(
-                f"{path}: expected shards of format {FORMAT}; found {manifest['format']!r}. Write the shards again."
+                f"{path}: expected shards of format {FORMAT} or {WEIGHTED_FORMAT}; found {manifest['format']!r}. "
+                "Write the shards again."
             )
         entries = {
             name: [_checked_entry(entry) for entry in split_entries]
@@ -107,7 +113,7 @@ def _read_manifest(folder: Path) -> tuple[DataSpec, dict[str, list[dict[str, Any
             f"{path}: expected a file that `python -m pipeline shards` wrote; found another ({error!r}). "
             "Write the shards again."
         ) from error
-    return spec, entries
+    return spec, entries, manifest["format"] == WEIGHTED_FORMAT
 
 
 def _checked_spec(fields: dict[str, Any]) -> DataSpec:
@@ -149,16 +155,20 @@ def _check_file(path: Path, entry: dict[str, Any]) -> None:
         )
 
 
-def _read_split(spec: DataSpec, folder: Path, entries: list[dict[str, Any]], *, shuffle_buffer: int) -> Shards:
-    """Check every record of a split in one pass, and keep its labels and lengths."""
+def _read_split(
+    spec: DataSpec, folder: Path, entries: list[dict[str, Any]], *, shuffle_buffer: int, is_weighted: bool
+) -> Shards:
+    """Check every record of a split in one pass, and keep its labels, lengths and weights."""
     shards = _shards(folder, entries, shuffle_buffer)  # errors need only the location of a row
-    records = tf.data.TFRecordDataset(list(shards.files)).map(_summarizer(spec), tf.data.AUTOTUNE, deterministic=True)
-    labels, lengths, rows = [], [], 0
+    records = tf.data.TFRecordDataset(list(shards.files))
+    records = records.map(_summarizer(spec, is_weighted=is_weighted), tf.data.AUTOTUNE, deterministic=True)
+    labels, lengths, weights, rows = [], [], [], 0
     try:
-        for batch_labels, batch_lengths, faults in records.batch(BATCH).as_numpy_iterator():
+        for batch_labels, batch_lengths, batch_weights, faults in records.batch(BATCH).as_numpy_iterator():
             _refuse_faults(spec, shards, rows, faults)
             labels.append(batch_labels)
             lengths.append(batch_lengths)
+            weights.append(batch_weights)
             rows += len(batch_lengths)
     except tf.errors.OpError as error:
         location = shards.row_location(rows + _count_readable(records.skip(rows)))
@@ -171,18 +181,26 @@ def _read_split(spec: DataSpec, folder: Path, entries: list[dict[str, Any]], *, 
             f"{folder / MANIFEST}: expected {len(shards):,} rows in these shards; found {rows:,}. Write them again."
         )
     joined = {name: np.concatenate([batch[name] for batch in labels]) for name in spec.labels}
-    return replace(shards, labels=joined, lengths=np.concatenate(lengths) if spec.lengths else None)
+    return replace(
+        shards,
+        labels=joined,
+        lengths=np.concatenate(lengths) if spec.lengths else None,
+        weights=np.concatenate(weights) if is_weighted else None,
+    )
 
 
-def _summarizer(spec: DataSpec) -> Callable[[tf.Tensor], tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]]:
-    """Return a function from a record to (labels, length, faults). It can be used in Dataset.map.
+def _summarizer(
+    spec: DataSpec, *, is_weighted: bool
+) -> Callable[[tf.Tensor], tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor, tf.Tensor]]:
+    """Return a function from a record to (labels, length, weight, faults). It can be used in Dataset.map.
 
     faults: (features, 2) bool, whether a value is NaN or infinite, and whether a step is all padding.
     """
     parse = record_parser(spec)
 
-    def summarize(record: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
+    def summarize(record: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor, tf.Tensor]:
         features, labels = parse(record)
+        weight = record_weights(record[tf.newaxis])[0] if is_weighted else tf.constant(1.0, tf.float64)
         length = tf.constant(0, tf.int64)
         faults = []
         for name, feature in spec.features.items():
@@ -194,7 +212,7 @@ def _summarizer(spec: DataSpec) -> Callable[[tf.Tensor], tuple[dict[str, tf.Tens
                 steps = tf.reshape(values, [length, prod(feature.fixed_shape)])
                 padded = tf.reduce_any(tf.reduce_all(steps == tf.constant(feature.padding, steps.dtype), axis=1))
             faults.append(tf.stack([infinite, padded]))
-        return labels, length, tf.stack(faults)
+        return labels, length, weight, tf.stack(faults)
 
     return summarize
 
