@@ -12,6 +12,7 @@ from pipeline.data.splits import SplitDataset
 from pipeline.evaluation import decisions, group_scores
 from pipeline.preflight import names
 from pipeline.runtime import determinism, devices
+from pipeline.training import weighted_losses
 from pipeline.training.initial_model import initial_model
 from pipeline.training.model_inputs import check_tokens
 from pipeline.training.objective import Objective
@@ -83,6 +84,9 @@ def build(config: Config, data: SplitDataset) -> Experiment:
     )
     total_steps = config.training.total_steps(feed.steps)
     objective = config.objective.build(config, data, model, total_steps)
+    if data.is_weighted:
+        weighted_losses.check(config)
+        objective.weigh_rows(weights)
     objective = config.regularization.wrap(objective, config.seed)
     objective.compile(config.optimizer.build(total_steps), config.training)
     return Experiment(data=data, objective=objective, feed=feed, total_steps=total_steps)

@@ -7,7 +7,14 @@ from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.data import splits
 from pipeline.errors import ExitStatus
-from pipeline.evaluation import comparisons, decisions, group_scores, metrics, prediction_profiles
+from pipeline.evaluation import (
+    comparisons,
+    decisions,
+    group_scores,
+    metrics,
+    prediction_profiles,
+    weighted_scores,
+)
 from pipeline.reports import run_report
 from pipeline.reports.comparison_text import score_text
 from pipeline.runs import folder as run_folder
@@ -107,6 +114,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
         "metrics": metrics.scores_to_json(evaluations),
         "calibration": metrics.calibration_to_json(evaluations),
         **comparisons.comparisons_to_json(evaluations),
+        **weighted_scores.weights_to_json(evaluations),
         "decisions": metrics.decisions_to_json(evaluations),
     }
     run_folder.write(target, "result.json", result)

@@ -27,6 +27,7 @@ from pipeline.evaluation import (
     prediction_profiles,
     profiles,
     simple_models,
+    weighted_scores,
 )
 from pipeline.evaluation.metrics import LabelEvaluation, ScoresOnly
 from pipeline.experiment import Experiment, prepare
@@ -385,7 +386,7 @@ def learning_warnings(config: Config, experiment: Experiment, training: Training
         return []  # the loss is that of mixed labels
     spec, labels = experiment.data.spec, experiment.data.train.labels
     penalty = sum(float(loss) for loss in experiment.objective.model.losses)  # Keras adds it to "loss"
-    known = config.objective.baseline_losses(spec, labels)
+    known = config.objective.baseline_losses(spec, labels, experiment.data.train.weights)
     known = {name: value + penalty if name == "loss" else value for name, value in known.items()}
     warnings = baselines.losses_above_baseline(training.history, known)
     for warning in warnings:
@@ -457,6 +458,7 @@ def finish(
         metrics=metrics.scores_to_json(evaluations),
         calibration=metrics.calibration_to_json(evaluations),
         **comparisons.comparisons_to_json(evaluations),
+        **weighted_scores.weights_to_json(evaluations),
         decisions=metrics.decisions_to_json(evaluations),
         weights_digest=digest,
         files=files | {"report": page.name},

@@ -67,6 +67,8 @@ def check_weights(split_name: str, split: Split, name: str = "") -> None:
     weights = split.weights
     if weights is None:
         return
+    if getattr(split, "windows", None) is not None:
+        raise DataError(f"the {split_name} split: expected windows without row weights; found weights. Leave them out.")
     if weights.shape != (len(split),) or weights.dtype not in (np.float32, np.float64):
         raise DataError(
             f"the {split_name} split: expected row weights ({len(split)},) float32 or float64; found {weights.shape} "

@@ -45,6 +45,11 @@ class SplitDataset:
         return {name: split for name, split in splits.items() if split is not None}
 
     @property
+    def is_weighted(self) -> bool:
+        """Whether the rows have weights."""
+        return any(split.weights is not None for split in self.splits.values())
+
+    @property
     def rows(self) -> dict[str, int]:
         """The number of rows of each split."""
         return {name: len(split) for name, split in self.splits.items()}
@@ -95,6 +100,11 @@ def load(source: DataSource, keys: Collection[str] = ()) -> SplitDataset:
             "found 0."
         )
     checks.check(dataset.spec, splits, source)
+    if any(split.weights is not None for split in splits.values()):
+        splits = {
+            name: split if split.weights is not None else replace(split, weights=np.ones(len(split)))
+            for name, split in splits.items()
+        }
     return SplitDataset(
         spec=dataset.spec,
         train=splits["train"],

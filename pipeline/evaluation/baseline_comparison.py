@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from pipeline.data.containers import Split
-from pipeline.evaluation.bootstrap import Score, percentile_interval, resampled_scores
+from pipeline.evaluation.bootstrap import Score, percentile_interval, resampled_scores, weighted
 from pipeline.evaluation.decisions import Decision
 from pipeline.evaluation.main_scores import score_function, score_of_models
 from pipeline.evaluation.options import Evaluation
 from pipeline.evaluation.simple_models import SimpleModels
+from pipeline.evaluation.weighted_scores import scored_rows
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, DataSpec, Label
 
 CONSTANTS = {
@@ -75,6 +76,7 @@ def compare_with_simple_models(
     decision: Decision | None = None,
     options: Evaluation,
     seed: int,
+    weights: np.ndarray | None = None,
 ) -> tuple[BaselineComparison, ...]:
     """Compare the predictions of a model with those of simple models.
 
@@ -89,10 +91,14 @@ def compare_with_simple_models(
         decision: The decision of the model.
         options: Number of resamples and confidence level.
         seed: The seed of the resamples.
+        weights: (rows,), the weights of the rows; None: every row counts once. Rows of weight 0 are left out.
 
     Returns:
         The comparisons, first those with models that are not beaten; empty for a single row, which has no interval.
     """
+    kept = scored_rows(weights)
+    targets, outputs, weights = targets[kept], outputs[kept], None if weights is None else weights[kept]
+    simple = {simple_name: values[kept] for simple_name, values in simple.items()}
     metric, rows = score_of_models(label, decision), len(targets)
     if rows < 2 or not simple:
         return ()
@@ -101,11 +107,11 @@ def compare_with_simple_models(
         for values, chosen in [(outputs, decision), *((values, None) for values in simple.values())]
     ]
 
-    def scores(weights: np.ndarray) -> np.ndarray:
-        return np.stack([score(weights) for score in models])
+    def scores(counts: np.ndarray) -> np.ndarray:
+        return np.stack([score(counts) for score in models])
 
-    score, *others = scores(np.ones((rows, 1)))[:, 0].tolist()
-    resampled = resampled_scores(scores, rows=rows, resamples=options.resamples, seed=seed)
+    score, *others = scores(weighted(np.ones((rows, 1)), weights))[:, 0].tolist()
+    resampled = resampled_scores(scores, rows=rows, resamples=options.resamples, seed=seed, weights=weights)
     comparisons = []
     for position, (simple_name, value) in enumerate(zip(simple, others, strict=True), start=1):
         low, high = percentile_interval(resampled[0] - resampled[position], options.confidence)

@@ -1,7 +1,7 @@
 """Scores with bootstrap confidence intervals.
 
 Every score is a function of row weights. Weights of one give the score of the rows. The number of times that a resample
-drew each row gives the score of that resample.
+drew each row gives the score of that resample. If rows have weights of their own, both are multiplied by them.
 """
 
 import math
@@ -38,7 +38,14 @@ class Score:
         return {name: value if math.isfinite(value) else None for name, value in vars(self).items()}
 
 
-def bootstrap_scores(statistics: Sequence[Statistic], *, rows: int, options: Evaluation, seed: int) -> dict[str, Score]:
+def bootstrap_scores(
+    statistics: Sequence[Statistic],
+    *,
+    rows: int,
+    options: Evaluation,
+    seed: int,
+    weights: np.ndarray | None = None,
+) -> dict[str, Score]:
     """Compute scores and their percentile intervals by resampling rows, with the same draws for every score.
 
     Args:
@@ -46,15 +53,17 @@ def bootstrap_scores(statistics: Sequence[Statistic], *, rows: int, options: Eva
         rows: Number of rows.
         options: Number of resamples and confidence level.
         seed: The seed of the resamples.
+        weights: (rows,) float64 above 0, the weights of the rows; None: every row counts once.
     """
 
-    def scores_of_weights(weights: np.ndarray) -> dict[str, np.ndarray]:
-        return {name: values for statistic in statistics for name, values in statistic(weights).items()}
+    def scores_of(counts: np.ndarray) -> dict[str, np.ndarray]:
+        counts = weighted(counts, weights)
+        return {name: values for statistic in statistics for name, values in statistic(counts).items()}
 
     def scores_of_draws(draws: np.ndarray, axis: int) -> np.ndarray:
-        return np.stack(list(scores_of_weights(row_counts(draws)).values()))
+        return np.stack(list(scores_of(row_counts(draws)).values()))
 
-    values = {name: float(value[0]) for name, value in scores_of_weights(np.ones((rows, 1))).items()}
+    values = {name: float(value[0]) for name, value in scores_of(np.ones((rows, 1))).items()}
     if rows == 1:
         return {name: Score(value=value) for name, value in values.items()}
     interval = bootstrap(
@@ -74,7 +83,12 @@ def bootstrap_scores(statistics: Sequence[Statistic], *, rows: int, options: Eva
 
 
 def resampled_scores(
-    scores: Callable[[np.ndarray], np.ndarray], *, rows: int, resamples: int, seed: int | tuple[int, ...]
+    scores: Callable[[np.ndarray], np.ndarray],
+    *,
+    rows: int,
+    resamples: int,
+    seed: int | tuple[int, ...],
+    weights: np.ndarray | None = None,
 ) -> np.ndarray:
     """Compute scores of resamples of rows.
 
@@ -83,6 +97,7 @@ def resampled_scores(
         rows: Number of rows.
         resamples: Number of resamples.
         seed: The seed of the resamples.
+        weights: As for `bootstrap_scores`.
 
     Returns:
         (..., resamples) float64.
@@ -90,7 +105,7 @@ def resampled_scores(
     rng, blocks, batch = np.random.default_rng(seed), [], draws_per_batch(rows)
     for start in range(0, resamples, batch):
         draws = rng.integers(rows, size=(min(batch, resamples - start), rows))
-        blocks.append(scores(row_counts(draws)))
+        blocks.append(scores(weighted(row_counts(draws), weights)))
     return np.concatenate(blocks, axis=-1)
 
 
@@ -117,6 +132,16 @@ def row_counts(draws: np.ndarray) -> np.ndarray:
     count, rows = draws.shape
     cells = draws * count + np.arange(count)[:, None]
     return np.bincount(cells.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
+
+
+def weighted(counts: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """Return how much each row counts in each draw, (rows, draws): its count times its weight.
+
+    Args:
+        counts: (rows, draws), how often each draw has each row.
+        weights: (rows,); None: every row counts once.
+    """
+    return counts if weights is None else counts * weights[:, np.newaxis]
 
 
 def mean_statistic(columns: Mapping[str, np.ndarray]) -> Statistic:

@@ -11,6 +11,7 @@ from scipy import sparse
 from pipeline.evaluation.bootstrap import Statistic, mean_statistic
 from pipeline.evaluation.row_groups import ratio_or_nan
 
+ROUNDING = 1e-12  # share of the total weight below which a difference of sums of weights is rounding, not rows
 MAX_RANKED = 20  # classes; with more, ranking each class against the rest takes too long
 
 Counts = Callable[[np.ndarray], Sequence[np.ndarray]]
@@ -53,6 +54,7 @@ def matthews_correlation(counts: Counts) -> Statistic:
         total = weights.sum(axis=0)
         covariance = correct.sum(axis=0) * total - (rows * predicted).sum(axis=0)
         spreads = [total**2 - (count**2).sum(axis=0) for count in (rows, predicted)]
+        spreads = [np.where(spread <= ROUNDING * total**2, 0, spread) for spread in spreads]
         return {"mcc": np.nan_to_num(ratio_or_nan(covariance, np.sqrt(np.maximum(spreads[0] * spreads[1], 0))))}
 
     return statistic
@@ -104,7 +106,8 @@ def ranking(*, positive: np.ndarray, confidences: np.ndarray) -> Statistic:
         own = np.add.reduceat(weights[row_of_positive], group_starts, axis=0)
         positives = np.cumsum(own, axis=0)
         negatives_below, negatives_tied = below - (positives - own), up_to - below - own
-        pairs = positives[-1] * (total - positives[-1])
+        negatives = total - positives[-1]
+        pairs = positives[-1] * np.where(negatives <= ROUNDING * total, 0, negatives)
         auc = ratio_or_nan((own * (negatives_below + negatives_tied / 2)).sum(axis=0), pairs)
         precision = np.nan_to_num(ratio_or_nan(positives[-1] - positives + own, total - below))
         average = ratio_or_nan((own * precision).sum(axis=0), positives[-1])
@@ -126,7 +129,7 @@ def mean_over_classes(statistics: Sequence[Statistic], members: np.ndarray) -> S
 
     def statistic(weights: np.ndarray) -> dict[str, np.ndarray]:
         rows = rows_of_class @ weights
-        defined = (rows > 0) & (rows < weights.sum(axis=0))
+        defined = (rows > 0) & (rows < (1 - ROUNDING) * weights.sum(axis=0))
         scores = [single(weights) for single in statistics]
         return {
             f"macro_{name}": np.nan_to_num(

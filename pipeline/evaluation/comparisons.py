@@ -55,6 +55,7 @@ def with_comparisons(
                 decision=evaluation.decision,
                 options=options,
                 seed=seed,
+                weights=evaluation.weights,
             ),
             groups=tuple(
                 score_groups(
@@ -65,6 +66,7 @@ def with_comparisons(
                     decision=evaluation.decision,
                     options=options,
                     seed=seed,
+                    weights=evaluation.weights,
                 )
                 for of_column in groups
             ),

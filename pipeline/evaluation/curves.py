@@ -11,10 +11,12 @@ from pipeline.evaluation.row_groups import ratio_or_nan
 class ThresholdCurve:
     """Counts at each threshold. A row is predicted positive if its confidence is at least the threshold.
 
+    The counts are int64. If the rows have weights, they are sums of weights, float64.
+
     Attributes:
         thresholds: (n,) float64, the distinct confidences, increasing.
-        true_positives: (n,) int64, the positive rows that are predicted positive.
-        false_positives: (n,) int64, the other rows that are predicted positive.
+        true_positives: (n,), the positive rows that are predicted positive.
+        false_positives: (n,), the other rows that are predicted positive.
         positives: The number of positive rows.
         negatives: The number of other rows.
     """
@@ -22,8 +24,8 @@ class ThresholdCurve:
     thresholds: np.ndarray
     true_positives: np.ndarray
     false_positives: np.ndarray
-    positives: int
-    negatives: int
+    positives: float
+    negatives: float
 
     @property
     def precision(self) -> np.ndarray:
@@ -46,22 +48,25 @@ class ThresholdCurve:
         return 2 * self.true_positives / (self.true_positives + self.false_positives + self.positives)
 
 
-def threshold_curve(positive: np.ndarray, confidences: np.ndarray) -> ThresholdCurve:
+def threshold_curve(positive: np.ndarray, confidences: np.ndarray, weights: np.ndarray | None = None) -> ThresholdCurve:
     """Count the true and false positives at each threshold.
 
     Args:
         positive: (rows,) bool.
         confidences: (rows,) float64, the probability of the positive class.
+        weights: (rows,) float64 above 0, the weights of the rows; None: every row counts once.
     """
     order = np.argsort(confidences, kind="stable")
     thresholds, starts = np.unique(confidences[order], return_index=True)
-    positives_from = np.cumsum(positive[order][::-1])[::-1][starts]
-    rows_from = len(confidences) - starts
-    count = int(np.count_nonzero(positive))
+    counts = np.ones(len(positive), np.int64) if weights is None else weights
+    # two sums, since the difference of sums of weights would not be exactly 0
+    true_positives, false_positives = (
+        np.cumsum(np.where(members, counts, 0)[order][::-1])[::-1][starts] for members in (positive, ~positive)
+    )
     return ThresholdCurve(
         thresholds=thresholds,
-        true_positives=positives_from,
-        false_positives=rows_from - positives_from,
-        positives=count,
-        negatives=len(positive) - count,
+        true_positives=true_positives,
+        false_positives=false_positives,
+        positives=true_positives[0].item(),
+        negatives=false_positives[0].item(),
     )

@@ -16,6 +16,7 @@ import numpy as np
 from pipeline.errors import ConfigError, nearest
 from pipeline.evaluation.curves import ThresholdCurve, threshold_curve
 from pipeline.evaluation.options import AT_LEAST, COST, DEFAULT_THRESHOLD, Evaluation
+from pipeline.evaluation.weighted_scores import scored_rows
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, DataSpec, Label
 
 if TYPE_CHECKING:
@@ -136,7 +137,14 @@ def fixed_decision(label: Label, options: Evaluation) -> Decision | None:
     return Decision(rule=str(options.threshold), thresholds=(threshold,) * count, positive=positive)
 
 
-def choose(label: Label, *, members: np.ndarray, probabilities: np.ndarray, options: Evaluation) -> Decision | None:
+def choose(
+    label: Label,
+    *,
+    members: np.ndarray,
+    probabilities: np.ndarray,
+    options: Evaluation,
+    weights: np.ndarray | None = None,
+) -> Decision | None:
     """Choose the decision of a label on validation rows; None if the label has no decision.
 
     Args:
@@ -144,13 +152,16 @@ def choose(label: Label, *, members: np.ndarray, probabilities: np.ndarray, opti
         members: (rows, classes) bool, the classes of each row.
         probabilities: (rows, classes) float64.
         options: The rule, and the positive class.
+        weights: (rows,), the weights of the rows; None: every row counts once.
     """
     if not has_decision(label) or fixed_threshold(options) is not None:
         return fixed_decision(label, options)
     rule, positive = str(options.threshold), positive_index(label, options) if is_binary(label) else None
+    kept = scored_rows(weights)
+    members, probabilities, weights = members[kept], probabilities[kept], None if weights is None else weights[kept]
     chosen, notes = [], []
     for index in range(label.width) if positive is None else [positive]:
-        threshold, note = best_threshold(threshold_curve(members[:, index], probabilities[:, index]), rule)
+        threshold, note = best_threshold(threshold_curve(members[:, index], probabilities[:, index], weights), rule)
         chosen.append(threshold)
         notes += [f"{label.classes[index]}: {note}"] if note else []
     return Decision(rule=rule, thresholds=tuple(chosen), positive=positive, note=" ".join(notes))

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.data.containers import Split, Table
 from pipeline.errors import DataError, nearest
-from pipeline.evaluation.bootstrap import Score, percentile_interval, resampled_scores
+from pipeline.evaluation.bootstrap import Score, percentile_interval, resampled_scores, weighted
 from pipeline.evaluation.decisions import Decision
 from pipeline.evaluation.main_scores import LOWER_IS_BETTER, OF_GROUPS, score_function
 from pipeline.evaluation.options import Evaluation
@@ -173,6 +173,7 @@ def score_groups(
     decision: Decision | None = None,
     options: Evaluation,
     seed: int,
+    weights: np.ndarray | None = None,
 ) -> GroupComparison:
     """Score each group, and the gap between the best and the worst.
 
@@ -188,14 +189,21 @@ def score_groups(
         decision: The decision of the model.
         options: Number of resamples and confidence level.
         seed: The seed of the resamples.
+        weights: (rows,), the weights of the rows; None: every row counts once. Rows of weight 0 are left out.
     """
     metric = OF_GROUPS[label.kind]
     scores, errors = [], []
     for index, name in enumerate(groups.names):
-        rows = np.flatnonzero(groups.indices == index)
+        is_member = groups.indices == index
+        rows = np.flatnonzero(is_member if weights is None else is_member & (weights > 0))
+        if not len(rows):
+            continue
+        own = None if weights is None else weights[rows]
         score_of = score_function(metric, label, targets=targets[rows], outputs=outputs[rows], decision=decision)
-        value = float(score_of(np.ones((len(rows), 1)))[0])
-        resampled = resampled_scores(score_of, rows=len(rows), resamples=options.resamples, seed=(seed, index))
+        value = float(score_of(weighted(np.ones((len(rows), 1)), own))[0])
+        resampled = resampled_scores(
+            score_of, rows=len(rows), resamples=options.resamples, seed=(seed, index), weights=own
+        )
         low, high = percentile_interval(resampled, options.confidence) if len(rows) > 1 else (np.nan, np.nan)
         scores.append(GroupScore(name=name, rows=len(rows), score=Score(value=value, low=low, high=high)))
         if scores[-1].is_compared:

@@ -10,12 +10,13 @@ from scipy import sparse
 
 from pipeline.errors import DataError
 from pipeline.evaluation import class_scores
-from pipeline.evaluation.bootstrap import Score, Statistic, bootstrap_scores, mean_statistic
+from pipeline.evaluation.bootstrap import Score, Statistic, bootstrap_scores, mean_statistic, weighted
 from pipeline.evaluation.calibration import Calibration, estimate_calibration
 from pipeline.evaluation.curves import ThresholdCurve, threshold_curve
 from pipeline.evaluation.decisions import Decision, decide, to_json
 from pipeline.evaluation.options import Evaluation
 from pipeline.evaluation.row_groups import membership, ratio_or_nan
+from pipeline.evaluation.weighted_scores import scored_rows
 from pipeline.spec import CLASS, MULTI_LABEL, REAL, Label
 
 if TYPE_CHECKING:
@@ -51,10 +52,11 @@ class ClassScores:
 
 @dataclass(frozen=True, kw_only=True)
 class Residuals:
-    """Predictions and targets of a real label: (rows, width) float64 each."""
+    """Predictions and targets of a real label, (rows, width) float64 each, and the weights of the rows or None."""
 
     predictions: np.ndarray
     targets: np.ndarray
+    weights: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,11 +83,12 @@ class LabelEvaluation:
     Attributes:
         name: The name of the label.
         label: The spec of the label.
-        rows: The number of scored rows.
+        rows: The number of scored rows: those with a weight above 0.
         confidence: The level of the confidence intervals, between 0 and 1.
         scores: Score name -> value with its interval.
         per_class: One entry per class; empty for real labels.
-        confusion: (classes, classes) int64, true classes by predicted classes; None unless each row has one class.
+        confusion: (classes, classes), true classes by predicted classes; None unless each row has one class. Numbers of
+            rows, int64, or sums of their weights, float64.
         calibration: The calibration of the probabilities; None unless each row has one class.
         decision: The decision of the label; None: the most probable class is predicted.
         positive: The positive class; None unless the label has two classes and both have rows.
@@ -96,6 +99,7 @@ class LabelEvaluation:
         baselines: The comparisons with simple models.
         groups: The scores by groups of rows.
         mistakes: The rows of the worst mistakes, the worst first.
+        weights: (rows,) float64, the weights of the rows; None: every row counts once.
     """
 
     name: str
@@ -115,6 +119,7 @@ class LabelEvaluation:
     baselines: "tuple[BaselineComparison, ...]" = ()
     groups: "tuple[GroupComparison, ...]" = ()
     mistakes: "tuple[Mistake, ...]" = ()
+    weights: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +143,21 @@ class ScoresOnly:
     figures: tuple[Any, ...] = ()
 
 
+@dataclass(frozen=True)
+class Scored:
+    """The rows of a label that are scored: those with a weight above 0.
+
+    Attributes:
+        targets: As `evaluate_label` takes them.
+        outputs: (rows, width) float64, checked.
+        weights: (rows,) float64; None: every row counts once.
+    """
+
+    targets: np.ndarray
+    outputs: np.ndarray
+    weights: np.ndarray | None
+
+
 def evaluate_label(
     name: str,
     label: Label,
@@ -148,6 +168,7 @@ def evaluate_label(
     options: Evaluation,
     seed: int,
     decision: Decision | None = None,
+    weights: np.ndarray | None = None,
 ) -> LabelEvaluation:
     """Score the predictions of one label.
 
@@ -162,9 +183,11 @@ def evaluate_label(
         options: How to score.
         seed: The seed of the resamples behind the intervals.
         decision: The decision of the label; None predicts the most probable class.
+        weights: (rows,) from 0 on, the weights of the rows; None: every row counts once. Rows of weight 0 are left out.
 
     Raises:
-        DataError: There are no rows, an output is not finite or not a probability, or a shape does not fit the label.
+        DataError: There are no rows, or none with a weight above 0; an output is not finite or not a probability; or a
+            shape does not fit the label.
     """
     targets = np.asarray(targets)
     rows = len(targets)
@@ -172,23 +195,29 @@ def evaluate_label(
         raise DataError(f"label {name!r}: expected rows to evaluate on; found none. Give this split some rows.")
     outputs = check_outputs(outputs, name=name, label=label, rows=rows)
     row_losses = {loss: check_losses(values, name=name, loss=loss, rows=rows) for loss, values in losses.items()}
+    weights = None if weights is None else np.asarray(weights, np.float64)
+    kept = scored_rows(weights)
+    scored = Scored(targets[kept], outputs[kept], None if weights is None else weights[kept])
+    if not len(scored.targets):
+        raise DataError(f"label {name!r}: expected rows with a weight above 0 to evaluate on; found none.")
     statistics = [
-        mean_statistic(row_losses),
-        *label_statistics(label, targets=targets, outputs=outputs, decision=decision),
-        *further_statistics(label, targets=targets, outputs=outputs, options=options, decision=decision),
+        mean_statistic({loss: values[kept] for loss, values in row_losses.items()}),
+        *label_statistics(label, targets=scored.targets, outputs=scored.outputs, decision=decision),
+        *further_statistics(label, targets=scored.targets, outputs=scored.outputs, options=options, decision=decision),
     ]
-    scores = bootstrap_scores(statistics, rows=rows, options=options, seed=seed)
-    details = label_details(label, targets=targets, outputs=outputs, options=options, seed=seed, decision=decision)
     return LabelEvaluation(
         name=name,
         label=label,
-        rows=rows,
+        rows=len(scored.targets),
         confidence=options.confidence,
-        scores=scores,
+        scores=bootstrap_scores(
+            statistics, rows=len(scored.targets), options=options, seed=seed, weights=scored.weights
+        ),
         targets=targets,
         outputs=outputs,
         decision=decision,
-        **details,
+        weights=weights,
+        **label_details(label, scored, options=options, seed=seed, decision=decision),
     )
 
 
@@ -290,56 +319,53 @@ def one_against_rest(members: np.ndarray, outputs: np.ndarray) -> list[Statistic
 
 
 def label_details(
-    label: Label,
-    *,
-    targets: np.ndarray,
-    outputs: np.ndarray,
-    options: Evaluation,
-    seed: int,
-    decision: Decision | None,
+    label: Label, scored: Scored, *, options: Evaluation, seed: int, decision: Decision | None
 ) -> dict[str, Any]:
-    """Return the fields of LabelEvaluation beyond the scores, by name. Arguments as for `evaluate_label`."""
+    """Return the fields of LabelEvaluation beyond the scores, by name. Other arguments as for `evaluate_label`."""
+    targets, outputs, weights = scored.targets, scored.outputs, scored.weights
     if label.kind == REAL:
-        residuals = Residuals(predictions=outputs, targets=targets.reshape(outputs.shape).astype(np.float64))
+        residuals = Residuals(
+            predictions=outputs, targets=targets.reshape(outputs.shape).astype(np.float64), weights=weights
+        )
         return {"residuals": residuals}
     if label.kind == MULTI_LABEL:
         predicted = decide(label, outputs, decision)
         counts = multi_label_counts(truth=members_of(label, targets), predicted=predicted)
-        return {"per_class": per_class_scores(label, counts, len(targets))}
+        return {"per_class": per_class_scores(label, counts, len(targets), weights)}
     truth, predicted = true_classes(label, targets), decide(label, outputs, decision)
     counts = class_counts(truth=truth, predicted=predicted, classes=label.width)
     most_probable = outputs.argmax(axis=1)
-    cells = np.bincount(truth * label.width + predicted, minlength=label.width**2)
+    cells = np.bincount(truth * label.width + predicted, weights, minlength=label.width**2)
     return {
-        "per_class": per_class_scores(label, counts, len(targets)),
+        "per_class": per_class_scores(label, counts, len(targets), weights),
         "confusion": cells.reshape(label.width, label.width),
         "calibration": estimate_calibration(
-            confidences=outputs.max(axis=1), correct=most_probable == truth, options=options, seed=seed
+            confidences=outputs.max(axis=1),
+            correct=most_probable == truth,
+            options=options,
+            seed=seed,
+            weights=weights,
         ),
-        "positive": positive_class(label, truth=truth, outputs=outputs, options=options, seed=seed, decision=decision),
+        "positive": positive_class(label, scored, options=options, seed=seed, decision=decision),
     }
 
 
 def positive_class(
-    label: Label,
-    *,
-    truth: np.ndarray,
-    outputs: np.ndarray,
-    options: Evaluation,
-    seed: int,
-    decision: Decision | None,
+    label: Label, scored: Scored, *, options: Evaluation, seed: int, decision: Decision | None
 ) -> PositiveClass | None:
     """Return the results of the positive class of a label of two classes; None if only one class has rows."""
     index = positive_of(decision)
-    positive = truth == index
+    positive = true_classes(label, scored.targets) == index
     if label.width != 2 or positive.all() or not positive.any():
         return None
-    confidences = outputs[:, index]
+    confidences = scored.outputs[:, index]
     return PositiveClass(
         name=label.classes[index],
         threshold=decision.thresholds[0] if decision else 0.5,
-        curve=threshold_curve(positive, confidences),
-        calibration=estimate_calibration(confidences=confidences, correct=positive, options=options, seed=seed),
+        curve=threshold_curve(positive, confidences, scored.weights),
+        calibration=estimate_calibration(
+            confidences=confidences, correct=positive, options=options, seed=seed, weights=scored.weights
+        ),
     )
 
 
@@ -473,9 +499,13 @@ def macro_f1(counts: ClassCounts) -> Statistic:
     return statistic
 
 
-def per_class_scores(label: Label, counts: ClassCounts, rows: int) -> tuple[ClassScores, ...]:
-    """Return the scores of each class over this number of rows."""
-    truth, predicted, correct = (count[:, 0] for count in counts(np.ones((rows, 1))))
+def per_class_scores(
+    label: Label, counts: ClassCounts, rows: int, weights: np.ndarray | None = None
+) -> tuple[ClassScores, ...]:
+    """Return the scores of each class over this number of rows, whose weights may be given: (rows,)."""
+    once = np.ones((rows, 1))
+    rows_of_class = counts(once)[0][:, 0]
+    truth, predicted, correct = (count[:, 0] for count in counts(weighted(once, weights)))
     columns = (
         ratio_or_nan(correct, predicted),
         ratio_or_nan(correct, truth),
@@ -483,7 +513,7 @@ def per_class_scores(label: Label, counts: ClassCounts, rows: int) -> tuple[Clas
     )
     return tuple(
         ClassScores(name=name, rows=int(count), precision=float(precision), recall=float(recall), f1=float(f1))
-        for name, count, precision, recall, f1 in zip(label.classes, truth, *columns, strict=True)
+        for name, count, precision, recall, f1 in zip(label.classes, rows_of_class, *columns, strict=True)
     )
 
 

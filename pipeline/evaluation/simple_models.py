@@ -15,6 +15,7 @@ from scipy import optimize, special
 
 from pipeline.data.containers import Images, Sequences, Split, Table
 from pipeline.evaluation.data_columns import feature_columns, flat_columns
+from pipeline.evaluation.weighted_scores import scored_rows
 from pipeline.spec import CLASS, MULTI_LABEL, REAL, DataSpec, Label
 
 MOST_ROWS = 20_000  # rows that the linear model is fit on
@@ -129,10 +130,13 @@ def simple_models_from_json(content: Mapping[str, Any]) -> SimpleModels:
 def fit_simple_models(spec: DataSpec, rows: Split) -> SimpleModels:
     """Fit the simple models of every label to the training rows.
 
-    Images on disk and shards have no linear model, since they would be read again. Texts, tokens and rows with too
-    many values have none either.
+    Rows count by their weights; for the linear models, these are divided by their mean. Images on disk and shards have
+    no linear model, since they would be read again. Texts, tokens and rows with too many values have none either.
     """
-    constants = {name: constant_outputs(label, rows.labels[name]) for name, label in spec.labels.items()}
+    weights = rows.weights
+    constants = {
+        name: constant_outputs(label, rows.labels[name], row_weights=weights) for name, label in spec.labels.items()
+    }
     if not isinstance(rows, Table) or not any(has_columns(spec, rows, name) for name in spec.features):
         return SimpleModels(constants=constants, linear={}, coding=None)
     most = min(MOST_ROWS, MOST_VALUES // values_per_row(rows))
@@ -144,30 +148,46 @@ def fit_simple_models(spec: DataSpec, rows: Split) -> SimpleModels:
     for name, label in spec.labels.items():
         chosen = selected_rows(len(rows), MOST_PRODUCTS // (columns.shape[1] * label.width))
         if len(chosen) >= min(FEWEST_ROWS, len(rows)):
-            linear[name] = fit_linear(label, columns[chosen], label_columns(label, rows.labels[name][chosen]))
+            linear[name] = fit_linear(
+                label,
+                columns[chosen],
+                label_columns(label, rows.labels[name][chosen]),
+                None if rows.weights is None else rows.weights[chosen],
+            )
     return SimpleModels(constants=constants, linear=linear, coding=coding if linear else None)
 
 
-def constant_outputs(label: Label, targets: np.ndarray, class_weights: np.ndarray | None = None) -> np.ndarray:
+def constant_outputs(
+    label: Label,
+    targets: np.ndarray,
+    class_weights: np.ndarray | None = None,
+    row_weights: np.ndarray | None = None,
+) -> np.ndarray:
     """Return the constant prediction: the mean of a real label, or the shares of the classes.
 
     Args:
         label: The label.
         targets: (rows,) or (rows, width).
-        class_weights: (classes,), the weight of a row of each class; only for a label with one class per row.
+        class_weights: (classes,), the weight of a row of each class; only for a label with one class index per row.
+        row_weights: (rows,), the weights of the rows.
 
     Returns:
         (width,) float64.
     """
     if label.kind != CLASS:
-        return targets.reshape(len(targets), -1).mean(axis=0, dtype=np.float64)
-    totals = class_totals(label, targets, class_weights)
+        columns = targets.reshape(len(targets), -1)
+        if row_weights is not None:
+            return np.average(columns.astype(np.float64), axis=0, weights=row_weights)
+        return columns.mean(axis=0, dtype=np.float64)
+    totals = class_totals(label, targets, class_weights, row_weights)
     return totals / totals.sum()
 
 
-def class_totals(label: Label, targets: np.ndarray, class_weights: np.ndarray | None) -> np.ndarray:
+def class_totals(
+    label: Label, targets: np.ndarray, class_weights: np.ndarray | None, row_weights: np.ndarray | None = None
+) -> np.ndarray:
     """Return the total weight of the rows of each class, (classes,) float64. Arguments as for `constant_outputs`."""
-    counts = np.bincount(targets.reshape(-1), minlength=label.width).astype(np.float64)
+    counts = np.bincount(targets.reshape(-1), row_weights, minlength=label.width).astype(np.float64)
     return counts if class_weights is None else counts * class_weights
 
 
@@ -202,14 +222,27 @@ def fit_coding(spec: DataSpec, rows: Table) -> tuple[ColumnCoding, np.ndarray]:
     return coding, np.nan_to_num((columns - coding.mean) / coding.deviation, copy=False)
 
 
-def fit_linear(label: Label, columns: np.ndarray, targets: np.ndarray) -> LinearModel:
+def fit_linear(
+    label: Label, columns: np.ndarray, targets: np.ndarray, row_weights: np.ndarray | None = None
+) -> LinearModel:
     """Fit a ridge regression to a real label, or a logistic regression to a label with classes.
 
     Args:
         label: The label.
         columns: (rows, columns) float64, standardized.
         targets: (rows, width) float64: numbers, or a probability per class.
+        row_weights: (rows,), the weights of the rows; None: every row counts once. Only their ratios matter.
     """
+    if row_weights is not None:
+        kept = scored_rows(row_weights)
+        columns, targets, row_weights = columns[kept], targets[kept], row_weights[kept] / row_weights[kept].mean()
+    if label.kind == REAL and row_weights is not None:
+        mean, centre = (np.average(values, axis=0, weights=row_weights) for values in (targets, columns))
+        roots = np.sqrt(row_weights)[:, np.newaxis]
+        centred = roots * (columns - centre)
+        gram = centred.T @ centred + PENALTY * np.eye(columns.shape[1])
+        weights = np.linalg.solve(gram, centred.T @ (roots * (targets - mean)))
+        return LinearModel(weights=weights, bias=mean - centre @ weights)
     if label.kind == REAL:
         mean = targets.mean(axis=0)
         gram = columns.T @ columns + PENALTY * np.eye(columns.shape[1])
@@ -217,13 +250,16 @@ def fit_linear(label: Label, columns: np.ndarray, targets: np.ndarray) -> Linear
         return LinearModel(weights=weights, bias=mean - columns.mean(axis=0) @ weights)
     (rows, inputs), width = columns.shape, targets.shape[1]
     probabilities = link(label)
+    each = np.ones((1, 1)) if row_weights is None else row_weights[:, np.newaxis]
 
     def loss_and_gradient(parameters: np.ndarray) -> tuple[float, np.ndarray]:
         weights, bias = np.split(parameters.reshape(inputs + 1, width), [inputs])
         logits = columns @ weights + bias
-        errors = probabilities(logits) - targets
-        normalizer = np.logaddexp(0, logits).sum() if label.kind == MULTI_LABEL else special.logsumexp(logits, 1).sum()
-        loss = normalizer - (targets * logits).sum() + PENALTY / 2 * (weights**2).sum()
+        errors = each * (probabilities(logits) - targets)
+        normalizers = (
+            np.logaddexp(0, logits) if label.kind == MULTI_LABEL else special.logsumexp(logits, 1, keepdims=True)
+        )
+        loss = (each * normalizers).sum() - (each * targets * logits).sum() + PENALTY / 2 * (weights**2).sum()
         gradient = np.concatenate([columns.T @ errors + PENALTY * weights, errors.sum(axis=0, keepdims=True)])
         return loss / rows, gradient.ravel() / rows
 

@@ -137,7 +137,8 @@ class MultiTask(Supervised):
     def measure(self, batch: Batch, losses: Losses, auxiliary: Any) -> None:
         x, y, sample_weights = keras.utils.unpack_x_y_sample_weight(batch)
         super().measure(batch, {"loss": tf.add_n(list(losses.values()))}, auxiliary)
-        self.model.compute_loss(x, y, auxiliary, sample_weights)  # Keras records the loss of each task, unweighted
+        # Keras records the loss of each task, without the weight of the task
+        self.compute_loss(x, y, auxiliary, self.weights_for_losses(y, sample_weights))
         for label in self.log_variances:
             self.weights[label].update_state(self.learned_weight(label))
 

@@ -102,10 +102,11 @@ class ObjectiveOptions(Options):
 
         Args:
             spec: The spec of the data.
-            labels: The labels of the training split, by name: (rows,) class indices.
+            labels: The labels of the training split, by name: (rows,) class indices, or (rows, classes) if they
+                are one-hot.
 
         Raises:
-            ConfigError: The label has no classes, or another number of them than there are weights.
+            ConfigError: A row does not have one class, or another number of them than there are weights.
         """
         return None
 
@@ -125,12 +126,15 @@ class ObjectiveOptions(Options):
         """
         return {}
 
-    def baseline_losses(self, spec: DataSpec, labels: dict[str, np.ndarray]) -> dict[str, float]:
+    def baseline_losses(
+        self, spec: DataSpec, labels: dict[str, np.ndarray], row_weights: np.ndarray | None = None
+    ) -> dict[str, float]:
         """Return the loss of a prediction that is the same for every row, by the name that an epoch logs; {} if none.
 
         Args:
             spec: The spec of the data.
             labels: The labels of the training split, by name.
+            row_weights: (rows,), the weights of these rows; None: every row counts once.
         """
         return {}
 

@@ -129,15 +129,23 @@ class SupervisedOptions(ObjectiveOptions):
         return chosen
 
     def class_weights(self, spec: DataSpec, labels: dict[str, np.ndarray]) -> dict[str, np.ndarray] | None:
-        """Return the weight of a row of each class; "balanced" gives rows / (classes * rows of the class)."""
+        """Return the weight of a row of each class; "balanced" gives rows / (classes * rows of the class).
+
+        The class of a row of a one-hot label is that of its largest number.
+        """
         if self.class_weight is None:
             return None
         weights = {}
         for name, label in spec.labels.items():
-            if label.kind != CLASS:
-                raise ConfigError(f"objective.class_weight: expected a class label; found {name!r}, {label.kind}.")
+            if label.kind not in (CLASS, ONE_HOT):
+                raise ConfigError(
+                    f"objective.class_weight: expected a label with one class per row, whose weight the row gets; "
+                    f"found {name!r}, {label.kind}. Set objective.class_weight=null."
+                )
             if self.class_weight == "balanced":
-                weights[name] = len(labels[name]) / (label.width * np.bincount(labels[name], minlength=label.width))
+                classes = labels[name] if label.kind == CLASS else labels[name].argmax(axis=1)
+                rows = np.maximum(np.bincount(classes, minlength=label.width), 1)
+                weights[name] = len(classes) / (label.width * rows)
             elif len(self.class_weight) == label.width:
                 weights[name] = np.array(self.class_weight)
             else:
@@ -148,12 +156,16 @@ class SupervisedOptions(ObjectiveOptions):
         return {name: values.astype(np.float32) for name, values in weights.items()}
 
     @override
-    def baseline_losses(self, spec: DataSpec, labels: dict[str, np.ndarray]) -> dict[str, float]:
+    def baseline_losses(
+        self, spec: DataSpec, labels: dict[str, np.ndarray], row_weights: np.ndarray | None = None
+    ) -> dict[str, float]:
         from pipeline.training.baselines import baseline_loss
 
         weights, found = self.class_weights(spec, labels) or {}, {}
         for name, loss in self.label_losses(spec).items():
-            value = baseline_loss(spec.labels[name], loss, labels[name], weights.get(name))
+            value = baseline_loss(
+                spec.labels[name], loss, labels[name], class_weights=weights.get(name), row_weights=row_weights
+            )
             if value is not None:
                 found["loss" if len(spec.labels) == 1 else f"{name}_loss"] = value
         return found
@@ -183,6 +195,7 @@ class SupervisedOptions(ObjectiveOptions):
             targets=validation.labels,
             outputs=label_scores.predict(model, spec, batches),
             options=config.evaluation,
+            weights=validation.weights,
         )
 
     def score(
@@ -254,22 +267,34 @@ class Supervised(Objective):
         self.spec = spec
         self.model = model
         self.scales = loss_scales(model, options.label_losses(spec), spec, training_labels or {})
+        self.compute_loss = model.compute_loss
+        self.uses_row_weights = False
+        self.class_weights: Mapping[str, np.ndarray] = {}  # by which row weights are multiplied
+
+    @override
+    def weigh_rows(self, class_weights: Mapping[str, np.ndarray] | None) -> None:
+        self.uses_row_weights, self.class_weights = True, class_weights or {}
 
     @override
     def compile(self, optimizer: keras.optimizers.Optimizer, training: TrainingOptions) -> None:
         from pipeline.layers import architecture
+        from pipeline.training.weighted_losses import weigh_training_loss
 
         losses, metrics = self.scaled_losses(), self.options.label_metrics(self.spec)
         several = len(self.spec.labels) > 1
+        given = by_layer_name(metrics) if several else next(iter(metrics.values()))
         self.jit = training.compiles_with_xla(self.model)
         self.model.compile(
             optimizer=optimizer,
             loss=by_layer_name(losses) if several else next(iter(losses.values())),
             loss_weights=self.loss_weights(),
-            metrics=by_layer_name(metrics) if several else next(iter(metrics.values())),
+            metrics=None if self.uses_row_weights else given,
+            weighted_metrics=given if self.uses_row_weights else None,
             steps_per_execution=training.steps_per_execution,
             jit_compile=self.jit and not training.compiles_own_step,
         )
+        if self.class_weights and not training.compiles_own_step:
+            weigh_training_loss(self.model, self.weights_for_losses)
         if not training.compiles_own_step:
             self.jit = self.model.jit_compile  # Keras turns it off if it decides that it must
         self.model.optimizer.build(self.trained_variables())  # before a checkpoint is restored into it
@@ -316,13 +341,29 @@ class Supervised(Objective):
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
         outputs = self.model(x, training=True)
         if not isinstance(y, MixedLabels):
-            return self.compare(x, y, outputs, weights), outputs
-        first, second = (self.compare(x, labels, outputs, rows) for labels, rows in (y.first, y.second))
+            return self.compare(x, y, outputs, self.weights_for_losses(y, weights)), outputs
+        first, second = (
+            self.compare(x, labels, outputs, self.weights_for_losses(labels, rows))
+            for labels, rows in (y.first, y.second)
+        )
         return {name: y.share * first[name] + (1 - y.share) * second[name] for name in first}, outputs
+
+    def weights_for_losses(self, y: Any, sample_weights: Any) -> Any:
+        """Return the sample weights of the losses of a batch: row weights are multiplied by those of the classes."""
+        from pipeline.data.input_pipeline import weights_of_classes
+
+        if not self.class_weights:
+            return sample_weights
+        if len(self.spec.labels) == 1:
+            return sample_weights * weights_of_classes(next(iter(self.class_weights.values())), y)
+        return {
+            key: sample_weights[key] * weights_of_classes(weights, y[key])
+            for key, weights in by_layer_name(self.class_weights).items()
+        }
 
     def compare(self, x: Any, y: Any, outputs: Any, sample_weights: Any) -> Losses:
         """Return the losses between the labels of a batch and the outputs, by name."""
-        return {"loss": self.model.compute_loss(x, y, outputs, sample_weights, training=True)}
+        return {"loss": self.compute_loss(x, y, outputs, sample_weights, training=True)}
 
     def measure(self, batch: Batch, losses: Losses, auxiliary: Any) -> None:
         """Add one step to the metrics of the epoch. auxiliary: The outputs."""

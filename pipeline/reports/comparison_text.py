@@ -5,11 +5,17 @@ from collections.abc import Iterator, Sequence
 from pipeline.evaluation.group_scores import FEWEST_ROWS, GroupComparison, GroupScore
 from pipeline.evaluation.metrics import LabelEvaluation, ScoresOnly
 from pipeline.reports.formatting import format_number, score_table
+from pipeline.reports.weighted_text import weighted_lines
 
 
 def score_text(evaluations: Sequence[LabelEvaluation | ScoresOnly]) -> str:
-    """Return the result of an evaluation: the comparisons with simple models, the scores, and the groups."""
-    lines = [*baseline_lines(evaluations), score_table(evaluations), *group_lines(evaluations)]
+    """Return the result of an evaluation: whether it is weighted, comparisons with simple models, scores and groups."""
+    lines = [
+        *weighted_lines(evaluations),
+        *baseline_lines(evaluations),
+        score_table(evaluations),
+        *group_lines(evaluations),
+    ]
     return "\n".join(lines)
 
 

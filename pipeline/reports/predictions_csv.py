@@ -28,14 +28,16 @@ def write_predictions(
     *,
     ids: Sequence[object] | np.ndarray | None = None,
     decisions: Mapping[str, Decision] | None = None,
+    weights: np.ndarray | None = None,
 ) -> None:
     """Write one line per row, the same bytes for the same predictions.
 
-    The first columns are `row` (from 0) and `id` (the identity of the row in its data). Each label has the columns
-    `target` and `prediction`. A label with classes also has `confidence` (the probability of the predicted class) and,
-    for up to 20 classes, `p_<class>`. A multi-label has its classes joined by "|" as target and prediction, and no
-    confidence. Real labels of several numbers have `target_0`, `target_1` and so on. With several labels, each column
-    starts with the name of the label and a dot. A number is the shortest text that gives the same float32.
+    The first columns are `row` (from 0), `id` (the identity of the row in its data) and, if the rows have weights,
+    `weight`. Each label has the columns `target` and `prediction`. A label with classes also has `confidence` (the
+    probability of the predicted class) and, for up to 20 classes, `p_<class>`. A multi-label has its classes joined by
+    "|" as target and prediction, and no confidence. Real labels of several numbers have `target_0`, `target_1` and so
+    on. With several labels, each column starts with the name of the label and a dot. A number is the shortest text that
+    gives the same float32; a weight is one that gives the same float64.
 
     Args:
         path: The path of the file.
@@ -44,6 +46,7 @@ def write_predictions(
         outputs: By name, (rows, width) each.
         ids: The identity of each row; None: the number of the row.
         decisions: By name. A label without a decision gets its most probable class as the prediction.
+        weights: (rows,), the weights of the rows; None leaves the column out.
 
     Raises:
         DataError: The outputs do not fit the labels, or are not finite.
@@ -52,7 +55,7 @@ def write_predictions(
     checked = {name: check_outputs(outputs[name], name=name, label=label, rows=rows) for name, label in labels.items()}
     prefixes = {name: f"{name}." if len(labels) > 1 else "" for name in labels}
     ids = range(rows) if ids is None else ids
-    header = ["row", "id"] + [
+    header = ["row", "id", *([] if weights is None else ["weight"])] + [
         prefixes[name] + column for name, label in labels.items() for column in column_names(label)
     ]
     with (
@@ -72,6 +75,8 @@ def write_predictions(
                     label, np.asarray(targets[name])[chunk], checked[name][chunk], (decisions or {}).get(name)
                 )
             ]
+            if weights is not None:
+                columns.insert(0, weights[chunk].tolist())
             writer.writerows(zip(range(chunk.start, chunk.stop), ids[chunk], *columns, strict=True))
 
 

@@ -38,6 +38,7 @@ from pipeline.reports.plots import (
     to_plot,
     use_log_scale,
 )
+from pipeline.reports.weighted_text import format_count, weighted_lines
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, DataSpec
 
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
@@ -170,6 +171,7 @@ def write_page(
             "number": format_signed,
             "level": format_percent,
             "title": format_title,
+            "count": format_count,
             "duration": format_duration,
             "href": quote,  # also quotes a colon, so that no path can contain a URL scheme
         },
@@ -181,6 +183,7 @@ def write_page(
             "is_label": lambda evaluation: isinstance(evaluation, LabelEvaluation),
             "headline_scores": headline_scores,
             "baseline_lines": baseline_lines(report.evaluations),
+            "weighted_lines": weighted_lines(report.evaluations),
             "comparison_section": comparison_section,
             "describe_decision": describe,
             "frequent_mistakes": frequent_mistakes,
@@ -218,8 +221,8 @@ def headline_scores(evaluation: LabelEvaluation | ScoresOnly) -> list[tuple[str,
     return [(name, evaluation.scores[name]) for name in HEADLINES[evaluation.label.kind] if name in evaluation.scores]
 
 
-def frequent_mistakes(evaluation: LabelEvaluation) -> list[tuple[str, str, int, float]]:
-    """Return the most frequent confusions: true class, predicted class, rows, share of the rows of the true class."""
+def frequent_mistakes(evaluation: LabelEvaluation) -> list[tuple[str, str, float, float]]:
+    """Return the most frequent confusions: true class, predicted class, rows or weight, share of the true class."""
     if evaluation.confusion is None:
         return []
     counts = evaluation.confusion.copy()
@@ -228,7 +231,7 @@ def frequent_mistakes(evaluation: LabelEvaluation) -> list[tuple[str, str, int, 
     names = evaluation.label.classes
     most_frequent = np.argsort(-counts, axis=None, kind="stable")[:MAX_MISTAKES]
     return [
-        (names[true], names[predicted], int(counts[true, predicted]), counts[true, predicted] / class_rows[true])
+        (names[true], names[predicted], counts[true, predicted].item(), counts[true, predicted] / class_rows[true])
         for true, predicted in zip(*np.unravel_index(most_frequent, counts.shape), strict=True)
         if counts[true, predicted]
     ]
@@ -390,7 +393,8 @@ def label_plots(evaluation: LabelEvaluation) -> Iterator[Plot]:
         for output in range(min(width, MAX_OUTPUTS)):
             predictions, targets = evaluation.residuals.predictions[:, output], evaluation.residuals.targets[:, output]
             stem, suffix = (name, "") if width == 1 else (f"{name}-{output}", f", output {output}")
-            yield from residual_plots(stem, suffix, predictions=predictions, targets=targets)
+            weights = evaluation.residuals.weights
+            yield from residual_plots(stem, suffix, predictions=predictions, targets=targets, weights=weights)
 
 
 def confusion_matrix(file: str, label: str, classes: Sequence[str], counts: np.ndarray) -> Plot:
@@ -400,9 +404,10 @@ def confusion_matrix(file: str, label: str, classes: Sequence[str], counts: np.n
         file: Name of the plot's file.
         label: Name of the label.
         classes: Names of the classes.
-        counts: (classes, classes) int64, true classes by predicted classes.
+        counts: (classes, classes), true classes by predicted classes: rows, int64, or sums of their weights, float64.
     """
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    total = counts.sum(axis=1, keepdims=True)
+    share = counts / np.where(total > 0, total, 1)
     colours = matplotlib.colormaps["Oranges"](0.8 * np.sqrt(share))  # the root makes a single mistake visible
     diagonal = np.arange(len(classes))
     colours[diagonal, diagonal] = matplotlib.colormaps["Blues"](0.85 * share[diagonal, diagonal])
@@ -411,8 +416,9 @@ def confusion_matrix(file: str, label: str, classes: Sequence[str], counts: np.n
     size = min(max(4.2, 1.4 + 0.34 * len(classes)), 7.0)
     figure, axes = create_figure(size, size)
     axes.imshow(colours, interpolation="nearest")
+    title = "confusion matrix" if counts.dtype.kind == "i" else "confusion matrix, sums of weights"
     axes.spines[:].set_visible(True)
-    axes.set(xlabel="predicted", ylabel="true", title="confusion matrix")
+    axes.set(xlabel="predicted", ylabel="true", title=title)
     if len(classes) <= MAX_NAMED:
         names = [short_name(name) for name in classes]
         font_size = 9 if len(classes) <= MAX_NUMBERED else 6
@@ -423,7 +429,8 @@ def confusion_matrix(file: str, label: str, classes: Sequence[str], counts: np.n
         for true, predicted in np.argwhere(counts):
             dark = true == predicted and share[true, predicted] > 0.5
             colour = "white" if dark else "#222222"
-            text = f"{counts[true, predicted]}"
+            count = counts[true, predicted].item()
+            text = f"{count}" if isinstance(count, int) else f"{count:.3g}"
             axes.text(predicted, true, text, color=colour, fontsize=8, ha="center", va="center")
     return to_plot(figure, file, f"Confusion matrix of {label}: true classes by predicted classes")
 
@@ -456,7 +463,9 @@ def reliability_diagram(file: str, label: str, calibration: Calibration) -> Plot
     return to_plot(figure, file, f"Reliability diagram of {label}: accuracy by confidence")
 
 
-def residual_plots(stem: str, suffix: str, *, predictions: np.ndarray, targets: np.ndarray) -> Iterator[Plot]:
+def residual_plots(
+    stem: str, suffix: str, *, predictions: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None
+) -> Iterator[Plot]:
     """Yield the plots of one output of a real label.
 
     Args:
@@ -464,6 +473,7 @@ def residual_plots(stem: str, suffix: str, *, predictions: np.ndarray, targets: 
         suffix: The suffix of the titles: ", output 1", or "" if the label has one output.
         predictions: (rows,) float64.
         targets: (rows,) float64.
+        weights: (rows,), by which the histogram counts rows; None: every row counts once. A point is a row.
     """
     figure, axes = create_figure(3.1, 2.9)
     plot_points(axes, targets, predictions)
@@ -479,9 +489,10 @@ def residual_plots(stem: str, suffix: str, *, predictions: np.ndarray, targets: 
     yield to_plot(figure, f"{stem}-residuals.png", f"Residuals against predicted values{suffix}")
 
     figure, axes = create_figure(3.1, 2.9)
-    axes.hist(predictions - targets, bins=min(50, max(5, round(2 * len(targets) ** (1 / 3)))), color=BLUE)
+    bins = min(50, max(5, round(2 * len(targets) ** (1 / 3))))
+    axes.hist(predictions - targets, bins=bins, color=BLUE, weights=weights)
     axes.axvline(0, color=GREY, linestyle="--", linewidth=1)
-    axes.set(xlabel=RESIDUAL, ylabel="rows", title=f"residuals{suffix}")
+    axes.set(xlabel=RESIDUAL, ylabel="rows" if weights is None else "weight", title=f"residuals{suffix}")
     yield to_plot(figure, f"{stem}-histogram.png", f"Histogram of residuals{suffix}")
 
 

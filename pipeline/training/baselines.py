@@ -23,30 +23,38 @@ OF_PROBABILITIES = (
 
 
 def baseline_loss(
-    label: Label, loss: keras.losses.Loss, targets: np.ndarray, class_weights: np.ndarray | None = None
+    label: Label,
+    loss: keras.losses.Loss,
+    targets: np.ndarray,
+    *,
+    class_weights: np.ndarray | None = None,
+    row_weights: np.ndarray | None = None,
 ) -> float | None:
-    """Return the loss of predicting the mean of a real label, or the shares of the classes.
+    """Return the loss of predicting the mean of a real label, or the shares of the classes, as an epoch logs it.
 
     Args:
         label: The label.
         loss: Its loss.
         targets: The label of each training row: (rows,) or (rows, width).
         class_weights: (classes,), the weight of a row of each class.
+        row_weights: (rows,), the weights of these rows.
 
     Returns:
         The loss; None if this loss has no such value.
     """
-    if label.kind == REAL:
-        columns = columns_of(label, targets)
-        return loss_of_constant(loss, columns, constant_outputs(label, columns))
-    if not isinstance(loss, OF_PROBABILITIES):
+    if label.kind != REAL and not isinstance(loss, OF_PROBABILITIES):
         return None
     if label.kind != CLASS:
         columns = columns_of(label, targets)
-        shares = constant_outputs(label, columns)
-        is_binary = isinstance(loss, keras.losses.BinaryCrossentropy)
-        return loss_of_constant(loss, columns, _as_outputs(loss, shares, exclusive=not is_binary))
-    totals = class_totals(label, targets, class_weights)
+        if class_weights is not None:
+            of_classes = class_weights[targets.argmax(axis=1)]
+            row_weights = of_classes if row_weights is None else row_weights * of_classes
+        weights = None if row_weights is None else row_weights[:: _step(targets)]
+        outputs = constant_outputs(label, columns, row_weights=weights)
+        if label.kind != REAL:
+            outputs = _as_outputs(loss, outputs, exclusive=not isinstance(loss, keras.losses.BinaryCrossentropy))
+        return loss_of_constant(loss, columns, outputs, weights)
+    totals = class_totals(label, targets, class_weights, row_weights)
     shares = totals / totals.sum()
     is_binary = isinstance(loss, keras.losses.BinaryCrossentropy)
     outputs = _as_outputs(loss, shares[1:] if is_binary else shares, exclusive=not is_binary)
@@ -74,15 +82,22 @@ def losses_above_baseline(history: Sequence[Mapping[str, Any]], baselines: Mappi
     return messages
 
 
-def loss_of_constant(loss: keras.losses.Loss, targets: np.ndarray, outputs: np.ndarray) -> float | None:
+def loss_of_constant(
+    loss: keras.losses.Loss, targets: np.ndarray, outputs: np.ndarray, row_weights: np.ndarray | None = None
+) -> float | None:
     """Return the mean loss of the same outputs for every row; None if it is not finite, or not a mean over rows.
+
+    As in Keras, a weighted loss is the mean of weight * loss.
 
     Args:
         loss: The loss.
         targets: (rows, width).
         outputs: (width,).
+        row_weights: (rows,), the weights of the rows; None: every row counts once.
     """
     values = _row_losses(loss, targets, outputs)
+    if values is not None and row_weights is not None:
+        values = row_weights * values
     mean = np.nan if values is None else float(values.mean())
     return mean if np.isfinite(mean) else None
 
@@ -110,8 +125,12 @@ def mean_and_deviation(targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def columns_of(label: Label, targets: np.ndarray) -> np.ndarray:
     """Return the values of a label that has one or several numbers per row: (rows, width)."""
-    rows = targets.reshape(len(targets), -1)
-    return rows[:: max(1, -(-rows.size // MOST_NUMBERS))]
+    return targets.reshape(len(targets), -1)[:: _step(targets)]
+
+
+def _step(targets: np.ndarray) -> int:
+    """Return n if only every n-th row is compared."""
+    return max(1, -(-targets.size // MOST_NUMBERS))
 
 
 def _as_outputs(loss: keras.losses.Loss, shares: np.ndarray, *, exclusive: bool) -> np.ndarray:

@@ -43,16 +43,22 @@ def score(
         seed: The seed of the resamples behind the intervals.
         folder: Where predictions.csv.gz and prediction_profile.json are written.
         decisions: By label. For a label without a decision, the most probable class is predicted.
-        rows: The scored rows, from which ids and the worst mistakes are taken; None leaves both out.
+        rows: The scored rows, from which ids, weights and the worst mistakes are taken; None leaves them out.
 
     Raises:
         DataError: The outputs do not fit the labels, or are not finite.
     """
     row_losses = {name: losses_of_rows(losses[name], targets[name], outputs[name]) for name in spec.labels}
     probabilities = probabilities_of(spec, losses, outputs, len(next(iter(targets.values()))))
-    ids = None if rows is None else rows.row_ids
+    ids, weights = (None, None) if rows is None else (rows.row_ids, rows.weights)
     predictions_csv.write_predictions(
-        folder / predictions_csv.FILE, spec.labels, targets, probabilities, ids=ids, decisions=decisions
+        folder / predictions_csv.FILE,
+        spec.labels,
+        targets,
+        probabilities,
+        ids=ids,
+        decisions=decisions,
+        weights=weights,
     )
     evaluations = [
         replace(
@@ -65,6 +71,7 @@ def score(
                 options=options,
                 seed=seed,
                 decision=decisions.get(name),
+                weights=weights,
             ),
             predictions=prediction_profiles.profile_predictions(
                 label, targets=targets[name], outputs=probabilities[name]
@@ -94,8 +101,9 @@ def choose_decisions(
     targets: Mapping[str, np.ndarray],
     outputs: Mapping[str, np.ndarray],
     options: Evaluation,
+    weights: np.ndarray | None = None,
 ) -> dict[str, Decision]:
-    """Choose the decision of each label on validation rows. Arguments as for `score`.
+    """Choose the decision of each label on validation rows, whose weights may be given. Arguments as for `score`.
 
     Raises:
         DataError: The outputs do not fit the labels, or are not finite.
@@ -107,6 +115,7 @@ def choose_decisions(
             members=metrics.members_of(label, targets[name]),
             probabilities=probabilities[name],
             options=options,
+            weights=weights,
         )
         for name, label in spec.labels.items()
         if has_decision(label)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.errors import ConfigError
+
 if TYPE_CHECKING:
     import keras
+    import numpy as np
     import tensorflow as tf
 
     from pipeline.training.options import TrainingOptions
@@ -54,6 +57,22 @@ class Objective(ABC):
     model: keras.Model
     jit: bool = False
     architecture: str | None = None
+
+    def weigh_rows(self, class_weights: Mapping[str, np.ndarray] | None) -> None:
+        """Prepare for batches whose sample weights are those of the rows; called before `compile`.
+
+        Losses and metrics use the row weights. In the losses of training, they are multiplied by the class weights.
+
+        Args:
+            class_weights: Label name -> (classes,) float32, the weight of a row of each class; None: all count alike.
+
+        Raises:
+            ConfigError: The losses of this objective do not use row weights.
+        """
+        raise ConfigError(
+            f"data.weight: expected an objective whose losses use row weights; found {type(self).__name__}. Set "
+            "data.weight=''."
+        )
 
     @abstractmethod
     def compile(self, optimizer: keras.optimizers.Optimizer, training: TrainingOptions) -> None:

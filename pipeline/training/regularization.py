@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -16,6 +16,8 @@ from pipeline.spec import DataSpec
 from pipeline.training.objective import Batch, Losses, Objective, Update
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from pipeline.config import Config
     from pipeline.training.options import TrainingOptions
 
@@ -107,6 +109,10 @@ class Wrapper(Objective):
         """Wrap an objective, which is not compiled yet."""
         self.objective = objective
         self.model = objective.model
+
+    @override
+    def weigh_rows(self, class_weights: Mapping[str, np.ndarray] | None) -> None:
+        self.objective.weigh_rows(class_weights)
 
     @override
     def compile(self, optimizer: keras.optimizers.Optimizer, training: TrainingOptions) -> None:
