@@ -413,6 +413,12 @@ DATA = {
         "related rows into training and test, so that the score says little about new groups.",
         "set data.split.group=$group",
     ),
+    "few-rows-weigh": warning(
+        "A few rows hold nearly all of the weight: what the model learns, or its scores, depend on these rows alone. A "
+        "weight is how much a row counts, not a value of the row.",
+        "leave data.weight out if the column holds no weights",
+        "lower the largest weights in the data",
+    ),
     "constant-label": warning(
         "Every training row has the same number as its label: there is nothing to learn.",
         "choose another column as the label",

@@ -26,6 +26,7 @@ from pipeline.preflight import (
     state,
     text_checks,
     training_checks,
+    weight_checks,
 )
 from pipeline.preflight.findings import Finding, finding
 from pipeline.preflight.forward_pass import Prediction, predict
@@ -99,6 +100,7 @@ def inspect(setup: Setup) -> list[Finding]:
 def _check_model(setup: Setup) -> list[Finding]:
     with state.generators_restored():
         found = [*shape_checks.check_batches(setup), *model_checks.check(setup), *training_checks.check(setup)]
+        found += weight_checks.check(setup)
         if not setup.is_supervised:
             return found + _check_step(setup)
         inputs = [*shape_checks.check_channels(setup), *shape_checks.check_inputs(setup)]
@@ -143,7 +145,7 @@ def _check_supervised_step(setup: Setup) -> list[Finding]:
     if not setup.model.trainable_variables:
         return found
     step_findings: list[Finding] = []
-    result = first_step.run(setup, batch, step_findings)
+    result = first_step.run(setup, weight_checks.with_weight(batch), step_findings)
     if any(item.is_error for item in found):
         # for a loss that does not fit, Keras raises too, with a less helpful message
         step_findings = [item for item in step_findings if item.code != "step-fails"]
