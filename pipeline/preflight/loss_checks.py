@@ -389,9 +389,10 @@ def _check_class_weights(setup: Setup, given: Any) -> Iterator[Finding]:
         given: objective.class_weight.
     """
     for name, label in setup.spec.labels.items():
-        if label.kind != CLASS or not isinstance(given, list):
+        if label.kind not in (CLASS, ONE_HOT) or not isinstance(given, list):
             continue
-        counts = class_counts(setup.data.train.labels[name], len(given))
+        values = setup.data.train.labels[name]
+        counts = class_counts(values if label.kind == CLASS else values.argmax(axis=1), len(given))
         for index, (weight, count) in enumerate(zip(given, counts, strict=True)):
             if not weight:
                 found = f"0 for class {label.classes[index]!r}, which has {count:,} training rows."

@@ -373,9 +373,10 @@ def test_float_class_labels_of_a_custom_data_source_give_a_finding(prepared):
     assert "label-dtype" in {item.code for item in inspect(own)}
 
 
+@pytest.mark.parametrize("kind", ["class", "one_hot"])
 @pytest.mark.parametrize("weights, code", [([1.0, 0.0, 2.0], "class-weight-zero"), ([1.0, 1.0, 2.0], None)])
-def test_class_weight_of_0_gives_a_finding(found, weights, code):
-    findings = found([layers.Dense(3, "softmax")], class_weight=weights)
+def test_class_weight_of_0_gives_a_finding(found, kind, weights, code):
+    findings = found([layers.Dense(3, "softmax")], kind=kind, class_weight=weights)
     assert (code in findings) if code else (errors(findings) == {})
 
 
