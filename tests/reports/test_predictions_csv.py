@@ -38,6 +38,15 @@ def test_identity_of_each_row_is_written(tmp_path):
         assert [row["id"] for row in csv.DictReader(file)] == ["a,b", "7"]
 
 
+def test_weights_of_rows_are_a_column(tmp_path):
+    path, weights = tmp_path / "predictions.csv.gz", np.array([0.1, 3.0])
+    predictions_csv.write_predictions(path, {"y": real_label()}, {"y": [0, 1]}, {"y": [0, 1]}, weights=weights)
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["row", "id", "weight", "target", "prediction"]
+    assert [float(row["weight"]) for row in rows] == [0.1, 3.0]
+
+
 def test_probabilities_read_back_as_the_same_float32(tmp_path):
     outputs = probabilities(100, 10)
     rows = written(tmp_path, {"y": class_label(range(10))}, {"y": np.zeros(100, int)}, {"y": outputs})

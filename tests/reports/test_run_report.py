@@ -183,6 +183,23 @@ def test_page_names_packages_that_differ_from_the_lock(tmp_path):
     assert found.count("installed1.9") == 2 and "packagenumpy" in found and "packageh5py" in found
 
 
+def test_page_of_weighted_scores_says_so_and_shows_sums_of_weights(digits, tmp_path):
+    weights = np.where(np.arange(digits.rows) % 10, 0.5, 0)
+    weighted = evaluate_label(
+        "digit", digits.label, targets=digits.targets, outputs=digits.outputs, losses={}, options=CONFIG, seed=0,
+        weights=weights,
+    )  # fmt: skip
+    numbers = real_label()
+    targets = np.linspace(0, 1, digits.rows)
+    real = evaluate_label(
+        "price", numbers, targets=targets, outputs=targets, losses={}, options=CONFIG, seed=0, weights=weights
+    )
+    text = Page(write_run_report(tmp_path, report([weighted, real]))).text
+    assert f"{digits.rows * 9 // 10} rows, effective number {digits.rows * 0.9:.1f}" in text
+    assert "Numbers are sums of the weights of rows." in text
+    assert all(count in (0.5, 1.0, 1.5, 2.0, 2.5) for _, _, count, _ in frequent_mistakes(weighted))
+
+
 def test_frequent_mistakes_are_the_largest_cells_off_the_diagonal(digits):
     counts = digits.confusion - np.diag(np.diag(digits.confusion))
     true, predicted, count, share = frequent_mistakes(digits)[0]
