@@ -96,6 +96,15 @@ def test_weights_of_one_give_the_bits_of_no_weights(train, configured, tmp_path,
     assert weighted.history == plain.history
 
 
+@pytest.mark.slow
+def test_resumed_run_has_the_weights_and_metrics_of_an_uninterrupted_one(train, configured, source):
+    objective = SupervisedOptions(metrics=METRICS, class_weight="balanced")
+    config = configured(Fit, source, Mlp(hidden=[8]), objective=objective, batch_size=32, epochs=2)
+    resumed, whole = train(config, stop_at=(2, 1)), train(config)
+    assert resumed.digest == whole.digest
+    assert resumed.history == whole.history
+
+
 def test_class_weights_of_one_hot_labels_are_those_of_class_labels(configured, source):
     options = SupervisedOptions(class_weight="balanced")
     one_hot = splits.load(replace(source, labels=["one_hot"], label_kind=ONE_HOT, split=SplitOptions(stratify=False)))
