@@ -12,6 +12,7 @@ from typing import Any, override
 from pipeline.data import categories
 from pipeline.data.containers import Dataset, FeatureColumn, Table, in_chunks
 from pipeline.data.description import describe
+from pipeline.data.multi_label_columns import check_multi_label_columns, membership_targets
 from pipeline.data.roles import Roles, assign_roles
 from pipeline.data.source import DataSource
 from pipeline.data.table_columns import NumberColumn, TableFile, TextColumn
@@ -47,6 +48,11 @@ class TableSource(DataSource):
         "what the label columns hold, or label -> one of these; auto: one class, refused if labels look continuous; "
         "multi_label: any number of classes, separated by data.label_separator; an empty field has none",
         choices=(AUTO, CLASS, MULTI_LABEL, REAL),
+    )
+    multi_label_columns: dict[str, list[str]] = option(
+        {},
+        "label -> the columns of 0 and 1 (or false and true, no and yes) that are its classes, for a label of any "
+        "number of classes: names, patterns, ranges",
     )
     label_separator: str = option("|", "the character between the classes of a multi_label", required=True)
     numeric: list[str] = option(
@@ -103,7 +109,11 @@ class TableSource(DataSource):
                 "data: expected feature columns in data.numeric, data.categorical or data.text; found none. Name them, "
                 "or take every column of numbers: 'data.numeric=*'."
             )
-        names = self.numeric + self.categorical + self.text + self.labels
+        check_multi_label_columns(
+            self.multi_label_columns, labels=self.labels, kinds=self.label_kind, categories=self.categories
+        )
+        members = [name for columns in self.multi_label_columns.values() for name in columns]
+        names = self.numeric + self.categorical + self.text + self.labels + members
         repeated = {name for name in names if names.count(name) > 1 and name != "*"}
         if repeated:
             raise ConfigError(
@@ -150,6 +160,7 @@ class TableSource(DataSource):
         wrong = {
             "one column in data.labels": "" if len(self.labels) == 1 else ", ".join(self.labels),
             "data.label_kind=real": "" if self.label_kind in (AUTO, REAL) else str(self.label_kind),
+            "data.multi_label_columns={}": str(self.multi_label_columns) if self.multi_label_columns else "",
             "data.missing_labels=refuse": self.missing_labels if self.missing_labels != "refuse" else "",
             "data.split.group='' and data.split.time=''": self.split.group or self.split.time,
             "data.sequence.order, the times of the series": "none"
@@ -218,6 +229,8 @@ class TableSource(DataSource):
         """Return what a label column holds: AUTO, CLASS, MULTI_LABEL or REAL."""
         if self.window.steps:
             return REAL
+        if label in self.multi_label_columns:
+            return MULTI_LABEL
         return self.label_kind.get(label, AUTO) if isinstance(self.label_kind, dict) else self.label_kind
 
     def separator_of(self, label: str) -> str:
@@ -256,6 +269,7 @@ class TableSource(DataSource):
             categorical=self.categorical,
             text=self.text,
             exclude=[*self.exclude, *self._id_columns],
+            members=self.multi_label_columns,
         )
         if self.window.steps:  # the past of the label is an input too
             roles = replace(roles, numeric=(*roles.numeric, *self.labels))
@@ -276,7 +290,7 @@ class TableSource(DataSource):
         files = self._with_one_spelling(files, [*roles.categorical, *self.single_class_labels])
         for file in files.values():
             self._check_listed(file, roles)
-        labels = {name: self._label(name, files["train"]) for name in self.labels}
+        labels = {name: self._label(name, files["train"], roles) for name in self.labels}
         self._log_summary(roles, files["train"])
         splits = {
             split_name: self._windows(file, roles)
@@ -339,8 +353,8 @@ class TableSource(DataSource):
         return roles
 
     def _read(self, path: str, roles: Roles, keys: list[str]) -> TableFile:
-        label_texts = self.class_labels
-        label_numbers = [name for name in self.labels if name not in label_texts]
+        label_numbers = [name for name in self.labels if self.kind_of(name) == REAL]
+        label_texts = [name for name in roles.labels if name not in label_numbers]
         texts = dict.fromkeys([*roles.categorical, *roles.text, *label_texts, *self._id_columns, *keys])
         return self.read_file(path, [*dict.fromkeys([*roles.numeric, *label_numbers])], [*texts])
 
@@ -353,7 +367,7 @@ class TableSource(DataSource):
             required: Columns that are always read. They come first among the columns without a role.
         """
         headers = [header, *(self.header(path)[0] for path in (self.validation_path, self.test_path) if path)]
-        used = {*roles.numeric, *roles.categorical, *roles.text, *self.labels, *self.split.keys, *self._id_columns}
+        used = {*roles.numeric, *roles.categorical, *roles.text, *roles.labels, *self.split.keys, *self._id_columns}
         others = [name for name in header if name not in used and all(names.count(name) == 1 for names in headers)]
         others.sort(key=lambda name: name not in required)
         deciding = [name for name in self.split.keys if all(name in names for names in headers)]
@@ -390,7 +404,7 @@ class TableSource(DataSource):
     def _table(
         self, file: TableFile, roles: Roles, labels: Mapping[str, Label], keys: Mapping[str, np.ndarray]
     ) -> Table:
-        features, targets = self._features(file, roles, self.labels), self._targets(file, labels)
+        features, targets = self._features(file, roles, self.labels), self._targets(file, labels, roles)
         return Table(features, targets, file.row_location, keys, self._ids(file))
 
     def _features(self, file: TableFile, roles: Roles, labels: Collection[str]) -> dict[str, FeatureColumn]:
@@ -422,9 +436,9 @@ class TableSource(DataSource):
             DataError: A number cannot be read, a value is missing, or it is not clear whether it is.
         """
         self._check_values(file, roles)
-        constant = [*self.labels, *(name for name in self.split.keys if name in file.texts), *self._own_ids]
+        constant = [*roles.labels, *(name for name in self.split.keys if name in file.texts), *self._own_ids]
         file = self._with_sequences(file, roles, constant)
-        file = self._with_labels(file)
+        file = self._with_labels(file, roles)
         for name, column in file.texts.items():
             self._log_missing_words(name, column)
         return self._without_missing(file, roles)
@@ -437,7 +451,7 @@ class TableSource(DataSource):
         """
         for name, column in file.numbers.items():
             self._check_numbers(file, name, column)
-        for name in (*roles.categorical, *self.labels):
+        for name in (*roles.categorical, *roles.labels):
             if name in file.texts:
                 self._check_decided(file, name)
 
@@ -569,14 +583,14 @@ class TableSource(DataSource):
                 f"{'' if self.sequence.id or self.window.steps else ', or set data.missing_values=impute'}."
             )
 
-    def _with_labels(self, file: TableFile) -> TableFile:
+    def _with_labels(self, file: TableFile, roles: Roles) -> TableFile:
         """Return the rows that have every label.
 
         Raises:
             DataError: A label is missing, and data.missing_labels=refuse.
         """
         missing = np.zeros(file.rows, bool)
-        for name in self.labels:
+        for name in roles.labels:
             if name in file.numbers:
                 absent, words = np.isnan(file.numbers[name].values), {}
             else:
@@ -631,16 +645,21 @@ class TableSource(DataSource):
                     "data.unknown_categories=accept."
                 )
 
-    def _label(self, name: str, train: TableFile) -> Label:
+    def _label(self, name: str, train: TableFile, roles: Roles) -> Label:
+        if name in roles.members:
+            return row_label(MULTI_LABEL, roles.members[name])
         if self.kind_of(name) == REAL:
             return real_label(self.window.horizon if self.window.steps else 1)
         separator = self.separator_of(name)
         names = self.categories.get(name) or categories.class_names(count_classes(train.texts[name], separator))
         return row_label(MULTI_LABEL, names) if separator else class_label(names)
 
-    def _targets(self, file: TableFile, labels: Mapping[str, Label]) -> dict[str, np.ndarray]:
+    def _targets(self, file: TableFile, labels: Mapping[str, Label], roles: Roles) -> dict[str, np.ndarray]:
         targets = {}
         for name, label in labels.items():
+            if name in roles.members:
+                targets[name] = membership_targets(file, roles.members[name])
+                continue
             if label.kind == REAL:
                 targets[name] = file.numbers[name].values
                 continue
@@ -655,7 +674,11 @@ class TableSource(DataSource):
         if len(roles.numeric) > len(self.numeric):
             logger.info("data: %d columns of numbers: %s", len(roles.numeric), shortened(map(repr, roles.numeric)))
         for name in self.class_labels:
-            counts = count_classes(train.texts[name], self.separator_of(name))
+            if columns := roles.members.get(name):
+                rows_of_classes = membership_targets(train, columns).sum(axis=0, dtype=int)
+                counts = dict(zip(columns, rows_of_classes, strict=True))
+            else:
+                counts = count_classes(train.texts[name], self.separator_of(name))
             description = categories.describe_counts(counts, "classes")
             logger.info("data: label %r: %s", name, description)
         for name in roles.categorical[:DESCRIBED]:
