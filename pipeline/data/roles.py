@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.data.date_columns import part_names
 from pipeline.errors import DataError, nearest
 from pipeline.overrides import shell_argument
 
@@ -18,6 +19,7 @@ class Roles:
     """The columns of each role, in the order of the options, and of the header within a pattern or range.
 
     Attributes:
+        numeric: The columns of numbers, and last those that columns of dates give.
         numbers_only: The columns of `numeric` that only '*' selects. They are left out if they hold text.
         labels: The columns of all labels.
         members: Label -> its columns, for each label whose classes are columns.
@@ -40,6 +42,7 @@ def assign_roles(
     categorical: Sequence[str],
     text: Sequence[str],
     exclude: Sequence[str],
+    dates: Sequence[str],
     members: Mapping[str, Sequence[str]],
 ) -> Roles:
     """Resolve the names, patterns and ranges of each role.
@@ -56,12 +59,13 @@ def assign_roles(
         categorical: Likewise, of categories.
         text: Likewise, of free text.
         exclude: Likewise, of columns that no pattern or range selects.
+        dates: Likewise, of dates, which are read as columns of numbers.
         members: Label -> likewise, of the columns that are its classes. Such a label is no column itself.
 
     Raises:
         DataError: The header lacks a column, or has a selected one twice.
     """
-    roles = {"numeric": numeric, "categorical": categorical, "text": text}
+    roles = {"numeric": numeric, "categorical": categorical, "text": text, "dates": dates}
     named = {name for selectors in (*roles.values(), labels) for name in selectors if name in header}
     taken = {name for selector in exclude for name in matches(header, selector, location)}
     label_columns: dict[str, tuple[str, ...]] = {name: (name,) for name in labels}
@@ -98,8 +102,14 @@ def assign_roles(
     others = [selector for selector in numeric if selector != ALL]
     named_numbers = {name for selector in others for name in matches(header, selector, location)}
     numbers_only = frozenset(found["numeric"]) - named_numbers if ALL in numeric and ALL not in header else frozenset()
+    parts = part_names(found["dates"])
+    if repeated := [name for name in parts if name in header]:
+        raise DataError(
+            f"{location}: expected no column {repeated[0]!r}, since data.dates gives a column of this name; found one. "
+            "Rename it."
+        )
     return Roles(
-        tuple(found["numeric"]),
+        (*found["numeric"], *parts),
         tuple(found["categorical"]),
         tuple(found["text"]),
         numbers_only,

@@ -13,7 +13,7 @@ from pipeline.data.containers import Split, Table
 from pipeline.errors import DataError, nearest
 from pipeline.evaluation.bootstrap import Score, percentile_interval, resampled_scores
 from pipeline.evaluation.decisions import Decision
-from pipeline.evaluation.main_scores import LOWER_IS_BETTER, OF_GROUPS, score_function
+from pipeline.evaluation.main_scores import LOWER_IS_BETTER, score_function, score_of_groups
 from pipeline.evaluation.options import Evaluation
 from pipeline.spec import DataSpec, Label
 
@@ -189,7 +189,7 @@ def score_groups(
         options: Number of resamples and confidence level.
         seed: The seed of the resamples.
     """
-    metric = OF_GROUPS[label.kind]
+    metric = score_of_groups(label)
     scores, errors = [], []
     for index, name in enumerate(groups.names):
         rows = np.flatnonzero(groups.indices == index)

@@ -9,7 +9,7 @@ HEADER = ["id", "m0", "m1", "m10", "town", "note", "a*b", "x..y", "y"]
 
 
 def roles(**given):
-    options = {"labels": ["y"], "numeric": [], "categorical": [], "text": [], "exclude": [], "members": {}}
+    options = {"labels": ["y"], "numeric": [], "categorical": [], "text": [], "exclude": [], "dates": [], "members": {}}
     return assign_roles(HEADER, "t.csv, line 1", **options | given)
 
 
@@ -57,7 +57,7 @@ def test_a_selector_without_a_column_is_refused(given, words):
 
 
 def test_a_column_named_twice_is_refused_unless_it_is_left_out():
-    options = {"labels": [], "numeric": ["*"], "categorical": [], "text": [], "members": {}}
+    options = {"labels": [], "numeric": ["*"], "categorical": [], "text": [], "dates": [], "members": {}}
     with pytest.raises(DataError, match=r"found it 2 times.*data.exclude=\[a\]"):
         assign_roles(["a", "b", "a"], "t.csv", **options, exclude=[])
     assert assign_roles(["a", "b", "a"], "t.csv", **options, exclude=["a"]).numeric == ("b",)
