@@ -44,7 +44,7 @@ AUTO = "auto"
 NUMERIC = "numeric"  # the name of the feature that holds all columns of numbers
 DESCRIBED = 5  # columns of categories that the summary describes
 FEWEST_COUNTED = 10  # rows; in shorter tables, no column is reported as a row counter
-BOOLEANS = ("true", "false")
+BOOLEANS = ("true", "false", "yes", "no")
 MOST_KEYS = 20  # columns without a role that are read, for preflight
 
 
@@ -591,12 +591,17 @@ class TableSource(DataSource):
             )
         if column.rounded is not None:
             row, field = column.rounded
+            fix = (
+                "List the column in data.categorical if it holds a few identifiers. If it only identifies rows, remove "
+                "it from data.numeric, or exclude it from a pattern: "
+                f"{shell_argument('data.exclude', [*self.exclude, name])}. Otherwise subtract a reference value."
+            )
+            if name in self.labels:
+                fix = f"If it holds classes, set {self._argument_of_kind(name, CLASS)}. Otherwise subtract a reference "
+                fix += "value."
             raise DataError(
                 f"{file.row_location(row)}, column {name!r}: expected whole numbers that float64 can represent; "
-                f"found {field}, which would be rounded to {int(column.values[row])}. List the column in "
-                "data.categorical if it holds a few identifiers. If it only identifies rows, remove it from "
-                f"data.numeric, or exclude it from a pattern: {shell_argument('data.exclude', [*self.exclude, name])}. "
-                "Otherwise subtract a reference value."
+                f"found {field}, which would be rounded to {int(column.values[row])}. {fix}"
             )
         if column.undecided:
             words = list(column.undecided)
