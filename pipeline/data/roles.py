@@ -77,13 +77,14 @@ def assign_roles(
             if selector in header or (name not in named and name not in taken)
         ]
         label_columns[label] = tuple(dict.fromkeys(selected))
+        taken.update(selected)
         if not selected:
             raise DataError(
                 f"{location}: expected columns of the label {label!r}; found none without another role for "
                 f"{', '.join(selectors)}. Name them: data.multi_label_columns."
             )
     of_labels = tuple(name for columns in label_columns.values() for name in columns)
-    taken.update(of_labels)
+    taken.update(labels, of_labels)
     for name in of_labels:
         check_once(header, name, location)
     # '*' alone takes what is left, in the order numeric, categorical, text
