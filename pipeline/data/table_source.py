@@ -141,8 +141,8 @@ class TableSource(DataSource):
         repeated = {name for name in names if names.count(name) > 1 and name != "*"}
         if repeated:
             raise ConfigError(
-                f"data: expected each column once in data.numeric, data.categorical, data.text, data.dates, "
-                f"data.labels and data.multi_label_columns; found {', '.join(sorted(repeated))} more than once. Keep one role per "
+                "data: expected each column once in data.numeric, data.categorical, data.text, data.dates, data.labels "
+                f"and data.multi_label_columns; found {', '.join(sorted(repeated))} more than once. Keep one role per "
                 "column."
             )
         if self.id and self.id in names:
