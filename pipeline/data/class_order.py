@@ -20,7 +20,7 @@ def class_orders(given: Any, ordinal: Sequence[str]) -> dict[str, list[str]]:
         ordinal: The ordinal labels.
     """
     by_label = given if isinstance(given, Mapping) else dict.fromkeys(ordinal, given or [])
-    return {label: [str(name) for name in order] for label, order in by_label.items() if order}
+    return {label: [_name(name) for name in order] for label, order in by_label.items() if order}
 
 
 def check_class_orders(given: Any, ordinal: Sequence[str], categories: Mapping[str, Sequence[str]]) -> None:
@@ -38,7 +38,7 @@ def check_class_orders(given: Any, ordinal: Sequence[str], categories: Mapping[s
                 f"{shell_argument('data.label_kind', {label: ORDINAL})}."
             )
     for order in given.values() if isinstance(given, Mapping) else [given] if given else []:
-        names = [str(name) for name in order] if isinstance(order, list) else []
+        names = [_name(name) for name in order] if isinstance(order, list) else []
         if len(names) < 2 or len({*names}) < len(names):
             raise ConfigError(
                 f"data.label_order: expected a list of different classes, such as [low,medium,high]; found {order!r}. "
@@ -50,6 +50,11 @@ def check_class_orders(given: Any, ordinal: Sequence[str], categories: Mapping[s
                 f"data.label_order: expected the classes of {label!r} in one option; found them in "
                 f"data.categories.{label} too. Remove them there."
             )
+
+
+def _name(value: object) -> str:
+    """Return a class as the file writes it, although the config reads 1 as a number and true as a boolean."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def check_has_order(names: Sequence[str], label: str, location: str) -> None:

@@ -31,6 +31,11 @@ def test_classes_have_the_given_order_also_if_a_class_looks_like_a_missing_value
     assert load(*ORDINAL, ORDER).spec.labels == {"pain": ordinal_label(["none", "mild", "severe"])}
 
 
+def test_order_of_true_and_false_is_that_of_the_words_in_the_file(load):
+    labels = load(*ORDINAL, "data.label_order=[true,false]", pains=("true", "false")).spec.labels
+    assert labels["pain"].classes == ("true", "false")
+
+
 def test_numbers_need_no_order(load):
     stage = load("data.labels=[stage]", "data.label_kind=ordinal").spec.labels["stage"]
     assert (stage.classes, stage.ordered) == (("2", "3.5", "10"), True)
