@@ -39,6 +39,7 @@ ONE_OF = {
 }
 # names that only Keras's compile knows, in addition to those of keras.losses.get and keras.metrics.get
 COMPILED_NAMES = ("accuracy", "acc", "crossentropy", "ce")
+RANKED_PROBABILITY_SCORE = ("ranked_probability_score", "RankedProbabilityScore")  # a loss of this package
 DENSE = {"class_name": "Dense", "config": {"units": 32}}
 GRU_CELL = {"class_name": "GRUCell", "config": {"units": 32}}
 # argument, or "class.argument" -> example value for messages
@@ -170,7 +171,7 @@ def optimizer(key: str, value: Any) -> Optimizer:
 
 
 def loss(key: str, value: Any) -> Loss:
-    """Return a new loss of keras.losses or of custom/losses.py. Arguments and errors are those of `layer`.
+    """Return a new loss of keras.losses, custom/losses.py or pipeline/ordinal_loss.py. Arguments as of `layer`.
 
     The result is always an object. For the name of a function, keras.losses.get returns a function, which does not give
     one loss per row.
@@ -180,6 +181,12 @@ def loss(key: str, value: Any) -> Loss:
         from pipeline.function_objects import FunctionLoss
 
         return FunctionLoss(function)
+    name = value if isinstance(value, str) else value["class_name"]
+    if name in RANKED_PROBABILITY_SCORE:
+        from pipeline import ordinal_loss
+
+        description = {"class_name": RANKED_PROBABILITY_SCORE[1]} if isinstance(value, str) else value
+        return _build(key, description, ordinal_loss, keras.losses.Loss)
     value = _class_name(value, keras.losses.get, keras.losses)
     return _build(key, value, keras.losses, keras.losses.Loss, custom=custom, file="custom/losses.py")
 

@@ -6,7 +6,7 @@ A run stores the spec, and the fingerprint of a data set covers it: renaming a f
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 CLASS = "class"  # one integer, the index of a class
@@ -76,6 +76,7 @@ class Label:
         shape: The shape of the label of one example: () for a class index or a single real number; (points,) if the
             example is a task of several points with one index or number each; otherwise (width,).
         dtype: One of LABEL_DTYPES.
+        ordered: Whether the order of the classes counts, as of an ordinal label. Only of kind CLASS.
     """
 
     kind: str
@@ -83,9 +84,10 @@ class Label:
     width: int
     shape: tuple[int, ...]
     dtype: str
+    ordered: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NormalizedLabel(Label):
     """A real label whose model computes normalized values and returns them in the unit of the label.
 
@@ -124,6 +126,11 @@ def class_label(classes: Iterable[object], shape: tuple[int, ...] = ()) -> Label
     """
     names = tuple(str(name) for name in classes)
     return Label(CLASS, names, len(names), tuple(shape), "int64")
+
+
+def ordinal_label(classes: Iterable[object]) -> Label:
+    """Return a label of one class index per row. classes: The names of the classes, the lowest first."""
+    return replace(class_label(classes), ordered=True)
 
 
 def real_label(width: int = 1) -> Label:

@@ -6,6 +6,8 @@ import pytest
 from keras import losses, metrics
 from sklearn import metrics as reference
 
+from pipeline import keras_objects
+from pipeline.evaluation.ordinal_scores import ranked_probability_scores
 from pipeline.label_objects import LabelMetric, for_label, loss_for_label
 from pipeline.spec import MULTI_LABEL, ONE_HOT, class_label, real_label, row_label
 
@@ -112,6 +114,18 @@ def test_metric_that_takes_logits_gets_the_logit_of_the_second_class():
     assert isinstance(metric, LabelMetric)
     metric.update_state(labels, outputs)
     assert float(metric.result()) == pytest.approx(reference.log_loss(TRUTH, SHARES), abs=1e-5)
+
+
+@pytest.mark.parametrize("from_logits", [False, True])
+def test_ranked_probability_score_is_that_of_the_report_for_indices_and_one_hot_rows(from_logits):
+    outputs = (SCORES if from_logits else TRIPLES).astype(np.float32)
+    loss = keras_objects.loss(
+        "objective.loss", {"class_name": "RankedProbabilityScore", "config": {"from_logits": from_logits}}
+    )
+    restored = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
+    expected = pytest.approx(ranked_probability_scores(CLASSES, TRIPLES), abs=1e-6)
+    assert restored.call(CLASSES, outputs).numpy().tolist() == expected
+    assert restored.call(HOT, outputs).numpy().tolist() == expected
 
 
 @pytest.mark.parametrize("from_logits", [False, True])

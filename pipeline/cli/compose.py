@@ -128,9 +128,9 @@ def _compose(overrides: list[str]) -> DictConfig:
         raise ConfigError(f"{group}={name}: there is no such choice. {nearest(name, choices(group))}") from None
     except (ConfigCompositionException, OmegaConfBaseException) as error:
         corrected = _with_list(error, overrides) or _with_new_entries(error, overrides)
-        if corrected:
-            return _compose(corrected)
-        raise _explain(error, overrides) from None
+        if not corrected:
+            raise _explain(error, overrides) from None
+    return _compose(corrected)  # outside the handler: a second error must not have the first one as its context
 
 
 def in_grammar(overrides: list[str]) -> list[str]:

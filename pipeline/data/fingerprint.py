@@ -82,6 +82,9 @@ def _spec_fields(spec: DataSpec) -> dict[str, Any]:
         for name in ("columns", "categories"):
             if not feature[name]:
                 del feature[name]
+    for label in fields["labels"].values():
+        if not label["ordered"]:
+            del label["ordered"]
     return fields
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+from pipeline.data.date_columns import part_names
 from pipeline.errors import DataError, nearest
 from pipeline.overrides import shell_argument
 
@@ -18,13 +19,18 @@ class Roles:
     """The columns of each role, in the order of the options, and of the header within a pattern or range.
 
     Attributes:
+        numeric: The columns of numbers, and last those that columns of dates give.
         numbers_only: The columns of `numeric` that only '*' selects. They are left out if they hold text.
+        labels: The columns of all labels.
+        members: Label -> its columns, for each label whose classes are columns.
     """
 
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
     text: tuple[str, ...]
     numbers_only: frozenset[str]
+    labels: tuple[str, ...] = ()
+    members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def assign_roles(
@@ -36,6 +42,8 @@ def assign_roles(
     categorical: Sequence[str],
     text: Sequence[str],
     exclude: Sequence[str],
+    dates: Sequence[str],
+    members: Mapping[str, Sequence[str]],
 ) -> Roles:
     """Resolve the names, patterns and ranges of each role.
 
@@ -51,14 +59,33 @@ def assign_roles(
         categorical: Likewise, of categories.
         text: Likewise, of free text.
         exclude: Likewise, of columns that no pattern or range selects.
+        dates: Likewise, of dates, which are read as columns of numbers.
+        members: Label -> likewise, of the columns that are its classes. Such a label is no column itself.
 
     Raises:
         DataError: The header lacks a column, or has a selected one twice.
     """
-    roles = {"numeric": numeric, "categorical": categorical, "text": text}
-    named = {name for selectors in roles.values() for name in selectors if name in header}
-    taken = {*labels, *(name for selector in exclude for name in matches(header, selector, location))}
-    for name in labels:
+    roles = {"numeric": numeric, "categorical": categorical, "text": text, "dates": dates}
+    named = {name for selectors in (*roles.values(), labels) for name in selectors if name in header}
+    taken = {name for selector in exclude for name in matches(header, selector, location)}
+    label_columns: dict[str, tuple[str, ...]] = {name: (name,) for name in labels}
+    for label, selectors in members.items():
+        selected = [
+            name
+            for selector in selectors
+            for name in matches(header, selector, location)
+            if selector in header or (name not in named and name not in taken)
+        ]
+        label_columns[label] = tuple(dict.fromkeys(selected))
+        taken.update(selected)
+        if not selected:
+            raise DataError(
+                f"{location}: expected columns of the label {label!r}; found none without another role for "
+                f"{', '.join(selectors)}. Name them: data.multi_label_columns."
+            )
+    of_labels = tuple(name for columns in label_columns.values() for name in columns)
+    taken.update(labels, of_labels)
+    for name in of_labels:
         check_once(header, name, location)
     # '*' alone takes what is left, in the order numeric, categorical, text
     found: dict[str, list[str]] = {role: [] for role in roles}
@@ -74,9 +101,22 @@ def assign_roles(
                         found[role].append(name)
                         taken.add(name)
     others = [selector for selector in numeric if selector != ALL]
-    selected = {name for selector in others for name in matches(header, selector, location)}
-    numbers_only = frozenset(found["numeric"]) - selected if ALL in numeric and ALL not in header else frozenset()
-    return Roles(tuple(found["numeric"]), tuple(found["categorical"]), tuple(found["text"]), numbers_only)
+    named_numbers = {name for selector in others for name in matches(header, selector, location)}
+    numbers_only = frozenset(found["numeric"]) - named_numbers if ALL in numeric and ALL not in header else frozenset()
+    parts = part_names(found["dates"])
+    if repeated := [name for name in parts if name in header]:
+        raise DataError(
+            f"{location}: expected no column {repeated[0]!r}, since data.dates gives a column of this name; found one. "
+            "Rename it."
+        )
+    return Roles(
+        (*found["numeric"], *parts),
+        tuple(found["categorical"]),
+        tuple(found["text"]),
+        numbers_only,
+        of_labels,
+        {label: label_columns[label] for label in members},
+    )
 
 
 def matches(header: Sequence[str], selector: str, location: str) -> list[str]:

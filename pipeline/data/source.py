@@ -18,7 +18,7 @@ from pipeline.data.options import SplitOptions
 from pipeline.errors import ConfigError, DataError
 from pipeline.lazy import np
 from pipeline.options import READ, Options, option, section
-from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, DataSpec, class_label, real_label, row_label
+from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, DataSpec, class_label, ordinal_label, real_label, row_label
 
 __all__ = [
     "CLASS",
@@ -42,6 +42,7 @@ __all__ = [
     "numbered_classes",
     "numbered_rows",
     "option",
+    "ordinal_label",
     "real_label",
     "row_label",
     "to_feature_dtype",

@@ -24,6 +24,7 @@ class NumberColumn:
     first_text: The first other field that is not a number, (row, field); None if there is none. Then `values` are
         incomplete.
     rounded: The first whole number that float64 cannot represent, (row, field); None if there is none.
+    leading_zero: A field like 00123, which is rather an identifier than a number; "" if the first rows have none.
     """
 
     values: np.ndarray
@@ -31,6 +32,7 @@ class NumberColumn:
     undecided: Mapping[str, int]
     first_text: tuple[int, str] | None
     rounded: tuple[int, str] | None = None
+    leading_zero: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ class NumberBlocks:
         self.undecided: dict[str, int] = {}
         self.first_text: tuple[int, str] | None = None
         self.rounded: tuple[int, str] | None = None
+        self.leading_zero = ""
 
     def add(self, fields: Sequence[str], first_row: int) -> None:
         """Add a block. first_row: The row of its first field."""
@@ -153,6 +156,8 @@ class NumberBlocks:
             for row, field in enumerate(plain):
                 if "_" in field and not math.isnan(values[row]):
                     self._unreadable(first_row + row, fields[row])
+        if not self.blocks:
+            self.leading_zero = next((field for field in fields if field[:1] == "0" and field[1:2].isdecimal()), "")
         if self.rounded is None:
             self.rounded = first_rounded(fields, values, first_row)
         self.blocks.append(values)
@@ -171,7 +176,7 @@ class NumberBlocks:
     def column(self) -> NumberColumn:
         """Return the column."""
         values = np.concatenate(self.blocks) if self.blocks else np.empty(0)
-        return NumberColumn(values, self.missing, self.undecided, self.first_text, self.rounded)
+        return NumberColumn(values, self.missing, self.undecided, self.first_text, self.rounded, self.leading_zero)
 
 
 def first_rounded(fields: Sequence[object], values: np.ndarray, first_row: int = 0) -> tuple[int, str] | None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, override
 
 from pipeline.data import categories
+from pipeline.data.class_order import ORDINAL, check_class_orders, check_has_order, class_orders
 from pipeline.data.containers import Dataset, FeatureColumn, Table, in_chunks
+from pipeline.data.date_columns import dates_among, is_date, part_names, with_date_parts
 from pipeline.data.description import describe
+from pipeline.data.multi_label_columns import check_multi_label_columns, membership_targets
 from pipeline.data.roles import Roles, assign_roles
 from pipeline.data.row_weights import column_weights
 from pipeline.data.source import DataSource
@@ -23,7 +26,18 @@ from pipeline.errors import ConfigError, DataError, nearest, shortened
 from pipeline.lazy import np
 from pipeline.options import READ, option, section
 from pipeline.overrides import shell_argument
-from pipeline.spec import CLASS, MULTI_LABEL, REAL, DataSpec, Feature, Label, class_label, real_label, row_label
+from pipeline.spec import (
+    CLASS,
+    MULTI_LABEL,
+    REAL,
+    DataSpec,
+    Feature,
+    Label,
+    class_label,
+    ordinal_label,
+    real_label,
+    row_label,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +45,7 @@ AUTO = "auto"
 NUMERIC = "numeric"  # the name of the feature that holds all columns of numbers
 DESCRIBED = 5  # columns of categories that the summary describes
 FEWEST_COUNTED = 10  # rows; in shorter tables, no column is reported as a row counter
-BOOLEANS = ("true", "false")
+BOOLEANS = ("true", "false", "yes", "no")
 MOST_KEYS = 20  # columns without a role that are read, for preflight
 
 
@@ -46,8 +60,18 @@ class TableSource(DataSource):
     label_kind: Any = option(
         AUTO,
         "what the label columns hold, or label -> one of these; auto: one class, refused if labels look continuous; "
-        "multi_label: any number of classes, separated by data.label_separator; an empty field has none",
-        choices=(AUTO, CLASS, MULTI_LABEL, REAL),
+        "multi_label: any number of classes, separated by data.label_separator; an empty field has none; "
+        "ordinal: one class, whose order counts in scores",
+        choices=(AUTO, CLASS, ORDINAL, MULTI_LABEL, REAL),
+    )
+    label_order: Any = option(
+        None,
+        "classes of ordinal labels, the lowest first, or label -> its classes; null: the order of numbers",
+    )
+    multi_label_columns: dict[str, list[str]] = option(
+        {},
+        "label -> the columns of 0 and 1 (or false and true, no and yes) that are its classes, for a label of any "
+        "number of classes: names, patterns, ranges",
     )
     label_separator: str = option("|", "the character between the classes of a multi_label", required=True)
     numeric: list[str] = option(
@@ -57,6 +81,11 @@ class TableSource(DataSource):
     )
     categorical: list[str] = option([], "columns of categories, kept as text: names, patterns, ranges")
     text: list[str] = option([], "columns of free text, split into words inside the model: names, patterns, ranges")
+    dates: list[str] = option(
+        [],
+        "columns of dates (ISO 8601), read as numbers: days since 1970, and the day of the week and of the year as "
+        "sine and cosine; names, patterns, ranges",
+    )
     exclude: list[str] = option([], "columns that no pattern or range selects: names, patterns, ranges")
     id: str = option(
         "",
@@ -102,17 +131,23 @@ class TableSource(DataSource):
                 f"data.label_kind.{unknown[0]}: expected a label of data.labels; found {unknown[0]!r}. "
                 f"{nearest(unknown[0], self.labels)}"
             )
-        if not self.numeric + self.categorical + self.text and not self.window.steps:
+        if not self.numeric + self.categorical + self.text + self.dates and not self.window.steps:
             raise ConfigError(
-                "data: expected feature columns in data.numeric, data.categorical or data.text; found none. Name them, "
-                "or take every column of numbers: 'data.numeric=*'."
+                "data: expected feature columns in data.numeric, data.categorical, data.text or data.dates; found "
+                "none. Name them, or take every column of numbers: 'data.numeric=*'."
             )
-        names = self.numeric + self.categorical + self.text + self.labels
+        check_multi_label_columns(
+            self.multi_label_columns, labels=self.labels, kinds=self.label_kind, categories=self.categories
+        )
+        check_class_orders(self.label_order, self._ordinal_labels, self.categories)
+        members = [name for columns in self.multi_label_columns.values() for name in columns]
+        names = self.numeric + self.categorical + self.text + self.dates + self.labels + members
         repeated = {name for name in names if names.count(name) > 1 and name != "*"}
         if repeated:
             raise ConfigError(
-                f"data: expected each column once in data.numeric, data.categorical, data.text and data.labels; found "
-                f"{', '.join(sorted(repeated))} more than once. Keep one role per column."
+                "data: expected each column once in data.numeric, data.categorical, data.text, data.dates, data.labels "
+                f"and data.multi_label_columns; found {', '.join(sorted(repeated))} more than once. Keep one role per "
+                "column."
             )
         if self.id and self.id in names:
             raise ConfigError(
@@ -160,6 +195,7 @@ class TableSource(DataSource):
         wrong = {
             "one column in data.labels": "" if len(self.labels) == 1 else ", ".join(self.labels),
             "data.label_kind=real": "" if self.label_kind in (AUTO, REAL) else str(self.label_kind),
+            "data.multi_label_columns={}": str(self.multi_label_columns) if self.multi_label_columns else "",
             "data.missing_labels=refuse": self.missing_labels if self.missing_labels != "refuse" else "",
             "data.split.group='' and data.split.time=''": self.split.group or self.split.time,
             "data.weight='', since a window has several lines": self.weight,
@@ -220,20 +256,35 @@ class TableSource(DataSource):
     def class_argument(self, label: str, classes: int) -> str | None:
         if self.kind_of(label) != AUTO or label in self.categories:
             return None
-        kinds = self.label_kind if isinstance(self.label_kind, dict) else dict.fromkeys(self.labels, self.label_kind)
+        return self._argument_of_kind(label, CLASS)
+
+    def _argument_of_kind(self, label: str, kind: str) -> str:
+        """Return the argument that sets the kind of one label, to paste."""
         if len(self.labels) == 1:
-            return "data.label_kind=class"
-        return shell_argument("data.label_kind", {**kinds, label: CLASS})
+            return f"data.label_kind={kind}"
+        kinds = self.label_kind if isinstance(self.label_kind, dict) else dict.fromkeys(self.labels, self.label_kind)
+        return shell_argument("data.label_kind", {**kinds, label: kind})
 
     def kind_of(self, label: str) -> str:
-        """Return what a label column holds: AUTO, CLASS, MULTI_LABEL or REAL."""
+        """Return what a label column holds: AUTO, CLASS, ORDINAL, MULTI_LABEL or REAL."""
         if self.window.steps:
             return REAL
+        if label in self.multi_label_columns:
+            return MULTI_LABEL
         return self.label_kind.get(label, AUTO) if isinstance(self.label_kind, dict) else self.label_kind
 
     def separator_of(self, label: str) -> str:
         """Return the character between the classes of a label; "" if a row has one."""
         return self.label_separator if self.kind_of(label) == MULTI_LABEL else ""
+
+    @property
+    def _ordinal_labels(self) -> list[str]:
+        return [name for name in self.labels if self.kind_of(name) == ORDINAL]
+
+    @property
+    def _listed(self) -> dict[str, list[str]]:
+        """Column -> its categories or classes in the order of their indices, for the columns that list them."""
+        return self.categories | class_orders(self.label_order, self._ordinal_labels)
 
     @property
     def class_labels(self) -> list[str]:
@@ -267,6 +318,8 @@ class TableSource(DataSource):
             categorical=self.categorical,
             text=self.text,
             exclude=[*self.exclude, *self._id_columns, *self._weight_columns],
+            dates=self.dates,
+            members=self.multi_label_columns,
         )
         if self.window.steps:  # the past of the label is an input too
             roles = replace(roles, numeric=(*roles.numeric, *self.labels))
@@ -287,7 +340,7 @@ class TableSource(DataSource):
         files = self._with_one_spelling(files, [*roles.categorical, *self.single_class_labels])
         for file in files.values():
             self._check_listed(file, roles)
-        labels = {name: self._label(name, files["train"]) for name in self.labels}
+        labels = {name: self._label(name, files["train"], roles) for name in self.labels}
         self._log_summary(roles, files["train"])
         splits = {
             split_name: self._windows(file, roles)
@@ -301,10 +354,13 @@ class TableSource(DataSource):
     @override
     def read_unlabeled(self, trained: DataSpec, *, known: Mapping[str, Collection[str]], rows: int) -> Iterator[Table]:
         roles = _trained_roles(trained, self.path)
-        texts = dict.fromkeys([*roles.categorical, *roles.text, *self._id_columns])
+        dates = dates_among(roles.numeric) if self.dates else ()
+        numbers = _without_parts(roles.numeric, dates)
+        texts = dict.fromkeys([*roles.categorical, *roles.text, *dates, *self._id_columns])
         # the steps of a sequence may be anywhere in the file
         lines = sys.maxsize if self.sequence.id or self.window.steps else rows
-        for file in self.read_chunks(self.path, roles.numeric, [*texts], lines):
+        for file in self.read_chunks(self.path, numbers, [*texts], lines):
+            file = with_date_parts(file, dates, self.missing)
             self._check_values(file, roles)
             if self.window.steps:
                 feature = _numeric_name(roles, trained.labels)
@@ -320,41 +376,69 @@ class TableSource(DataSource):
             yield from in_chunks(Table(features, {}, file.row_location, ids=self._ids(file)), rows)
 
     def _without_text(self, roles: Roles, train: TableFile) -> Roles:
-        """Return the roles without the columns of text that only '*' selected as numbers.
+        """Return the roles without the columns of text, and of numbers like 00123, that only '*' selected as numbers.
 
         Raises:
             DataError: No column is left.
         """
-        first_texts = {name: train.numbers[name].first_text for name in roles.numeric if name in roles.numbers_only}
-        left_out = {name: first[1] for name, first in first_texts.items() if first is not None}
-        described = shortened(f"{name!r} ({field!r})" for name, field in left_out.items())
+        candidates = {name: train.numbers[name] for name in roles.numeric if name in roles.numbers_only}
+        texts = {name: column.first_text[1] for name, column in candidates.items() if column.first_text is not None}
+        identifiers = {
+            name: column.leading_zero
+            for name, column in candidates.items()
+            if column.leading_zero and name not in texts
+        }
+        self._log_left_out(texts, identifiers)
+        left_out = texts | identifiers
         for name in left_out:
             del train.numbers[name]
-        unread = {name: field for name, field in left_out.items() if categories.written_number(field) is not None}
-        if unread:
-            logger.warning(
-                "data: data.numeric='*' leaves out columns that look like numbers: %s. Write them as 1234.5.%s",
-                shortened(f"{name!r} ({field!r})" for name, field in unread.items()),
-                self.fix_of_number(next(iter(unread.values()))),
-            )
-        if left_out:
-            logger.info("data: data.numeric='*' leaves out columns of text: %s", described)
         roles = replace(roles, numeric=tuple(name for name in roles.numeric if name not in left_out))
         if not roles.numeric + roles.categorical + roles.text:
             fixes = {fix: None for fix in map(self.fix_of_number, left_out.values()) if fix}
             raise DataError(
                 f"{train.location}: expected columns of numbers besides the labels; found "
-                f"{f'text in {described}' if left_out else 'none'}.{''.join(fixes)} Name columns in data.categorical "
-                "or data.text."
+                f"{f'text in {_listed_fields(left_out)}' if left_out else 'none'}.{''.join(fixes)} Name columns in "
+                "data.categorical or data.text."
             )
         return roles
 
+    def _log_left_out(self, texts: Mapping[str, str], identifiers: Mapping[str, str]) -> None:
+        """Log the columns that data.numeric='*' leaves out.
+
+        Args:
+            texts: Column -> a field that is not a number.
+            identifiers: Column -> a number with a leading zero.
+        """
+        unread = {name: field for name, field in texts.items() if categories.written_number(field) is not None}
+        dates = [name for name, field in texts.items() if is_date(field)]
+        if unread:
+            logger.warning(
+                "data: data.numeric='*' leaves out columns that look like numbers: %s. Write them as 1234.5.%s",
+                _listed_fields(unread),
+                self.fix_of_number(next(iter(unread.values()))),
+            )
+        if identifiers:
+            logger.warning(
+                "data: data.numeric='*' leaves out columns with leading zeros, which look like identifiers: %s. If "
+                "they are numbers, set %s",
+                _listed_fields(identifiers),
+                shell_argument("data.numeric", [*self.numeric, *identifiers]),
+            )
+        if dates:
+            logger.warning(
+                "data: data.numeric='*' leaves out columns of dates. To use them, set %s",
+                shell_argument("data.dates", [*self.dates, *dates]),
+            )
+        if texts:
+            logger.info("data: data.numeric='*' leaves out columns of text: %s", _listed_fields(texts))
+
     def _read(self, path: str, roles: Roles, keys: list[str]) -> TableFile:
-        label_texts = self.class_labels
-        label_numbers = [name for name in self.labels if name not in label_texts]
-        texts = dict.fromkeys([*roles.categorical, *roles.text, *label_texts, *self._id_columns, *keys])
-        numbers = dict.fromkeys([*roles.numeric, *label_numbers, *self._weight_columns])
-        return self.read_file(path, [*numbers], [*texts])
+        label_numbers = [name for name in self.labels if self.kind_of(name) == REAL]
+        label_texts = [name for name in roles.labels if name not in label_numbers]
+        dates = dates_among(roles.numeric) if self.dates else ()
+        texts = dict.fromkeys([*roles.categorical, *roles.text, *dates, *label_texts, *self._id_columns, *keys])
+        numbers = dict.fromkeys([*_without_parts(roles.numeric, dates), *label_numbers, *self._weight_columns])
+        return with_date_parts(self.read_file(path, [*numbers], [*texts]), dates, self.missing)
 
     def _key_columns(self, header: list[str], roles: Roles, required: Collection[str]) -> list[str]:
         """Return the columns that decide the splits, and columns without a role, which preflight checks.
@@ -365,8 +449,17 @@ class TableSource(DataSource):
             required: Columns that are always read. They come first among the columns without a role.
         """
         headers = [header, *(self.header(path)[0] for path in (self.validation_path, self.test_path) if path)]
-        used = {*roles.numeric, *roles.categorical, *roles.text, *self.labels, *self.split.keys, *self._id_columns}
-        used |= {*self._weight_columns}
+        dates = dates_among(roles.numeric)
+        used = {
+            *roles.numeric,
+            *dates,
+            *roles.categorical,
+            *roles.text,
+            *roles.labels,
+            *self.split.keys,
+            *self._id_columns,
+            *self._weight_columns,
+        }
         others = [name for name in header if name not in used and all(names.count(name) == 1 for names in headers)]
         others.sort(key=lambda name: name not in required)
         deciding = [name for name in self.split.keys if all(name in names for names in headers)]
@@ -411,7 +504,7 @@ class TableSource(DataSource):
     def _table(
         self, file: TableFile, roles: Roles, labels: Mapping[str, Label], keys: Mapping[str, np.ndarray]
     ) -> Table:
-        features, targets = self._features(file, roles, self.labels), self._targets(file, labels)
+        features, targets = self._features(file, roles, self.labels), self._targets(file, labels, roles)
         weights = file.numbers[self.weight].values if self.weight else None
         return Table(features, targets, file.row_location, keys, self._ids(file), weights=weights)
 
@@ -444,10 +537,10 @@ class TableSource(DataSource):
             DataError: A number cannot be read, a value is missing, or it is not clear whether it is.
         """
         self._check_values(file, roles)
-        constant = [*self.labels, *(name for name in self.split.keys if name in file.texts), *self._own_ids]
+        constant = [*roles.labels, *(name for name in self.split.keys if name in file.texts), *self._own_ids]
         constant += self._weight_columns
         file = self._with_sequences(file, roles, constant)
-        file = self._with_labels(file)
+        file = self._with_labels(file, roles)
         for name, column in file.texts.items():
             self._log_missing_words(name, column)
         return self._without_missing(file, roles)
@@ -463,7 +556,7 @@ class TableSource(DataSource):
                 column_weights(file, name)
             else:
                 self._check_numbers(file, name, column)
-        for name in (*roles.categorical, *self.labels):
+        for name in (*roles.categorical, *roles.labels):
             if name in file.texts:
                 self._check_decided(file, name)
 
@@ -505,7 +598,16 @@ class TableSource(DataSource):
     def _check_numbers(self, file: TableFile, name: str, column: NumberColumn) -> None:
         if column.first_text is not None:
             row, field = column.first_text
+            if name in self.labels:
+                raise DataError(
+                    f"{file.row_location(row)}, column {name!r}: expected a number, since the label is real; found "
+                    f"{field!r}.{self.fix_of_number(field)} If it holds classes, set "
+                    f"{self._argument_of_kind(name, CLASS)}. Write a date as a number, such as days since a fixed day."
+                )
             fix = self.fix_of_number(field)
+            if is_date(field):
+                dates = shell_argument("data.dates", [*self.dates, name])
+                fix = f" If the column holds dates, set {dates} and leave it out of data.numeric."
             if not fix and not any(letter.isdecimal() for letter in field) and field.strip().casefold() not in BOOLEANS:
                 fix = f" If it means a missing value, set {self._with_missing([field.strip()])}."
             raise DataError(
@@ -515,12 +617,17 @@ class TableSource(DataSource):
             )
         if column.rounded is not None:
             row, field = column.rounded
+            fix = (
+                "List the column in data.categorical if it holds a few identifiers. If it only identifies rows, remove "
+                "it from data.numeric, or exclude it from a pattern: "
+                f"{shell_argument('data.exclude', [*self.exclude, name])}. Otherwise subtract a reference value."
+            )
+            if name in self.labels:
+                fix = f"If it holds classes, set {self._argument_of_kind(name, CLASS)}. Otherwise subtract a reference "
+                fix += "value."
             raise DataError(
                 f"{file.row_location(row)}, column {name!r}: expected whole numbers that float64 can represent; "
-                f"found {field}, which would be rounded to {int(column.values[row])}. List the column in "
-                "data.categorical if it holds a few identifiers. If it only identifies rows, remove it from "
-                f"data.numeric, or exclude it from a pattern: {shell_argument('data.exclude', [*self.exclude, name])}. "
-                "Otherwise subtract a reference value."
+                f"found {field}, which would be rounded to {int(column.values[row])}. {fix}"
             )
         if column.undecided:
             words = list(column.undecided)
@@ -537,7 +644,7 @@ class TableSource(DataSource):
             for value in column.values
             if categories.is_missing_word(value)
             and value.strip() not in (*self.missing, *self.not_missing)
-            and value not in self.categories.get(name, ())
+            and value not in self._listed.get(name, ())
         ]
         if undecided:
             counts = column.counts
@@ -555,7 +662,7 @@ class TableSource(DataSource):
 
     def _words_taken_as_missing(self, name: str, column: TextColumn) -> dict[str, int]:
         """Return the values of a column that mean a missing value, with their rows."""
-        kept = {*self.not_missing, *self.categories.get(name, ())}
+        kept = {*self.not_missing, *self._listed.get(name, ())}
         if name in self.labels and self.separator_of(name):
             kept.add("")  # no class
         return {
@@ -595,14 +702,14 @@ class TableSource(DataSource):
                 f"{'' if self.sequence.id or self.window.steps else ', or set data.missing_values=impute'}."
             )
 
-    def _with_labels(self, file: TableFile) -> TableFile:
+    def _with_labels(self, file: TableFile, roles: Roles) -> TableFile:
         """Return the rows that have every label.
 
         Raises:
             DataError: A label is missing, and data.missing_labels=refuse.
         """
         missing = np.zeros(file.rows, bool)
-        for name in self.labels:
+        for name in roles.labels:
             if name in file.numbers:
                 absent, words = np.isnan(file.numbers[name].values), {}
             else:
@@ -633,7 +740,7 @@ class TableSource(DataSource):
             return files
         train = files["train"].texts
         preferred = {
-            name: self.categories.get(name) or categories.most_frequent_first(train[name].counts)
+            name: self._listed.get(name) or categories.most_frequent_first(train[name].counts)
             for name in names
             if name in train
         }
@@ -657,20 +764,30 @@ class TableSource(DataSource):
                     "data.unknown_categories=accept."
                 )
 
-    def _label(self, name: str, train: TableFile) -> Label:
+    def _label(self, name: str, train: TableFile, roles: Roles) -> Label:
+        if name in roles.members:
+            return row_label(MULTI_LABEL, roles.members[name])
         if self.kind_of(name) == REAL:
             return real_label(self.window.horizon if self.window.steps else 1)
         separator = self.separator_of(name)
-        names = self.categories.get(name) or categories.class_names(count_classes(train.texts[name], separator))
+        names = self._listed.get(name) or categories.class_names(count_classes(train.texts[name], separator))
+        if self.kind_of(name) == ORDINAL:
+            if name not in self._listed:
+                check_has_order(names, name, train.location)
+            return ordinal_label(names)
         return row_label(MULTI_LABEL, names) if separator else class_label(names)
 
-    def _targets(self, file: TableFile, labels: Mapping[str, Label]) -> dict[str, np.ndarray]:
+    def _targets(self, file: TableFile, labels: Mapping[str, Label], roles: Roles) -> dict[str, np.ndarray]:
         targets = {}
         for name, label in labels.items():
+            if name in roles.members:
+                targets[name] = membership_targets(file, roles.members[name])
+                continue
             if label.kind == REAL:
                 targets[name] = file.numbers[name].values
                 continue
-            known = f"listed in data.categories.{name}" if name in self.categories else "that occurs in the train split"
+            option = f"data.categories.{name}" if name in self.categories else "data.label_order"
+            known = f"listed in {option}" if name in self._listed else "that occurs in the train split"
             targets[name] = class_targets(file, name, label, separator=self.separator_of(name), known=known)
         return targets
 
@@ -681,7 +798,11 @@ class TableSource(DataSource):
         if len(roles.numeric) > len(self.numeric):
             logger.info("data: %d columns of numbers: %s", len(roles.numeric), shortened(map(repr, roles.numeric)))
         for name in self.class_labels:
-            counts = count_classes(train.texts[name], self.separator_of(name))
+            if columns := roles.members.get(name):
+                rows_of_classes = membership_targets(train, columns).sum(axis=0, dtype=int)
+                counts = dict(zip(columns, rows_of_classes, strict=True))
+            else:
+                counts = count_classes(train.texts[name], self.separator_of(name))
             description = categories.describe_counts(counts, "classes")
             logger.info("data: label %r: %s", name, description)
         for name in roles.categorical[:DESCRIBED]:
@@ -733,6 +854,17 @@ def _trained_roles(trained: DataSpec, location: str) -> Roles:
         )
     categorical, text = (tuple(name for name in texts if texts[name] == is_text) for is_text in (False, True))
     return Roles(columns, categorical, text, frozenset())
+
+
+def _listed_fields(fields: Mapping[str, str]) -> str:
+    """Return columns, each with a field: "'city' ('Rome')"."""
+    return shortened(f"{name!r} ({field!r})" for name, field in fields.items())
+
+
+def _without_parts(numeric: Collection[str], dates: Sequence[str]) -> list[str]:
+    """Return the columns of numbers that are columns of the file: those that columns of dates give are left out."""
+    parts = part_names(dates)
+    return [name for name in numeric if name not in parts]
 
 
 def _merged_spellings(file: TableFile, preferred: Mapping[str, Iterable[str]]) -> dict[str, TextColumn]:

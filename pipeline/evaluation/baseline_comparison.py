@@ -11,8 +11,9 @@ import numpy as np
 from pipeline.data.containers import Split
 from pipeline.evaluation.bootstrap import Score, percentile_interval, resampled_scores, weighted
 from pipeline.evaluation.decisions import Decision
-from pipeline.evaluation.main_scores import score_function, score_of_models
+from pipeline.evaluation.main_scores import LOWER_IS_BETTER, score_function, score_of_models
 from pipeline.evaluation.options import Evaluation
+from pipeline.evaluation.ordinal_scores import median_class
 from pipeline.evaluation.simple_models import SimpleModels
 from pipeline.evaluation.weighted_scores import scored_rows
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, DataSpec, Label
@@ -32,10 +33,11 @@ class BaselineComparison:
 
     Attributes:
         name: The name of the simple model.
-        metric: The name of the score that is compared; higher is better.
+        metric: The name of the score that is compared.
         score: The score of the model.
         baseline: The score of the simple model.
-        difference: The score of the model minus that of the simple model.
+        difference: How much better the model is: its score minus that of the simple model, or the reverse if a lower
+            score is better.
     """
 
     name: str
@@ -112,16 +114,17 @@ def compare_with_simple_models(
 
     score, *others = scores(weighted(np.ones((rows, 1)), weights))[:, 0].tolist()
     resampled = resampled_scores(scores, rows=rows, resamples=options.resamples, seed=seed, weights=weights)
+    sign = -1 if metric in LOWER_IS_BETTER else 1
     comparisons = []
     for position, (simple_name, value) in enumerate(zip(simple, others, strict=True), start=1):
-        low, high = percentile_interval(resampled[0] - resampled[position], options.confidence)
+        low, high = percentile_interval(sign * (resampled[0] - resampled[position]), options.confidence)
         comparisons.append(
             BaselineComparison(
                 name=simple_name,
                 metric=metric,
                 score=score,
                 baseline=value,
-                difference=Score(value=score - value, low=low, high=high),
+                difference=Score(value=sign * (score - value), low=low, high=high),
             )
         )
     return tuple(sorted(comparisons, key=lambda comparison: comparison.is_beaten))
@@ -132,8 +135,10 @@ def simple_outputs(spec: DataSpec, models: SimpleModels, rows: Split) -> dict[st
     linear = models.predict_linear(spec, rows)
     outputs = {}
     for name, label in spec.labels.items():
-        constant = models.constants[name]
-        outputs[name] = {CONSTANTS[label.kind]: np.broadcast_to(constant, (len(rows), len(constant)))}
+        constant, constant_name = models.constants[name], CONSTANTS[label.kind]
+        if label.ordered:
+            constant, constant_name = median_class(constant), "the median class"
+        outputs[name] = {constant_name: np.broadcast_to(constant, (len(rows), len(constant)))}
         if name in linear:
             outputs[name][LINEAR_MODELS[label.kind]] = linear[name]
     return outputs

@@ -13,7 +13,7 @@ from pipeline.data.containers import Split, Table
 from pipeline.errors import DataError, nearest
 from pipeline.evaluation.bootstrap import Score, percentile_interval, resampled_scores, weighted
 from pipeline.evaluation.decisions import Decision
-from pipeline.evaluation.main_scores import LOWER_IS_BETTER, OF_GROUPS, score_function
+from pipeline.evaluation.main_scores import LOWER_IS_BETTER, score_function, score_of_groups
 from pipeline.evaluation.options import Evaluation
 from pipeline.spec import DataSpec, Label
 
@@ -191,7 +191,7 @@ def score_groups(
         seed: The seed of the resamples.
         weights: (rows,), the weights of the rows; None: every row counts once. Rows of weight 0 are left out.
     """
-    metric = OF_GROUPS[label.kind]
+    metric = score_of_groups(label)
     scores, errors = [], []
     for index, name in enumerate(groups.names):
         is_member = groups.indices == index

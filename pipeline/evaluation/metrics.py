@@ -15,6 +15,7 @@ from pipeline.evaluation.calibration import Calibration, estimate_calibration
 from pipeline.evaluation.curves import ThresholdCurve, threshold_curve
 from pipeline.evaluation.decisions import Decision, decide, to_json
 from pipeline.evaluation.options import Evaluation
+from pipeline.evaluation.ordinal_scores import ordinal_scores
 from pipeline.evaluation.row_groups import membership, ratio_or_nan
 from pipeline.evaluation.weighted_scores import scored_rows
 from pipeline.spec import CLASS, MULTI_LABEL, REAL, Label
@@ -299,6 +300,8 @@ def further_statistics(
     truth, predicted = true_classes(label, targets), decide(label, outputs, decision)
     counts = class_counts(truth=truth, predicted=predicted, classes=label.width)
     statistics = [class_scores.matthews_correlation(counts), class_scores.probability_scores(truth, outputs)]
+    if label.ordered:
+        statistics += ordinal_scores(truth=truth, predicted=predicted, probabilities=outputs)
     if label.width != 2:
         return [*statistics, *one_against_rest(members_of(label, targets), outputs)]
     return [class_scores.binary_scores(counts, positive_of(decision), options.beta), *statistics]

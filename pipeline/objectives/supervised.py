@@ -41,7 +41,7 @@ class SupervisedOptions(ObjectiveOptions):
 
     loss: Any = option(
         None,
-        "of keras.losses, for every label, or label -> one of them; default of a label: "
+        "of keras.losses, or ranked_probability_score, for every label, or label -> one of them; default of a label: "
         "sparse_categorical_crossentropy for classes, categorical_crossentropy for one-hot, "
         "binary_crossentropy for multi-label, mean_squared_error for real labels",
     )

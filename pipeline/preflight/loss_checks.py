@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras import losses
 
 from pipeline.label_objects import SecondClassFocalCrossentropy, SparseCategoricalFocalCrossentropy
+from pipeline.ordinal_loss import RankedProbabilityScore
 from pipeline.preflight.findings import Finding, finding
 from pipeline.preflight.forward_pass import Output, Prediction
 from pipeline.preflight.setup import Setup, is_binary
@@ -49,6 +50,7 @@ DEMANDS = {
     losses.SparseCategoricalCrossentropy: Demand(DISTRIBUTION, (CLASS,)),
     SparseCategoricalFocalCrossentropy: Demand(DISTRIBUTION, (CLASS,)),
     SecondClassFocalCrossentropy: Demand(PROBABILITY, (CLASS,)),
+    RankedProbabilityScore: Demand(DISTRIBUTION, (CLASS, ONE_HOT)),
     losses.CategoricalGeneralizedCrossEntropy: Demand(DISTRIBUTION, (CLASS,)),
     losses.CategoricalCrossentropy: Demand(DISTRIBUTION, (ONE_HOT,)),
     losses.CategoricalFocalCrossentropy: Demand(DISTRIBUTION, (ONE_HOT,)),

@@ -49,6 +49,7 @@ HEADLINES = {
     MULTI_LABEL: ("macro_f1", "subset_accuracy", "hamming_loss", "loss"),
     REAL: ("r2", "mae", "rmse", "loss"),
 }
+ORDINAL_HEADLINES = ("accuracy", "rank_mae", "quadratic_kappa", "loss")
 TITLES = {
     "macro_f1": "macro F1",
     "roc_auc": "ROC AUC",
@@ -59,6 +60,8 @@ TITLES = {
     "f1": "F1",
     "mcc": "MCC",
     "brier": "Brier score",
+    "rank_mae": "rank MAE",
+    "quadratic_kappa": "quadratic weighted kappa",
     "macro_roc_auc": "macro ROC AUC",
 }
 NOT_PLOTTED = {"epoch", "seconds"}  # entries of the history
@@ -218,7 +221,8 @@ def headline_scores(evaluation: LabelEvaluation | ScoresOnly) -> list[tuple[str,
     """Return the names and values of the most important scores, in decreasing importance."""
     if isinstance(evaluation, ScoresOnly):
         return list(evaluation.scores.items())[:MAX_HEADLINES]
-    return [(name, evaluation.scores[name]) for name in HEADLINES[evaluation.label.kind] if name in evaluation.scores]
+    names = ORDINAL_HEADLINES if evaluation.label.ordered else HEADLINES[evaluation.label.kind]
+    return [(name, evaluation.scores[name]) for name in names if name in evaluation.scores]
 
 
 def frequent_mistakes(evaluation: LabelEvaluation) -> list[tuple[str, str, float, float]]:

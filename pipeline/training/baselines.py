@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from pipeline.evaluation.simple_models import class_totals, constant_outputs
+from pipeline.ordinal_loss import RankedProbabilityScore
 from pipeline.spec import CLASS, REAL, Label
 from pipeline.training.label_scores import losses_of_rows
 
@@ -19,6 +20,7 @@ OF_PROBABILITIES = (
     keras.losses.SparseCategoricalCrossentropy,
     keras.losses.CategoricalCrossentropy,
     keras.losses.BinaryCrossentropy,
+    RankedProbabilityScore,
 )
 
 

@@ -60,3 +60,8 @@ def test_file_that_is_not_the_config_of_a_run_is_refused(tmp_path):
 
 def test_optimizer_preset_replaces_every_constant_of_the_default():
     assert "epsilon" not in composition.compose(["optimizer=sgd"]).optimizer.config
+
+
+def test_error_names_its_option_after_another_one_was_corrected_to_a_list():
+    with pytest.raises(ConfigError, match=r"data\.multi_label_columns"):
+        composition.compose(["data=csv", "data.path=x.csv", "data.numeric=*", "data.multi_label_columns=[a,b]"])

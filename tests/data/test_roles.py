@@ -9,7 +9,7 @@ HEADER = ["id", "m0", "m1", "m10", "town", "note", "a*b", "x..y", "y"]
 
 
 def roles(**given):
-    options = {"labels": ["y"], "numeric": [], "categorical": [], "text": [], "exclude": []}
+    options = {"labels": ["y"], "numeric": [], "categorical": [], "text": [], "exclude": [], "dates": [], "members": {}}
     return assign_roles(HEADER, "t.csv, line 1", **options | given)
 
 
@@ -28,7 +28,9 @@ def test_a_name_is_meant_literally_though_it_holds_the_signs_of_a_pattern():
 
 def test_everything_leaves_out_labels_other_roles_and_excluded_columns():
     found = roles(numeric=["*"], categorical=["town"], text=["n*"], exclude=["id", "x..y"])
-    assert found == Roles(("m0", "m1", "m10", "a*b"), ("town",), ("note",), frozenset(["m0", "m1", "m10", "a*b"]))
+    assert found == Roles(
+        ("m0", "m1", "m10", "a*b"), ("town",), ("note",), frozenset(["m0", "m1", "m10", "a*b"]), ("y",)
+    )
 
 
 def test_a_column_that_is_named_is_taken_out_of_the_patterns_of_other_roles():
@@ -55,7 +57,7 @@ def test_a_selector_without_a_column_is_refused(given, words):
 
 
 def test_a_column_named_twice_is_refused_unless_it_is_left_out():
-    options = {"labels": [], "numeric": ["*"], "categorical": [], "text": []}
+    options = {"labels": [], "numeric": ["*"], "categorical": [], "text": [], "dates": [], "members": {}}
     with pytest.raises(DataError, match=r"found it 2 times.*data.exclude=\[a\]"):
         assign_roles(["a", "b", "a"], "t.csv", **options, exclude=[])
     assert assign_roles(["a", "b", "a"], "t.csv", **options, exclude=["a"]).numeric == ("b",)

@@ -69,6 +69,11 @@ def test_kind_of_a_column_that_is_no_label_is_refused(table):
         table("data.labels=[price]", "data.label_kind={prize: real}")
 
 
+def test_text_in_a_real_label_is_answered_with_the_kind_of_classes(table):
+    with pytest.raises(DataError, match=r"line 2, column 'size': .*found 'a'.* set data\.label_kind=class\."):
+        table("data.labels=[size]", "data.label_kind=real")
+
+
 def test_advice_for_one_of_several_labels_keeps_the_kinds_of_the_others(table):
     with pytest.raises(DataError, match=r"data\.label_kind=") as raised:
         table("data.labels=[size,price]", "data.label_kind={size: class}")

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluation.baseline_comparison import compare_with_simple_models
+from pipeline.data.containers import Table
+from pipeline.evaluation.baseline_comparison import compare_with_simple_models, simple_outputs
 from pipeline.evaluation.decisions import Decision
 from pipeline.evaluation.options import Evaluation
-from pipeline.spec import class_label, real_label
+from pipeline.evaluation.simple_models import SimpleModels
+from pipeline.spec import DataSpec, class_label, ordinal_label, real_label
 
 OPTIONS = Evaluation(resamples=500)
 RANDOM = np.random.default_rng(0)
@@ -32,6 +34,20 @@ def test_better_equal_and_worse_models_are_described_and_the_unbeaten_come_first
     assert by_name["a coin"].describe().startswith("better than a coin by 0.273 [0.")
     assert by_name["itself"].describe() == "not better than itself: difference 0 [0, 0]"
     assert by_name["an oracle"].describe().startswith("worse than an oracle by 0.187 [0.")
+
+
+def test_ordinal_model_is_compared_with_the_median_class_by_the_error_of_the_rank():
+    label, truth = ordinal_label("abc"), np.repeat([0, 1, 2], [140, 40, 120])
+    models = SimpleModels(constants={"y": np.array([140, 40, 120]) / 300}, linear={}, coding=None)
+    rows = Table({}, {"y": truth}, str)
+    simple = simple_outputs(DataSpec({}, {"y": label}), models, rows)["y"]
+    outputs = np.eye(3)[np.minimum(truth + (np.arange(300) % 10 == 0), 2)]
+    (comparison,) = compare_with_simple_models(
+        "y", label, targets=truth, outputs=outputs, simple=simple, options=OPTIONS, seed=0
+    )
+    assert (comparison.metric, comparison.baseline) == ("rank_mae", pytest.approx(260 / 300))
+    assert comparison.describe().startswith("better than the median class by 0.8")
+    assert comparison.difference.value == pytest.approx(260 / 300 - 18 / 300) and comparison.is_beaten
 
 
 def test_interval_of_the_difference_is_paired():

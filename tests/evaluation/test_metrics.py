@@ -13,8 +13,9 @@ from pipeline.evaluation import metrics
 from pipeline.evaluation.curves import threshold_curve
 from pipeline.evaluation.metrics import evaluate_label
 from pipeline.evaluation.options import Evaluation
+from pipeline.evaluation.ordinal_scores import quadratic_kappa
 from pipeline.reports.formatting import score_table
-from pipeline.spec import MULTI_LABEL, ONE_HOT, class_label, real_label, row_label
+from pipeline.spec import MULTI_LABEL, ONE_HOT, class_label, ordinal_label, real_label, row_label
 
 CONFIG = Evaluation(resamples=200)
 
@@ -47,6 +48,31 @@ def values(label, targets, outputs, losses=None, seed=0):
 
 def same(found, expected):
     return found == pytest.approx(expected, rel=1e-12, abs=1e-12, nan_ok=True)
+
+
+# ---- ordinal classes ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_scores_of_ordinal_classes_agree_with_scikit_learn(classes):
+    targets, outputs = class_case(150, classes)
+    predicted = outputs.argmax(axis=1)
+    found = values(ordinal_label(range(classes)), targets, outputs)
+    assert same(found["quadratic_kappa"], oracle.cohen_kappa_score(targets, predicted, weights="quadratic"))
+    assert same(found["rank_mae"], oracle.mean_absolute_error(targets, predicted))
+    thresholds = [oracle.mean_squared_error(targets <= k, outputs[:, : k + 1].sum(axis=1)) for k in range(classes - 1)]
+    assert same(found["ranked_probability_score"], np.mean(thresholds))
+
+
+def test_quadratic_kappa_of_row_weights_agrees_with_scikit_learn():
+    truth, outputs = class_case(80, 4)
+    predicted, weights = outputs.argmax(axis=1), np.random.default_rng(1).integers(0, 4, (80, 3)).astype(float)
+    found = quadratic_kappa(truth, predicted)(weights)["quadratic_kappa"]
+    expected = [
+        oracle.cohen_kappa_score(truth, predicted, weights="quadratic", sample_weight=column) for column in weights.T
+    ]
+    assert same(found.tolist(), expected)
+    assert quadratic_kappa(np.zeros(5, int), np.zeros(5, int))(np.ones((5, 1)))["quadratic_kappa"] == 0
 
 
 # ---- classes --------------------------------------------------------------------------------------------------------

@@ -43,6 +43,14 @@ def test_every_kind_of_label_gives_the_same_bits_with_both_engines(train, config
     assert fit.history[-1]["loss"] < fit.history[0]["loss"]
 
 
+def test_ranked_probability_score_gives_the_same_bits_with_both_engines(train, configured, tmp_path):
+    data, objective = data_of(tmp_path, "one_hot"), SupervisedOptions(loss="ranked_probability_score")
+    runs = [
+        train(configured(engine, data=data, objective=objective, batch_size=20, epochs=2)) for engine in (Fit, Tape)
+    ]
+    assert runs[0].digest == runs[1].digest and runs[0].history == runs[1].history
+
+
 def test_accuracy_of_real_numbers_is_refused(tmp_path):
     spec = splits.load(data_of(tmp_path, "real")).spec
     with pytest.raises(ConfigError, match="mean_absolute_error"):

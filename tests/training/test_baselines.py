@@ -12,6 +12,7 @@ SHARES = np.array([0.6, 0.3, 0.1])
 ENTROPY = float(-(SHARES * np.log(SHARES)).sum())
 LOGITS = {"class_name": "SparseCategoricalCrossentropy", "config": {"from_logits": True}}
 ONE_HOT = np.eye(3, dtype=np.float32)[CLASSES]
+SPREAD = (0.6 * 0.4 + 0.9 * 0.1) / 2  # the ranked probability score of the shares
 REAL = np.array([1, 2, 6], np.float32)
 
 
@@ -24,6 +25,7 @@ REAL = np.array([1, 2, 6], np.float32)
         (class_label(range(3)), CLASSES, None, ENTROPY),
         (class_label(range(3)), CLASSES, LOGITS, ENTROPY),
         (class_label(range(2)), CLASSES > 0, "binary_crossentropy", -0.6 * np.log(0.6) - 0.4 * np.log(0.4)),
+        (class_label(range(3)), CLASSES, "ranked_probability_score", SPREAD),
         (row_label("one_hot", range(3)), ONE_HOT, None, ENTROPY),
         (row_label("multi_label", range(2)), ONE_HOT[:, :2], None, (0.6730 + 0.6109) / 2),
     ],

@@ -181,7 +181,7 @@ class ImageFolder(DataSource):
             if not self.height and (header.height, header.width) != (height, width):
                 raise DataError(
                     f"{path}: expected {height} x {width} pixels, as in {example}; found {header.height} x "
-                    f"{header.width}. Set data.height and data.width to resize all images."
+                    f"{header.width}. Resize all images: data.height={height} data.width={width}."
                 )
             if not self.bits and header.encoding.bits != bits:
                 raise DataError(

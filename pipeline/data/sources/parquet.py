@@ -88,7 +88,7 @@ class Parquet(TableSource):
         )
         if not is_number:
             blocks = NumberBlocks(self.missing)
-            blocks.add(_as_texts(column.to_pylist()), 0)
+            blocks.add(_as_texts(column), 0)
             return blocks.column()
         if types.is_boolean(kind):
             column = column.cast("uint8")
@@ -102,12 +102,22 @@ class Parquet(TableSource):
 
 def _texts(column: Any) -> TextColumn:
     blocks = TextBlocks()
-    blocks.add(_as_texts(column.to_pylist()))
+    blocks.add(_as_texts(column))
     return blocks.column()
 
 
-def _as_texts(values: Sequence[Any]) -> list[str]:
-    """Return values as a CSV file would hold them: "" for null and NaN."""
+def _as_texts(column: Any) -> list[str]:
+    """Return the values of a column as a CSV file would hold them: "" for null and NaN, times to microseconds."""
+    pyarrow, kind = importlib.import_module("pyarrow"), column.type
+    if getattr(kind, "unit", "") == "ns":  # Python's times have no nanoseconds
+        types = importlib.import_module("pyarrow.types")
+        if types.is_timestamp(kind):
+            column = column.cast(pyarrow.timestamp("us", kind.tz), safe=False)
+        else:
+            column = column.cast(
+                pyarrow.duration("us") if types.is_duration(kind) else pyarrow.time64("us"), safe=False
+            )
+    values: Sequence[Any] = column.to_pylist()
     return ["" if value is None or value != value else str(value) for value in values]
 
 

@@ -66,3 +66,10 @@ def test_a_whole_number_that_would_be_rounded_is_refused(written):
     path = written(size=[2**53 + 1, 2, 3], label=["a", "b", "a"])
     with pytest.raises(DataError, match=r"row 0, column 'size': .*found 9007199254740993, .* to 9007199254740992"):
         splits.read(Parquet(path=path, numeric=["size"]))
+
+
+def test_times_with_nanoseconds_are_read_as_dates_to_microseconds(written):
+    times = np.array(["2024-01-31T12:00:00.123456789", "1969-12-31T18:00:00"], "datetime64[ns]")
+    path = written(seen=times, label=["a", "b"])
+    rows = splits.read(Parquet(path=path, dates=["seen"])).splits["train"]
+    np.testing.assert_allclose(rows.features["numeric"][:, 0], [19753.5, -0.25], atol=1e-5)
