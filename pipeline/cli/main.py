@@ -11,7 +11,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 
 from pipeline import logs
 from pipeline.cli import compose as composition
@@ -163,8 +162,8 @@ def quiet_import() -> Iterator[None]:
 
 def stored_config(overrides: list[str]) -> Config:
     """Return the stored config of the run that the overrides name, with the overrides applied."""
-    named = composition.compose([override for override in overrides if override.startswith("run.")]).run
-    if named.name is None:
+    caller = composition.compose(composition.caller_overrides(overrides))
+    if caller.run.name is None:
         raise RunError("run.name: expected the name of a run; found none. `python -m pipeline runs` lists them.")
-    config = composition.stored(run_folder.find(named.root, named.name) / "config.yaml", overrides)
-    return replace(config, run=replace(config.run, root=named.root))  # the stored root is wrong if the folder was moved
+    folder = run_folder.find(caller.run.root, caller.run.name)
+    return composition.stored(folder / "config.yaml", overrides, caller)
