@@ -108,7 +108,7 @@ def test_yaml_that_is_no_config_is_refused(tmp_path, text, message):
 
 def test_a_stored_value_outside_its_limits_is_refused_if_the_caller_sets_it_too(tmp_path):
     write(tmp_path, "hardware.threads=64", **{"threads: 64": "threads: 100000000"})
-    with pytest.raises(ConfigError, match="hardware.threads=100000000"):
+    with pytest.raises(ConfigError, match=r"hardware\.threads=100000000"):
         stored(tmp_path)
-    with pytest.raises(ConfigError, match="hardware.threads: expected a number from 1 to 1,024"):
+    with pytest.raises(ConfigError, match=r"hardware\.threads: expected a number from 1 to 1,024"):
         stored(tmp_path, "hardware.threads=100000000")
