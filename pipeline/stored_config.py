@@ -1,6 +1,6 @@
 """Write and read the config of a run as YAML, and convert OmegaConf values to a Config."""
 
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from pipeline import yaml_files
 from pipeline.config import Config
 from pipeline.errors import ConfigError, RunError
 from pipeline.members import members
-from pipeline.options import CHOICE_GROUPS, choices, flatten
+from pipeline.options import CHOICE_GROUPS, choices, is_section
 from pipeline.overrides import escape_interpolation
 
 
@@ -64,33 +64,46 @@ def without_interpolation(value: Any) -> Any:
     return value
 
 
-def take_from_caller(config: DictConfig, caller: Config) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class StoredValues:
+    """Values of a stored config that only the caller of a command may set, and that differ from those of the caller.
+
+    Attributes:
+        deciding: Dotted key -> value of those that decide the result, such as the path of the data.
+        others: Dotted key -> value of the others, such as the database.
+    """
+
+    deciding: dict[str, Any]
+    others: dict[str, Any]
+
+
+def take_from_caller(config: DictConfig, caller: Config) -> StoredValues:
     """Replace the values of a stored config that only the caller of a command may set: SECURITY.md has the reason.
 
     Args:
         config: The stored config. The sections of the caller and all paths are replaced in place.
         caller: The config of the caller.
-
-    Returns:
-        The replaced values that differ from those of the caller, by dotted key. Names of runs are not among them.
     """
-    stored = {}
+    replaced = StoredValues(deciding={}, others={})
     for section in fields(Config):
-        options = config[section.name]
-        if section.metadata.get("caller_only"):
-            own = getattr(caller, section.name)
-            values = OmegaConf.to_container(options, resolve=True)
-            assert isinstance(values, dict)
-            values = dict(flatten({str(name): value for name, value in values.items()}, f"{section.name}."))
-            own_values = dict(flatten(asdict(own), f"{section.name}."))
-            stored |= {key: value for key, value in values.items() if value != own_values[key]}
-            config[section.name] = OmegaConf.structured(own)
-        elif (owner := OmegaConf.get_type(options)) and is_dataclass(owner):
-            for item in fields(owner):
-                if item.metadata.get("path") and options[item.name] != item.default:
-                    stored[f"{section.name}.{item.name}"] = options[item.name]
-                    options[item.name] = item.default
-    return {key: value for key, value in stored.items() if not key.startswith("run.")}
+        options, own = config[section.name], getattr(caller, section.name)
+        if not is_dataclass(own):
+            continue
+        of_caller = section.metadata["caller_only"]
+        owner = OmegaConf.get_type(options)
+        assert owner is not None
+        values = OmegaConf.to_container(options, resolve=True)
+        assert isinstance(values, dict)
+        for item in fields(owner):
+            if is_section(item) or not (of_caller or item.metadata["path"]):
+                continue
+            value = values[item.name]
+            new = getattr(own, item.name) if of_caller else item.default
+            decides = section.metadata["changes_result"] and (item.metadata["changes_result"] or item.metadata["path"])
+            if value != new and section.name != "run":  # the name and the folder of a run are always the caller's
+                (replaced.deciding if decides else replaced.others)[f"{section.name}.{item.name}"] = value
+            options[item.name] = new
+    return replaced
 
 
 def to_config(values: DictConfig) -> Config:

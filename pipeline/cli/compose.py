@@ -1,5 +1,6 @@
 """Compose one Config from the presets and the command line. The only module that uses Hydra."""
 
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -25,6 +26,8 @@ from pipeline.evaluation.options import Drift, Evaluation
 from pipeline.members import members
 from pipeline.options import CHOICE_GROUPS, Options
 from pipeline.overrides import shell_argument
+
+logger = logging.getLogger(__name__)
 
 DICT_OPTION = "reference_type=Dict["  # in OmegaConf's message on a key that a dict does not have yet
 PRESETS = PROJECT / "configs"
@@ -73,12 +76,12 @@ def stored(path: str | Path, overrides: list[str], caller: Config) -> Config:
 
     Raises:
         RunError: The file is not the config of a run.
-        ConfigError: An override is wrong, as for `compose`, or the stored config has values that only the caller may
-            set, and the caller sets none.
+        ConfigError: An override is wrong, as for `compose`, or the caller does not set a value that decides the result
+            and that a stored config may not set.
     """
     kept = stored_config.load(path)
     kept.evaluation.split, kept.drift.split = Evaluation().split, Drift().split  # the stored ones do not apply
-    stored_values = stored_config.take_from_caller(kept, caller)
+    replaced = stored_config.take_from_caller(kept, caller)
     overrides = in_grammar(overrides)
     given = {override.key_or_group for override in _parse(overrides)}
     if "data" in given:
@@ -86,7 +89,8 @@ def stored(path: str | Path, overrides: list[str], caller: Config) -> Config:
         kept.data = _compose(data).data
         overrides = [override for override in overrides if override not in data]
     _apply(kept, [override for override in overrides if not _is_of_caller(override)])
-    _refuse_stored_values(path, {key: value for key, value in stored_values.items() if not _is_given(key, given)})
+    _require_caller_values(path, {key: value for key, value in replaced.deciding.items() if not _is_given(key, given)})
+    _report_unused_values(path, {key: value for key, value in replaced.others.items() if not _is_given(key, given)})
     return _to_config(kept)
 
 
@@ -106,18 +110,33 @@ def _is_given(key: str, given: set[str]) -> bool:
     return bool({key, section} & given) or (section == "data" and "data.path" in given)
 
 
-def _refuse_stored_values(path: str | Path, values: dict[str, Any]) -> None:
-    """Raise an error if the stored config of a run has values that only the caller may set.
+def _require_caller_values(path: str | Path, values: dict[str, Any]) -> None:
+    """Raise an error if a stored config has values that decide the result, but that only the caller may set.
 
     Raises:
         ConfigError: It has.
     """
     if values:
-        arguments = " ".join(shell_argument(key, value) for key, value in values.items())
         raise ConfigError(
-            f"{path}: expected no file, database or hardware, since a stored config may come from anyone; found "
-            f"{', '.join(values)}. If you trust these values, add them to the command: {arguments}"
+            f"{path}: expected {', '.join(values)} in the command, since the config of a run may come from anyone; "
+            f"found it only there. If you trust it, add: {_arguments(values)}"
         )
+
+
+def _report_unused_values(path: str | Path, values: dict[str, Any]) -> None:
+    """Log the values of a stored config that are not used, since only the caller may set them."""
+    if values:
+        logger.warning(
+            "%s: %s is not used, since the config of a run may come from anyone. If you trust it, add: %s",
+            path,
+            ", ".join(values),
+            _arguments(values),
+        )
+
+
+def _arguments(values: dict[str, Any]) -> str:
+    """Return the arguments that set options, as they are typed in a shell."""
+    return " ".join(shell_argument(key, value) for key, value in values.items())
 
 
 def _apply(config: DictConfig, overrides: list[str]) -> None:

@@ -1,5 +1,6 @@
 """A stored config may come from anyone: what it may set, and what only the caller of a command sets."""
 
+import logging
 import shlex
 
 import pytest
@@ -26,33 +27,45 @@ def write(folder, *overrides, **texts):
     (folder / "config.yaml").write_text(text)
 
 
+@pytest.mark.parametrize("override", ["hardware.threads=64", "hardware.tf32=true"])
+def test_a_value_that_decides_the_result_is_refused_until_the_caller_sets_it(tmp_path, override):
+    write(tmp_path, override)
+    with pytest.raises(ConfigError, match=f"expected {override.partition('=')[0]} in the command") as error:
+        stored(tmp_path)
+    (argument,) = shlex.split(str(error.value).rpartition("add: ")[2])
+    assert argument == override
+    assert stored_config.to_yaml(stored(tmp_path, argument)) == (tmp_path / "config.yaml").read_text()
+
+
 @pytest.mark.parametrize(
-    ("override", "key"),
+    "override",
     [
-        (f"registry.url={URL}", "registry.url"),
-        ("registry.password_file=/home/me/.netrc", "registry.password_file"),
-        ("registry.patience=3600", "registry.patience"),
-        ("hardware.threads=64", "hardware.threads"),
-        ("hardware.gpus=[3]", "hardware.gpus"),
-        ("environment.allow_drift=true", "environment.allow_drift"),
-        ("predict.output=/home/me/.profile", "predict.output"),
-        ("golden.file=/home/me/.profile", "golden.file"),
-        ("qualify.candidate=/home/me/lock.txt", "qualify.candidate"),
+        f"registry.url={URL}",
+        "registry.password_file=/home/me/.netrc",
+        "registry.patience=3600.0",
+        "hardware.gpus=[3]",
+        "environment.allow_drift=true",
+        "predict.output=/home/me/.profile",
+        "golden.file=/home/me/.profile",
+        "qualify.candidate=/home/me/lock.txt",
     ],
 )
-def test_a_value_that_only_the_caller_may_set_is_refused_until_the_caller_sets_it(tmp_path, override, key):
+def test_a_value_of_the_caller_is_used_instead_of_the_stored_one_which_is_shown(tmp_path, caplog, override):
     write(tmp_path, override)
-    with pytest.raises(ConfigError, match=f"found {key}") as error:
-        stored(tmp_path)
-    argument = shlex.split(str(error.value).rpartition("command: ")[2])
-    assert stored_config.to_yaml(stored(tmp_path, *argument)) == (tmp_path / "config.yaml").read_text()
+    logging.getLogger("pipeline").addHandler(caplog.handler)
+    own = stored(tmp_path)
+    logging.getLogger("pipeline").removeHandler(caplog.handler)
+    section, option = override.partition("=")[0].split(".")
+    assert getattr(getattr(own, section), option) == getattr(getattr(composition.compose([]), section), option)
+    (argument,) = shlex.split(caplog.text.rpartition("add: ")[2])
+    assert stored_config.to_yaml(stored(tmp_path, argument)) == (tmp_path / "config.yaml").read_text()
 
 
 def test_the_paths_of_the_training_are_named_as_arguments_that_can_be_pasted(tmp_path):
     write(tmp_path, *CSV)
     with pytest.raises(ConfigError) as error:
         stored(tmp_path)
-    arguments = shlex.split(str(error.value).rpartition("command: ")[2])
+    arguments = shlex.split(str(error.value).rpartition("add: ")[2])
     assert arguments == ["data.path=/theirs/train.csv", "data.test_path=/theirs/test.csv"]
     assert stored(tmp_path, *arguments).data.test_path == "/theirs/test.csv"
 
@@ -85,7 +98,7 @@ def test_a_path_with_an_interpolation_stays_text_when_its_argument_is_pasted(tmp
     with pytest.raises(ConfigError) as error:
         stored(tmp_path)
     assert "hidden" not in str(error.value)
-    pasted = shlex.split(str(error.value).rpartition("command: ")[2])
+    pasted = shlex.split(str(error.value).rpartition("add: ")[2])
     assert stored(tmp_path, *pasted).data.path == "${oc.env:SECRET}"
 
 
@@ -108,7 +121,7 @@ def test_yaml_that_is_no_config_is_refused(tmp_path, text, message):
 
 def test_a_stored_value_outside_its_limits_is_refused_if_the_caller_sets_it_too(tmp_path):
     write(tmp_path, "hardware.threads=64", **{"threads: 64": "threads: 100000000"})
-    with pytest.raises(ConfigError, match=r"hardware\.threads=100000000"):
+    with pytest.raises(ConfigError, match=r"add: hardware\.threads=100000000"):
         stored(tmp_path)
     with pytest.raises(ConfigError, match=r"hardware\.threads: expected a number from 1 to 1,024"):
         stored(tmp_path, "hardware.threads=100000000")
