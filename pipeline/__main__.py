@@ -2,7 +2,10 @@
 
 import sys
 
-from pipeline.cli.main import main
+from pipeline.cli import streams
 
 if __name__ == "__main__":
+    streams.open_missing()
+    from pipeline.cli.main import main
+
     sys.exit(main(sys.argv[1:]))

@@ -28,7 +28,7 @@ class Config(Options):
     training: TrainingOptions = section(TrainingOptions, "the engine and the number of epochs")
     regularization: Regularization = section(Regularization, "terms added to any objective")
     evaluation: Evaluation = section(Evaluation, "how the model is scored", changes_result=False)
-    run: Run = section(Run, "the run folder", changes_result=False)
+    run: Run = section(Run, "the run folder", changes_result=False, caller_only=True)
     seed: int = option(0, "of initial weights, data order and dropout; 0 is a seed like any other", min=0, below=2**31)
     device: str = option(
         "auto",
@@ -39,13 +39,16 @@ class Config(Options):
     determinism: str = option(
         "strict", "strict: the same bits every time; relaxed: faster on a GPU", choices=("strict", "relaxed")
     )
-    hardware: Hardware = section(Hardware, "what a run may use of the device")
+    hardware: Hardware = section(Hardware, "what a run may use of the device", caller_only=True)
     environment: Environment = section(
-        Environment, "what to do if the environment is not the locked one", changes_result=False
+        Environment,
+        "what to do if the environment is not the locked one",
+        changes_result=False,
+        caller_only=True,
     )
     preflight: Preflight = section(Preflight, "checks before the first step", changes_result=False)
     shards: ShardsOutput = section(ShardsOutput, "output of `python -m pipeline shards`", changes_result=False)
-    registry: Registry = section(Registry, "the registry of runs", changes_result=False)
+    registry: Registry = section(Registry, "the registry of runs", changes_result=False, caller_only=True)
     predict: Predict = section(Predict, "output of `python -m pipeline predict`", changes_result=False)
     runs: RunsTable = section(RunsTable, "which runs `python -m pipeline runs` shows", changes_result=False)
     drift: Drift = section(Drift, "what `python -m pipeline drift` reports as drift", changes_result=False)

@@ -1,7 +1,9 @@
 """Write files atomically, flush them to disk, and compute their digests."""
 
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,27 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         flush_to_disk(path.parent)  # the rename survives a power failure only if the folder is flushed too
     finally:
         draft.unlink(missing_ok=True)
+
+
+def read_limited(path: Path, most: int) -> bytes:
+    """Return the content of a regular file of a limited size.
+
+    Args:
+        path: The file. A pipe or a device is refused, since reading it may never end.
+        most: The largest size in bytes.
+
+    Raises:
+        OSError: The file cannot be read, is no regular file, or is larger.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # opening a pipe that nobody writes to would wait
+    with os.fdopen(descriptor, "rb") as file:
+        kind = os.fstat(descriptor)
+        if not stat.S_ISREG(kind.st_mode):
+            raise OSError(errno.EINVAL, "expected a regular file; found another kind", str(path))
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"expected at most {most:,} bytes; found {kind.st_size:,}", str(path))
+    return content
 
 
 def flush_to_disk(path: Path) -> None:

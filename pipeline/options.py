@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from pipeline.errors import ConfigError, nearest
 
+LARGEST = 1_000_000  # of options that declare a smallest value and no largest one
 CHOICE_GROUPS = ("data", "model", "objective", "training")  # sections whose class is chosen by name
 READ, WRITE = "read", "write"  # how the program uses the path that an option holds
 
@@ -38,7 +39,8 @@ def option(
         help: One line for `--help` and docs/config.md, with the unit if there is one.
         min: The smallest value allowed; of each entry for a list or dict.
         above: The largest value that is too small.
-        max: The largest value allowed.
+        max: The largest value allowed; LARGEST if neither it nor `below` is given, so that a mistyped number is refused
+            before it takes all memory or never ends.
         below: The smallest value that is too large.
         choices: The values allowed.
         required: Whether an empty value is refused.
@@ -46,6 +48,8 @@ def option(
         path: READ or WRITE if the value is a path. A path never changes the result: the data's fingerprint does.
         changes_result: Whether another value gives other weights. If not, it may change when a run is resumed.
     """
+    if max is None and below is None and (min is not None or above is not None):
+        max = LARGEST
     metadata = {
         "help": help,
         "limits": {"min": min, "above": above, "max": max, "below": below},
@@ -60,9 +64,18 @@ def option(
     return field(default=default, metadata=metadata)
 
 
-def section(owner: type, help: str, *, changes_result: bool = True) -> Any:
-    """Declare a group of options: a field that holds an instance of another `Options` class."""
-    return field(default_factory=owner, metadata={"help": help, "section": owner, "changes_result": changes_result})
+def section(owner: type, help: str, *, changes_result: bool = True, caller_only: bool = False) -> Any:
+    """Declare a group of options: a field that holds an instance of another `Options` class.
+
+    Args:
+        owner: The class.
+        help: One line for `--help` and docs/config.md.
+        changes_result: Whether the options may change the weights.
+        caller_only: Whether the caller of a command sets these options, and never the stored config of a run. For
+            paths this always holds.
+    """
+    metadata = {"help": help, "section": owner, "changes_result": changes_result, "caller_only": caller_only}
+    return field(default_factory=owner, metadata=metadata)
 
 
 @dataclass
@@ -219,7 +232,7 @@ def describe_limits(*, min: float | None, above: float | None, max: float | None
     """Return the limits as text: "of at least 1", "from 0 to below 1", "above 0"; "" if there are none."""
     low = {"from": min, "above": above}
     high = {"to": max, "to below": below}
-    bounds = [f"{prefix} {limit}" for prefix, limit in (low | high).items() if limit is not None]
+    bounds = [f"{prefix} {limit:,}" for prefix, limit in (low | high).items() if limit is not None]
     if len(bounds) == 1:
         return bounds[0].replace("from", "of at least").replace("to below", "below").replace("to", "of at most")
     return " ".join(bounds)

@@ -5,7 +5,7 @@ import re
 import shlex
 from typing import Any
 
-TYPED_BARE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+TYPED_BARE = re.compile(r"(/|\.{1,2}/)?[A-Za-z_][\w./-]*", re.ASCII)  # words and usual paths
 READ_AS_ANOTHER_TYPE = {"true", "false", "yes", "no", "on", "off", "null", "nan", "inf"}  # if they are not quoted
 
 
@@ -33,8 +33,17 @@ def hydra_value(value: Any) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return a text in double quotes. Hydra takes a backslash for an escape only before a quote."""
+    """Return a text in double quotes. Hydra takes a backslash for an escape only before a quote.
+
+    `${` is escaped, so that it stays text when the argument is pasted.
+    """
+    text = escape_interpolation(text)
     return '"' + re.sub(r'(\\*)("|$)', lambda found: found[1] * 2 + ('\\"' if found[2] else ""), text) + '"'
+
+
+def escape_interpolation(text: str) -> str:
+    """Return the text that OmegaConf reads as this one, without resolving a `${...}` in it."""
+    return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", text)
 
 
 def _dict_key(key: object) -> str:

@@ -1,17 +1,18 @@
 """Write and read the config of a run as YAML, and convert OmegaConf values to a Config."""
 
-import os
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
+from pipeline import yaml_files
 from pipeline.config import Config
 from pipeline.errors import ConfigError, RunError
 from pipeline.members import members
-from pipeline.options import CHOICE_GROUPS, READ, choices
+from pipeline.options import CHOICE_GROUPS, choices, is_section
+from pipeline.overrides import escape_interpolation
 
 
 def to_yaml(config: Config) -> str:
@@ -29,50 +30,80 @@ def read(path: Path) -> Config:
     return to_config(load(path))
 
 
-def without_files_of_training(config: Config, folder: Path) -> Config:
-    """Remove the other data files of a stored run from the config of a command that sets another `data.path`.
-
-    `data.validation_path` and `data.test_path` of the run belong to its training file. If the test file stayed in the
-    config, it would be evaluated instead of the new file. A path that the command itself sets is kept.
-
-    Args:
-        config: The stored config with the overrides of the command.
-        folder: The run folder.
-
-    Raises:
-        RunError: The config of the run is damaged.
-    """
-    trained, data = read(folder / "config.yaml").data, config.data
-    names = [item.name for item in fields(data) if item.metadata.get("path") == READ]
-    if type(data) is not type(trained) or "path" not in names:
-        return config
-    without: dict[str, Any] = {
-        name: "" for name in names if os.path.realpath(getattr(data, name)) == os.path.realpath(getattr(trained, name))
-    }
-    return config if "path" in without else replace(config, data=replace(data, **without))
-
-
 def load(path: str | Path) -> DictConfig:
     """Load the config.yaml of a run. The types of the options are checked, but not their limits.
+
+    Interpolations such as ${oc.env:NAME} are text here: a stored config may come from anyone.
 
     Raises:
         RunError: The file is not the config of a run.
     """
     try:
-        values = OmegaConf.load(path)
-        if not isinstance(values, DictConfig):
-            raise TypeError("found a list")
+        values = yaml_files.read(Path(path))
         chosen = values.pop("choices")
         typed = OmegaConf.structured(Config)
         for group in CHOICE_GROUPS:
             typed[group] = OmegaConf.structured(members(group)[chosen[group]])
-        merged = OmegaConf.merge(typed, values)
+        merged = OmegaConf.merge(typed, OmegaConf.create(without_interpolation(values)))
         assert isinstance(merged, DictConfig)
         return merged
     except OSError as error:
         raise RunError(f"{path}: expected the config of a run; {error.strerror or error}.") from None
     except Exception as error:  # YAML, OmegaConf or a lookup above failed: the file is not a config.yaml of a run
         raise RunError(f"{path}: expected the config.yaml of a run; {str(error).splitlines()[0]}.") from None
+
+
+def without_interpolation(value: Any) -> Any:
+    """Escape every `${` in the texts of nested dicts and lists, so that OmegaConf does not resolve it."""
+    if isinstance(value, dict):
+        return {key: without_interpolation(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [without_interpolation(entry) for entry in value]
+    if isinstance(value, str):
+        return escape_interpolation(value)
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredValues:
+    """Values of a stored config that only the caller of a command may set, and that differ from those of the caller.
+
+    Attributes:
+        deciding: Dotted key -> value of those that decide the result, such as the path of the data.
+        others: Dotted key -> value of the others, such as the database.
+    """
+
+    deciding: dict[str, Any]
+    others: dict[str, Any]
+
+
+def take_from_caller(config: DictConfig, caller: Config) -> StoredValues:
+    """Replace the values of a stored config that only the caller of a command may set: SECURITY.md has the reason.
+
+    Args:
+        config: The stored config. The sections of the caller and all paths are replaced in place.
+        caller: The config of the caller.
+    """
+    replaced = StoredValues(deciding={}, others={})
+    for section in fields(Config):
+        options, own = config[section.name], getattr(caller, section.name)
+        if not is_dataclass(own):
+            continue
+        of_caller = section.metadata["caller_only"]
+        owner = OmegaConf.get_type(options)
+        assert owner is not None
+        values = OmegaConf.to_container(options, resolve=True)
+        assert isinstance(values, dict)
+        for item in fields(owner):
+            if is_section(item) or not (of_caller or item.metadata["path"]):
+                continue
+            value = values[item.name]
+            new = getattr(own, item.name) if of_caller else item.default
+            decides = section.metadata["changes_result"] and (item.metadata["changes_result"] or item.metadata["path"])
+            if value != new and section.name != "run":  # the name and the folder of a run are always the caller's
+                (replaced.deciding if decides else replaced.others)[f"{section.name}.{item.name}"] = value
+            options[item.name] = new
+    return replaced
 
 
 def to_config(values: DictConfig) -> Config:

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -55,6 +56,14 @@ def fresh_keras(strict):
     keras.backend.clear_session(free_memory=False)
     keras.config.set_dtype_policy("float32")
     keras.utils.set_random_seed(SEED)
+
+
+@pytest.fixture(autouse=True)
+def fresh_signals():
+    """Restore the handlers of stop signals, which an interrupted command leaves ignored until its process ends."""
+    yield
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,10 @@
 """Compose one Config from the presets and the command line. The only module that uses Hydra."""
 
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,9 @@ from pipeline.errors import ConfigError, nearest
 from pipeline.evaluation.options import Drift, Evaluation
 from pipeline.members import members
 from pipeline.options import CHOICE_GROUPS, Options
+from pipeline.overrides import shell_argument
+
+logger = logging.getLogger(__name__)
 
 DICT_OPTION = "reference_type=Dict["  # in OmegaConf's message on a key that a dict does not have yet
 PRESETS = PROJECT / "configs"
@@ -58,36 +63,101 @@ def draft(overrides: list[str]) -> tuple[dict[str, Any], dict[str, type[Options]
     return {str(key): value for key, value in values.items()}, types
 
 
-def stored(path: str | Path, overrides: list[str]) -> Config:
+def stored(path: str | Path, overrides: list[str], caller: Config) -> Config:
     """Read the config.yaml of a run and apply overrides.
 
-    An override that chooses a data source (data=idx) replaces the stored source as a whole.
+    An override that chooses a data source (data=idx) replaces the stored source as a whole. Paths, the registry, the
+    hardware and the environment are those of the caller.
+
+    Args:
+        path: The config.yaml.
+        overrides: `key=value`, in Hydra's grammar.
+        caller: The config of the caller, composed from `caller_overrides(overrides)`.
 
     Raises:
         RunError: The file is not the config of a run.
-        ConfigError: An override is wrong, as for `compose`.
+        ConfigError: An override is wrong, as for `compose`, or the caller does not set a value that decides the result
+            and that a stored config may not set.
     """
     kept = stored_config.load(path)
     kept.evaluation.split, kept.drift.split = Evaluation().split, Drift().split  # the stored ones do not apply
+    replaced = stored_config.take_from_caller(kept, caller)
     overrides = in_grammar(overrides)
-    if any(override.key_or_group == "data" for override in _parse(overrides)):
+    given = {override.key_or_group for override in _parse(overrides)}
+    if "data" in given:
         data = [override for override in overrides if override.lstrip("+").startswith(("data=", "data."))]
         kept.data = _compose(data).data
         overrides = [override for override in overrides if override not in data]
+    _apply(kept, [override for override in overrides if not _is_of_caller(override)])
+    _require_caller_values(path, {key: value for key, value in replaced.deciding.items() if not _is_given(key, given)})
+    _report_unused_values(path, {key: value for key, value in replaced.others.items() if not _is_given(key, given)})
+    return _to_config(kept)
+
+
+def caller_overrides(overrides: list[str]) -> list[str]:
+    """Return the overrides of the sections that a stored config never sets."""
+    return [override for override in overrides if _is_of_caller(override)]
+
+
+def _is_of_caller(override: str) -> bool:
+    sections = {item.name for item in fields(Config) if item.metadata.get("caller_only")}
+    return re.split(r"[.=]", override.lstrip("+"), maxsplit=1)[0] in sections
+
+
+def _is_given(key: str, given: set[str]) -> bool:
+    """Return whether the caller sets an option: itself, by its group, or by the path of the data that it belongs to."""
+    section = key.partition(".")[0]
+    return bool({key, section} & given) or (section == "data" and "data.path" in given)
+
+
+def _require_caller_values(path: str | Path, values: dict[str, Any]) -> None:
+    """Raise an error if a stored config has values that decide the result, but that only the caller may set.
+
+    Raises:
+        ConfigError: It has.
+    """
+    if values:
+        raise ConfigError(
+            f"{path}: expected {', '.join(values)} in the command, since the config of a run may come from anyone; "
+            f"found it only there. If you trust it, add: {_arguments(values)}"
+        )
+
+
+def _report_unused_values(path: str | Path, values: dict[str, Any]) -> None:
+    """Log the values of a stored config that are not used, since only the caller may set them."""
+    if values:
+        logger.warning(
+            "%s: %s is not used, since the config of a run may come from anyone. If you trust it, add: %s",
+            path,
+            ", ".join(values),
+            _arguments(values),
+        )
+
+
+def _arguments(values: dict[str, Any]) -> str:
+    """Return the arguments that set options, as they are typed in a shell."""
+    return " ".join(shell_argument(key, value) for key, value in values.items())
+
+
+def _apply(config: DictConfig, overrides: list[str]) -> None:
+    """Set the values of overrides in a stored config.
+
+    Raises:
+        ConfigError: An option does not exist or has another type, or a choice of the run would change.
+    """
     for override in _parse(overrides):
         key = override.key_or_group
         if key in PRESET_GROUPS:
             raise ConfigError(f"{key}: a stored run keeps its {key}. Only data can be chosen again: data=NAME.")
-        if OmegaConf.select(kept, key, throw_on_missing=False) is None and key not in _keys(kept):
-            raise _unknown_key(key, _keys(kept))
+        if OmegaConf.select(config, key, throw_on_missing=False) is None and key not in _keys(config):
+            raise _unknown_key(key, _keys(config))
         value = override.value()
-        if isinstance(OmegaConf.select(kept, key, throw_on_missing=False), ListConfig) and isinstance(value, str):
+        if isinstance(OmegaConf.select(config, key, throw_on_missing=False), ListConfig) and isinstance(value, str):
             value = [value]
         try:
-            OmegaConf.update(kept, key, value)
+            OmegaConf.update(config, key, value)
         except OmegaConfBaseException as error:
             raise stored_config.explain(error) from None
-    return _to_config(kept)
 
 
 def choices(group: str) -> dict[str, str]:
@@ -179,13 +249,18 @@ def _validation_error(error: BaseException | None) -> ValidationError | None:
 
 def _register() -> None:
     """Make the dataclasses known to Hydra: each as a schema for presets, and as a choice if no preset has its name."""
-    store = ConfigStore.instance()
-    store.store(group="schema", name="config", node=Config)
+    _store("schema", "config", Config)
     for group in CHOICE_GROUPS:
         for name, member in members(group).items():
-            store.store(group=f"schema/{group}", name=name, node=member)
+            _store(f"schema/{group}", name, member)
             if not (PRESETS / group / f"{name}.yaml").exists():
-                store.store(group=group, name=name, node=member)
+                _store(group, name, member)
+
+
+@cache
+def _store(group: str, name: str, node: type[Options]) -> None:
+    """Store a dataclass in Hydra's store of the process: once, since the conversion takes most of a composition."""
+    ConfigStore.instance().store(group=group, name=name, node=node)
 
 
 def _parse(overrides: list[str]) -> list[Override]:

@@ -109,7 +109,7 @@ def engine_options(arguments: list[str], project: Path, environment: Mapping[str
     if "record" in arguments:
         written.append(last.get("golden.file", "golden/results.json"))
     if "run.name" in last:
-        given += stored_options(root / last["run.name"] / "config.yaml")
+        given += stored_data(root / last["run.name"] / "config.yaml")
     container = Container(project)
     root.mkdir(parents=True, exist_ok=True)
     container.mount(root, writable=True)
@@ -182,17 +182,14 @@ def overrides(arguments: list[str]) -> Iterator[tuple[str, str]]:
             yield key.lstrip("+"), str(Path(value).expanduser()) if value.startswith("~/") else value
 
 
-def stored_options(config: Path) -> list[tuple[str, str]]:
-    """Return the (key, value) pairs in the first two levels of a run's config.yaml; [] if there is no such file."""
-    pairs, section = [], ""
-    for line in config.read_text().splitlines() if config.is_file() else []:
-        if match := re.fullmatch(r"( *)(\w+): *(.*)", line):
-            indent, key, value = match.groups()
-            if not indent:
-                section = key
-            elif len(indent) == 2 and value not in ("", "null"):
-                pairs.append(("data" if (section, key) == ("choices", "data") else f"{section}.{key}", unquoted(value)))
-    return pairs
+def stored_data(config: Path) -> list[tuple[str, str]]:
+    """Return [("data", NAME)], the data source in a run's config.yaml; [] if there is none.
+
+    A stored config names no mounts: it may come from anyone, so the caller gives every path again.
+    """
+    text = config.read_text() if config.is_file() else ""
+    found = re.search(r"^choices:\n(?: +\w+: *\w+\n)*? +data: *(\w+)$", text, re.MULTILINE)
+    return [("data", found[1])] if found else []
 
 
 def unquoted(value: str) -> str:

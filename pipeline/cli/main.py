@@ -10,27 +10,25 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from contextlib import contextmanager, nullcontext, suppress
 
 from pipeline import logs
 from pipeline.cli import compose as composition
 from pipeline.cli import help as pages
+from pipeline.cli import streams
 from pipeline.cli.command_table import COMMANDS
 from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.errors import ConfigError, ExitStatus, Interrupted, PipelineError, RunError, nearest
 from pipeline.runs import folder as run_folder
+from pipeline.runtime import keras_settings
 from pipeline.runtime.signals import StopSignal, stopping_at_once
 
 HELP = ("-h", "--help")
-# errors of the file system that the user can fix: permissions, a read-only or full disk, a quota
+# errors of the file system that the user can fix: permissions, a full disk, a missing folder, a name that is too long
 REFUSED = (
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOSPC,
-    errno.EDQUOT,
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOENT, errno.EEXIST, errno.EISDIR),
+    *(errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EFBIG, errno.EMFILE, errno.EIO, errno.ESTALE, errno.EINVAL),
 )
 PASSWORD = re.compile(r"(//[^\s/@:]*:)\S+(?=@)|(password=)[^\s&'\"]+")  # passwords of databases in a message
 
@@ -48,7 +46,9 @@ def main(arguments: list[str]) -> int:
             stream.reconfigure(errors="replace")  # so that a locale without some character never ends a run
     logs.configure()
     try:
-        return run(arguments)
+        status = run(arguments)
+        sys.stdout.flush()
+        return status
     except Interrupted as reason:
         print(reason, file=sys.stderr)
         return reason.status
@@ -58,6 +58,9 @@ def main(arguments: list[str]) -> int:
     except PipelineError as error:
         print_error(error)
         return error.status
+    except BrokenPipeError:  # the reader has ended, as in `... | head -1`
+        streams.discard(sys.stdout)
+        return 128 + signal.SIGPIPE
     except OSError as error:
         if error.errno not in REFUSED:
             raise
@@ -70,7 +73,8 @@ def main(arguments: list[str]) -> int:
 
 def print_error(error: object) -> None:
     """Print an error on stderr, in red on a terminal, without passwords."""
-    print(f"{in_red('error')}: {PASSWORD.sub(r'\1\2***', str(error))}", file=sys.stderr)
+    with suppress(BrokenPipeError):
+        print(f"{in_red('error')}: {PASSWORD.sub(r'\1\2***', str(error))}", file=sys.stderr)
 
 
 def in_red(text: str) -> str:
@@ -109,6 +113,9 @@ def run(arguments: list[str]) -> int:
         action=tuple(action),
         as_json="--json" in command.flags and "--json" in rest,
     )
+    keras_settings.prepare_import()
+    if command.stoppable:
+        streams.outlive_readers()
     with stopping_at_once() if command.stoppable else nullcontext():
         with quiet_import():  # only now that the config is valid, since it imports TensorFlow
             module = importlib.import_module(f"pipeline.commands.{name}")
@@ -163,8 +170,8 @@ def quiet_import() -> Iterator[None]:
 
 def stored_config(overrides: list[str]) -> Config:
     """Return the stored config of the run that the overrides name, with the overrides applied."""
-    named = composition.compose([override for override in overrides if override.startswith("run.")]).run
-    if named.name is None:
+    caller = composition.compose(composition.caller_overrides(overrides))
+    if caller.run.name is None:
         raise RunError("run.name: expected the name of a run; found none. `python -m pipeline runs` lists them.")
-    config = composition.stored(run_folder.find(named.root, named.name) / "config.yaml", overrides)
-    return replace(config, run=replace(config.run, root=named.root))  # the stored root is wrong if the folder was moved
+    folder = run_folder.find(caller.run.root, caller.run.name)
+    return composition.stored(folder / "config.yaml", overrides, caller)

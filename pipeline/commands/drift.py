@@ -97,7 +97,6 @@ def check_data(config: Config) -> tuple[str, list[DriftResult], Path]:
     environment.require_lock(config.environment.allow_drift)
     assert config.run.name is not None
     folder = run_folder.find(config.run.root, config.run.name)
-    config = stored_config.without_files_of_training(config, folder)
     spec = spec_from_dict(run_folder.read(folder, "spec.json"))
     reference = profiles.profile_from_json(run_folder.read(folder, "profile.json"))
     reference_predictions = {

@@ -37,7 +37,6 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     environment.require_lock(config.environment.allow_drift)
     assert config.run.name is not None
     folder = run_folder.find(config.run.root, config.run.name)
-    config = stored_config.without_files_of_training(config, folder)
     trained = run_folder.read_finished(folder)
     spec = spec_from_dict(run_folder.read(folder, "spec.json"))
     device = devices.select(config.device, config.hardware)

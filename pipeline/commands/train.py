@@ -18,6 +18,7 @@ from pipeline import logs, stored_config
 from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.data import input_pipeline
+from pipeline.data.source import DataSource
 from pipeline.errors import ExitStatus, Interrupted, RunError
 from pipeline.evaluation import (
     comparisons,
@@ -31,6 +32,8 @@ from pipeline.evaluation import (
 )
 from pipeline.evaluation.metrics import LabelEvaluation, ScoresOnly
 from pipeline.experiment import Experiment, prepare
+from pipeline.options import walk
+from pipeline.overrides import shell_argument
 from pipeline.preflight import inspection
 from pipeline.preflight.findings import as_json
 from pipeline.preflight.inspection import Verdict
@@ -145,6 +148,7 @@ def train(
                 evaluations = evaluate(config, experiment, folder)
                 seconds = time.monotonic() - start_time
                 finish(
+                    config,
                     experiment,
                     description,
                     result,
@@ -395,6 +399,7 @@ def learning_warnings(config: Config, experiment: Experiment, training: Training
 
 
 def finish(
+    config: Config,
     experiment: Experiment,
     description: Description,
     result: Result,
@@ -407,6 +412,7 @@ def finish(
     """Save the model, write the report and the result, and print their paths.
 
     Args:
+        config: The config of the run.
         experiment: The data and the trained model.
         description: The description of the run.
         result: The result of the run; it is FINISHED afterwards.
@@ -465,10 +471,14 @@ def finish(
     )
     scores = f"{score_text(evaluations)}\n\nweights  {digest}"
     logger.debug("finished in %.1f seconds\n%s", seconds, scores)
-    print(f"\n{scores}\nreport   {page}\nmodel    {folder / 'model.keras'}\nnext     {next_commands(folder)}")
+    print(f"\n{scores}\nreport   {page}\nmodel    {folder / 'model.keras'}")
+    print(f"next     {next_commands(folder, config.data)}")
 
 
-def next_commands(folder: Path) -> str:
+def next_commands(folder: Path, data: DataSource) -> str:
     """Return the commands that a user may want after a training."""
     root = "" if folder.parent == Path("runs") else f" run.root={folder.parent}"
-    return f"make evaluate run.name={folder.name}{root} | make runs{root} | make tensorboard"
+    paths = "".join(
+        f" {shell_argument(key, path)}" for key, path, item in walk(data, "data.") if item.metadata["path"] and path
+    )
+    return f"make evaluate run.name={folder.name}{root}{paths} | make runs{root} | make tensorboard"

@@ -21,7 +21,10 @@ class SplitOptions(Options):
     validation: float = option(0.1, "share of the rows for the validation split, if the data has none", min=0, below=1)
     test: float = option(0.2, "share of the rows for the test split, if the data has none", min=0, below=1)
     seed: int = option(
-        0, "assigns rows to splits; separate from `seed`, so that another training seed keeps the same test rows"
+        0,
+        "assigns rows to splits; separate from `seed`, so that another training seed keeps the same test rows",
+        min=0,
+        below=2**31,
     )
     stratify: bool = option(True, "keep the share of each class equal in every split")
     group: str = option(
@@ -37,6 +40,7 @@ class SplitOptions(Options):
         "with data.split.time: rows this near before the next split begins are left out; in the unit of the column, "
         "days for dates",
         min=0,
+        max=1e18,
     )
     column: str = option(
         "", "column that names the split of each row: train, validation (or val, valid, dev) or test; '' for none"
@@ -96,4 +100,4 @@ class ShardsOutput(Options):
     key: ClassVar[str] = "shards"
 
     path: str = option("", "`shards` only: the folder to create; it must not exist yet", path=WRITE)
-    rows: int = option(10_000, "`shards` only: examples per file", min=1)
+    rows: int = option(10_000, "`shards` only: examples per file", min=1, max=10**9)

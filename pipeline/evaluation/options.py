@@ -26,10 +26,10 @@ class Evaluation(Options):
 
     key: ClassVar[str] = "evaluation"
 
-    resamples: int = option(1_000, "bootstrap resamples for each confidence interval", min=100)
+    resamples: int = option(1_000, "bootstrap resamples for each confidence interval", min=100, max=100_000)
     confidence: float = option(0.95, "level of the confidence intervals", min=0.5, below=1)
     beta: float = option(1.0, "two classes: beta of an additional F score, such as 2 for F2; 1: none", above=0)
-    bins: int = option(10, "bins of the reliability diagram", min=2)
+    bins: int = option(10, "bins of the reliability diagram", min=2, max=1_000)
     split: str = option(AUTO, f"`evaluate` only: the rows to score; {SPLITS_HELP}", choices=SPLITS)
     groups: list[str] = option(
         [],

@@ -22,7 +22,7 @@ class Cnn(ModelOptions):
     """Sequential: convolution and max-pooling blocks, then dropout and the head. For images."""
 
     filters: list[int] = option([32, 64], "filters of the convolution of each block", required=True, min=1)
-    kernel_size: int = option(3, "pixels", min=1)
+    kernel_size: int = option(3, "pixels", min=1, max=1_000)
     padding: str = option("same", "valid makes the output of every convolution smaller", choices=("same", "valid"))
     pool_size: int = option(2, "pixels; 1 for no pooling", min=1)
     hidden: list[int] = option([], "units of the dense layers between the convolutions and the head", min=1)

@@ -21,7 +21,7 @@ class Gru(ModelOptions):
     )
     recurrent_activation: str = option("sigmoid", "of the gates; default changed in Keras 2.3.0", keras="activation")
     vocabulary: int | None = option(
-        None, "integer sequences: number of token IDs of the embedding; null for real-valued steps"
+        None, "integer sequences: number of token IDs of the embedding; null for real-valued steps", min=1
     )
     embedding: int = option(32, "integer sequences: width of the embedding", min=1)
 

@@ -27,8 +27,8 @@ class ResidualCnn(ModelOptions):
     filters: list[int] = option(
         [16, 32], "filters of each stage; each stage after the first halves the image", required=True, min=1
     )
-    blocks: int = option(1, "residual blocks per stage", min=1)
-    kernel_size: int = option(3, "pixels", min=1)
+    blocks: int = option(1, "residual blocks per stage", min=1, max=1_000)
+    kernel_size: int = option(3, "pixels", min=1, max=1_000)
     activation: str = option("relu", "of every hidden layer", keras="activation")
     batch_normalization: BatchNormalization = section(BatchNormalization, "constants of batch normalization")
 

@@ -11,15 +11,15 @@ from pipeline.models.model import ConfigError, DataSpec, ModelOptions, TrainingV
 class Transformer(ModelOptions):
     """Subclassed: a small encoder over sequences of any length; padding is masked."""
 
-    depth: int = option(2, "encoder blocks", min=1)
+    depth: int = option(2, "encoder blocks", min=1, max=1_000)
     width: int = option(64, "width of a step inside the encoder", min=1)
-    heads: int = option(4, "attention heads; divides width", min=1)
+    heads: int = option(4, "attention heads; divides width", min=1, max=10_000)
     feed_forward: int = option(128, "units between the two dense layers of a block", min=1)
     dropout: float = option(0.1, "share of units dropped after attention and feed-forward", min=0, below=1)
     activation: str = option("gelu", "inside the feed-forward", keras="activation")
     epsilon: float = option(1e-6, "of layer normalization", min=0)
     vocabulary: int | None = option(
-        None, "integer sequences: number of token IDs of the embedding; null for real-valued steps"
+        None, "integer sequences: number of token IDs of the embedding; null for real-valued steps", min=1
     )
 
     def check(self) -> None:

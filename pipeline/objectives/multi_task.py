@@ -29,7 +29,9 @@ class MultiTaskOptions(SupervisedOptions):
         "fixed: by `weights`; learned: by the uncertainty of each task (Kendall et al. 2018)",
         choices=("fixed", "learned"),
     )
-    weights: dict[str, float] = option({}, "fixed: label -> weight of its loss; 1 for labels not named", min=0)
+    weights: dict[str, float] = option(
+        {}, "fixed: label -> weight of its loss; 1 for labels not named", min=0, max=1e12
+    )
 
     @override
     def check(self) -> None:

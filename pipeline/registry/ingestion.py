@@ -242,6 +242,7 @@ def build_drift_rows(run_id: int, offset: int, line: dict[str, Any]) -> Iterator
 
 def update_run(connection: sa.Connection, run_id: int, **columns: Any) -> None:
     """Change columns of the row of a run."""
+    tables.check_row(tables.run, columns)
     connection.execute(UPDATE_RUN, columns | {"updated_id": run_id})
 
 
@@ -253,6 +254,7 @@ def insert_shared(connection: sa.Connection, table: sa.Table, row: dict[str, Any
 
 def insert_if_missing(connection: sa.Connection, table: sa.Table, row: dict[str, Any]) -> None:
     """Insert a row unless the table has one with the same key."""
+    tables.check_row(table, row)
     statement = INSERT[connection.dialect.name](table).on_conflict_do_nothing(index_elements=find_key_columns(table))
     connection.execute(statement, row)
 
@@ -260,6 +262,8 @@ def insert_if_missing(connection: sa.Connection, table: sa.Table, row: dict[str,
 def upsert(connection: sa.Connection, table: sa.Table, rows: Iterable[dict[str, Any]]) -> None:
     """Insert rows. A row with the same key is replaced."""
     rows = list(rows)
+    for row in rows:
+        tables.check_row(table, row)
     if rows:
         connection.execute(build_upsert(connection.dialect.name, table, tuple(rows[0])), rows)
 

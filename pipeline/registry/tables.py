@@ -5,6 +5,8 @@ is stored in the column `not_finite` instead of `value`, so that averages and ma
 """
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -50,6 +52,31 @@ def split_number(value: float | str | None) -> tuple[float | None, str | None]:
         return None, None
     value = float(value)
     return (value, None) if math.isfinite(value) else (None, str(value))
+
+
+def check_row(table: Table, row: Mapping[str, Any]) -> None:
+    """Check the values of a row against the types of its columns. SQLite itself stores any value in any column.
+
+    Raises:
+        TypeError: A value has another type than its column, or an integer is too large for it.
+        KeyError: The table has no such column.
+    """
+    for name, value in row.items():
+        kind = table.c[name].type
+        match value:
+            case None:
+                fits = True
+            case bool():
+                fits = False
+            case int():
+                limit = 2**63 if isinstance(kind, BigInteger) else 2**31
+                fits = isinstance(kind, Double) or (isinstance(kind, Integer) and -limit <= value < limit)
+            case float():
+                fits = isinstance(kind, Double)
+            case _:
+                fits = isinstance(value, str) and isinstance(kind, StorableText)
+        if not fits:
+            raise TypeError(f"{name}: expected {type(kind).__name__.lower()}; found {str(value)[:50]!r}")
 
 
 def create_number_columns() -> tuple[Column[float], Column[str]]:

@@ -6,17 +6,19 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from pipeline.errors import RunError, nearest
-from pipeline.files import atomic_write
+from pipeline.files import atomic_write, read_limited
 from pipeline.runs.identity import differences, identity
 from pipeline.runtime import environment
 
 if TYPE_CHECKING:
     from pipeline.config import Config
 
+MAX_BYTES = 2**28  # of a JSON or text file of a run
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
 
 
@@ -218,6 +220,24 @@ def read_finished(folder: Path) -> dict[str, Any]:
     return result
 
 
+class StoredDict(dict[str, Any]):
+    """A JSON object of a run's file. A missing key is an error that names the file."""
+
+    def __init__(self, path: Path, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.path = path
+
+    def __missing__(self, key: str) -> NoReturn:
+        raise RunError(
+            f"{self.path}: expected the entry {key!r}; found none. The file is damaged, or another program wrote it: "
+            "restore the run from a backup, or train it again under another name."
+        )
+
+    def __reduce__(self) -> tuple[type, tuple[Path, list[tuple[str, Any]]]]:
+        """Support copies: the constructor needs the path."""
+        return StoredDict, (self.path, list(self.items()))
+
+
 def read(folder: Path, name: str) -> Any:
     """Return the content of one JSON file of a run.
 
@@ -225,8 +245,8 @@ def read(folder: Path, name: str) -> Any:
         RunError: The file does not exist or is damaged.
     """
     try:
-        return json.loads(read_text(folder, name))
-    except ValueError as error:
+        return json.loads(read_text(folder, name), object_pairs_hook=partial(StoredDict, folder / name))
+    except (ValueError, RecursionError) as error:
         raise _no_file_of_a_run(folder / name, error) from None
 
 
@@ -237,7 +257,7 @@ def read_text(folder: Path, name: str) -> str:
         RunError: The file cannot be read.
     """
     try:
-        return (folder / name).read_text()
+        return read_limited(folder / name, MAX_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise _no_file_of_a_run(folder / name, error) from None
 

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from pipeline.errors import EnvironmentMismatch
+from pipeline.runtime import keras_settings
 
 STRICT = "strict"
 
@@ -24,6 +25,7 @@ def prepare(mode: str, *, seed: int, threads: int) -> dict[str, Any]:
     Raises:
         EnvironmentMismatch: TensorFlow has already started with other thread counts.
     """
+    keras_settings.fix()
     keras.utils.set_random_seed(seed)
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)

@@ -12,13 +12,15 @@ class Hardware(Options):
 
     key: ClassVar[str] = "hardware"
 
-    gpus: list[int] | None = option(None, "indices of the GPUs to use; null: all of them", changes_result=False)
+    gpus: list[int] | None = option(
+        None, "indices of the GPUs to use; null: all of them", min=0, max=1_023, changes_result=False
+    )
     memory_growth: bool = option(
         True, "allocate GPU memory when it is needed, not all of it at the start", changes_result=False
     )
     tf32: bool = option(False, "round the inputs of matrix products on the GPU to TensorFloat-32: faster, less exact")
     threads: int = option(
-        2, "threads of one operation, and of the graph; written out, since it changes the bits", min=1
+        2, "threads of one operation, and of the graph; written out, since it changes the bits", min=1, max=1_024
     )
 
 
@@ -44,7 +46,9 @@ class Qualify(Options):
     candidate: str = option("", "`qualify` only: the candidate lock file; '' if qualify.package is set", path=READ)
     package: str = option("", "`qualify` only: NAME==VERSION, from which the candidate is solved")
     baseline: str = option("", "`qualify` only: the lock file to compare with; '' for the one in use", path=READ)
-    seeds: int = option(10, "`qualify` only: runs of each experiment per environment, with seeds 0 to seeds - 1", min=1)
+    seeds: int = option(
+        10, "`qualify` only: runs of each experiment per environment, with seeds 0 to seeds - 1", min=1, max=1_000
+    )
     metric: str = option("accuracy", "`qualify` only: the score of the test split to compare")
     margin: float = option(
         0.005, "`qualify` only: smallest difference of the score that matters; 0.005 is half a point", above=0

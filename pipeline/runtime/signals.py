@@ -88,9 +88,13 @@ def stopping_at_once() -> Iterator[None]:
 
 @contextmanager
 def _handled_by(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
+    """Handle the stop signals in the block. After an interruption, further requests are ignored: the process ends."""
     before = {number: signal.signal(number, handler) for number in STOP_SIGNALS}
     try:
         yield
+    except (Interrupted, StopSignal):
+        before |= {signal.SIGTERM: signal.SIG_IGN, signal.SIGUSR1: signal.SIG_IGN}
+        raise
     finally:
         for number, previous in before.items():
             signal.signal(number, previous)

@@ -27,12 +27,14 @@ class Schedule(Options):
         choices=("constant", "cosine", "linear", "exponential"),
     )
     warmup_steps: int = option(
-        0, "steps in which the learning rate rises linearly from 0 to optimizer.learning_rate", min=0
+        0, "steps in which the learning rate rises linearly from 0 to optimizer.learning_rate", min=0, max=10**9
     )
     final_share: float = option(
         0.0, "learning rate at the end of the decay, divided by optimizer.learning_rate", min=0, max=1
     )
-    decay_steps: int | None = option(None, "steps of the decay; null: all steps of the run after the warm-up", min=1)
+    decay_steps: int | None = option(
+        None, "steps of the decay; null: all steps of the run after the warm-up", min=1, max=10**9
+    )
 
     @override
     def check(self) -> None:

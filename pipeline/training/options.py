@@ -31,7 +31,7 @@ class EarlyStopping(Options):
     patience: int | None = option(None, "epochs without improvement before the run ends; null: never", min=0)
     monitor: str = option("val_loss", "a loss or metric in the logs of an epoch")
     mode: str = option("auto", "which direction of the monitored value is better", choices=MODES)
-    min_delta: float = option(0.0, "smallest change that is an improvement")
+    min_delta: float = option(0.0, "smallest change that is an improvement", min=0)
     restore_best_weights: bool = option(True, "end with the weights of the best epoch")
 
 
@@ -47,7 +47,7 @@ class Plateau(Options):
     monitor: str = option("val_loss", "a loss or metric in the logs of an epoch")
     mode: str = option("auto", "which direction of the monitored value is better", choices=MODES)
     factor: float = option(0.1, "factor of a reduction", min=0, below=1)
-    min_lr: float = option(0.0, "the smallest learning rate")
+    min_lr: float = option(0.0, "the smallest learning rate", min=0)
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Checkpoints(Options):
 
     epochs: int | None = option(1, "epochs between two checkpoints; null: not by epochs", min=1)
     steps: int | None = option(
-        None, "steps between two checkpoints, counted over the whole run; null: not by steps", min=1
+        None, "steps between two checkpoints, counted over the whole run; null: not by steps", min=1, max=10**9
     )
     minutes: float | None = option(None, "minutes between two checkpoints; null: not by time", min=0)
     keep: int = option(2, "number of newest checkpoints to keep, besides that of the best epoch", min=1)

@@ -36,7 +36,7 @@ class GradientLog(Options):
     key: ClassVar[str] = "training.gradients"
 
     every: int | None = option(
-        None, "steps between two records, kept in gradients.jsonl and the report; null: none", min=1
+        None, "steps between two records, kept in gradients.jsonl and the report; null: none", min=1, max=10**9
     )
     histograms: bool = option(True, "also write the gradients of each record as histograms for TensorBoard")
 

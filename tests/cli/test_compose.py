@@ -10,6 +10,12 @@ from pipeline.errors import ConfigError, RunError
 from pipeline.models.cnn import Cnn
 
 
+def stored(folder, *overrides):
+    """Return the config.yaml of a folder with overrides, as a command on a stored run composes it."""
+    caller = composition.compose(composition.caller_overrides(list(overrides)))
+    return composition.stored(folder / "config.yaml", list(overrides), caller)
+
+
 @pytest.mark.slow
 def test_every_preset_of_every_group_composes():
     needed = {
@@ -36,12 +42,12 @@ def test_every_choice_has_a_description():
 def test_config_read_back_from_config_yaml_is_equal(tmp_path):
     written = composition.compose(["data=japanese_vowels", "model=gru", "optimizer=adam_cosine", "seed=7"])
     (tmp_path / "config.yaml").write_text(stored_config.to_yaml(written))
-    assert composition.stored(tmp_path / "config.yaml", []) == written
+    assert stored(tmp_path) == written
 
 
 def test_another_data_source_replaces_the_stored_one(tmp_path):
     (tmp_path / "config.yaml").write_text(stored_config.to_yaml(composition.compose(["model=cnn", "seed=7"])))
-    changed = composition.stored(tmp_path / "config.yaml", ["data=npz", "data.path=other.npz"])
+    changed = stored(tmp_path, "data=npz", "data.path=other.npz")
     assert (type(changed.data), changed.data.path) == (Npz, "other.npz")
     assert (type(changed.model), changed.seed) == (Cnn, 7)
 
@@ -49,13 +55,13 @@ def test_another_data_source_replaces_the_stored_one(tmp_path):
 def test_stored_run_keeps_its_model(tmp_path):
     (tmp_path / "config.yaml").write_text(stored_config.to_yaml(composition.compose([])))
     with pytest.raises(ConfigError, match="keeps its model"):
-        composition.stored(tmp_path / "config.yaml", ["model=cnn"])
+        stored(tmp_path, "model=cnn")
 
 
 def test_file_that_is_not_the_config_of_a_run_is_refused(tmp_path):
     (tmp_path / "config.yaml").write_text("just: a file\n")
     with pytest.raises(RunError, match="expected the config"):
-        composition.stored(tmp_path / "config.yaml", [])
+        stored(tmp_path)
 
 
 def test_optimizer_preset_replaces_every_constant_of_the_default():

@@ -56,17 +56,23 @@ def test_a_path_in_the_home_folder_is_mounted_and_the_container_knows_that_folde
     assert f"CALLER_HOME={tmp_path}" in options
 
 
-def test_paths_of_a_stored_run_are_read_and_never_written(tmp_path):
+def test_paths_of_a_stored_run_are_not_mounted(tmp_path):
     (tmp_path / "runs" / "first").mkdir(parents=True)
     (tmp_path / "rows.csv").touch()
     (tmp_path / "runs" / "first" / "config.yaml").write_text(
-        f"choices:\n  data: csv\ndata:\n  path: {tmp_path}/rows.csv\ngolden:\n  file: {tmp_path}/elsewhere/r.json\n"
+        f"choices:\n  data: csv\ndata:\n  path: {tmp_path}/rows.csv\nregistry:\n  url: postgresql://u@h:1/d\n"
     )
     arguments = ["pipeline", "evaluate", f"run.root={tmp_path}/runs", "run.name=first"]
     options = launch.engine_options(arguments, PROJECT, {"HOME": str(tmp_path)})
-    assert f'type=bind,"src={tmp_path}/rows.csv","dst={tmp_path}/rows.csv",readonly' in options
-    assert not any("elsewhere" in option for option in options)
+    assert not any("rows.csv" in option for option in options)
     assert options[-2:] == ["--network", "none"]
+
+
+def test_cache_of_a_stored_run_on_keras_data_is_mounted(tmp_path):
+    (tmp_path / "runs" / "first").mkdir(parents=True)
+    (tmp_path / "runs" / "first" / "config.yaml").write_text("choices:\n  objective: x\n  data: keras\n  model: y\n")
+    arguments = ["pipeline", "evaluate", f"run.root={tmp_path}/runs", "run.name=first"]
+    assert f"KERAS_HOME={tmp_path}/.keras" in launch.engine_options(arguments, PROJECT, {"HOME": str(tmp_path)})
 
 
 def test_standard_output_is_no_path_to_mount(tmp_path):

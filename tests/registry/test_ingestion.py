@@ -194,6 +194,32 @@ def test_changed_journal_is_refused(engine, tmp_path):
     assert verification.verify_journals(engine, tmp_path)[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("event", "content"),
+    [
+        (Event.EPOCH, {"epoch": "one", "metrics": {"loss": 1.0}}),
+        (Event.EPOCH, {"epoch": 1, "metrics": {"loss": "abc"}}),
+        (Event.EPOCH, {"epoch": 2**40, "metrics": {"loss": 1.0}}),
+        (Event.EPOCH, {"epoch": 1, "metrics": {"loss": {"deep": 1}}}),
+        (Event.EPOCH, {"epoch": 1, "metrics": [1.0]}),
+        (Event.END, {"status": 7, "seconds": 1.5}),
+        (Event.END, {"status": "finished", "seconds": "long"}),
+        (Event.END, {"status": "finished", "epochs": True}),
+        (Event.ARTIFACT, {"files": [{"path": ["a"], "sha256": "a", "bytes": 7}]}),
+        (Event.DRIFT, {"data": "d", "results": {"kind": 1}}),
+    ],
+    ids=repr,
+)
+def test_value_of_another_type_is_refused_by_name_and_does_not_block_others(tmp_path, event, content):
+    odd = write_run(tmp_path, "a")
+    write_run(tmp_path, "b")
+    journal.RunJournal(odd).add(event, **content)
+    with store.open_registry(Registry(), tmp_path) as database:
+        lines, problems = ingestion.ingest_all(database, tmp_path)
+        assert lines == 7 and len(problems) == 1 and str(odd) in problems[0]
+        assert read_rows(database, tables.run, "name") == [("b",)]
+
+
 def test_damaged_journal_does_not_block_others(engine, tmp_path):
     damaged, intact = write_run(tmp_path, "a"), write_run(tmp_path, "b")
     damaged.write_bytes(damaged.read_bytes()[:-10] + b"}}}}}}}}}\n")

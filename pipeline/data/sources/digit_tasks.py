@@ -37,7 +37,7 @@ class DigitTasks(DataSource):
         30, "images of each training digit reserved for the validation split", min=1, below=100
     )
     move: bool = option(True, "rotate each training task by right angles and mirror it, as a whole: augmentation")
-    seed: int = option(0, "decides every task", min=0)
+    seed: int = option(0, "decides every task", min=0, below=2**31)
 
     @override
     def check(self) -> None:

@@ -48,8 +48,12 @@ class ImageFolder(DataSource):
     """
 
     path: str = option("", "the folder", required=True, path=READ)
-    height: int | None = option(None, "pixels; null takes the size of the images, which must all be equal", min=1)
-    width: int | None = option(None, "pixels; null takes the size of the images, which must all be equal", min=1)
+    height: int | None = option(
+        None, "pixels; null takes the size of the images, which must all be equal", min=1, max=65_535
+    )
+    width: int | None = option(
+        None, "pixels; null takes the size of the images, which must all be equal", min=1, max=65_535
+    )
     channels: int = option(3, "1 for grey, 3 for colour", choices=(1, 3))
     bits: int | None = option(
         None, "bits per channel; null takes those of the images, which must all be equal", choices=(8, 16)

@@ -17,7 +17,7 @@ class Sinusoids(DataSource):
     tasks: int = option(50_000, "number of training tasks", min=1)
     held_out: int = option(1_000, "number of tasks in the validation split, and in the test split", min=1)
     points: int = option(20, "points of a task: the first are its support, the others its queries", min=2)
-    seed: int = option(0, "decides every number", min=0)
+    seed: int = option(0, "decides every number", min=0, below=2**31)
 
     def read(self) -> Dataset:
         """Return three splits of different tasks: x (points, 1) and y (points,), both float32."""

@@ -28,14 +28,14 @@ class Synthetic(DataSource):
         make train data=synthetic data.rows=100000 'data.shape=[64]'
     """
 
-    rows: int = option(10_000, "number of examples", min=1)
+    rows: int = option(10_000, "number of examples", min=1, max=10**8)
     shape: list[int] = option(
         [28, 28, 1], "shape of one example, or of one step if `lengths` is set", required=True, min=1
     )
     classes: int = option(10, "number of classes; 0 for one real number", min=0)
     lengths: list[int] = option([], "shortest and longest row in steps; [] if all rows have `shape`", min=1)
     noise: float = option(0.1, "standard deviation of the noise added to the scores of the rule", min=0)
-    seed: int = option(0, "decides every number", min=0)
+    seed: int = option(0, "decides every number", min=0, below=2**31)
 
     @override
     def check(self) -> None:

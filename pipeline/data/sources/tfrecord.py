@@ -34,7 +34,7 @@ class TFRecord(DataSource):
 
     path: str = option("", "the folder of spec.json and the shards", required=True, path=READ)
     shuffle_buffer: int = option(
-        10_000, "examples in the shuffle buffer; the order of the shards changes in every epoch too", min=1
+        10_000, "examples in the shuffle buffer; the order of the shards changes in every epoch too", min=1, max=10**8
     )
 
     def read(self) -> Dataset:
