@@ -23,6 +23,7 @@ DISTANCES = (
     losses.Poisson,
 )
 PROBABILITIES, LOGITS, SCORES, NUMBERS = "probabilities", "logits", "scores", "numbers"
+SMALLEST, SMALLEST_OF_SIGMOID = 1e-30, 1e-7  # probabilities of which a logarithm in float32 is taken
 
 
 def scale_of(loss: keras.losses.Loss) -> str:
@@ -46,11 +47,44 @@ def to_probabilities(outputs: Any, scale: str, kind: str) -> Any:
         kind: The kind of the label.
     """
     if scale == LOGITS:
-        exclusive = kind != MULTI_LABEL and outputs.shape[-1] > 1  # a single unit belongs to the second class
-        return ops.softmax(outputs) if exclusive else ops.sigmoid(outputs)
+        return ops.softmax(outputs) if is_softmax(outputs, kind) else ops.sigmoid(outputs)
     if scale == SCORES:
         return ops.sigmoid(outputs)
     return ops.clip(outputs, 0.0, 1.0) if scale == NUMBERS else outputs
+
+
+def to_logits(outputs: Any, scale: str, kind: str) -> Any:
+    """Convert outputs for classes, (batch, units), to logits: numbers whose softmax or sigmoid gives the probabilities.
+
+    Probabilities below SMALLEST are raised to it; of a sigmoid, also those above 1 - SMALLEST_OF_SIGMOID are lowered.
+
+    Args:
+        outputs: The outputs of the model.
+        scale: As returned by `scale_of`.
+        kind: The kind of the label.
+    """
+    if scale in (LOGITS, SCORES):
+        return outputs
+    probabilities = to_probabilities(outputs, scale, kind)
+    if is_softmax(outputs, kind):
+        return ops.log(ops.maximum(probabilities, SMALLEST))
+    probabilities = ops.clip(probabilities, SMALLEST_OF_SIGMOID, 1 - SMALLEST_OF_SIGMOID)
+    return ops.log(probabilities) - ops.log(1 - probabilities)
+
+
+def from_logits(logits: Any, scale: str, kind: str) -> Any:
+    """Convert logits, (batch, units), to outputs of a scale: the inverse of `to_logits`. Arguments as there."""
+    return logits if scale in (LOGITS, SCORES) else to_probabilities(logits, LOGITS, kind)
+
+
+def from_probabilities(probabilities: Any, scale: str, kind: str) -> Any:
+    """Convert probabilities, (batch, units), to outputs of a scale. Arguments as for `to_logits`."""
+    return to_logits(probabilities, PROBABILITIES, kind) if scale in (LOGITS, SCORES) else probabilities
+
+
+def is_softmax(outputs: Any, kind: str) -> bool:
+    """Return whether the units of outputs are exclusive classes. A single unit belongs to the second of two classes."""
+    return kind != MULTI_LABEL and outputs.shape[-1] > 1
 
 
 # ---- the labels and outputs that metrics take ------------------------------------------------------------------------

@@ -7,13 +7,22 @@ from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.data import splits
 from pipeline.errors import ExitStatus
-from pipeline.evaluation import comparisons, decisions, group_scores, metrics, prediction_profiles
+from pipeline.evaluation import (
+    calibration_change,
+    calibrators,
+    comparisons,
+    decisions,
+    group_scores,
+    metrics,
+    prediction_profiles,
+)
 from pipeline.reports import run_report
 from pipeline.reports.comparison_text import score_text
 from pipeline.runs import folder as run_folder
 from pipeline.runs import provenance, recorder, saved_model, simple_baselines
 from pipeline.runtime import determinism, devices, environment
 from pipeline.spec import spec_from_dict
+from pipeline.training import calibrated_model
 from pipeline.training.model_inputs import check_categories, check_padding, load_rows
 
 
@@ -32,6 +41,8 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     folder = run_folder.find(config.run.root, config.run.name)
     config = stored_config.without_files_of_training(config, folder)
     trained = run_folder.read_finished(folder)
+    fitted = calibrators.of_run(trained)
+    calibrators.check_command(fitted, config.evaluation)
     spec = spec_from_dict(run_folder.read(folder, "spec.json"))
     device = devices.select(config.device, config.hardware)
     device |= determinism.prepare(config.determinism, seed=config.seed, threads=config.hardware.threads)
@@ -57,6 +68,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
         folder=target,
         decisions=chosen,
     )
+    evaluations = calibrated_model.with_changes(evaluations, config, spec, model, rows=rows, fitted=fitted)
     models = simple_baselines.read(folder)
     evaluations = comparisons.with_comparisons(
         evaluations,
@@ -106,6 +118,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
         "weights_digest": trained["weights_digest"],
         "metrics": metrics.scores_to_json(evaluations),
         "calibration": metrics.calibration_to_json(evaluations),
+        **calibration_change.changes_to_json(evaluations),
         **comparisons.comparisons_to_json(evaluations),
         "decisions": metrics.decisions_to_json(evaluations),
     }

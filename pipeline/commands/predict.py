@@ -16,7 +16,7 @@ from pipeline.data import unlabeled
 from pipeline.data.containers import Table
 from pipeline.data.fingerprint import StreamFingerprint
 from pipeline.errors import ConfigError, DataError, ExitStatus
-from pipeline.evaluation import decisions
+from pipeline.evaluation import calibrators, decisions
 from pipeline.files import atomic_write, sha256
 from pipeline.reports import prediction_file, predictions_csv
 from pipeline.reports.prediction_file import STANDARD_OUTPUT
@@ -49,6 +49,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
             f"run.name={folder.name}: expected a run whose model predicts labels; found "
             f"objective={config.objective.choice}. Load its model.keras in a program of your own."
         )
+    calibrators.check_command(calibrators.of_run(trained), config.evaluation)
     output = output_path(config, folder)
     spec = spec_from_dict(run_folder.read(folder, "spec.json"))
     devices.select(config.device, config.hardware)

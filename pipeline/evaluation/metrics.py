@@ -20,6 +20,7 @@ from pipeline.spec import CLASS, MULTI_LABEL, REAL, Label
 
 if TYPE_CHECKING:
     from pipeline.evaluation.baseline_comparison import BaselineComparison
+    from pipeline.evaluation.calibration_change import CalibrationChange
     from pipeline.evaluation.group_scores import GroupComparison
     from pipeline.evaluation.prediction_profiles import PredictionProfile
     from pipeline.reports.worst_mistakes import Mistake
@@ -93,6 +94,7 @@ class LabelEvaluation:
         predictions: The profile of the predictions; None if none was built.
         targets: The labels of the rows, as `evaluate_label` takes them.
         outputs: (rows, width) float64, the checked predictions.
+        calibration_change: The scores before and after the calibration of the probabilities; None if there is none.
         baselines: The comparisons with simple models.
         groups: The scores by groups of rows.
         mistakes: The rows of the worst mistakes, the worst first.
@@ -112,6 +114,7 @@ class LabelEvaluation:
     predictions: "PredictionProfile | None" = None
     targets: np.ndarray | None = None
     outputs: np.ndarray | None = None
+    calibration_change: "CalibrationChange | None" = None
     baselines: "tuple[BaselineComparison, ...]" = ()
     groups: "tuple[GroupComparison, ...]" = ()
     mistakes: "tuple[Mistake, ...]" = ()

@@ -4,12 +4,18 @@ from collections.abc import Iterator, Sequence
 
 from pipeline.evaluation.group_scores import FEWEST_ROWS, GroupComparison, GroupScore
 from pipeline.evaluation.metrics import LabelEvaluation, ScoresOnly
+from pipeline.reports.calibration_section import calibration_lines
 from pipeline.reports.formatting import format_number, score_table
 
 
 def score_text(evaluations: Sequence[LabelEvaluation | ScoresOnly]) -> str:
-    """Return the result of an evaluation: the comparisons with simple models, the scores, and the groups."""
-    lines = [*baseline_lines(evaluations), score_table(evaluations), *group_lines(evaluations)]
+    """Return the result of an evaluation: comparisons with simple models, scores, calibration and groups."""
+    lines = [
+        *baseline_lines(evaluations),
+        score_table(evaluations),
+        *calibration_lines(evaluations),
+        *group_lines(evaluations),
+    ]
     return "\n".join(lines)
 
 

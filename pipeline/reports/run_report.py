@@ -21,6 +21,7 @@ from pipeline.evaluation.metrics import ClassScores, LabelEvaluation, ScoresOnly
 from pipeline.files import atomic_write
 from pipeline.reports import worst_mistakes
 from pipeline.reports.binary_plots import binary_plots
+from pipeline.reports.calibration_section import calibration_section
 from pipeline.reports.comparison_section import comparison_section
 from pipeline.reports.comparison_text import baseline_lines
 from pipeline.reports.figures import ImageGrid
@@ -181,6 +182,7 @@ def write_page(
             "is_label": lambda evaluation: isinstance(evaluation, LabelEvaluation),
             "headline_scores": headline_scores,
             "baseline_lines": baseline_lines(report.evaluations),
+            "calibration_section": calibration_section,
             "comparison_section": comparison_section,
             "describe_decision": describe,
             "frequent_mistakes": frequent_mistakes,
