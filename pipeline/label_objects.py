@@ -7,6 +7,7 @@ import keras
 from keras import losses, metrics, ops
 
 from pipeline.keras_internals import better_direction, set_better_direction
+from pipeline.quantile_objects import MedianMetric, QuantileLoss
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, Label
 
 # ---- outputs as probabilities ----------------------------------------------------------------------------------------
@@ -187,13 +188,15 @@ def arguments_of(metric: keras.metrics.Metric) -> dict[str, Any]:
 
 
 def for_label(metric: keras.metrics.Metric, label: Label, loss: keras.losses.Loss) -> keras.metrics.Metric:
-    """Return a metric for a label: the given one, or a LabelMetric that converts labels and outputs for it.
+    """Return a metric for a label: the given one, or one around it that converts labels and outputs for it.
 
     Args:
         metric: A new metric of Keras, or a custom one.
         label: The label.
         loss: The loss of the label. It defines whether outputs are probabilities.
     """
+    if isinstance(loss, QuantileLoss):
+        return MedianMetric(metric, loss.quantiles)
     demand, scale = demand_of(metric), scale_of(loss)
     if label.kind == REAL or label.kind not in demand.kinds or demand.form == ANYTHING:
         return metric
@@ -333,8 +336,8 @@ class LabelMetric(keras.metrics.Metric):
 
 
 def inner(metric: keras.metrics.Metric) -> keras.metrics.Metric:
-    """Return the metric inside a LabelMetric, or the metric itself."""
-    return metric.metric if isinstance(metric, LabelMetric) else metric
+    """Return the metric inside a LabelMetric or MedianMetric, or the metric itself."""
+    return metric.metric if isinstance(metric, (LabelMetric, MedianMetric)) else metric
 
 
 # ---- losses ----------------------------------------------------------------------------------------------------------

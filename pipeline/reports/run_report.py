@@ -27,6 +27,7 @@ from pipeline.reports.comparison_text import baseline_lines
 from pipeline.reports.figures import ImageGrid
 from pipeline.reports.formatting import format_number, format_percent
 from pipeline.reports.html_page import write_html_page
+from pipeline.reports.interval_section import interval_section
 from pipeline.reports.plots import (
     BLUE,
     GREY,
@@ -184,6 +185,7 @@ def write_page(
             "baseline_lines": baseline_lines(report.evaluations),
             "calibration_section": calibration_section,
             "comparison_section": comparison_section,
+            "interval_section": interval_section,
             "describe_decision": describe,
             "frequent_mistakes": frequent_mistakes,
             "weakest_classes": weakest_classes,
