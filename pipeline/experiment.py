@@ -9,7 +9,7 @@ from pipeline.data import splits
 from pipeline.data.input_pipeline import TrainingFeed
 from pipeline.data.oversampling import oversample
 from pipeline.data.splits import SplitDataset
-from pipeline.evaluation import decisions, group_scores
+from pipeline.evaluation import calibrators, decisions, group_scores
 from pipeline.preflight import names
 from pipeline.runtime import determinism, devices
 from pipeline.training import weighted_losses
@@ -70,6 +70,8 @@ def build(config: Config, data: SplitDataset) -> Experiment:
     """
     spec = data.spec
     decisions.check(config.evaluation, spec, data.validation)
+    no_predictions = None if config.objective.predicts_labels else config.objective.choice
+    calibrators.check(config.evaluation, spec, data.validation, objective=no_predictions)
     model = initial_model(config, spec, data.train)
     for rows in data.splits.values():
         check_tokens(config, spec, rows)

@@ -7,6 +7,7 @@ import keras
 from keras import losses, metrics, ops
 
 from pipeline.keras_internals import better_direction, set_better_direction
+from pipeline.quantile_objects import MedianMetric, QuantileLoss
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, Label
 
 # ---- outputs as probabilities ----------------------------------------------------------------------------------------
@@ -23,6 +24,7 @@ DISTANCES = (
     losses.Poisson,
 )
 PROBABILITIES, LOGITS, SCORES, NUMBERS = "probabilities", "logits", "scores", "numbers"
+SMALLEST, SMALLEST_OF_SIGMOID = 1e-30, 1e-7  # probabilities of which a logarithm in float32 is taken
 
 
 def scale_of(loss: keras.losses.Loss) -> str:
@@ -46,11 +48,44 @@ def to_probabilities(outputs: Any, scale: str, kind: str) -> Any:
         kind: The kind of the label.
     """
     if scale == LOGITS:
-        exclusive = kind != MULTI_LABEL and outputs.shape[-1] > 1  # a single unit belongs to the second class
-        return ops.softmax(outputs) if exclusive else ops.sigmoid(outputs)
+        return ops.softmax(outputs) if is_softmax(outputs, kind) else ops.sigmoid(outputs)
     if scale == SCORES:
         return ops.sigmoid(outputs)
     return ops.clip(outputs, 0.0, 1.0) if scale == NUMBERS else outputs
+
+
+def to_logits(outputs: Any, scale: str, kind: str) -> Any:
+    """Convert outputs for classes, (batch, units), to logits: numbers whose softmax or sigmoid gives the probabilities.
+
+    Probabilities below SMALLEST are raised to it; of a sigmoid, also those above 1 - SMALLEST_OF_SIGMOID are lowered.
+
+    Args:
+        outputs: The outputs of the model.
+        scale: As returned by `scale_of`.
+        kind: The kind of the label.
+    """
+    if scale in (LOGITS, SCORES):
+        return outputs
+    probabilities = to_probabilities(outputs, scale, kind)
+    if is_softmax(outputs, kind):
+        return ops.log(ops.maximum(probabilities, SMALLEST))
+    probabilities = ops.clip(probabilities, SMALLEST_OF_SIGMOID, 1 - SMALLEST_OF_SIGMOID)
+    return ops.log(probabilities) - ops.log(1 - probabilities)
+
+
+def from_logits(logits: Any, scale: str, kind: str) -> Any:
+    """Convert logits, (batch, units), to outputs of a scale: the inverse of `to_logits`. Arguments as there."""
+    return logits if scale in (LOGITS, SCORES) else to_probabilities(logits, LOGITS, kind)
+
+
+def from_probabilities(probabilities: Any, scale: str, kind: str) -> Any:
+    """Convert probabilities, (batch, units), to outputs of a scale. Arguments as for `to_logits`."""
+    return to_logits(probabilities, PROBABILITIES, kind) if scale in (LOGITS, SCORES) else probabilities
+
+
+def is_softmax(outputs: Any, kind: str) -> bool:
+    """Return whether the units of outputs are exclusive classes. A single unit belongs to the second of two classes."""
+    return kind != MULTI_LABEL and outputs.shape[-1] > 1
 
 
 # ---- the labels and outputs that metrics take ------------------------------------------------------------------------
@@ -153,13 +188,15 @@ def arguments_of(metric: keras.metrics.Metric) -> dict[str, Any]:
 
 
 def for_label(metric: keras.metrics.Metric, label: Label, loss: keras.losses.Loss) -> keras.metrics.Metric:
-    """Return a metric for a label: the given one, or a LabelMetric that converts labels and outputs for it.
+    """Return a metric for a label: the given one, or one around it that converts labels and outputs for it.
 
     Args:
         metric: A new metric of Keras, or a custom one.
         label: The label.
         loss: The loss of the label. It defines whether outputs are probabilities.
     """
+    if isinstance(loss, QuantileLoss):
+        return MedianMetric(metric, loss.quantiles)
     demand, scale = demand_of(metric), scale_of(loss)
     if label.kind == REAL or label.kind not in demand.kinds or demand.form == ANYTHING:
         return metric
@@ -299,8 +336,8 @@ class LabelMetric(keras.metrics.Metric):
 
 
 def inner(metric: keras.metrics.Metric) -> keras.metrics.Metric:
-    """Return the metric inside a LabelMetric, or the metric itself."""
-    return metric.metric if isinstance(metric, LabelMetric) else metric
+    """Return the metric inside a LabelMetric or MedianMetric, or the metric itself."""
+    return metric.metric if isinstance(metric, (LabelMetric, MedianMetric)) else metric
 
 
 # ---- losses ----------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ CLASS = "class"  # one integer, the index of a class
 ONE_HOT = "one_hot"  # one probability per class; they sum to 1
 MULTI_LABEL = "multi_label"  # one 0 or 1 per class; any number of classes at once
 REAL = "real"  # real numbers
+MEDIAN = 0.5  # of the quantiles of a real label, the one that is its prediction
 LABEL_KINDS = (CLASS, ONE_HOT, MULTI_LABEL, REAL)
 # Short rows are padded with a value that the data must not contain, so that the padding marks the length of a row.
 TOKEN_PADDING = 0  # for token IDs: vocabularies start at 1
@@ -88,18 +89,24 @@ class Label:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NormalizedLabel(Label):
-    """A real label whose model computes normalized values and returns them in the unit of the label.
-
-    It is part of the spec that a model is built for, not of the spec of the data.
+class ModelLabel(Label):
+    """A real label with what its model needs. Part of the spec that a model is built for, not of that of the data.
 
     Attributes:
-        mean: The mean of each of its `width` numbers over the training rows.
+        mean: The mean of each of its `width` numbers over the training rows, if the model computes normalized values
+            and returns them in the unit of the label; otherwise ().
         deviation: The standard deviation of each.
+        quantiles: The quantiles that the model predicts of each number; () if it predicts one value.
     """
 
-    mean: tuple[float, ...]
-    deviation: tuple[float, ...]
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
+    quantiles: tuple[float, ...] = ()
+
+    @property
+    def units(self) -> int:
+        """The number of output units of the model."""
+        return self.width * max(1, len(self.quantiles))
 
 
 @dataclass(frozen=True)

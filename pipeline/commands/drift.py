@@ -16,7 +16,7 @@ from pipeline.config import Config
 from pipeline.data.containers import Split
 from pipeline.data.input_pipeline import ordered_batches
 from pipeline.errors import ConfigError, DataError, ExitStatus, RunError, nearest
-from pipeline.evaluation import change_points, data_columns, drift_detection, prediction_profiles, profiles
+from pipeline.evaluation import calibrators, change_points, data_columns, drift_detection, prediction_profiles, profiles
 from pipeline.evaluation.drift_detection import DriftKind, DriftResult, DriftVerdict
 from pipeline.evaluation.options import Drift
 from pipeline.objectives.options import ObjectiveOptions
@@ -97,6 +97,7 @@ def check_data(config: Config) -> tuple[str, list[DriftResult], Path]:
     environment.require_lock(config.environment.allow_drift)
     assert config.run.name is not None
     folder = run_folder.find(config.run.root, config.run.name)
+    calibrators.check_command(calibrators.of_run(run_folder.read(folder, "result.json")), config.evaluation)
     spec = spec_from_dict(run_folder.read(folder, "spec.json"))
     reference = profiles.profile_from_json(run_folder.read(folder, "profile.json"))
     reference_predictions = {

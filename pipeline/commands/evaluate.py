@@ -8,6 +8,8 @@ from pipeline.config import Config
 from pipeline.data import splits
 from pipeline.errors import ExitStatus
 from pipeline.evaluation import (
+    calibration_change,
+    calibrators,
     comparisons,
     decisions,
     group_scores,
@@ -21,6 +23,7 @@ from pipeline.runs import folder as run_folder
 from pipeline.runs import provenance, recorder, saved_model, simple_baselines
 from pipeline.runtime import determinism, devices, environment
 from pipeline.spec import spec_from_dict
+from pipeline.training import calibrated_model
 from pipeline.training.model_inputs import check_categories, check_padding, load_rows
 
 
@@ -38,6 +41,8 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     assert config.run.name is not None
     folder = run_folder.find(config.run.root, config.run.name)
     trained = run_folder.read_finished(folder)
+    fitted = calibrators.of_run(trained)
+    calibrators.check_command(fitted, config.evaluation)
     spec = spec_from_dict(run_folder.read(folder, "spec.json"))
     device = devices.select(config.device, config.hardware)
     device |= determinism.prepare(config.determinism, seed=config.seed, threads=config.hardware.threads)
@@ -63,6 +68,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
         folder=target,
         decisions=chosen,
     )
+    evaluations = calibrated_model.with_changes(evaluations, config, spec, model, rows=rows, fitted=fitted)
     models = simple_baselines.read(folder)
     evaluations = comparisons.with_comparisons(
         evaluations,
@@ -112,6 +118,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
         "weights_digest": trained["weights_digest"],
         "metrics": metrics.scores_to_json(evaluations),
         "calibration": metrics.calibration_to_json(evaluations),
+        **calibration_change.changes_to_json(evaluations),
         **comparisons.comparisons_to_json(evaluations),
         **weighted_scores.weights_to_json(evaluations),
         "decisions": metrics.decisions_to_json(evaluations),

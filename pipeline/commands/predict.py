@@ -5,10 +5,12 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+
+import keras
 
 from pipeline.commands import Invocation
 from pipeline.config import Config
@@ -16,8 +18,9 @@ from pipeline.data import unlabeled
 from pipeline.data.containers import Table
 from pipeline.data.fingerprint import StreamFingerprint
 from pipeline.errors import ConfigError, DataError, ExitStatus
-from pipeline.evaluation import decisions
+from pipeline.evaluation import calibrators, decisions
 from pipeline.files import atomic_write, sha256
+from pipeline.quantile_objects import QuantileLoss
 from pipeline.reports import prediction_file, predictions_csv
 from pipeline.reports.prediction_file import STANDARD_OUTPUT
 from pipeline.runs import folder as run_folder
@@ -49,6 +52,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
             f"run.name={folder.name}: expected a run whose model predicts labels; found "
             f"objective={config.objective.choice}. Load its model.keras in a program of your own."
         )
+    calibrators.check_command(calibrators.of_run(trained), config.evaluation)
     output = output_path(config, folder)
     spec = spec_from_dict(run_folder.read(folder, "spec.json"))
     devices.select(config.device, config.hardware)
@@ -56,9 +60,10 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     chosen = decisions.of_command(decisions.of_run(trained), spec, config.evaluation)
     model = saved_model.load(folder / "model.keras")
     check_padding(spec, model, folder)
-    predictor = Predictor(model, spec, config.objective.label_losses(spec), config.training.batch_size)
+    losses = config.objective.label_losses(spec)
+    predictor = Predictor(model, spec, losses, config.training.batch_size)
     fingerprint, progress = StreamFingerprint(), Progress()
-    names = column_names(spec)
+    names = column_names(spec, losses)
     tables = unlabeled.read(
         config.data,
         spec,
@@ -69,11 +74,12 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
         for table in read_ahead(tables):
             check_tokens(config, spec, table)
             fingerprint.add(table)
-            probabilities = predictor.predict(table)
+            probabilities, quantiles = predictor.predict(table)
             columns = [
                 column
                 for name, label in spec.labels.items()
                 for column in predictions_csv.prediction_columns(label, probabilities[name], chosen.get(name))
+                + predictions_csv.quantile_columns(quantiles.get(name))
             ]
             writer.write([table.row_ids, *columns])
             progress.add(len(table))
@@ -120,13 +126,20 @@ def output_path(config: Config, folder: Path) -> str:
     return config.predict.output
 
 
-def column_names(spec: DataSpec) -> list[str]:
-    """Return the names of the columns: `id`, then those of each label, prefixed by "LABEL." if there are several."""
+def column_names(spec: DataSpec, losses: Mapping[str, keras.losses.Loss]) -> list[str]:
+    """Return the names of the columns: `id`, then those of each label, prefixed by "LABEL." if there are several.
+
+    Args:
+        spec: The spec of the training data.
+        losses: By label. They define whether quantiles are predicted.
+    """
+    levels = {name: loss.quantiles for name, loss in losses.items() if isinstance(loss, QuantileLoss)}
     prefixes = {name: f"{name}." if len(spec.labels) > 1 else "" for name in spec.labels}
     return ["id"] + [
         prefixes[name] + column
         for name, label in spec.labels.items()
         for column in predictions_csv.prediction_names(label)
+        + (predictions_csv.quantile_names(label, levels[name]) if name in levels else [])
     ]
 
 

@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -21,6 +21,8 @@ from pipeline.data import input_pipeline
 from pipeline.data.source import DataSource
 from pipeline.errors import ExitStatus, Interrupted, RunError
 from pipeline.evaluation import (
+    calibration_change,
+    calibrators,
     comparisons,
     data_columns,
     group_scores,
@@ -47,7 +49,7 @@ from pipeline.runs.recorder import Recorder
 from pipeline.runs.result import Result
 from pipeline.runtime import environment
 from pipeline.runtime.signals import StopRequest, stop_request
-from pipeline.training import baselines, callbacks, checkpoints, gradients, label_scale
+from pipeline.training import baselines, calibrated_model, callbacks, checkpoints, gradients, label_scale
 from pipeline.training.checkpointer import Checkpointer
 from pipeline.training.epoch_history import EpochHistory
 from pipeline.training.weights_digest import digest_per_weight, weights_digest
@@ -145,7 +147,8 @@ def train(
                     start_time=start_time,
                     recorder=recorder,
                 )
-                evaluations = evaluate(config, experiment, folder)
+                model, fitted = calibrated_model.calibrate(config, experiment.data, experiment.objective.model)
+                evaluations = evaluate(config, experiment, folder, model, fitted)
                 seconds = time.monotonic() - start_time
                 finish(
                     config,
@@ -153,6 +156,8 @@ def train(
                     description,
                     result,
                     training=training,
+                    model=model,
+                    fitted=fitted,
                     evaluations=evaluations,
                     warnings=learning_warnings(config, experiment, training),
                     seconds=seconds,
@@ -357,9 +362,23 @@ def abandon(result: Result, signal_name: str) -> None:
 # ---- after the last step --------------------------------------------------------------------------------------------
 
 
-def evaluate(config: Config, experiment: Experiment, folder: Path) -> list[LabelEvaluation | ScoresOnly]:
-    """Score the model on the test split and compare it with simple models. Store the simple models with the run."""
-    data, model = experiment.data, experiment.objective.model
+def evaluate(
+    config: Config,
+    experiment: Experiment,
+    folder: Path,
+    model: keras.Model,
+    fitted: Mapping[str, calibrators.Calibrator],
+) -> list[LabelEvaluation | ScoresOnly]:
+    """Score the model on the test split and compare it with simple models. Store the simple models with the run.
+
+    Args:
+        config: The config of the run.
+        experiment: The data.
+        folder: The run folder.
+        model: The trained model, calibrated if `fitted` holds calibrators.
+        fitted: The calibrators by label.
+    """
+    data = experiment.data
     evaluations = config.objective.score(
         config,
         data.spec,
@@ -369,6 +388,7 @@ def evaluate(config: Config, experiment: Experiment, folder: Path) -> list[Label
         folder=folder,
         decisions=config.objective.decisions(config, data.spec, model, data.validation),
     )
+    evaluations = calibrated_model.with_changes(evaluations, config, data.spec, model, rows=data.test, fitted=fitted)
     if not any(isinstance(evaluation, LabelEvaluation) for evaluation in evaluations):
         return evaluations
     models = simple_models.fit_simple_models(data.spec, data.train)
@@ -405,6 +425,8 @@ def finish(
     result: Result,
     *,
     training: Training,
+    model: keras.Model,
+    fitted: Mapping[str, calibrators.Calibrator],
     evaluations: list[Any],
     warnings: list[str],
     seconds: float,
@@ -417,13 +439,15 @@ def finish(
         description: The description of the run.
         result: The result of the run; it is FINISHED afterwards.
         training: The history.
+        model: The model to save: the trained one, calibrated if `fitted` holds calibrators.
+        fitted: The calibrators by label.
         evaluations: The scores on the test split.
         warnings: The warnings of the training.
         seconds: Wall time of the run, in all its processes.
     """
-    folder, data, model = result.folder, experiment.data, experiment.objective.model
-    digest = weights_digest(model)
-    run_folder.write(folder, "weights.json", digest_per_weight(model))
+    folder, data, trained = result.folder, experiment.data, experiment.objective.model
+    digest = weights_digest(trained)
+    run_folder.write(folder, "weights.json", digest_per_weight(trained))
     saved_model.save(model, folder / "model.keras")
     files = {
         "model": "model.keras",
@@ -463,6 +487,8 @@ def finish(
         best_epoch=training.kept_epoch,
         metrics=metrics.scores_to_json(evaluations),
         calibration=metrics.calibration_to_json(evaluations),
+        **calibration_change.changes_to_json(evaluations),
+        **({"calibrators": calibrators.to_json(fitted)} if fitted else {}),
         **comparisons.comparisons_to_json(evaluations),
         **weighted_scores.weights_to_json(evaluations),
         decisions=metrics.decisions_to_json(evaluations),

@@ -29,14 +29,16 @@ def with_skill(
     return replace(evaluation, scores=evaluation.scores | scores)
 
 
-def skill(errors: np.ndarray, baselines: Mapping[str, np.ndarray]) -> Statistic:
+def skill(errors: np.ndarray, baselines: Mapping[str, np.ndarray], *, loss: str = "mae", suffix: str = "") -> Statistic:
     """Return the statistic of the MAE of each baseline and the skill of a forecast: 1 - its MAE / MAE of the baseline.
 
     The skill is 1 if the forecast is exact, 0 if it is as good as the baseline; NaN if the baseline is exact.
 
     Args:
-        errors: (rows,) absolute errors of the forecast.
-        baselines: Name of a baseline -> (rows,) its absolute errors.
+        errors: (rows,) absolute errors of the forecast, or another loss.
+        baselines: Name of a baseline -> (rows,) the same of the baseline.
+        loss: The name of the mean of such errors; it begins the name of the score of a baseline.
+        suffix: The end of the names of the scores.
     """
 
     def statistic(weights: np.ndarray) -> dict[str, np.ndarray]:
@@ -45,7 +47,7 @@ def skill(errors: np.ndarray, baselines: Mapping[str, np.ndarray]) -> Statistic:
         for name, values in baselines.items():
             other = values @ weights
             share = np.divide(own, other, out=np.full_like(own, np.nan), where=other > 0)
-            scores |= {f"mae_{name}": other / total, f"skill_{name}": 1 - share}
+            scores |= {f"{loss}_{name}{suffix}": other / total, f"skill_{name}{suffix}": 1 - share}
         return scores
 
     return statistic

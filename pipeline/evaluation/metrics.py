@@ -22,7 +22,9 @@ from pipeline.spec import CLASS, MULTI_LABEL, REAL, Label
 
 if TYPE_CHECKING:
     from pipeline.evaluation.baseline_comparison import BaselineComparison
+    from pipeline.evaluation.calibration_change import CalibrationChange
     from pipeline.evaluation.group_scores import GroupComparison
+    from pipeline.evaluation.prediction_intervals import PredictedQuantiles
     from pipeline.evaluation.prediction_profiles import PredictionProfile
     from pipeline.reports.worst_mistakes import Mistake
 
@@ -94,9 +96,11 @@ class LabelEvaluation:
         decision: The decision of the label; None: the most probable class is predicted.
         positive: The positive class; None unless the label has two classes and both have rows.
         residuals: The differences between predictions and targets; None unless the label is real.
+        quantiles: The predicted quantiles; None unless the model predicts intervals of a real label.
         predictions: The profile of the predictions; None if none was built.
         targets: The labels of the rows, as `evaluate_label` takes them.
         outputs: (rows, width) float64, the checked predictions.
+        calibration_change: The scores before and after the calibration of the probabilities; None if there is none.
         baselines: The comparisons with simple models.
         groups: The scores by groups of rows.
         mistakes: The rows of the worst mistakes, the worst first.
@@ -114,9 +118,11 @@ class LabelEvaluation:
     decision: Decision | None = None
     positive: PositiveClass | None = None
     residuals: Residuals | None = None
+    quantiles: "PredictedQuantiles | None" = None
     predictions: "PredictionProfile | None" = None
     targets: np.ndarray | None = None
     outputs: np.ndarray | None = None
+    calibration_change: "CalibrationChange | None" = None
     baselines: "tuple[BaselineComparison, ...]" = ()
     groups: "tuple[GroupComparison, ...]" = ()
     mistakes: "tuple[Mistake, ...]" = ()

@@ -17,6 +17,7 @@ DEFAULT_THRESHOLD = "0.5"  # the most probable class is predicted
 NUMBER = r"(\d+\.?\d*|\.\d+)"
 AT_LEAST = re.compile(rf"(recall|precision)\s*>=\s*{NUMBER}")
 COST = re.compile(rf"cost\(\s*fp\s*=\s*{NUMBER}\s*,\s*fn\s*=\s*{NUMBER}\s*\)")
+NO_CALIBRATION, TEMPERATURE, ISOTONIC = "none", "temperature", "isotonic"
 LEAVE_OUT, KEEP = "leave_out", "keep"  # the choices for rows that the run was trained on
 
 
@@ -44,6 +45,13 @@ class Evaluation(Options):
         "recall), cost(fp=1, fn=20) (lowest cost)",
     )
     positive: str = option("", "two classes: the positive class; '' for the second in class order")
+    calibrate: str = option(
+        NO_CALIBRATION,
+        "labels with classes: how the model's probabilities are calibrated on the validation rows after training. "
+        "temperature: the logits of a label are divided by one number; isotonic: a monotone function per class, for "
+        "many validation rows",
+        choices=(NO_CALIBRATION, TEMPERATURE, ISOTONIC),
+    )
     trained_rows: str = option(
         LEAVE_OUT,
         "`evaluate` and `drift` on other data than the run's own: whether rows that the run was trained on are scored; "

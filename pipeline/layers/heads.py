@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import ConfigError
 from pipeline.layer_names import layer_name
 from pipeline.lazy import keras
-from pipeline.spec import CLASS, ONE_HOT, REAL, DataSpec, Label, NormalizedLabel
+from pipeline.spec import CLASS, ONE_HOT, REAL, DataSpec, Label, ModelLabel
 
 if TYPE_CHECKING:
     from pipeline.models.model import ModelOptions
@@ -19,16 +19,17 @@ ACTIVATIONS = {CLASS: "softmax", ONE_HOT: "softmax", REAL: "linear"}  # multi-la
 def heads(model: ModelOptions, spec: DataSpec) -> dict[str, keras.Layer]:
     """Return one dense output layer per label, by the name of the label. The name of the layer is `layer_name` of it.
 
-    The activation is softmax over classes, sigmoid for multi-label and linear for real labels. The head of a
-    normalized label ends in a Rescaling into the unit of the label. Outputs are float32 whatever the precision of the
-    run, so that small probabilities do not become 0.
+    The activation is softmax over classes, sigmoid for multi-label and linear for real labels. With
+    `objective.quantiles`, a real label has one unit per quantile of each number, and a layer that orders them. The head
+    of a normalized label ends in a Rescaling into the unit of the label. Outputs are float32 whatever the precision of
+    the run, so that small probabilities do not become 0.
     """
     return {
-        name: in_unit(
+        name: with_last_layers(
             name,
             label,
             keras.layers.Dense(
-                label.width,
+                label.units if isinstance(label, ModelLabel) else label.width,
                 activation=ACTIVATIONS.get(label.kind, "sigmoid"),
                 dtype="float32",
                 name=layer_name(name),
@@ -39,10 +40,19 @@ def heads(model: ModelOptions, spec: DataSpec) -> dict[str, keras.Layer]:
     }
 
 
-def in_unit(name: str, label: Label, head: keras.Layer) -> keras.Layer:
-    """Return the head of a label, or both it and the layer from normalized values to the unit of the label."""
-    unit = unit_layers(name, label)
-    return keras.Sequential([head, *unit], name=layer_name(name)) if unit else head
+def with_last_layers(name: str, label: Label, head: keras.Layer) -> keras.Layer:
+    """Return the head of a label, or both it and the layers that order quantiles and return the unit of the label."""
+    last = [*quantile_layers(label), *unit_layers(name, label)]
+    return keras.Sequential([head, *last], name=layer_name(name)) if last else head
+
+
+def quantile_layers(label: Label) -> list[keras.Layer]:
+    """Return the layer that orders the quantiles of each number; [] if the model predicts no quantiles."""
+    if not isinstance(label, ModelLabel) or not label.quantiles:
+        return []
+    from pipeline.layers.ordered_quantiles import OrderedQuantiles
+
+    return [OrderedQuantiles(width=label.width, count=len(label.quantiles), dtype="float32")]
 
 
 def unit_layers(name: str, label: Label) -> list[keras.layers.Rescaling]:
@@ -50,9 +60,13 @@ def unit_layers(name: str, label: Label) -> list[keras.layers.Rescaling]:
 
     It is not the inverse of a Normalization, which takes no standard deviation below 1e-7.
     """
-    if not isinstance(label, NormalizedLabel):
+    if not isinstance(label, ModelLabel) or not label.mean:
         return []
-    scale, offset = (values[0] if label.width == 1 else list(values) for values in (label.deviation, label.mean))
+    each = max(1, len(label.quantiles))
+    scale, offset = (
+        values[0] if label.width == 1 else [value for value in values for _ in range(each)]
+        for values in (label.deviation, label.mean)
+    )
     return [keras.layers.Rescaling(scale, offset, dtype="float32", name=unit_layer_name(name))]
 
 

@@ -31,13 +31,15 @@ class Layers(ModelOptions):
         """Return a model of these layers, the output layer among them.
 
         If the output is linear and the data has one real label, it is the normalized label, and a last layer returns
-        it in its unit.
+        it in its unit. With `objective.quantiles`, a layer before it orders the quantiles.
         """
         name, feature = inputs.only_feature(self, spec)
         body = [keras_objects.layer("model.layers", value) for value in self.layers]
         front = inputs.preprocessing(self, feature, values_of(name))
-        if len(spec.labels) == 1 and is_linear(body):
-            body += heads.unit_layers(*next(iter(spec.labels.items())))
+        if len(spec.labels) == 1:
+            (label,) = spec.labels.items()
+            unit = heads.unit_layers(*label) if is_linear(body) else []
+            body += [*heads.quantile_layers(label[1]), *unit]
         return keras.Sequential([inputs.raw_input(name, feature), *front, *body], name="layers")
 
 

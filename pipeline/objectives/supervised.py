@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, override
 
@@ -12,7 +12,7 @@ from pipeline.layer_names import by_layer_name
 from pipeline.lazy import keras, np, tf
 from pipeline.objectives.options import ObjectiveOptions
 from pipeline.options import check_keras_form, option
-from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, DataSpec, Label
+from pipeline.spec import CLASS, MEDIAN, MULTI_LABEL, ONE_HOT, REAL, DataSpec, Label, ModelLabel
 from pipeline.training.objective import Batch, Losses, Objective, Update
 from pipeline.training.regularization import MixedLabels
 
@@ -51,6 +51,13 @@ class SupervisedOptions(ObjectiveOptions):
         "mean_absolute_error for real labels",
     )
     class_weight: Any = option(None, "null, balanced, or a list of one weight per class")
+    quantiles: list[float] = option(
+        [],
+        "real labels: predict these quantiles, such as [0.1,0.5,0.9], with the pinball loss; 0.5 is the prediction, "
+        "the lowest and the highest are the ends of an interval",
+        above=0,
+        below=1,
+    )
 
     # ---- checks ------------------------------------------------------------------------------------------------------
 
@@ -72,6 +79,12 @@ class SupervisedOptions(ObjectiveOptions):
             raise ConfigError(
                 f"objective.class_weight: expected null, balanced or a list; found {self.class_weight!r}."
             )
+        levels = self.quantiles
+        if levels and (levels != sorted(set(levels)) or not levels[0] < MEDIAN < levels[-1] or MEDIAN not in levels):
+            raise ConfigError(
+                f"objective.quantiles: expected increasing numbers with {MEDIAN} among them and others on both sides; "
+                f"found {levels}. Set objective.quantiles=[0.1,0.5,0.9]."
+            )
 
     @override
     def check_names(self) -> None:
@@ -90,7 +103,7 @@ class SupervisedOptions(ObjectiveOptions):
                     f"objective={self.choice}: expected at least two classes; found one in label {name!r}, "
                     f"{label.classes[0]!r}. Add rows of another class, or choose another label."
                 )
-        return super().model_spec(spec)
+        return with_quantiles(super().model_spec(spec), self.quantiles, self.loss)
 
     @property
     @override
@@ -107,7 +120,10 @@ class SupervisedOptions(ObjectiveOptions):
         """Return a new loss for one label: the one given for it or for all labels, or the default of its kind."""
         from pipeline import keras_objects
         from pipeline.label_objects import loss_for_label
+        from pipeline.quantile_objects import QuantileLoss
 
+        if self.quantiles and label.kind == REAL:
+            return QuantileLoss(self.quantiles)
         return loss_for_label(
             keras_objects.loss("objective.loss", of_label(self.loss, name) or LOSSES[label.kind]), label
         )
@@ -213,6 +229,7 @@ class SupervisedOptions(ObjectiveOptions):
         from pipeline.data.containers import Table
         from pipeline.data.input_pipeline import ordered_batches
         from pipeline.evaluation.forecast_skill import with_skill
+        from pipeline.evaluation.prediction_intervals import with_interval_skill
         from pipeline.training import label_scores
 
         batches = ordered_batches(rows, spec, config.training.batch_size)
@@ -229,8 +246,9 @@ class SupervisedOptions(ObjectiveOptions):
         )
         if isinstance(rows, Table) and rows.windows:
             baselines = rows.windows.baselines
+            arguments: dict[str, Any] = {"options": config.evaluation, "seed": config.seed}
             return [
-                with_skill(evaluation, baselines, options=config.evaluation, seed=config.seed)
+                with_interval_skill(with_skill(evaluation, baselines, **arguments), baselines, **arguments)
                 for evaluation in evaluations
             ]
         return [*evaluations]
@@ -405,6 +423,35 @@ def check_label(key: str, name: str, spec: DataSpec) -> None:
     """
     if name not in spec.labels:
         raise ConfigError(f"{key}.{name}: expected a label of the data; found {name!r}. {nearest(name, spec.labels)}")
+
+
+def with_quantiles(spec: DataSpec, quantiles: list[float], loss: Any) -> DataSpec:
+    """Return the spec that a model is built for, whose real labels have quantiles.
+
+    Args:
+        spec: The spec of the data.
+        quantiles: objective.quantiles; the spec stays as it is if there are none.
+        loss: objective.loss.
+
+    Raises:
+        ConfigError: The data has no real label, or a loss is given for one.
+    """
+    real = {name: label for name, label in spec.labels.items() if label.kind == REAL}
+    if not quantiles:
+        return spec
+    if not real:
+        kinds = ", ".join(f"{name} ({label.kind})" for name, label in spec.labels.items())
+        raise ConfigError(f"objective.quantiles: expected a real label; found {kinds}. Set objective.quantiles=[].")
+    for name in real:
+        if of_label(loss, name) is not None:
+            raise ConfigError(
+                f"objective.loss: expected none for {name!r} with objective.quantiles, which has a loss of its own; "
+                f"found {of_label(loss, name)}. Remove objective.loss, or set objective.quantiles=[]."
+            )
+    levels: dict[str, Any] = {"quantiles": tuple(quantiles)}
+    return replace(
+        spec, labels=spec.labels | {name: ModelLabel(**vars(label), **levels) for name, label in real.items()}
+    )
 
 
 # ---- options that are given for all labels, or label by label --------------------------------------------------------

@@ -14,6 +14,7 @@ from pipeline.ordinal_loss import RankedProbabilityScore
 from pipeline.preflight.findings import Finding, finding
 from pipeline.preflight.forward_pass import Output, Prediction
 from pipeline.preflight.setup import Setup, is_binary
+from pipeline.quantile_objects import QuantileLoss
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, Label
 
 # the kinds of outputs that losses expect
@@ -46,7 +47,7 @@ class Demand:
 
 
 ROWS = (ONE_HOT, MULTI_LABEL, REAL)
-DEMANDS = {
+DEMANDS: dict[type[keras.losses.Loss], Demand] = {
     losses.SparseCategoricalCrossentropy: Demand(DISTRIBUTION, (CLASS,)),
     SparseCategoricalFocalCrossentropy: Demand(DISTRIBUTION, (CLASS,)),
     SecondClassFocalCrossentropy: Demand(PROBABILITY, (CLASS,)),
@@ -64,6 +65,7 @@ DEMANDS = {
     losses.MeanAbsolutePercentageError: Demand(NUMBER, ROWS),
     losses.MeanSquaredLogarithmicError: Demand(ABOVE_MINUS_ONE, ROWS),
     losses.CosineSimilarity: Demand(NUMBER, ROWS),
+    QuantileLoss: Demand(NUMBER, (REAL,)),
     losses.Huber: Demand(NUMBER, ROWS),
     losses.LogCosh: Demand(NUMBER, ROWS),
     losses.Poisson: Demand(POSITIVE, ROWS),
@@ -106,6 +108,11 @@ class LossChecks:
     def loss_name(self) -> str:
         """The name of the class of the loss."""
         return type(self.loss).__name__
+
+    @property
+    def units(self) -> int:
+        """The number of output units: one per class or number of the label, or one per quantile of each number."""
+        return self.label.width * (len(self.loss.quantiles) if isinstance(self.loss, QuantileLoss) else 1)
 
     @property
     def from_logits(self) -> bool:
@@ -206,7 +213,11 @@ class LossChecks:
         if shape[:-1] != axes:
             expected = ", ".join([*map(str, axes), "units"])
             found = f"the output of a row has the shape {shape}; {self.loss_name} takes ({expected})."
-            yield self.finding("output-rank", found, units=label.width)
+            yield self.finding("output-rank", found, units=self.units)
+        elif isinstance(self.loss, QuantileLoss):
+            if width != self.units:
+                found = f"{width} output units for {len(self.loss.quantiles)} quantiles of {label.width} numbers."
+                yield self.finding("output-width", found, units=self.units)
         elif width not in ((1, 2) if is_binary(label) else (label.width,)):
             found = f"{width} output units for {label.kind} labels of width {label.width}."
             broadcasts = label.kind != CLASS and 1 in (width, label.width)

@@ -28,6 +28,7 @@ from pipeline.preflight.findings import Finding, finding
 from pipeline.preflight.forward_pass import Output, Prediction
 from pipeline.preflight.loss_checks import class_counts, pairs_of_rows
 from pipeline.preflight.setup import Setup
+from pipeline.quantile_objects import MedianMetric
 from pipeline.spec import CLASS, REAL, Label
 
 RATIO = 10  # rows of the most frequent class / rows of the rarest; above it, plain accuracy is misleading
@@ -128,7 +129,7 @@ class MetricChecks:
 
     def check_pairs_of_rows(self) -> Iterator[Finding]:
         """Check that a metric of a function compares each row only with itself."""
-        if isinstance(self.metric, FunctionMetric):
+        if isinstance(self.metric, FunctionMetric) and not isinstance(self.converted, MedianMetric):
             operation = pairs_of_rows(self.metric.values_of_rows, self.label, self.output)
             if operation is not None:
                 found = f"{operation} in {self.metric.name} compares every row with every other."

@@ -4,16 +4,18 @@ from collections.abc import Iterator, Sequence
 
 from pipeline.evaluation.group_scores import FEWEST_ROWS, GroupComparison, GroupScore
 from pipeline.evaluation.metrics import LabelEvaluation, ScoresOnly
+from pipeline.reports.calibration_section import calibration_lines
 from pipeline.reports.formatting import format_number, score_table
 from pipeline.reports.weighted_text import weighted_lines
 
 
 def score_text(evaluations: Sequence[LabelEvaluation | ScoresOnly]) -> str:
-    """Return the result of an evaluation: whether it is weighted, comparisons with simple models, scores and groups."""
+    """Return the result of an evaluation: whether it is weighted, comparisons, scores, calibration and groups."""
     lines = [
         *weighted_lines(evaluations),
         *baseline_lines(evaluations),
         score_table(evaluations),
+        *calibration_lines(evaluations),
         *group_lines(evaluations),
     ]
     return "\n".join(lines)

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike
 
 from pipeline.evaluation.decisions import Decision, decide
 from pipeline.evaluation.metrics import check_outputs, true_classes
+from pipeline.evaluation.prediction_intervals import PredictedQuantiles
 from pipeline.files import atomic_write
-from pipeline.spec import MULTI_LABEL, REAL, Label
+from pipeline.spec import MEDIAN, MULTI_LABEL, REAL, Label
 
 FILE = "predictions.csv.gz"
 PROFILE_FILE = "prediction_profile.json"  # the distributions of the predictions, in the same folder
@@ -29,6 +30,7 @@ def write_predictions(
     ids: Sequence[object] | np.ndarray | None = None,
     decisions: Mapping[str, Decision] | None = None,
     weights: np.ndarray | None = None,
+    quantiles: Mapping[str, PredictedQuantiles] | None = None,
 ) -> None:
     """Write one line per row, the same bytes for the same predictions.
 
@@ -36,7 +38,8 @@ def write_predictions(
     `weight`. Each label has the columns `target` and `prediction`. A label with classes also has `confidence` (the
     probability of the predicted class) and, for up to 20 classes, `p_<class>`. A multi-label has its classes joined by
     "|" as target and prediction, and no confidence. Real labels of several numbers have `target_0`, `target_1` and so
-    on. With several labels, each column starts with the name of the label and a dot. A number is the shortest text that
+    on. Predicted intervals have `lower` and `upper`, and `quantile_Q` for each quantile between them and the median.
+    With several labels, each column starts with the name of the label and a dot. A number is the shortest text that
     gives the same float32; a weight is one that gives the same float64.
 
     Args:
@@ -47,6 +50,7 @@ def write_predictions(
         ids: The identity of each row; None: the number of the row.
         decisions: By name. A label without a decision gets its most probable class as the prediction.
         weights: (rows,), the weights of the rows; None leaves the column out.
+        quantiles: By name, of the labels whose intervals were predicted.
 
     Raises:
         DataError: The outputs do not fit the labels, or are not finite.
@@ -55,8 +59,11 @@ def write_predictions(
     checked = {name: check_outputs(outputs[name], name=name, label=label, rows=rows) for name, label in labels.items()}
     prefixes = {name: f"{name}." if len(labels) > 1 else "" for name in labels}
     ids = range(rows) if ids is None else ids
+    quantiles = quantiles or {}
     header = ["row", "id", *([] if weights is None else ["weight"])] + [
-        prefixes[name] + column for name, label in labels.items() for column in column_names(label)
+        prefixes[name] + column
+        for name, label in labels.items()
+        for column in column_names(label) + (quantile_names(label, quantiles[name].levels) if name in quantiles else [])
     ]
     with (
         atomic_write(Path(path)) as file,
@@ -74,6 +81,7 @@ def write_predictions(
                 for column in column_texts(
                     label, np.asarray(targets[name])[chunk], checked[name][chunk], (decisions or {}).get(name)
                 )
+                + [as_texts(values[chunk]) for values in quantile_columns(quantiles.get(name))]
             ]
             if weights is not None:
                 columns.insert(0, weights[chunk].tolist())
@@ -92,6 +100,21 @@ def prediction_names(label: Label) -> list[str]:
         return _numbered("prediction", label)
     names = ["prediction"] if label.kind == MULTI_LABEL else ["prediction", "confidence"]
     return names + [f"p_{name}" for name in label.classes if label.width <= MAX_CLASSES]
+
+
+def quantile_names(label: Label, levels: Sequence[float]) -> list[str]:
+    """Return the names of the columns of predicted quantiles, without the median: lower, upper, quantile_0.25 ..."""
+    names = ["lower", "upper", *(f"quantile_{level:g}" for level in levels[1:-1] if level != MEDIAN)]
+    return [column for name in names for column in _numbered(name, label)]
+
+
+def quantile_columns(quantiles: PredictedQuantiles | None) -> list[np.ndarray]:
+    """Return the columns of predicted quantiles in the order of `quantile_names`: (rows,) float64 each; [] for None."""
+    if quantiles is None:
+        return []
+    levels = quantiles.levels
+    between = [index for index in range(1, len(levels) - 1) if levels[index] != MEDIAN]
+    return [column for index in (0, -1, *between) for column in quantiles.values[..., index].T]
 
 
 def _numbered(name: str, label: Label) -> list[str]:

@@ -21,11 +21,13 @@ from pipeline.evaluation.metrics import ClassScores, LabelEvaluation, ScoresOnly
 from pipeline.files import atomic_write
 from pipeline.reports import worst_mistakes
 from pipeline.reports.binary_plots import binary_plots
+from pipeline.reports.calibration_section import calibration_section
 from pipeline.reports.comparison_section import comparison_section
 from pipeline.reports.comparison_text import baseline_lines
 from pipeline.reports.figures import ImageGrid
 from pipeline.reports.formatting import format_number, format_percent
 from pipeline.reports.html_page import write_html_page
+from pipeline.reports.interval_section import interval_section
 from pipeline.reports.plots import (
     BLUE,
     GREY,
@@ -187,7 +189,9 @@ def write_page(
             "headline_scores": headline_scores,
             "baseline_lines": baseline_lines(report.evaluations),
             "weighted_lines": weighted_lines(report.evaluations),
+            "calibration_section": calibration_section,
             "comparison_section": comparison_section,
+            "interval_section": interval_section,
             "describe_decision": describe,
             "frequent_mistakes": frequent_mistakes,
             "weakest_classes": weakest_classes,

@@ -12,7 +12,13 @@ from pipeline.files import atomic_write, sha256
 # imported because these modules register classes that a saved model may contain
 from pipeline.function_objects import FunctionLoss, FunctionMetric  # noqa: F401
 from pipeline.label_objects import LabelMetric  # noqa: F401
-from pipeline.layers import generative_adversarial_network, transformer_encoder  # noqa: F401
+from pipeline.layers import (  # noqa: F401
+    generative_adversarial_network,
+    isotonic_calibration,
+    ordered_quantiles,
+    transformer_encoder,
+)
+from pipeline.quantile_objects import MedianMetric, QuantileLoss  # noqa: F401
 
 
 def save(model: keras.Model, path: Path) -> None:

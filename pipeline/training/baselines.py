@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.evaluation.simple_models import class_totals, constant_outputs
 from pipeline.ordinal_loss import RankedProbabilityScore
+from pipeline.quantile_objects import QuantileLoss
 from pipeline.spec import CLASS, REAL, Label
 from pipeline.training.label_scores import losses_of_rows
 
@@ -113,6 +114,8 @@ def compares_numbers(loss: keras.losses.Loss, targets: np.ndarray) -> bool:
         loss: The loss.
         targets: (rows, width).
     """
+    if isinstance(loss, QuantileLoss):
+        return True
     mean, deviation = mean_and_deviation(targets)
     middle, *sides = (loss_of_constant(loss, targets, mean + shift * deviation) for shift in (0.0, -FAR, FAR))
     return middle is not None and all(side is None or middle < side for side in sides)

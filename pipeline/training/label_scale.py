@@ -16,7 +16,8 @@ import numpy as np
 from pipeline.errors import ConfigError
 from pipeline.keras_internals import all_layers
 from pipeline.layers import heads
-from pipeline.spec import REAL, DataSpec, Label, NormalizedLabel
+from pipeline.quantile_objects import QuantileLoss
+from pipeline.spec import REAL, DataSpec, Label, ModelLabel
 from pipeline.training.baselines import columns_of, compares_numbers, loss_of_constant, mean_and_deviation
 
 if TYPE_CHECKING:
@@ -69,10 +70,10 @@ def with_normalized_labels(config: Config, spec: DataSpec, labels: Mapping[str, 
     return replace(spec, labels=spec.labels | chosen)
 
 
-def normalized_label(label: Label, columns: np.ndarray) -> NormalizedLabel:
+def normalized_label(label: Label, columns: np.ndarray) -> ModelLabel:
     """Return a real label with the statistics of its training values, (rows, width)."""
     mean, deviation = (tuple(map(float, values)) for values in mean_and_deviation(columns))
-    return NormalizedLabel(**vars(label), mean=mean, deviation=deviation)
+    return ModelLabel(**vars(label) | {"mean": mean, "deviation": deviation})
 
 
 def loss_scales(
@@ -98,7 +99,19 @@ def statistics(model: keras.Model, spec: DataSpec) -> dict[str, dict[str, Any]]:
     """Return the mean and the standard deviation by which a model normalizes labels, by label, ready for JSON."""
     layers = {layer.name: layer for layer in all_layers(model) if isinstance(layer, keras.layers.Rescaling)}
     units = {name: layers.get(heads.unit_layer_name(name)) for name in spec.labels}
-    return {name: {"mean": unit.offset, "deviation": unit.scale} for name, unit in units.items() if unit is not None}
+    return {
+        name: {
+            "mean": per_number(unit.offset, spec.labels[name]),
+            "deviation": per_number(unit.scale, spec.labels[name]),
+        }
+        for name, unit in units.items()
+        if unit is not None
+    }
+
+
+def per_number(values: Any, label: Label) -> Any:
+    """Return the statistic of each number of a label, from that of each output unit, which may be a quantile."""
+    return values[:: len(values) // label.width] if isinstance(values, list) else values
 
 
 def loss_scale(loss: keras.losses.Loss, targets: np.ndarray) -> LossScale:
@@ -125,10 +138,12 @@ def scale_gradient(loss: keras.losses.Loss, factors: np.ndarray) -> None:
 
     Args:
         loss: The loss, which is changed.
-        factors: (width,), of the gradient with respect to each output unit.
+        factors: (width,), of the gradient with respect to the output units of each number.
     """
     if (factors == 1).all():
         return
+    if isinstance(loss, QuantileLoss):
+        factors = np.repeat(factors, len(loss.quantiles))
     call: Callable[[Any, Any], Any] = loss.call
     constant = factors.astype(np.float32)
 

@@ -13,9 +13,11 @@ from pipeline.data.containers import Split
 from pipeline.evaluation import metrics, prediction_profiles
 from pipeline.evaluation.decisions import Decision, choose, has_decision
 from pipeline.evaluation.options import Evaluation
+from pipeline.evaluation.prediction_intervals import PredictedQuantiles, with_intervals
 from pipeline.files import atomic_write
 from pipeline.label_objects import scale_of, to_probabilities
 from pipeline.layer_names import by_original_name
+from pipeline.quantile_objects import QuantileLoss, median_of
 from pipeline.reports import predictions_csv, worst_mistakes
 from pipeline.spec import REAL, DataSpec, Label
 
@@ -48,6 +50,7 @@ def score(
     Raises:
         DataError: The outputs do not fit the labels, or are not finite.
     """
+    quantiles = quantiles_of(spec, losses, outputs)
     row_losses = {name: losses_of_rows(losses[name], targets[name], outputs[name]) for name in spec.labels}
     probabilities = probabilities_of(spec, losses, outputs, len(next(iter(targets.values()))))
     ids, weights = (None, None) if rows is None else (rows.row_ids, rows.weights)
@@ -59,6 +62,7 @@ def score(
         ids=ids,
         decisions=decisions,
         weights=weights,
+        quantiles=quantiles,
     )
     evaluations = [
         replace(
@@ -88,6 +92,12 @@ def score(
             ),
         )
         for name, label in spec.labels.items()
+    ]
+    evaluations = [
+        with_intervals(evaluation, quantiles[evaluation.name], options=options, seed=seed)
+        if evaluation.name in quantiles
+        else evaluation
+        for evaluation in evaluations
     ]
     with atomic_write(folder / predictions_csv.PROFILE_FILE) as file:
         file.write(json.dumps(prediction_profiles.evaluations_to_json(evaluations)).encode() + b"\n")
@@ -148,11 +158,27 @@ def probabilities_of(
 
 
 def as_probabilities(label: Label, loss: keras.losses.Loss, outputs: np.ndarray) -> np.ndarray:
-    """Convert the outputs for a loss to probabilities. Outputs of real labels are not changed."""
+    """Convert the outputs for a loss to probabilities. Of real labels, return the predictions: medians of quantiles."""
+    if isinstance(loss, QuantileLoss):
+        return median_of(outputs, loss.quantiles)
     if label.kind == REAL:
         return outputs
     values = to_probabilities(keras.ops.convert_to_tensor(outputs), scale_of(loss), label.kind)
     return keras.ops.convert_to_numpy(values)
+
+
+def quantiles_of(
+    spec: DataSpec, losses: Mapping[str, keras.losses.Loss], outputs: Mapping[str, np.ndarray]
+) -> dict[str, PredictedQuantiles]:
+    """Return the quantiles among the outputs of a model, by label; {} if it predicts none."""
+    return {
+        name: PredictedQuantiles(
+            levels=tuple(loss.quantiles),
+            values=outputs[name].reshape(len(outputs[name]), spec.labels[name].width, -1).astype(np.float64),
+        )
+        for name, loss in losses.items()
+        if isinstance(loss, QuantileLoss)
+    }
 
 
 def losses_of_rows(loss: keras.losses.Loss, targets: np.ndarray, outputs: np.ndarray) -> dict[str, np.ndarray]:

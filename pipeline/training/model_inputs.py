@@ -63,7 +63,7 @@ def known_categories(spec: DataSpec, model: keras.Model) -> dict[str, list[str]]
     """Return feature -> the categories of the training split, as stored in the lookup layers of the model."""
     features = {layer_name(name): name for name, feature in spec.features.items() if feature.holds_categories}
     known = {}
-    for layer in model.layers:
+    for layer in all_layers(model):
         column = getattr(layer, "input", None)  # None for a layer that is not part of the graph
         if isinstance(layer, keras.layers.StringLookup) and column is not None and column.name in features:
             known[features[column.name]] = layer.get_vocabulary(include_special_tokens=False)

@@ -10,9 +10,10 @@ import tensorflow as tf
 
 from pipeline.data.containers import Table
 from pipeline.data.input_pipeline import ordered_batches
+from pipeline.evaluation.prediction_intervals import PredictedQuantiles
 from pipeline.layer_names import by_original_name
 from pipeline.spec import DataSpec
-from pipeline.training.label_scores import probabilities_of
+from pipeline.training.label_scores import probabilities_of, quantiles_of
 
 
 class Predictor:
@@ -32,8 +33,12 @@ class Predictor:
         self.spec, self.losses, self.batch_size = spec, losses, batch_size
         self._predict = _compiled(model)
 
-    def predict(self, table: Table) -> dict[str, np.ndarray]:
-        """Return probabilities by label, or the predictions of a real label: (rows, width) float64.
+    def predict(self, table: Table) -> tuple[dict[str, np.ndarray], dict[str, PredictedQuantiles]]:
+        """Predict the rows of a table.
+
+        Returns:
+            Probabilities by label, or the predictions of a real label, (rows, width) float64; and the predicted
+            quantiles of the labels that have them.
 
         Raises:
             DataError: An output is not finite.
@@ -45,7 +50,10 @@ class Predictor:
             arrays = {next(iter(self.spec.labels)): arrays}
         else:
             arrays = by_original_name(arrays, self.spec.labels)
-        return probabilities_of(self.spec, self.losses, arrays, len(table))
+        return (
+            probabilities_of(self.spec, self.losses, arrays, len(table)),
+            quantiles_of(self.spec, self.losses, arrays),
+        )
 
 
 def _compiled(model: keras.Model) -> tf.types.experimental.PolymorphicFunction:

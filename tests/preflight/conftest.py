@@ -96,7 +96,7 @@ def prepared(root):
         model, kind=CLASS, width=3, loss=None, metrics=(), shape=(WIDTH,), lengths=None, labels=None, values=None,
         x=None, rows=ROWS, features=None, optimizer=("SGD", SGD), class_weight=None, objective=None, change=None,
         built_for=None, ignore=(), determinism="strict", device="auto", parts=None, validation=True,
-        precision="float32", engine=Fit, **training,
+        precision="float32", engine=Fit, quantiles=(), **training,
     ):  # fmt: skip
         keras.config.set_dtype_policy(precision)
         if labels is None:
@@ -130,7 +130,7 @@ def prepared(root):
             data=Digits(),
             model=Mlp(),
             optimizer=optimizer if isinstance(optimizer, Optimizer) else Optimizer(optimizer[0], dict(optimizer[1])),
-            objective=SupervisedOptions(loss, None if metrics is None else list(metrics), class_weight),
+            objective=SupervisedOptions(loss, None if metrics is None else list(metrics), class_weight, [*quantiles]),
             training=engine(**{"epochs": 5, "batch_size": 16, "tensorboard": False, **training}),
             run=Run(root=str(root)),
             preflight=Preflight(list(ignore)),

@@ -475,3 +475,12 @@ def test_custom_loss_that_reduces_the_rows_is_named_with_file_and_line(found, cu
 def test_catalogue_has_a_reason_and_a_fix_for_every_finding():
     for code, entry in CATALOGUE.items():
         assert entry.severity in (ERROR, "warning") and entry.explanation.endswith(".") and entry.general_fix(), code
+
+
+@pytest.mark.parametrize(("width", "units", "needed"), [(1, 1, 3), (2, 2, 6), (2, 3, 6), (2, 6, None)])
+def test_quantiles_need_one_unit_each_for_every_number(found, width, units, needed):
+    findings = found([keras.layers.Dense(units)], kind="real", width=width, quantiles=[0.1, 0.5, 0.9])
+    if needed is None:
+        assert not any(finding.is_error for finding in findings.values())
+    else:
+        assert f"units: {needed}" in findings["output-width"].fix

@@ -21,7 +21,8 @@ from pipeline.data.text_encoding import HEAD, check_encoding, detect_encoding, u
 from pipeline.overrides import shell_argument
 
 STANDARD_INPUT = "-"  # as data.path
-BLOCK_FIELDS = 1 << 18  # fields that are converted at a time; the strings of more would not fit into the CPU cache
+# rows that are converted at a time: the texts of more rows and fields would leave the CPU cache before that
+BLOCK_ROWS, BLOCK_FIELDS = 512, 1 << 18
 NAMED_DELIMITERS = {"tab": "\t", r"\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "blank": " ", "space": " "}
 DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+\s*")
 USUAL_DELIMITERS = (",", "\t", ";", "|")  # looked for in the header; of two that give as many columns the first
@@ -97,7 +98,7 @@ class Csv(TableSource):
                 column: _column_index(header, column, _header_location(name, delimiter))
                 for column in (*numbers, *texts)
             }
-            block_rows = max(1, BLOCK_FIELDS // len(header))
+            block_rows = max(1, min(BLOCK_ROWS, BLOCK_FIELDS // len(header)))
             is_empty = True
             while True:
                 number_blocks = {column: NumberBlocks(self.missing, self.decimal) for column in numbers}
