@@ -63,7 +63,7 @@ WRONG = {
     "a key that + adds": (["train", "+training.epochz=3"], "Did you mean training.epochs"),
     "a removed key": (["train", "~model"], "cannot be removed"),
     "text instead of a number": (["train", "training.epochs=many"], "training.epochs"),
-    "a number out of range": (["train", "training.epochs=0"], "expected a number of at least 1; found 0"),
+    "a number out of range": (["train", "training.epochs=0"], "expected a number from 1 to 1,000,000; found 0"),
     "a share that is not a number": (["train", "data.split.test=nan"], "data.split.test"),
     "splits that leave nothing": (["train", "data.split.test=0.5", "data.split.validation=0.5"], "leaves no row"),
     "a missing path": (["train", "data=idx"], "data.path"),
@@ -114,6 +114,6 @@ def test_help_of_runs_shows_its_own_options_only(capsys):
 def test_help_of_an_option_shows_type_range_and_choices(capsys):
     assert main(["train", "--help"]) == 0
     page = capsys.readouterr().out
-    assert "training.epochs = 30   (int of at least 1)" in page
+    assert "training.epochs = 30   (int from 1 to 1,000,000)" in page
     assert "determinism = strict   (one of strict, relaxed)" in page
     assert "run.root = runs   (path)" in page

@@ -50,7 +50,10 @@ def evaluate(workplace, output_of_training, capsys):
 
     def call(*options):
         capsys.readouterr()
-        status = main(["evaluate", "run.name=mine", f"run.root={workplace}/runs", *options])
+        path = (
+            [] if any(option.startswith("data.path=") for option in options) else [f"data.path={workplace}/people.csv"]
+        )
+        status = main(["evaluate", "run.name=mine", f"run.root={workplace}/runs", *path, *options])
         return status, *capsys.readouterr()
 
     return call

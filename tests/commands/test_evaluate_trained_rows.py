@@ -47,7 +47,10 @@ def answer(workplace, capsys):
 
     def call(command, *options):
         capsys.readouterr()
-        status = main([command, "run.name=mine", f"run.root={workplace}/runs", *options])
+        path = (
+            [] if any(option.startswith("data.path=") for option in options) else [f"data.path={workplace}/before.csv"]
+        )
+        status = main([command, "run.name=mine", f"run.root={workplace}/runs", *path, *options])
         return status, *capsys.readouterr()
 
     return call

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.cli import compose as composition
+from pipeline import stored_config
 from pipeline.cli.main import main
 
 TINY = ["training.epochs=2", "model.hidden=[8]", "model.dropout=0.3", "training.tensorboard=false", "registry.url=none"]
@@ -29,11 +29,12 @@ def trained(tmp_path_factory):
 @pytest.fixture
 def root(trained, tmp_path):
     shutil.copytree(trained / "mine", tmp_path / "mine")
+    shutil.copy(trained / "rows.npz", tmp_path)
     return tmp_path
 
 
 def reproduce(root, *overrides):
-    return main(["reproduce", f"run.root={root}", "run.name=mine", *overrides])
+    return main(["reproduce", f"run.root={root}", "run.name=mine", f"data.path={root}/rows.npz", *overrides])
 
 
 def change(path, **changes):
@@ -64,7 +65,7 @@ def test_same_run_is_identical_and_its_record_is_not_changed(root, capsys):
 def test_reproduction_stores_its_own_config(root):
     assert reproduce(root) == 0
     folder = root / "mine" / "reproductions" / "1"
-    kept = composition.stored(folder / "config.yaml", [])
+    kept = stored_config.read(folder / "config.yaml")
     assert (kept.run.root, kept.run.name, kept.registry.url) == (str(folder.parent), "1", "none")
 
 
@@ -116,9 +117,8 @@ def refused(root, capsys, status, *words):
 
 
 def test_missing_data_is_named(root, capsys):
-    config = root / "mine" / "config.yaml"
-    config.write_text(config.read_text().replace("rows.npz", "gone.npz"))
-    refused(root, capsys, 2, "gone.npz")
+    (root / "rows.npz").unlink()
+    refused(root, capsys, 2, "rows.npz")
 
 
 def test_other_data_is_refused(root, capsys):
