@@ -417,7 +417,7 @@ def test_data_inside_the_tree_or_missing_needs_no_mount(tree):
     assert mounts(tree.arguments_of("run")).keys() == {str(tree.root), str(tree.root / "runs")}
 
 
-def test_paths_and_registry_of_a_stored_run_are_available(tree, tmp_path):
+def test_paths_and_registry_of_a_stored_run_are_available_only_if_the_caller_names_them(tree, tmp_path):
     tree.engine()
     (tmp_path / "rows.csv").touch()
     (tree.root / "runs/first").mkdir(parents=True)
@@ -425,6 +425,10 @@ def test_paths_and_registry_of_a_stored_run_are_available(tree, tmp_path):
         f"data:\n  path: {tmp_path}/rows.csv\n  test_path: ''\nregistry:\n  url: postgresql://me@db/runs\n"
     )
     tree.make("evaluate", "run.name=first")
+    arguments = tree.arguments_of("run")
+    assert f"{tmp_path}/rows.csv" not in mounts(arguments)
+    assert arguments[arguments.index("--network") + 1] == "none"
+    tree.make("evaluate", "run.name=first", f"data.path={tmp_path}/rows.csv", "registry.url=postgresql://me@db/runs")
     arguments = tree.arguments_of("run")
     assert mounts(arguments)[f"{tmp_path}/rows.csv"] is True
     assert arguments[arguments.index("--network") + 1] == "host"

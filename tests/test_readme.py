@@ -46,7 +46,7 @@ def test_own_data_model_and_metric_train_under_both_engines_and_are_evaluated(ow
         epochs = [json.loads(line) for line in (own_clone / "runs" / engine / "metrics.jsonl").read_text().splitlines()]
         assert 0.5 < epochs[0]["confidence"] < epochs[-1]["confidence"] < 1
         assert 0.5 < epochs[-1]["val_confidence"] < 1
-    evaluated = run(own_clone, "evaluate", "run.name=tape")
+    evaluated = run(own_clone, "evaluate", "run.name=tape", "data.path=readings.jsonl")
     assert evaluated.returncode == 0, evaluated.stderr
 
 

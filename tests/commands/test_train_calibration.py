@@ -39,7 +39,7 @@ def test_calibration_of_the_training_applies_in_evaluate_and_predict(tmp_path):
     assert not {"calibrators", "calibration_change"} & set(plain)
     assert "Calibration after training" in (tmp_path / "sure" / "report.html").read_text()
 
-    assert main(["evaluate", *run, "run.name=sure"]) == 0
+    assert main(["evaluate", *run, "run.name=sure", f"data.path={tmp_path}/rows.csv"]) == 0
     (folder,) = (tmp_path / "sure" / "evaluations").iterdir()
     again = run_folder.read(folder, "result.json")
     assert again["metrics"] == sure["metrics"] and again["calibration_change"] == sure["calibration_change"]

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.slow
 def test_threshold_chosen_in_training_decides_in_evaluate(tmp_path):
     x = np.random.default_rng(0).normal(size=(400, 3)).astype(np.float32)
     np.savez(tmp_path / "rare.npz", x=x, y=(x[:, 0] > 1).astype(np.int64))
-    run = [f"run.root={tmp_path}", "run.name=rare", "registry.url=none"]
-    options = [f"data.path={tmp_path}/rare.npz", "training.epochs=2", "evaluation.threshold=recall>=0.9"]
+    run = [f"run.root={tmp_path}", "run.name=rare", "registry.url=none", f"data.path={tmp_path}/rare.npz"]
+    options = ["training.epochs=2", "evaluation.threshold=recall>=0.9"]
     assert main(["train", "data=npz", *options, "training.tensorboard=false", *run]) == 0
     result = run_folder.read(tmp_path / "rare", "result.json")
     (decision,) = result["decisions"].values()

@@ -29,7 +29,7 @@ def test_run_with_row_weights_scores_new_rows_with_and_without_them(tmp_path, an
     page = (tmp_path / "mine" / "report.html").read_text()
     assert "Scores and intervals use row weights" in page and "sums of the weights of rows" in page
 
-    status, out, _ = answer(tmp_path, "evaluate", *run)
+    status, out, _ = answer(tmp_path, "evaluate", *run, f"data.path={tmp_path}/old.npz")
     assert status == 0 and "Scores and intervals use row weights" in out
     status, out, _ = answer(tmp_path, "evaluate", *run, f"data.path={tmp_path}/new.npz")
     assert status == 0 and "row weights" not in out
