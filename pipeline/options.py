@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from pipeline.errors import ConfigError, nearest
 
 LARGEST = 1_000_000  # of options that declare a smallest value and no largest one
+UNLIMITED = ("seed", "decay_steps", "first_decay_steps", "warmup_steps", "boundaries")  # arguments of Keras objects
 CHOICE_GROUPS = ("data", "model", "objective", "training")  # sections whose class is chosen by name
 READ, WRITE = "read", "write"  # how the program uses the path that an option holds
 
@@ -180,6 +181,8 @@ def check_value(place: str, value: Any, rules: Any) -> None:
         check_keras_form(place, value)
         return
     for key, entry in entries(place, value):
+        if isinstance(entry, str) and "\0" in entry:
+            raise ConfigError(f"{key}: expected text without NUL characters; found {entry!r}.")
         if rules["choices"] and entry not in rules["choices"]:
             allowed = [as_typed(choice) for choice in rules["choices"]]
             raise ConfigError(
@@ -260,3 +263,18 @@ def check_keras_form(place: str, value: Any) -> None:
                 f"{place}: expected the name of a Keras object, or class_name and config; found {entry!r}. "
                 "Example: {class_name: Dense, config: {units: 10}}"
             )
+        for key, number in integers(entry):
+            if abs(number) > LARGEST and key not in UNLIMITED:
+                raise ConfigError(f"{place}: expected {key} of at most {LARGEST:,}; found {number:,}.")
+
+
+def integers(value: Any, key: str = "") -> Iterator[tuple[str, int]]:
+    """Yield (nearest key, number) of every integer in nested dicts and lists."""
+    if isinstance(value, dict):
+        for name, entry in value.items():
+            yield from integers(entry, str(name))
+    elif isinstance(value, list):
+        for entry in value:
+            yield from integers(entry, key)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        yield key, value

@@ -183,13 +183,7 @@ def _compose(overrides: list[str]) -> DictConfig:
     _register()
     overrides = in_grammar(overrides)
     for override in _parse(overrides):
-        if override.is_sweep_override():
-            raise ConfigError(
-                f"{override.input_line}: expected one value; found several. Set "
-                f"{arguments.sweep_fixes(str(override.input_line))}."
-            )
-        if override.is_delete():
-            raise ConfigError(f"{override.input_line}: a key cannot be removed, only set.")
+        _check_form(override)
     try:
         with initialize_config_dir(str(PRESETS), version_base="1.3"):
             return hydra_compose("config", overrides)
@@ -201,6 +195,26 @@ def _compose(overrides: list[str]) -> DictConfig:
         if not corrected:
             raise _explain(error, overrides) from None
     return _compose(corrected)  # outside the handler: a second error must not have the first one as its context
+
+
+def _check_form(override: Override) -> None:
+    """Check that an override sets one option, or chooses a member of a group by its name.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    if override.is_sweep_override():
+        raise ConfigError(
+            f"{override.input_line}: expected one value; found several. Set "
+            f"{arguments.sweep_fixes(str(override.input_line))}."
+        )
+    if override.is_delete():
+        raise ConfigError(f"{override.input_line}: a key cannot be removed, only set.")
+    key = override.key_or_group
+    if not key:
+        raise ConfigError(f"{override.input_line}: expected KEY=VALUE; found no key.")
+    if key in (*PRESET_GROUPS, "experiment") and not isinstance(override.value(), str):
+        raise ConfigError(f"{override.input_line}: expected the name of a choice. {nearest('', choices(key))}")
 
 
 def in_grammar(overrides: list[str]) -> list[str]:

@@ -1,6 +1,8 @@
 """Check every row before training. Each error names the first row that fails."""
 
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -11,10 +13,26 @@ from pipeline.data.padding import padding_advice
 from pipeline.data.row_weights import check_weights
 from pipeline.data.source import DataSource
 from pipeline.errors import DataError, nearest
+from pipeline.options import walk
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, DataSpec, Feature, Label
 
 SUM_TOLERANCE = 1e-3  # largest distance of the sum of a one-hot row from 1
+STANDARD_INPUT = "-"  # as a path, for `predict`
 BLOCK = 1 << 22  # numbers checked at a time, so that a check needs little memory
+
+
+def check_paths(source: DataSource) -> None:
+    """Check that the paths of a source are files or folders. Reading a pipe or a device may never end.
+
+    Raises:
+        DataError: A path is something else.
+        OSError: It does not exist, or cannot be looked up.
+    """
+    for key, path, item in walk(source, "data."):
+        if item.metadata["path"] and path and path != STANDARD_INPUT:
+            mode = Path(path).stat().st_mode
+            if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+                raise DataError(f"{key}={path}: expected a file or a folder; found a device or a pipe. Write a file.")
 
 
 def check(spec: DataSpec, splits: Mapping[str, Split], source: DataSource) -> None:

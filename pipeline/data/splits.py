@@ -67,6 +67,7 @@ def read(source: DataSource, trained: DataSpec | None = None, keys: Collection[s
         DataError: The data cannot be read. The message names the file and the line or row.
     """
     with _read_errors_explained():
+        checks.check_paths(source)
         dataset = source.read_with_keys(keys)
     return in_model_dtypes(dataset, trained.features if trained else None)
 

@@ -47,6 +47,7 @@ def read(source: DataSource, spec: DataSpec, *, known: Mapping[str, Collection[s
         DataError: The data cannot be read, its features differ from those of the training, or a row is not valid.
     """
     try:
+        checks.check_paths(source)
         for table in source.read_unlabeled(spec, known=known, rows=rows):
             yield _checked(table, source, spec, known)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 from pipeline.errors import ConfigError
 from pipeline.options import READ, Options, option
@@ -37,8 +38,23 @@ class Registry(Options):
                 "registry.url: expected null, none, sqlite:///FILE or postgresql://USER@HOST:PORT/DATABASE; "
                 f"found one that begins with {scheme.split(':')[0]!r}."
             )
+        if not is_complete(self.url or "sqlite:///registry.db"):
+            raise ConfigError(
+                "registry.url: expected sqlite:///FILE or postgresql://USER@HOST:PORT/DATABASE; found a URL without a "
+                "file, or with a host or port that cannot be read."
+            )
         if ":" in rest.rpartition("@")[0] or "password" in rest.partition("?")[2].lower():
             raise ConfigError(
                 "registry.url: expected no password, since config.yaml and the shell history keep the URL; found "
                 "one. Set PGPASSWORD in the environment, or use a file: registry.password_file=FILE."
             )
+
+
+def is_complete(url: str) -> bool:
+    """Return whether a URL names a file, or has a host and port that can be read. "none" is complete."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  raises for a port that is no number
+    except ValueError:
+        return False
+    return parts.scheme != "sqlite" or parts.path.strip("/") != ""

@@ -11,9 +11,11 @@ import sqlalchemy as sa
 from sqlalchemy import event as sqlalchemy_event
 
 from pipeline.errors import RegistryError
+from pipeline.files import read_limited
 from pipeline.registry import tables
 from pipeline.registry.options import Registry
 
+MAX_PASSWORD_FILE = 1 << 16  # bytes
 BUSY_SECONDS = 60  # largest wait of a SQLite writer for other writers; with 64 writers some waited for several seconds
 CONNECT_SECONDS = 5  # limit for the answer of a PostgreSQL server
 STATEMENT_SECONDS = 60  # limit for one of its statements
@@ -84,10 +86,11 @@ def read_password(path: str) -> str:
         RegistryError: The file cannot be read.
     """
     try:
-        return Path(path).read_text().partition("\n")[0]
-    except OSError as error:
+        return read_limited(Path(path), MAX_PASSWORD_FILE).decode().partition("\n")[0]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise RegistryError(
-            f"registry.password_file: expected a file whose first line is the password; {path}: {error.strerror}."
+            f"registry.password_file: expected a file whose first line is the password; {path}: {reason}."
         ) from None
 
 

@@ -1,12 +1,13 @@
 """Options of run folders, of the list of runs, and of golden runs."""
 
+import os
 from dataclasses import dataclass
 from typing import ClassVar, override
 
 from pipeline.errors import ConfigError
 from pipeline.options import WRITE, Options, option
 
-MAX_NAME = 100  # characters
+MAX_NAME = 200  # bytes of a folder's name in the encoding of the file system, which allows 255
 
 
 @dataclass
@@ -25,10 +26,10 @@ class Run(Options):
     def check(self) -> None:
         if self.name is None:
             return
-        if self.name.startswith(("registry.", "-")) or len(self.name) > MAX_NAME:
+        if self.name.startswith(("registry.", "drift.", "-")) or len(os.fsencode(self.name)) > MAX_NAME:
             raise ConfigError(
-                f"run.name: expected at most {MAX_NAME} characters that begin neither with - nor with registry., which "
-                f"names the files of the registry; found {self.name!r}."
+                f"run.name: expected at most {MAX_NAME} bytes that begin neither with - nor with registry. or "
+                f"drift., as files beside the run folders do; found {self.name!r}."
             )
         # the name is that of a folder in run.root, so it must not contain a path separator
         if not all(c.isalnum() or c in "._-" for c in self.name.lstrip(".") or "/"):

@@ -74,6 +74,18 @@ WRONG = {
     "a run name that leaves the folder": (["train", "run.name=../x"], "run.name"),
     "a Keras object without a class": (["train", "objective.loss={config: {}}"], "class_name"),
     "a column named twice": (["train", "data=csv", "data.path=x", "data.numeric=[a,a]"], "more than once"),
+    "a value without a key": (["train", "=3"], "found no key"),
+    "a choice that is a number": (["train", "model=3"], "expected the name of a choice. Known: cnn"),
+    "a choice that is null": (["train", "data=null"], "expected the name of a choice. Known: csv"),
+    "a NUL character": (["train", "data=npz", "data.path=a\0b"], "without NUL characters"),
+    "a name longer than a file system allows": (["train", f"run.name={'日' * 100}"], "at most 200 bytes"),
+    "a run named as a page": (["train", "run.name=drift.html"], "drift."),
+    "a port that is no number": (["train", "registry.url=postgresql://a@b:c/d"], "registry.url"),
+    "a database without a file": (["train", "registry.url=sqlite:///"], "registry.url"),
+    "a layer that fills the memory": (
+        ["train", "model=layers", "model.layers=[{class_name: Dense, config: {units: 1000000000}}]"],
+        "expected units of at most 1,000,000",
+    ),
     "a run that does not exist": (["evaluate", "run.name=no-such-run"], "no-such-run"),
     "no run named": (["evaluate"], "run.name"),
 }

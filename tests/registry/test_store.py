@@ -1,6 +1,7 @@
 """Schema revisions are applied under a lock, required by runs, and never applied to the database of another program."""
 
 import sqlite3
+import sys
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -143,6 +144,7 @@ def test_error_for_a_wrong_password_does_not_contain_it(server, tmp_path):
     assert "t0ps3cret" not in str(raised.value)
 
 
-def test_missing_password_file_is_refused():
+@pytest.mark.parametrize("path", ["/no/such/file", "/dev/zero", sys.executable, "/"])
+def test_missing_or_unsuitable_password_file_is_refused(path):
     with pytest.raises(RegistryError, match=r"registry\.password_file"):
-        store.create_engine(Registry(url="postgresql://a@b/c", password_file="/no/such/file"), "")
+        store.create_engine(Registry(url="postgresql://a@b/c", password_file=path), "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import lzma
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -39,7 +41,10 @@ from pipeline.errors import nearest
 from pipeline.spec import LABEL_KINDS, DataSpec, Label
 
 NAME_FORMS = ("{split}_{name}", "{name}_{split}")  # names of the arrays of a split; Keras examples use the second form
-READ_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OverflowError, RuntimeError)
+READ_ERRORS = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, OverflowError, RuntimeError),
+    *(tokenize.TokenError, SyntaxError, MemoryError),  # of a header
+)
 
 
 @dataclass
