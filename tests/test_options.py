@@ -45,7 +45,7 @@ class Outer(Options):
         ({"share": 1.0}, r"outer\.inner\.share: expected a number from 0 to below 1; found 1\.0"),
         ({"share": float("nan")}, r"outer\.inner\.share"),
         ({"share": float("inf")}, r"outer\.inner\.share"),
-        ({"sizes": [3, 0]}, r"outer\.inner\.sizes: expected a number of at least 1; found 0"),
+        ({"sizes": [3, 0]}, r"outer\.inner\.sizes: expected a number from 1 to 1,000,000; found 0"),
         ({"sizes": []}, r"outer\.inner\.sizes: expected a value; found none.*outer\.inner\.sizes=\.\.\."),
         ({"rates": {"x": 0.0}}, r"outer\.inner\.rates\.x: expected a number above 0 to 1; found 0\.0"),
         ({"mode": "c"}, r"outer\.inner\.mode: expected one of a, b; found 'c'"),
@@ -106,7 +106,7 @@ def test_help_describes_type_range_and_choices():
     described = {item.name: describe(item) for item in fields(Inner)}
     assert described == {
         "share": "float from 0 to below 1",
-        "sizes": "list[int] of at least 1",
+        "sizes": "list[int] from 1 to 1,000,000",
         "rates": "dict[str, float] above 0 to 1",
         "mode": "one of a, b",
         "channels": "one of 1, 3",

@@ -116,7 +116,7 @@ def test_gpu_without_compiled_kernels_is_a_note(capability, words):
 
 def test_more_threads_than_processors_are_a_note():
     assert doctor.check_threads(Config(hardware=Hardware(threads=1))).state == State.OK
-    assert doctor.check_threads(Config(hardware=Hardware(threads=4096))).state == State.NOTE
+    assert doctor.check_threads(Config(hardware=Hardware(threads=1024))).state == State.NOTE
 
 
 def test_variables_that_change_the_bits_are_named(monkeypatch):

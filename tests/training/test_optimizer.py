@@ -112,7 +112,10 @@ REFUSED = {
     "rate twice": ({"learning_rate": 0.1, "config": {"learning_rate": 0.1}}, "optimizer.learning_rate only"),
     "clipping twice": ({"clip_norm": 1.0, "config": {"global_clipnorm": 1.0}}, "optimizer.clip_norm only"),
     "weight decay twice": ({"weight_decay": 0.1, "config": {"weight_decay": 0.1}}, "optimizer.weight_decay only"),
-    "rate below 0": ({"learning_rate": -0.1}, "optimizer.learning_rate: expected a number of at least 0; found -0.1"),
+    "rate below 0": (
+        {"learning_rate": -0.1},
+        "optimizer.learning_rate: expected a number from 0 to 1,000,000; found -0.1",
+    ),
     "rate that is no number": ({"learning_rate": float("nan")}, "optimizer.learning_rate: expected a number"),
     "rate in words": ({"learning_rate": "fast"}, "optimizer.learning_rate=0.001"),
     "rate of a boolean": ({"learning_rate": True}, "optimizer.learning_rate=0.001"),
@@ -122,7 +125,7 @@ REFUSED = {
         "optimizer.schedule.name=constant",
     ),
     "schedule without a rate": ({"schedule": Schedule(warmup_steps=1)}, "optimizer.learning_rate: expected a number"),
-    "norm of 0": ({"clip_norm": 0.0}, "optimizer.clip_norm: expected a number above 0; found 0.0"),
+    "norm of 0": ({"clip_norm": 0.0}, "optimizer.clip_norm: expected a number above 0 to 1,000,000; found 0.0"),
     "negative weight decay": ({"weight_decay": -1.0}, "optimizer.weight_decay"),
 }
 

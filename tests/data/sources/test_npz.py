@@ -400,6 +400,19 @@ def test_a_changed_byte_is_refused_naming_the_array(tmp_path):
     refused(Npz(path=str(path)), str(path), "array 'x'", "CRC")
 
 
+@pytest.mark.parametrize("damage", ["a nested header", "a damaged LZMA stream"])
+def test_damage_that_other_libraries_report_is_refused_naming_the_array(tmp_path, damage):
+    path = tmp_path / "data.npz"
+    header = b"{'descr': " + b"(" * 300 + b"\n"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("x.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    if damage == "a damaged LZMA stream":
+        content = bytearray(path.read_bytes())
+        content[50:60] = b"\xff" * 10
+        path.write_bytes(content)
+    refused(Npz(path=str(path)), "data.npz, array 'x'")
+
+
 def test_an_array_header_that_claims_more_than_the_file_holds_is_refused(tmp_path):
     path = tmp_path / "data.npz"
     header = io.BytesIO()
