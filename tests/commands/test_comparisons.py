@@ -112,6 +112,6 @@ def test_a_run_of_an_earlier_version_is_evaluated_without_simple_models(workplac
         assert status == 0 and "logistic regression" not in said
         stored.write_text("{}")
         status, _, said = evaluate()
-        assert status == 2 and "expected the simple models of a run" in said
+        assert status == 2 and "expected the entry" in said
     finally:
         stored.write_text(content)
