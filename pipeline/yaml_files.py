@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from pipeline.files import read_limited
 
 MAX_BYTES = 2**20  # a config has a few KiB
+MAX_DEPTH = 50  # levels of dicts and lists; the time to parse grows with the square of the levels
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -27,14 +28,18 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def check_plain(text: str) -> None:
-    """Check that a YAML text has neither tags nor aliases: tags create objects, aliases multiply.
+    """Check that a YAML text has few levels, and neither tags nor aliases: tags create objects, aliases multiply.
 
     Raises:
         ValueError: It has one, or it is no YAML. The message names the line.
     """
+    depth = 0
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             line = event.start_mark.line + 1
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                raise ValueError(f"found more than {MAX_DEPTH} levels in line {line}")
             if isinstance(event, yaml.AliasEvent):
                 raise ValueError(f"found an alias (*{event.anchor}) in line {line}")
             tag = getattr(event, "tag", None)

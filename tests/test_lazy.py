@@ -9,5 +9,5 @@ def test_keras_is_whole_if_tensorflow_is_used_first():
         "import sys; from pipeline.lazy import keras, np, tf;"
         "assert not {'keras', 'numpy', 'tensorflow'} & {*sys.modules}; tf.Tensor, keras.saving, np.ndarray"
     )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert answer.returncode == 0, answer.stderr

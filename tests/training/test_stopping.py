@@ -168,7 +168,8 @@ def change(path, **changes):
 
 
 def test_diverging_run_fails_with_a_fix_and_its_last_epoch_is_recorded(tmp_path, capsys):
-    assert train(tmp_path, "run.name=wild", "optimizer=sgd", "optimizer.learning_rate=null", "+optimizer.config.learning_rate=1e30") == 2
+    rate = ("optimizer=sgd", "optimizer.learning_rate=null", "+optimizer.config.learning_rate=1e30")
+    assert train(tmp_path, "run.name=wild", *rate) == 2
     assert "the loss became nan in epoch 1" in capsys.readouterr().err
     result = json.loads((tmp_path / "wild" / "result.json").read_text())
     assert result["status"] == "failed" and "loss" in result["why"]
