@@ -304,6 +304,11 @@ def _explain(error: Exception, overrides: list[str]) -> ConfigError:
     for override in _parse(overrides):
         if override.key_or_group not in known and not override.is_add() and not override.is_force_add():
             return _unknown_key(override.key_or_group, known)
+    cause = error.__cause__
+    if "Cannot merge DictConfig" in str(cause):
+        key = getattr(cause, "full_key", "")
+        given = next((override.input_line for override in _parse(overrides) if override.key_or_group == key), key)
+        return ConfigError(f"{given}: expected '{key}={{NAME: VALUE}}'; found another form.")
     return ConfigError(str(error))
 
 

@@ -77,6 +77,10 @@ WRONG = {
     "a value without a key": (["train", "=3"], "found no key"),
     "a choice that is a number": (["train", "model=3"], "expected the name of a choice. Known: cnn"),
     "a choice that is null": (["train", "data=null"], "expected the name of a choice. Known: csv"),
+    "a list in place of a dict": (
+        ["train", "data=csv", "data.path=x", "data.multi_label_columns=[a]"],
+        "expected 'data.multi_label_columns={NAME: VALUE}'",
+    ),
     "a NUL character": (["train", "data=npz", "data.path=a\0b"], "without NUL characters"),
     "a name longer than a file system allows": (["train", f"run.name={'日' * 100}"], "at most 200 bytes"),
     "a run named as a page": (["train", "run.name=drift.html"], "drift."),
