@@ -157,10 +157,27 @@ def row_label(kind: str, classes: Iterable[object]) -> Label:
 
 
 def spec_from_dict(fields: dict[str, Any]) -> DataSpec:
-    """Return the spec that dataclasses.asdict turned into a dict, also after JSON turned its tuples into lists."""
-    features = {name: Feature(**_with_tuples(feature)) for name, feature in fields["features"].items()}
-    labels = {name: Label(**_with_tuples(label)) for name, label in fields["labels"].items()}
-    return DataSpec(features, labels, fields["lengths"] and tuple(fields["lengths"]))
+    """Return the spec that dataclasses.asdict turned into a dict, also after JSON turned its tuples into lists.
+
+    Raises:
+        ValueError: The fields are not those of a spec.
+    """
+    try:
+        features = {name: Feature(**_with_tuples(feature)) for name, feature in fields["features"].items()}
+        labels = {name: Label(**_with_tuples(label)) for name, label in fields["labels"].items()}
+        lengths = fields["lengths"] and tuple(fields["lengths"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"it describes no data ({error})") from None
+    for name, part in (features | labels).items():
+        whole = isinstance(part.shape, tuple) and all(size is None or _is_count(size) for size in part.shape)
+        names = part.classes if isinstance(part, Label) else (*part.columns, *part.categories)
+        if not whole or not isinstance(part.dtype, str) or not all(isinstance(entry, str) for entry in names):
+            raise ValueError(f"{name!r} has no valid shape, dtype or names")
+    return DataSpec(features, labels, lengths)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:

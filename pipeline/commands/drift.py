@@ -26,7 +26,7 @@ from pipeline.reports.formatting import align_columns, format_number
 from pipeline.runs import folder as run_folder
 from pipeline.runs import ingestion, recorder, saved_model
 from pipeline.runtime import determinism, devices, environment
-from pipeline.spec import DataSpec, spec_from_dict
+from pipeline.spec import DataSpec
 from pipeline.training import label_scores
 from pipeline.training.model_inputs import EvaluatedRows, check_padding, check_tokens, load_rows
 
@@ -98,7 +98,7 @@ def check_data(config: Config) -> tuple[str, list[DriftResult], Path]:
     assert config.run.name is not None
     folder = run_folder.find(config.run.root, config.run.name)
     calibrators.check_command(calibrators.of_run(run_folder.read(folder, "result.json")), config.evaluation)
-    spec = spec_from_dict(run_folder.read(folder, "spec.json"))
+    spec = run_folder.read_spec(folder)
     reference = profiles.profile_from_json(run_folder.read(folder, "profile.json"))
     reference_predictions = {
         name: prediction_profiles.prediction_profile_from_json(content)
@@ -204,7 +204,7 @@ def compare_with_run(
         DataError: The other run was trained on data of another form.
     """
     other = run_folder.find(config.run.root, config.drift.against)
-    if spec_from_dict(run_folder.read(other, "spec.json")) != spec:
+    if run_folder.read_spec(other) != spec:
         raise DataError(f"{other}: expected a run on data with the same features and labels as {folder}; found others.")
     stored = stored_config.read(other / "config.yaml")
     check_tokens(stored, spec, rows)

@@ -22,7 +22,6 @@ from pipeline.reports.comparison_text import score_text
 from pipeline.runs import folder as run_folder
 from pipeline.runs import provenance, recorder, saved_model, simple_baselines
 from pipeline.runtime import determinism, devices, environment
-from pipeline.spec import spec_from_dict
 from pipeline.training import calibrated_model
 from pipeline.training.model_inputs import check_categories, check_padding, load_rows
 
@@ -43,7 +42,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     trained = run_folder.read_finished(folder)
     fitted = calibrators.of_run(trained)
     calibrators.check_command(fitted, config.evaluation)
-    spec = spec_from_dict(run_folder.read(folder, "spec.json"))
+    spec = run_folder.read_spec(folder)
     device = devices.select(config.device, config.hardware)
     device |= determinism.prepare(config.determinism, seed=config.seed, threads=config.hardware.threads)
     model = saved_model.load(folder / "model.keras")

@@ -26,7 +26,7 @@ from pipeline.reports.prediction_file import STANDARD_OUTPUT
 from pipeline.runs import folder as run_folder
 from pipeline.runs import saved_model
 from pipeline.runtime import determinism, devices, environment
-from pipeline.spec import DataSpec, spec_from_dict
+from pipeline.spec import DataSpec
 from pipeline.training.model_inputs import check_padding, check_tokens, known_categories
 from pipeline.training.prediction import Predictor
 
@@ -54,7 +54,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
         )
     calibrators.check_command(calibrators.of_run(trained), config.evaluation)
     output = output_path(config, folder)
-    spec = spec_from_dict(run_folder.read(folder, "spec.json"))
+    spec = run_folder.read_spec(folder)
     devices.select(config.device, config.hardware)
     determinism.prepare(config.determinism, seed=config.seed, threads=config.hardware.threads)
     chosen = decisions.of_command(decisions.of_run(trained), spec, config.evaluation)

@@ -148,8 +148,15 @@ def compare(folder: Path, weights_digest: str, reproduction: TrainedRun) -> dict
 
 
 def read_history(folder: Path) -> list[dict[str, Any]]:
-    """Return the logs of every epoch of a run."""
-    return [json.loads(line) for line in run_folder.read_text(folder, "metrics.jsonl").splitlines()]
+    """Return the logs of every epoch of a run.
+
+    Raises:
+        RunError: The file is damaged.
+    """
+    try:
+        return [dict(json.loads(line)) for line in run_folder.read_text(folder, "metrics.jsonl").splitlines()]
+    except (ValueError, TypeError) as error:
+        raise RunError(f"{folder / 'metrics.jsonl'}: expected one JSON object per epoch; {error}.") from None
 
 
 def first_epoch(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> dict[str, Any] | None:

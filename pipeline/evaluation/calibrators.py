@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import isotonic_regression, minimize_scalar
 from scipy.special import logsumexp
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, RunError
 from pipeline.evaluation.options import ISOTONIC, NO_CALIBRATION, TEMPERATURE, Evaluation
 from pipeline.spec import DataSpec
 
@@ -182,8 +182,17 @@ def to_json(calibrators: Mapping[str, Calibrator]) -> dict[str, Any]:
 
 
 def of_run(result: Mapping[str, Any]) -> dict[str, Calibrator]:
-    """Return the calibrators of a run by label, from its result.json; {} if it is not calibrated."""
-    return {
-        name: Calibrator(**fields | {"curves": tuple((tuple(x), tuple(y)) for x, y in fields["curves"])})
-        for name, fields in result.get("calibrators", {}).items()
-    }
+    """Return the calibrators of a run by label, from its result.json; {} if it is not calibrated.
+
+    Raises:
+        RunError: The result.json is damaged.
+    """
+    try:
+        return {
+            name: Calibrator(**fields | {"curves": tuple((tuple(x), tuple(y)) for x, y in fields["curves"])})
+            for name, fields in result.get("calibrators", {}).items()
+        }
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(
+            f"result.json of the run: expected calibrators; {error}. Restore the file from a backup."
+        ) from None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.errors import ConfigError, nearest
+from pipeline.errors import ConfigError, RunError, nearest
 from pipeline.evaluation.curves import ThresholdCurve, threshold_curve
 from pipeline.evaluation.options import AT_LEAST, COST, DEFAULT_THRESHOLD, Evaluation
 from pipeline.evaluation.weighted_scores import scored_rows
@@ -205,11 +205,20 @@ def to_json(decisions: Mapping[str, Decision]) -> dict[str, Any]:
 
 
 def of_run(result: Mapping[str, Any]) -> dict[str, Decision]:
-    """Return the decisions of a run by label, from its result.json, to which `to_json` wrote them."""
-    decisions: Mapping[str, dict[str, Any]] = result.get("decisions", {})
-    return {
-        name: Decision(**(fields | {"thresholds": tuple(fields["thresholds"])})) for name, fields in decisions.items()
-    }
+    """Return the decisions of a run by label, from its result.json, to which `to_json` wrote them.
+
+    Raises:
+        RunError: The result.json is damaged.
+    """
+    try:
+        return {
+            name: Decision(**(fields | {"thresholds": tuple(fields["thresholds"])}))
+            for name, fields in result.get("decisions", {}).items()
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"result.json of the run: expected decisions; {error}. Restore the file from a backup."
+        ) from None
 
 
 def of_command(stored: Mapping[str, Decision], spec: DataSpec, options: Evaluation) -> dict[str, Decision]:

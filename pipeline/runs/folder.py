@@ -14,10 +14,12 @@ from pipeline.errors import RunError, nearest
 from pipeline.files import atomic_write, read_limited
 from pipeline.runs.identity import differences, identity
 from pipeline.runtime import environment
+from pipeline.spec import DataSpec, spec_from_dict
 
 if TYPE_CHECKING:
     from pipeline.config import Config
 
+WEIGHTS = "weights.json"  # the only JSON file of a run that holds a list
 MAX_BYTES = 2**28  # of a JSON or text file of a run
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
 
@@ -238,6 +240,18 @@ class StoredDict(dict[str, Any]):
         return StoredDict, (self.path, list(self.items()))
 
 
+def read_spec(folder: Path) -> DataSpec:
+    """Return the spec of the training data of a run.
+
+    Raises:
+        RunError: The file does not exist or is damaged.
+    """
+    try:
+        return spec_from_dict(read(folder, "spec.json"))
+    except ValueError as error:
+        raise _no_file_of_a_run(folder / "spec.json", error) from None
+
+
 def read(folder: Path, name: str) -> Any:
     """Return the content of one JSON file of a run.
 
@@ -245,9 +259,12 @@ def read(folder: Path, name: str) -> Any:
         RunError: The file does not exist or is damaged.
     """
     try:
-        return json.loads(read_text(folder, name), object_pairs_hook=partial(StoredDict, folder / name))
+        content = json.loads(read_text(folder, name), object_pairs_hook=partial(StoredDict, folder / name))
     except (ValueError, RecursionError) as error:
         raise _no_file_of_a_run(folder / name, error) from None
+    if not isinstance(content, list if name == WEIGHTS else dict):
+        raise _no_file_of_a_run(folder / name, f"found a JSON {type(content).__name__}")
+    return content
 
 
 def read_text(folder: Path, name: str) -> str:
@@ -272,5 +289,5 @@ def write(folder: Path, name: str, content: Any) -> None:
         file.write(json.dumps(content, indent=2, default=str).encode() + b"\n")
 
 
-def _no_file_of_a_run(path: Path, error: Exception) -> RunError:
+def _no_file_of_a_run(path: Path, error: Exception | str) -> RunError:
     return RunError(f"{path}: expected a file of a run; {error}. `python -m pipeline runs` lists the runs.")
