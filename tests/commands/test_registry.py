@@ -111,7 +111,7 @@ MISTAKES = {
         "expected no password",
     ),
     "a password in an option with two values": (["registry", "registry.url=postgresql://a:t0ps3cret@b,c"], "a:***@b,c"),
-    "an invalid port": (["registry", "registry.url=postgresql://me@host:port/db"], "cannot be parsed"),
+    "an invalid port": (["registry", "registry.url=postgresql://me@host:port/db"], "port that cannot be read"),
     "a file that cannot be created": (
         ["registry", "registry.url=sqlite:////proc/registry.db"],
         "/proc/registry.db.lock",

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 from written_runs import FINGERPRINT, add_evaluation, begin_content, environment, score, write_run
 
-from pipeline.errors import RegistryError
+from pipeline.errors import ConfigError, RegistryError
 from pipeline.registry import ingestion, journal, store, tables, verification
 from pipeline.registry.journal import Event
 from pipeline.registry.options import Registry
@@ -116,7 +116,7 @@ HOSTILE = [
 
 
 def test_error_for_an_invalid_url_does_not_contain_it(tmp_path):
-    with pytest.raises(RegistryError, match="cannot be parsed") as raised:
+    with pytest.raises(ConfigError, match="port that cannot be read") as raised:
         store.create_engine(Registry(url="postgresql://trainer:sec/ret"), tmp_path)
     assert "sec" not in str(raised.value)
 
