@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -190,6 +191,10 @@ def _compose(overrides: list[str]) -> DictConfig:
     except MissingConfigException as error:
         group, _, name = (error.missing_cfg_file or "").partition("/")
         raise ConfigError(f"{group}={name}: there is no such choice. {nearest(name, choices(group))}") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        location = f"{mark.name}, line {mark.line + 1}" if mark else str(PRESETS)
+        raise ConfigError(f"{location}: expected a preset in plain YAML; {error.problem}. Fix the file.") from None
     except (ConfigCompositionException, OmegaConfBaseException) as error:
         corrected = _with_list(error, overrides) or _with_new_entries(error, overrides)
         if not corrected:

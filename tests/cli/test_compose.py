@@ -1,5 +1,7 @@
 """Composition of the config from presets and overrides, and stored configs."""
 
+import shutil
+
 import pytest
 
 from pipeline import stored_config
@@ -71,3 +73,12 @@ def test_optimizer_preset_replaces_every_constant_of_the_default():
 def test_error_names_its_option_after_another_one_was_corrected_to_a_list():
     with pytest.raises(ConfigError, match=r"data\.multi_label_columns"):
         composition.compose(["data=csv", "data.path=x.csv", "data.numeric=*", "data.multi_label_columns=[a,b]"])
+
+
+@pytest.mark.parametrize("text", ["seed: !!python/object/apply:os.system [ls]\n", "seed: [1\nmodel: x\n", "a: *b\n"])
+def test_preset_that_is_no_plain_yaml_is_named_with_its_line(tmp_path, monkeypatch, text):
+    shutil.copytree(composition.PRESETS, tmp_path / "configs")
+    monkeypatch.setattr(composition, "PRESETS", tmp_path / "configs")
+    (tmp_path / "configs/experiment/mine.yaml").write_text(f"# @package _global_\n{text}")
+    with pytest.raises(ConfigError, match=r"mine\.yaml, line [23]: expected a preset in plain YAML"):
+        composition.compose(["experiment=mine"])
