@@ -9,10 +9,11 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from pipeline import yaml_files
 from pipeline.config import Config
+from pipeline.data.source import DataSource
 from pipeline.errors import ConfigError, RunError
 from pipeline.members import members
-from pipeline.options import CHOICE_GROUPS, choices, is_section
-from pipeline.overrides import escape_interpolation
+from pipeline.options import CHOICE_GROUPS, choices, is_section, walk
+from pipeline.overrides import escape_interpolation, shell_argument
 
 
 def to_yaml(config: Config) -> str:
@@ -104,6 +105,11 @@ def take_from_caller(config: DictConfig, caller: Config) -> StoredValues:
                 (replaced.deciding if decides else replaced.others)[f"{section.name}.{item.name}"] = value
             options[item.name] = new
     return replaced
+
+
+def path_arguments(data: DataSource) -> list[str]:
+    """Return the arguments that name the files of a data source, as they are typed in a shell."""
+    return [shell_argument(key, path) for key, path, item in walk(data, "data.") if item.metadata["path"] and path]
 
 
 def to_config(values: DictConfig) -> Config:

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from pipeline import stored_config
 from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.errors import ConfigError, ExitStatus, RegistryError, RunError, nearest
@@ -211,9 +212,11 @@ def describe_shared_rows(root: Path, tested: str, trained: str) -> str:
     count, total = shared
     if not count:
         return f"{trained} was trained on none of the {total:,} test rows of {tested}."
+    data = stored_config.read(root / tested / "config.yaml").data
+    paths = "".join(f" {argument}" for argument in stored_config.path_arguments(data))
     return (
         f"{trained} was trained on {count:,} of the {total:,} test rows of {tested}. To compare both on the others: "
-        f"python -m pipeline drift run.name={tested} drift.against={trained} drift.split=test"
+        f"python -m pipeline drift run.name={tested} drift.against={trained} drift.split=test{paths}"
     )
 
 

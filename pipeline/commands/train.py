@@ -34,8 +34,6 @@ from pipeline.evaluation import (
 )
 from pipeline.evaluation.metrics import LabelEvaluation, ScoresOnly
 from pipeline.experiment import Experiment, prepare
-from pipeline.options import walk
-from pipeline.overrides import shell_argument
 from pipeline.preflight import inspection
 from pipeline.preflight.findings import as_json
 from pipeline.preflight.inspection import Verdict
@@ -504,7 +502,5 @@ def finish(
 def next_commands(folder: Path, data: DataSource) -> str:
     """Return the commands that a user may want after a training."""
     root = "" if folder.parent == Path("runs") else f" run.root={folder.parent}"
-    paths = "".join(
-        f" {shell_argument(key, path)}" for key, path, item in walk(data, "data.") if item.metadata["path"] and path
-    )
+    paths = "".join(f" {argument}" for argument in stored_config.path_arguments(data))
     return f"make evaluate run.name={folder.name}{root}{paths} | make runs{root} | make tensorboard"

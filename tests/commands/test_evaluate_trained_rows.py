@@ -1,6 +1,7 @@
 """evaluate, drift and compare on data that a run was trained on in part: those rows are counted and left out."""
 
 import json
+import shlex
 import shutil
 
 import numpy as np
@@ -150,9 +151,13 @@ def test_other_data_with_splits_of_its_own_is_evaluated_on_its_test_split(answer
 def test_the_test_file_of_the_training_is_not_taken_for_new_data(workplace, capsys):
     assert main([*train(workplace, "tested"), f"data.test_path={workplace}/new.csv"]) == 0
     (workplace / "newer.csv").write_text("\n".join(["a,b,c,d,y", *lines(30, 2)]))
-    for path, rows in (("newer.csv", "30 rows: all rows"), ("before.csv", "60 rows: the test split")):
+    own = [f"data.path={workplace}/before.csv", f"data.test_path={workplace}/new.csv"]
+    for paths, rows in (
+        ([f"data.path={workplace}/newer.csv"], "30 rows: all rows"),
+        (own, "60 rows: the test split"),
+    ):
         capsys.readouterr()
-        arguments = ["run.name=tested", f"run.root={workplace}/runs", f"data.path={workplace}/{path}"]
+        arguments = ["run.name=tested", f"run.root={workplace}/runs", *paths]
         assert main(["evaluate", *arguments]) == 0
         assert capsys.readouterr().out.startswith(rows)
 
@@ -188,6 +193,6 @@ def test_compare_and_drift_of_runs_with_other_splits_say_which_rows_they_share(w
     (line,) = [line for line in said.splitlines() if line.startswith("other was trained on")]
     count = int(line.split()[4])
     assert 40 < count < 70 and "of the 80 test rows of mine" in line
-    command = line.partition("python -m pipeline ")[2].split()
+    command = shlex.split(line.partition("python -m pipeline ")[2])
     assert main([*command, f"run.root={workplace}/runs"]) in (0, 4, 5)
     assert f"other was trained on {count} of 80 rows; they are left out." in capsys.readouterr().err
