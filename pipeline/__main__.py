@@ -2,7 +2,7 @@
 
 import sys
 
-from pipeline.cli import streams
+from pipeline.runtime import streams
 
 if __name__ == "__main__":
     streams.open_missing()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, override
 
 CLASS = "class"  # one integer, the index of a class
 ONE_HOT = "one_hot"  # one probability per class; they sum to 1
@@ -87,6 +87,11 @@ class Label:
     dtype: str
     ordered: bool = False
 
+    @property
+    def units(self) -> int:
+        """The number of output units of the model."""
+        return self.width
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelLabel(Label):
@@ -104,8 +109,8 @@ class ModelLabel(Label):
     quantiles: tuple[float, ...] = ()
 
     @property
+    @override
     def units(self) -> int:
-        """The number of output units of the model."""
         return self.width * max(1, len(self.quantiles))
 
 

@@ -18,7 +18,8 @@ from pipeline.overrides import escape_interpolation, shell_argument
 
 def to_yaml(config: Config) -> str:
     """Return the text of config.yaml: every value, and the chosen member of each group."""
-    return OmegaConf.to_yaml(OmegaConf.create({"choices": choices(config), **asdict(config)}))
+    values = without_interpolation({"choices": choices(config), **asdict(config)})
+    return OmegaConf.to_yaml(OmegaConf.create(values), resolve=True)
 
 
 def read(path: Path) -> Config:

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import OmegaConf
 
 from pipeline.files import read_limited
 
@@ -13,7 +12,7 @@ MAX_DEPTH = 50  # levels of dicts and lists; the time to parse grows with the sq
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read a YAML file that holds a dict. Numbers are read as OmegaConf reads them: 1e-3 is a number.
+    """Read a YAML file that holds a dict.
 
     Raises:
         OSError: The file cannot be read, is no regular file, or is too large.
@@ -21,7 +20,7 @@ def read(path: Path) -> dict[str, Any]:
     """
     text = read_limited(path, MAX_BYTES).decode()
     check_plain(text)
-    values = OmegaConf.to_container(OmegaConf.create(text)) if text.strip() else None
+    values = yaml.safe_load(text)
     if not isinstance(values, dict):
         raise ValueError("found no keys and values")
     return {str(key): value for key, value in values.items()}

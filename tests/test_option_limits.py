@@ -6,8 +6,6 @@ from pipeline.config import Config
 from pipeline.members import members
 from pipeline.options import CHOICE_GROUPS, fields, is_section
 
-UNLIMITED = {"data.classes", "data.channels"}  # limited by the data or by choices
-
 
 def declared(owner, prefix=""):
     """Yield (dotted key, type, metadata) of every option of a dataclass."""

@@ -15,13 +15,12 @@ from contextlib import contextmanager, nullcontext, suppress
 from pipeline import logs
 from pipeline.cli import compose as composition
 from pipeline.cli import help as pages
-from pipeline.cli import streams
 from pipeline.cli.command_table import COMMANDS
 from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.errors import ConfigError, ExitStatus, Interrupted, PipelineError, RunError, nearest
 from pipeline.runs import folder as run_folder
-from pipeline.runtime import keras_settings
+from pipeline.runtime import keras_settings, streams
 from pipeline.runtime.signals import StopSignal, stopping_at_once
 
 HELP = ("-h", "--help")

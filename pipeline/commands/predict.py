@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ from pipeline.config import Config
 from pipeline.data import unlabeled
 from pipeline.data.containers import Table
 from pipeline.data.fingerprint import StreamFingerprint
+from pipeline.data.options import STANDARD_INPUT
 from pipeline.errors import ConfigError, DataError, ExitStatus
 from pipeline.evaluation import calibrators, decisions
 from pipeline.files import atomic_write, sha256
@@ -25,7 +25,7 @@ from pipeline.reports import prediction_file, predictions_csv
 from pipeline.reports.prediction_file import STANDARD_OUTPUT
 from pipeline.runs import folder as run_folder
 from pipeline.runs import saved_model
-from pipeline.runtime import determinism, devices, environment
+from pipeline.runtime import determinism, devices, environment, streams
 from pipeline.spec import DataSpec
 from pipeline.training.model_inputs import check_padding, check_tokens, known_categories
 from pipeline.training.prediction import Predictor
@@ -113,7 +113,7 @@ def output_path(config: Config, folder: Path) -> str:
     """
     source = str(getattr(config.data, "path", "")) or config.data.choice
     if not config.predict.output:
-        name = "standard-input" if source == "-" else Path(source).stem
+        name = "standard-input" if source == STANDARD_INPUT else Path(source).stem
         return str(folder / "predictions" / f"{name}.csv")
     path = Path(config.predict.output)
     if path.is_dir():
@@ -158,7 +158,7 @@ def closed_pipe_as_error(progress: "Progress") -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes stdout when it exits
+        streams.discard(sys.stdout)  # Python flushes it when it exits
         raise DataError(
             f"predict.output=-: expected standard output to stay open until the last row; found it closed after "
             f"{progress.rows:,} rows. Write a file instead: predict.output=FILE."

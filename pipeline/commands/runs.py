@@ -213,10 +213,10 @@ def describe_shared_rows(root: Path, tested: str, trained: str) -> str:
     if not count:
         return f"{trained} was trained on none of the {total:,} test rows of {tested}."
     data = stored_config.read(root / tested / "config.yaml").data
-    paths = "".join(f" {argument}" for argument in stored_config.path_arguments(data))
+    command = f"python -m pipeline drift run.name={tested} drift.against={trained} drift.split=test"
     return (
         f"{trained} was trained on {count:,} of the {total:,} test rows of {tested}. To compare both on the others: "
-        f"python -m pipeline drift run.name={tested} drift.against={trained} drift.split=test{paths}"
+        f"{' '.join([command, *stored_config.path_arguments(data)])}"
     )
 
 

@@ -502,5 +502,5 @@ def finish(
 def next_commands(folder: Path, data: DataSource) -> str:
     """Return the commands that a user may want after a training."""
     root = "" if folder.parent == Path("runs") else f" run.root={folder.parent}"
-    paths = "".join(f" {argument}" for argument in stored_config.path_arguments(data))
-    return f"make evaluate run.name={folder.name}{root}{paths} | make runs{root} | make tensorboard"
+    evaluate = " ".join([f"make evaluate run.name={folder.name}{root}", *stored_config.path_arguments(data)])
+    return f"{evaluate} | make runs{root} | make tensorboard"

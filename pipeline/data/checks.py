@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.data.categories import looks_continuous
 from pipeline.data.containers import Dataset, FeatureColumn, Images, Sequences, Shards, Split, Table
+from pipeline.data.options import STANDARD_INPUT
 from pipeline.data.padding import padding_advice
 from pipeline.data.row_weights import check_weights
 from pipeline.data.source import DataSource
@@ -17,7 +18,6 @@ from pipeline.options import walk
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, DataSpec, Feature, Label
 
 SUM_TOLERANCE = 1e-3  # largest distance of the sum of a one-hot row from 1
-STANDARD_INPUT = "-"  # as a path, for `predict`
 BLOCK = 1 << 22  # numbers checked at a time, so that a check needs little memory
 
 

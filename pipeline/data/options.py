@@ -9,6 +9,7 @@ from typing import ClassVar, override
 from pipeline.errors import ConfigError
 from pipeline.options import WRITE, Options, option
 
+STANDARD_INPUT = "-"  # as data.path, for `predict` of CSV
 ROW_ORDER = "row_order"  # data.split.time of data whose rows are in the order of time
 
 

@@ -11,14 +11,14 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.data.containers import Table
 from pipeline.data.records import serialize_row
 from pipeline.errors import DataError
 from pipeline.files import flush_to_disk, sha256
-from pipeline.lazy import np, tf
+from pipeline.lazy import tf
 from pipeline.spec import DataSpec
 
 MANIFEST = "spec.json"
@@ -50,8 +50,6 @@ def write_shards(
         is_weighted = any(split.weights is not None for split in splits.values())
         files = {}
         for split_name, split in splits.items():
-            if is_weighted and split.weights is None:
-                split = replace(split, weights=np.ones(len(split)))
             starts = range(0, len(split), rows_per_shard)
             files[split_name] = []
             for number, start in enumerate(starts):

@@ -66,14 +66,14 @@ def read(source: DataSource, trained: DataSpec | None = None, keys: Collection[s
     Raises:
         DataError: The data cannot be read. The message names the file and the line or row.
     """
-    with _read_errors_explained():
+    with read_errors_explained():
         checks.check_paths(source)
         dataset = source.read_with_keys(keys)
     return in_model_dtypes(dataset, trained.features if trained else None)
 
 
 @contextmanager
-def _read_errors_explained() -> Iterator[None]:
+def read_errors_explained() -> Iterator[None]:
     """Re-raise an OSError of the block as a DataError."""
     try:
         yield
@@ -188,7 +188,7 @@ def read_matching(source: DataSource, spec: DataSpec, keys: Collection[str] = ()
     Raises:
         DataError: The data cannot be read, or its features do not match the spec.
     """
-    with _read_errors_explained():
+    with read_errors_explained():
         source = source.without_absent_weights()
     dataset = read(source, spec, keys)
     check_features(dataset.spec.features, spec, source, location=dataset.location)

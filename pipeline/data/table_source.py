@@ -623,8 +623,10 @@ class TableSource(DataSource):
                 f"{shell_argument('data.exclude', [*self.exclude, name])}. Otherwise subtract a reference value."
             )
             if name in self.labels:
-                fix = f"If it holds classes, set {self._argument_of_kind(name, CLASS)}. Otherwise subtract a reference "
-                fix += "value."
+                fix = (
+                    f"If it holds classes, set {self._argument_of_kind(name, CLASS)}. "
+                    "Otherwise subtract a reference value."
+                )
             raise DataError(
                 f"{file.row_location(row)}, column {name!r}: expected whole numbers that float64 can represent; "
                 f"found {field}, which would be rounded to {int(column.values[row])}. {fix}"

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from pipeline.data import checks
 from pipeline.data.description import describe_feature
 from pipeline.data.precision import in_trained_dtypes
-from pipeline.data.splits import check_features
-from pipeline.errors import DataError
+from pipeline.data.splits import check_features, read_errors_explained
 
 if TYPE_CHECKING:
     from pipeline.data.containers import Table
@@ -46,12 +45,10 @@ def read(source: DataSource, spec: DataSpec, *, known: Mapping[str, Collection[s
     Raises:
         DataError: The data cannot be read, its features differ from those of the training, or a row is not valid.
     """
-    try:
+    with read_errors_explained():
         checks.check_paths(source)
         for table in source.read_unlabeled(spec, known=known, rows=rows):
             yield _checked(table, source, spec, known)
-    except OSError as error:
-        raise DataError(f"expected data that can be read; found: {error}. Check data.path.") from error
 
 
 def _checked(table: Table, source: DataSource, spec: DataSpec, known: Mapping[str, Collection[str]]) -> Table:

@@ -15,7 +15,7 @@ from pipeline.evaluation.main_scores import LOWER_IS_BETTER, score_function, sco
 from pipeline.evaluation.options import Evaluation
 from pipeline.evaluation.ordinal_scores import median_class
 from pipeline.evaluation.simple_models import SimpleModels
-from pipeline.evaluation.weighted_scores import scored_rows
+from pipeline.evaluation.weighted_scores import only_scored
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, REAL, DataSpec, Label
 
 CONSTANTS = {
@@ -98,9 +98,8 @@ def compare_with_simple_models(
     Returns:
         The comparisons, first those with models that are not beaten; empty for a single row, which has no interval.
     """
-    kept = scored_rows(weights)
-    targets, outputs, weights = targets[kept], outputs[kept], None if weights is None else weights[kept]
-    simple = {simple_name: values[kept] for simple_name, values in simple.items()}
+    weights, targets, outputs, *others = only_scored(weights, targets, outputs, *simple.values())
+    simple = dict(zip(simple, others, strict=True))
     metric, rows = score_of_models(label, decision), len(targets)
     if rows < 2 or not simple:
         return ()

@@ -9,14 +9,13 @@ import numpy as np
 from pipeline.evaluation.bootstrap import Score, Statistic, bootstrap_scores, mean_statistic
 from pipeline.evaluation.calibration import Calibration, estimate_calibration
 from pipeline.evaluation.calibrators import Calibrator
-from pipeline.evaluation.class_scores import probability_scores
+from pipeline.evaluation.class_scores import SMALLEST, probability_scores
 from pipeline.evaluation.metrics import LabelEvaluation, ScoresOnly, members_of, true_classes
 from pipeline.evaluation.options import Evaluation
-from pipeline.evaluation.weighted_scores import scored_rows
+from pipeline.evaluation.weighted_scores import only_scored
 from pipeline.spec import MULTI_LABEL, Label
 
 BEFORE, AFTER, DIFFERENCE = "before", "after", "difference"
-SMALLEST = float(np.finfo(np.float64).eps)  # as in `class_scores.probability_scores`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +50,7 @@ def calibration_change(
     """
     label, targets, after = evaluation.label, evaluation.targets, evaluation.outputs
     assert targets is not None and after is not None
-    kept = scored_rows(evaluation.weights)
-    weights = None if evaluation.weights is None else evaluation.weights[kept]
-    targets, before, after = targets[kept], before[kept], after[kept]
+    weights, targets, before, after = only_scored(evaluation.weights, targets, before, after)
     first, second = (_scores(label, targets, probabilities) for probabilities in (before, after))
 
     def statistic(counts: np.ndarray) -> dict[str, np.ndarray]:

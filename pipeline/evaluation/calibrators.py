@@ -15,8 +15,9 @@ import numpy as np
 from scipy.optimize import isotonic_regression, minimize_scalar
 from scipy.special import logsumexp
 
-from pipeline.errors import ConfigError, RunError
+from pipeline.errors import ConfigError
 from pipeline.evaluation.options import ISOTONIC, NO_CALIBRATION, TEMPERATURE, Evaluation
+from pipeline.evaluation.stored_results import read_by_label
 from pipeline.spec import DataSpec
 
 if TYPE_CHECKING:
@@ -187,12 +188,8 @@ def of_run(result: Mapping[str, Any]) -> dict[str, Calibrator]:
     Raises:
         RunError: The result.json is damaged.
     """
-    try:
-        return {
-            name: Calibrator(**fields | {"curves": tuple((tuple(x), tuple(y)) for x, y in fields["curves"])})
-            for name, fields in result.get("calibrators", {}).items()
-        }
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(
-            f"result.json of the run: expected calibrators; {error}. Restore the file from a backup."
-        ) from None
+    return read_by_label(
+        result,
+        "calibrators",
+        lambda fields: Calibrator(**fields | {"curves": tuple((tuple(x), tuple(y)) for x, y in fields["curves"])}),
+    )

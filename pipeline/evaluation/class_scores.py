@@ -11,6 +11,7 @@ from scipy import sparse
 from pipeline.evaluation.bootstrap import Statistic, mean_statistic
 from pipeline.evaluation.row_groups import ratio_or_nan
 
+SMALLEST = float(np.finfo(np.float64).eps)  # the probability of which a logarithm is taken in place of 0
 ROUNDING = 1e-12  # share of the total weight below which a difference of sums of weights is rounding, not rows
 MAX_RANKED = 20  # classes; with more, ranking each class against the rest takes too long
 
@@ -74,8 +75,7 @@ def probability_scores(truth: np.ndarray, probabilities: np.ndarray) -> Statisti
         probabilities = np.stack([1 - probabilities[:, 1], probabilities[:, 1]], axis=1)
     hot = np.arange(probabilities.shape[1]) == truth[:, None]
     squared = ((probabilities - hot) ** 2).sum(axis=1)
-    smallest = np.finfo(np.float64).eps
-    own = np.clip(probabilities[np.arange(len(truth)), truth], smallest, 1 - smallest)
+    own = np.clip(probabilities[np.arange(len(truth)), truth], SMALLEST, 1 - SMALLEST)
     return mean_statistic({"brier": squared / 2 if hot.shape[1] == 2 else squared, "log_loss": -np.log(own)})
 
 

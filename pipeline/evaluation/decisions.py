@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.errors import ConfigError, RunError, nearest
+from pipeline.errors import ConfigError, nearest
 from pipeline.evaluation.curves import ThresholdCurve, threshold_curve
 from pipeline.evaluation.options import AT_LEAST, COST, DEFAULT_THRESHOLD, Evaluation
-from pipeline.evaluation.weighted_scores import scored_rows
+from pipeline.evaluation.stored_results import read_by_label
+from pipeline.evaluation.weighted_scores import only_scored
 from pipeline.spec import CLASS, MULTI_LABEL, ONE_HOT, DataSpec, Label
 
 if TYPE_CHECKING:
@@ -157,8 +158,7 @@ def choose(
     if not has_decision(label) or fixed_threshold(options) is not None:
         return fixed_decision(label, options)
     rule, positive = str(options.threshold), positive_index(label, options) if is_binary(label) else None
-    kept = scored_rows(weights)
-    members, probabilities, weights = members[kept], probabilities[kept], None if weights is None else weights[kept]
+    weights, members, probabilities = only_scored(weights, members, probabilities)
     chosen, notes = [], []
     for index in range(label.width) if positive is None else [positive]:
         threshold, note = best_threshold(threshold_curve(members[:, index], probabilities[:, index], weights), rule)
@@ -210,15 +210,9 @@ def of_run(result: Mapping[str, Any]) -> dict[str, Decision]:
     Raises:
         RunError: The result.json is damaged.
     """
-    try:
-        return {
-            name: Decision(**(fields | {"thresholds": tuple(fields["thresholds"])}))
-            for name, fields in result.get("decisions", {}).items()
-        }
-    except (KeyError, TypeError, AttributeError) as error:
-        raise RunError(
-            f"result.json of the run: expected decisions; {error}. Restore the file from a backup."
-        ) from None
+    return read_by_label(
+        result, "decisions", lambda fields: Decision(**(fields | {"thresholds": tuple(fields["thresholds"])}))
+    )
 
 
 def of_command(stored: Mapping[str, Decision], spec: DataSpec, options: Evaluation) -> dict[str, Decision]:

@@ -1,7 +1,7 @@
 """Scores of rows with weights: rows of weight 0 are left out, and the others count by their weights."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,12 @@ def scored_rows(weights: np.ndarray | None) -> np.ndarray | slice:
         weights: (rows,); None: every row counts once.
     """
     return slice(None) if weights is None or weights.all() else weights > 0
+
+
+def only_scored(weights: np.ndarray | None, *arrays: np.ndarray) -> tuple[Any, ...]:
+    """Return the weights and other arrays, (rows, ...), of the rows that are scored. Weights as for `scored_rows`."""
+    kept = scored_rows(weights)
+    return (None if weights is None else weights[kept], *(array[kept] for array in arrays))
 
 
 def effective_rows(weights: np.ndarray) -> float:

@@ -29,7 +29,7 @@ def heads(model: ModelOptions, spec: DataSpec) -> dict[str, keras.Layer]:
             name,
             label,
             keras.layers.Dense(
-                label.units if isinstance(label, ModelLabel) else label.width,
+                label.units,
                 activation=ACTIVATIONS.get(label.kind, "sigmoid"),
                 dtype="float32",
                 name=layer_name(name),

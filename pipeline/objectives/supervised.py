@@ -149,6 +149,8 @@ class SupervisedOptions(ObjectiveOptions):
 
         The class of a row of a one-hot label is that of its largest number.
         """
+        from pipeline.evaluation.metrics import true_classes
+
         if self.class_weight is None:
             return None
         weights = {}
@@ -159,7 +161,7 @@ class SupervisedOptions(ObjectiveOptions):
                     f"found {name!r}, {label.kind}. Set objective.class_weight=null."
                 )
             if self.class_weight == "balanced":
-                classes = labels[name] if label.kind == CLASS else labels[name].argmax(axis=1)
+                classes = true_classes(label, labels[name])
                 rows = np.maximum(np.bincount(classes, minlength=label.width), 1)
                 weights[name] = len(classes) / (label.width * rows)
             elif len(self.class_weight) == label.width:

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import losses
 
+from pipeline.evaluation.metrics import true_classes
 from pipeline.label_objects import SecondClassFocalCrossentropy, SparseCategoricalFocalCrossentropy
 from pipeline.ordinal_loss import RankedProbabilityScore
 from pipeline.preflight.findings import Finding, finding
@@ -404,8 +405,7 @@ def _check_class_weights(setup: Setup, given: Any) -> Iterator[Finding]:
     for name, label in setup.spec.labels.items():
         if label.kind not in (CLASS, ONE_HOT) or not isinstance(given, list):
             continue
-        values = setup.data.train.labels[name]
-        counts = class_counts(values if label.kind == CLASS else values.argmax(axis=1), len(given))
+        counts = class_counts(true_classes(label, setup.data.train.labels[name]), len(given))
         for index, (weight, count) in enumerate(zip(given, counts, strict=True)):
             if not weight:
                 found = f"0 for class {label.classes[index]!r}, which has {count:,} training rows."

@@ -18,6 +18,7 @@ from pipeline.layers import (  # noqa: F401
     ordered_quantiles,
     transformer_encoder,
 )
+from pipeline.ordinal_loss import RankedProbabilityScore  # noqa: F401
 from pipeline.quantile_objects import MedianMetric, QuantileLoss  # noqa: F401
 
 

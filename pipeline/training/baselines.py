@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from pipeline.evaluation.metrics import true_classes
 from pipeline.evaluation.simple_models import class_totals, constant_outputs
 from pipeline.ordinal_loss import RankedProbabilityScore
 from pipeline.quantile_objects import QuantileLoss
@@ -50,7 +51,7 @@ def baseline_loss(
     if label.kind != CLASS:
         columns = columns_of(label, targets)
         if class_weights is not None:
-            of_classes = class_weights[targets.argmax(axis=1)]
+            of_classes = class_weights[true_classes(label, targets)]
             row_weights = of_classes if row_weights is None else row_weights * of_classes
         weights = None if row_weights is None else row_weights[:: _step(targets)]
         outputs = constant_outputs(label, columns, row_weights=weights)

@@ -24,7 +24,7 @@ from pipeline.evaluation.calibration_change import calibration_change
 from pipeline.evaluation.calibrators import Calibrator
 from pipeline.evaluation.metrics import LabelEvaluation, ScoresOnly
 from pipeline.evaluation.options import ISOTONIC, NO_CALIBRATION, TEMPERATURE
-from pipeline.evaluation.weighted_scores import scored_rows
+from pipeline.evaluation.weighted_scores import only_scored
 from pipeline.keras_internals import FUNCTIONAL
 from pipeline.label_objects import from_logits, from_probabilities, is_softmax, scale_of, to_logits, to_probabilities
 from pipeline.layer_names import layer_name
@@ -104,9 +104,7 @@ def fit(
         method: TEMPERATURE or ISOTONIC.
         weights: (rows,) from 0 on, the weights of the rows; None: every row counts once.
     """
-    kept = scored_rows(weights)
-    weights = None if weights is None else weights[kept]
-    targets, outputs = targets[kept], outputs[kept]
+    weights, targets, outputs = only_scored(weights, targets, outputs)
     rows, scale = ops.convert_to_tensor(outputs.reshape(len(outputs), -1)), scale_of(loss)
     members = metrics.members_of(label, targets)
     if rows.shape[-1] == 1 and label.kind != MULTI_LABEL:

@@ -12,12 +12,6 @@ from pipeline.errors import ConfigError, RunError
 from pipeline.models.cnn import Cnn
 
 
-def stored(folder, *overrides):
-    """Return the config.yaml of a folder with overrides, as a command on a stored run composes it."""
-    caller = composition.compose(composition.caller_overrides(list(overrides)))
-    return composition.stored(folder / "config.yaml", list(overrides), caller)
-
-
 @pytest.mark.slow
 def test_every_preset_of_every_group_composes():
     needed = {
@@ -41,26 +35,26 @@ def test_every_choice_has_a_description():
             assert comment, f"{group}={name}"
 
 
-def test_config_read_back_from_config_yaml_is_equal(tmp_path):
+def test_config_read_back_from_config_yaml_is_equal(tmp_path, stored):
     written = composition.compose(["data=japanese_vowels", "model=gru", "optimizer=adam_cosine", "seed=7"])
     (tmp_path / "config.yaml").write_text(stored_config.to_yaml(written))
     assert stored(tmp_path) == written
 
 
-def test_another_data_source_replaces_the_stored_one(tmp_path):
+def test_another_data_source_replaces_the_stored_one(tmp_path, stored):
     (tmp_path / "config.yaml").write_text(stored_config.to_yaml(composition.compose(["model=cnn", "seed=7"])))
     changed = stored(tmp_path, "data=npz", "data.path=other.npz")
     assert (type(changed.data), changed.data.path) == (Npz, "other.npz")
     assert (type(changed.model), changed.seed) == (Cnn, 7)
 
 
-def test_stored_run_keeps_its_model(tmp_path):
+def test_stored_run_keeps_its_model(tmp_path, stored):
     (tmp_path / "config.yaml").write_text(stored_config.to_yaml(composition.compose([])))
     with pytest.raises(ConfigError, match="keeps its model"):
         stored(tmp_path, "model=cnn")
 
 
-def test_file_that_is_not_the_config_of_a_run_is_refused(tmp_path):
+def test_file_that_is_not_the_config_of_a_run_is_refused(tmp_path, stored):
     (tmp_path / "config.yaml").write_text("just: a file\n")
     with pytest.raises(RunError, match="expected the config"):
         stored(tmp_path)

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, cast, override
 
+from pipeline.data.options import STANDARD_INPUT
 from pipeline.data.roles import check_once
 from pipeline.data.source import ConfigError, DataError, np, option
 from pipeline.data.table_columns import NumberBlocks, TableFile, TextBlocks
@@ -20,7 +21,6 @@ from pipeline.data.table_source import AUTO, TableSource
 from pipeline.data.text_encoding import HEAD, check_encoding, detect_encoding, undecodable
 from pipeline.overrides import shell_argument
 
-STANDARD_INPUT = "-"  # as data.path
 # rows that are converted at a time: the texts of more rows and fields would leave the CPU cache before that
 BLOCK_ROWS, BLOCK_FIELDS = 512, 1 << 18
 NAMED_DELIMITERS = {"tab": "\t", r"\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "blank": " ", "space": " "}

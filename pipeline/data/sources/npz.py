@@ -78,7 +78,7 @@ class Npz(DataSource):
         if len(set(names)) < len(names):
             raise ConfigError(
                 f"data: expected each array once in data.features, data.labels and data.weight; found {names}. "
-                f" Keep one role per array."
+                "Keep one role per array."
             )
 
     @override

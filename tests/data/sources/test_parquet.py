@@ -12,8 +12,10 @@ from pipeline.errors import DataError, EnvironmentMismatch
 
 def test_the_command_that_installs_pyarrow_is_named_if_it_is_missing(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    path = tmp_path / "x.parquet"
+    path.touch()
     with pytest.raises(EnvironmentMismatch, match=INSTALL):
-        splits.read(Parquet(path=str(tmp_path / "x.parquet"), numeric=["*"]))
+        splits.read(Parquet(path=str(path), numeric=["*"]))
 
 
 @pytest.fixture
