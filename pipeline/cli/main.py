@@ -20,7 +20,7 @@ from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.errors import ConfigError, ExitStatus, Interrupted, PipelineError, RunError, nearest
 from pipeline.runs import folder as run_folder
-from pipeline.runtime import keras_settings, streams
+from pipeline.runtime import keras_settings, streams, variables
 from pipeline.runtime.signals import StopSignal, stopping_at_once
 
 HELP = ("-h", "--help")
@@ -112,6 +112,7 @@ def run(arguments: list[str]) -> int:
         action=tuple(action),
         as_json="--json" in command.flags and "--json" in rest,
     )
+    variables.check()
     keras_settings.prepare_import()
     if command.stoppable:
         streams.outlive_readers()

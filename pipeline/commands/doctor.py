@@ -14,7 +14,7 @@ from pipeline.config import Config
 from pipeline.errors import EnvironmentMismatch, ExitStatus, PipelineError
 from pipeline.files import sha256
 from pipeline.registry import store, tables
-from pipeline.runtime import environment, gpus
+from pipeline.runtime import environment, gpus, variables
 
 LOW_DISK, MIN_DISK = 2**30, 2**26  # bytes: below the first a note, below the second no run can start
 MAX_PACKAGES = 4  # differing packages named on one line
@@ -223,8 +223,8 @@ def check_threads(config: Config) -> Check:
 
 def check_determinism(config: Config) -> Check:
     """Report settings and environment variables that can make two runs with the same config differ."""
-    if variables := environment.variables():
-        named = ", ".join(f"{name}={value}" for name, value in variables.items())
+    if recorded := variables.recorded():
+        named = ", ".join(f"{name}={value}" for name, value in recorded.items())
         detail = f"{config.determinism}; {named}"
         return Check("determinism", State.NOTE, detail, "these variables may change the bits")
     if config.determinism == "strict":

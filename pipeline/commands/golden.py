@@ -17,7 +17,7 @@ from pipeline.files import atomic_write
 from pipeline.options import flatten
 from pipeline.runs import folder as run_folder
 from pipeline.runs.identity import differences
-from pipeline.runtime import environment, hardware, subprocesses
+from pipeline.runtime import environment, hardware, subprocesses, variables
 
 logger = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ def read_provenance(record: dict[str, Any]) -> dict[str, Any]:
         "python": record["python"],
         "libc": " ".join(platform.libc_ver()),
         "driver": record["nvidia_driver"],
-        "variables": environment.variables(),
+        "variables": variables.recorded(),
         "packages": environment.locked(environment.lock_in_use()),
     }
 

@@ -18,7 +18,7 @@ from pipeline.reports import qualification_page
 from pipeline.reports.formatting import align_columns, format_percent, format_points
 from pipeline.runs import folder as run_folder
 from pipeline.runs import identity
-from pipeline.runtime import candidate, environment, hardware, subprocesses
+from pipeline.runtime import candidate, environment, hardware, subprocesses, variables
 from pipeline.runtime.options import Qualify
 
 logger = logging.getLogger(__name__)
@@ -178,7 +178,7 @@ def training_key(role: str, lock: Path, arguments: Sequence[str]) -> str:
     compared with itself, the baseline and the candidate are then trained separately.
     """
     presets = [path.read_text() for path in sorted((environment.PROJECT / "configs").rglob("*.yaml"))]
-    machine = [hardware.kind([]), environment.variables()]
+    machine = [hardware.kind([]), variables.recorded()]
     provenance = [role, sha256(lock), identity.code_digest(), presets, machine, arguments]
     return hashlib.sha256(json.dumps(provenance).encode()).hexdigest()[:16]
 

@@ -12,16 +12,11 @@ from typing import Any, TypedDict
 
 from pipeline.errors import EnvironmentMismatch
 from pipeline.files import sha256
+from pipeline.runtime import variables
 
 PROJECT = Path(__file__).parents[2]
 CPU_LOCK = PROJECT / "requirements-cpu.txt"
 GPU_LOCK = PROJECT / "requirements.txt"
-# prefixes of the variables by which TensorFlow, XLA, oneDNN, OpenMP and NVIDIA's libraries choose kernels, algorithms
-# and threads; not all of TF_, which Terraform uses too: TF_VAR_ and TF_TOKEN_ hold passwords
-NUMERICAL = ("TF_AUTO", "TF_CONV2D_", "TF_CUBLAS_", "TF_CUDNN_", "TF_CUFFT_", "TF_DETERMINISTIC_", "TF_DISABLE_",
-             "TF_ENABLE_", "TF_FP16_", "TF_MATMUL_", "TF_MKL_", "TF_NUM_", "TF_ONEDNN_", "TF_OVERRIDE_", "TF_SET_",
-             "TF_USE_", "TF_XLA_", "XLA_", "ONEDNN_", "DNNL_", "MKL_", "OMP_", "CUBLAS_", "CUDNN_",
-             "NVIDIA_TF32")  # fmt: skip
 DRIVER = Path("/proc/driver/nvidia/version")
 
 Difference = tuple[str, str, str | None]  # package, locked version, installed version
@@ -133,7 +128,7 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "hostname": host(),
-        "variables": variables(),
+        "variables": variables.recorded(),
         "cpu": {"model": _cpu_model(), "count": os.cpu_count()},
         "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "nvidia_driver": driver_version(DRIVER.read_text()) if DRIVER.exists() else None,
@@ -143,11 +138,6 @@ def describe() -> dict[str, Any]:
 def host() -> str:
     """Return the name of the machine; in a container, of the machine that runs it."""
     return os.environ.get("PIPELINE_HOST") or socket.gethostname()
-
-
-def variables() -> dict[str, str]:
-    """Return the environment variables that may change the bits of a run, such as TF_ENABLE_ONEDNN_OPTS."""
-    return {name: os.environ[name] for name in sorted(os.environ) if name.startswith(NUMERICAL)}
 
 
 def driver_version(text: str) -> str | None:
