@@ -12,6 +12,8 @@ from logging.handlers import MemoryHandler
 from pathlib import Path
 from typing import override
 
+from pipeline.visible_text import printable
+
 FILE_NAME = "run.log"
 MAX_BUFFERED = 10_000  # largest number of messages that are kept until the run folder is known
 
@@ -32,7 +34,7 @@ class Terminal(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
         with suppress(OSError):  # a closed terminal must not stop a run
-            print(f"{level}{record.getMessage()}", file=sys.stderr, flush=True)
+            print(f"{level}{printable(record.getMessage())}", file=sys.stderr, flush=True)
 
 
 class RunLog(MemoryHandler):

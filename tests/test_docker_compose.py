@@ -1,5 +1,6 @@
 """The fields of docker/compose.yaml, checked without an engine: not every engine has compose."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,10 @@ def test_services_of_the_image_have_no_privileges_and_the_callers_id(name):
     assert service["cap_drop"] == ["ALL"] and service["security_opt"] == ["no-new-privileges:true"]
     assert service["user"] == "${UID:-1000}:${GID:-1000}"
     assert "privileged" not in service and "cap_add" not in service
+
+
+def test_the_database_is_pinned_by_its_digest():
+    assert re.fullmatch(r"postgres:[\w.-]+@sha256:[0-9a-f]{64}", SERVICES["postgres"]["image"])
 
 
 @pytest.mark.parametrize("name", ["trainer", "tensorboard"])

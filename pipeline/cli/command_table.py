@@ -95,9 +95,9 @@ COMMANDS = {
         flags=JSON,
     ),
     "doctor": Command(
-        purpose="Check the environment, from the lock to the GPUs and the registry, and suggest fixes.",
+        purpose="Check the environment and suggest fixes; --verify compares every installed file with its wheel.",
         options=("run.root", "registry", *DEVICE),
-        flags=JSON,
+        flags=(*JSON, "--verify"),
     ),
     "shards": Command(
         purpose="Write a data set as TFRecord shards (data=... shards.path=FOLDER).", options=("data", "shards")

@@ -22,6 +22,7 @@ from pipeline.errors import ConfigError, ExitStatus, Interrupted, PipelineError,
 from pipeline.runs import folder as run_folder
 from pipeline.runtime import keras_settings, streams, variables
 from pipeline.runtime.signals import StopSignal, stopping_at_once
+from pipeline.visible_text import printable
 
 HELP = ("-h", "--help")
 # errors of the file system that the user can fix: permissions, a full disk, a missing folder, a name that is too long
@@ -73,7 +74,7 @@ def main(arguments: list[str]) -> int:
 def print_error(error: object) -> None:
     """Print an error on stderr, in red on a terminal, without passwords."""
     with suppress(BrokenPipeError):
-        print(f"{in_red('error')}: {PASSWORD.sub(r'\1\2***', str(error))}", file=sys.stderr)
+        print(f"{in_red('error')}: {printable(PASSWORD.sub(r'\1\2***', str(error)))}", file=sys.stderr)
 
 
 def in_red(text: str) -> str:
@@ -107,10 +108,11 @@ def run(arguments: list[str]) -> int:
         print(pages.markdown(), end="")
         return ExitStatus.DONE
     config = stored_config(overrides) if command.stored and not action else composition.compose(overrides)
+    run_folder.check_root(config.run.root)
     invocation = Invocation(
         command_line=shlex.join(["python", "-m", "pipeline", *arguments]),
         action=tuple(action),
-        as_json="--json" in command.flags and "--json" in rest,
+        flags=frozenset(command.flags) & frozenset(rest),
     )
     variables.check()
     keras_settings.prepare_import()

@@ -10,9 +10,14 @@ class Invocation:
     Attributes:
         command_line: The whole command line, for the record of a run.
         action: The action of the command with the names after it, such as ("compare", "A", "B"); () if there is none.
-        as_json: Whether the result is printed as JSON.
+        flags: The flags that were given, such as "--json".
     """
 
     command_line: str = ""
     action: tuple[str, ...] = ()
-    as_json: bool = False
+    flags: frozenset[str] = frozenset()
+
+    @property
+    def as_json(self) -> bool:
+        """Whether the result is printed as JSON."""
+        return "--json" in self.flags

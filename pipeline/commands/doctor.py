@@ -1,6 +1,7 @@
 """`doctor`: check the environment that a run needs, and suggest fixes."""
 
 import json
+import logging
 import os
 import platform
 import shutil
@@ -14,7 +15,9 @@ from pipeline.config import Config
 from pipeline.errors import EnvironmentMismatch, ExitStatus, PipelineError
 from pipeline.files import sha256
 from pipeline.registry import store, tables
-from pipeline.runtime import environment, gpus, variables
+from pipeline.runtime import environment, gpus, installed_files, variables
+
+logger = logging.getLogger(__name__)
 
 LOW_DISK, MIN_DISK = 2**30, 2**26  # bytes: below the first a note, below the second no run can start
 MAX_PACKAGES = 4  # differing packages named on one line
@@ -50,6 +53,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     checks = [
         check_python(),
         check_lock(config),
+        *([check_files()] if "--verify" in invocation.flags else []),
         check_image(),
         check_code(),
         *check_tensorflow_and_gpus(config),
@@ -106,6 +110,21 @@ def check_lock(config: Config) -> Check:
     if config.environment.allow_drift:
         return Check("lock", State.NOTE, detail, "allowed by environment.allow_drift=true; recorded with every run")
     return Check("lock", State.WRONG, detail, "make clean, then make train installs the locked packages; or make image")
+
+
+def check_files() -> Check:
+    """Compare every file of the locked packages with the digest in its wheel."""
+    try:
+        packages = environment.locked(environment.lock_in_use())
+    except EnvironmentMismatch as error:
+        return Check("files", State.WRONG, str(error))
+    logger.info("reading the files of %d packages ...", len(packages))
+    count, changed = installed_files.changed_files(packages)
+    if not changed:
+        return Check("files", State.OK, f"{count:,} files as in their wheels")
+    more = f" and {len(changed) - MAX_PACKAGES:,} more" if len(changed) > MAX_PACKAGES else ""
+    detail = f"{len(changed):,} of {count:,} differ from their wheels: {', '.join(changed[:MAX_PACKAGES])}{more}"
+    return Check("files", State.NOTE, detail, "if you did not change them: make clean, then make train; or make image")
 
 
 def check_image() -> Check:

@@ -15,6 +15,7 @@ from pipeline.files import atomic_write
 from pipeline.registry import store, tables, verification
 from pipeline.registry.options import Registry
 from pipeline.runs import ingestion
+from pipeline.visible_text import csv_cells
 
 FETCH = 10_000  # rows in memory at a time
 
@@ -97,7 +98,7 @@ def write_csv(file: BinaryIO, names: list[str], rows: Iterable[Sequence[Any]]) -
     """Write rows as CSV with a header line."""
     lines = csv.writer(Utf8Writer(file), lineterminator="\n")
     lines.writerow(names)
-    lines.writerows(rows)
+    lines.writerows(map(csv_cells, rows))
 
 
 def write_json(file: BinaryIO, rows: Iterable[sa.RowMapping]) -> None:

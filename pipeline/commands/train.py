@@ -94,6 +94,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
     start_time = time.monotonic()
     with logs.collected() as log:
         environment.require_lock(config.environment.allow_drift)
+        environment.require_clock(datetime.now(UTC))
         folder, finished = run_folder.choose(config)
         if finished:
             print(f"{folder}: finished already. Its report: {folder / 'report.html'}")

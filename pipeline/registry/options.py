@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from typing import ClassVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote_plus, urlsplit
 
 from pipeline.errors import ConfigError
 from pipeline.options import READ, Options, option
@@ -43,7 +43,7 @@ class Registry(Options):
                 "registry.url: expected sqlite:///FILE or postgresql://USER@HOST:PORT/DATABASE; found a URL without a "
                 "file, or with a host or port that cannot be read."
             )
-        if ":" in rest.rpartition("@")[0] or "password" in rest.partition("?")[2].lower():
+        if ":" in rest.rpartition("@")[0] or "password" in unquote_plus(rest.partition("?")[2]).lower():
             raise ConfigError(
                 "registry.url: expected no password, since config.yaml and the shell history keep the URL; found "
                 "one. Set PGPASSWORD in the environment, or use a file: registry.password_file=FILE."

@@ -17,6 +17,7 @@ from pipeline.data.sources.parquet import INSTALL
 from pipeline.errors import EnvironmentMismatch
 from pipeline.files import atomic_write
 from pipeline.reports.predictions_csv import as_texts
+from pipeline.visible_text import csv_cells
 
 STANDARD_OUTPUT = "-"
 
@@ -58,17 +59,17 @@ def open_writer(path: str, names: Sequence[str]) -> Iterator[Writer]:
 
 
 class CsvWriter:
-    """Writes CSV. A number is the shortest text that gives the same float32."""
+    """Writes CSV. A number is the shortest text that gives the same float32; no text is a formula of a spreadsheet."""
 
     def __init__(self, file: BinaryIO, names: Sequence[str]) -> None:
         self._text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
         self._rows = csv.writer(self._text, lineterminator="\n")
-        self._rows.writerow(names)
+        self._rows.writerow(csv_cells(names))
 
     def write(self, columns: Sequence[np.ndarray]) -> None:
         """Write rows. columns: One array per column, (rows,). Integers are written without conversion."""
-        texts = [column.tolist() if column.dtype.kind in "iu" else as_texts(column) for column in columns]
-        self._rows.writerows(zip(*texts, strict=True))
+        cells = [column.tolist() if column.dtype.kind in "iu" else csv_cells(as_texts(column)) for column in columns]
+        self._rows.writerows(zip(*cells, strict=True))
         self._text.flush()
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from pipeline.evaluation.metrics import check_outputs, true_classes
 from pipeline.evaluation.prediction_intervals import PredictedQuantiles
 from pipeline.files import atomic_write
 from pipeline.spec import MEDIAN, MULTI_LABEL, REAL, Label
+from pipeline.visible_text import csv_cells
 
 FILE = "predictions.csv.gz"
 PROFILE_FILE = "prediction_profile.json"  # the distributions of the predictions, in the same folder
@@ -72,7 +73,7 @@ def write_predictions(
         io.TextIOWrapper(compressed, encoding="utf-8", errors="backslashreplace", newline="") as text,
     ):
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(header)
+        writer.writerow(csv_cells(header))
         for start in range(0, rows, CHUNK_ROWS):
             chunk = slice(start, min(start + CHUNK_ROWS, rows))
             columns = [
@@ -85,7 +86,7 @@ def write_predictions(
             ]
             if weights is not None:
                 columns.insert(0, weights[chunk].tolist())
-            writer.writerows(zip(range(chunk.start, chunk.stop), ids[chunk], *columns, strict=True))
+            writer.writerows(zip(range(chunk.start, chunk.stop), csv_cells(ids[chunk]), *columns, strict=True))
 
 
 def column_names(label: Label) -> list[str]:
@@ -124,7 +125,7 @@ def _numbered(name: str, label: Label) -> list[str]:
 def column_texts(label: Label, targets: np.ndarray, outputs: np.ndarray, decision: Decision | None) -> list[list[str]]:
     """Return the columns of a label as text: (rows,) each, in the order of `column_names`."""
     columns = [*target_columns(label, targets, outputs), *prediction_columns(label, outputs, decision)]
-    return [as_texts(column) for column in columns]
+    return [csv_cells(as_texts(column)) for column in columns]
 
 
 def target_columns(label: Label, targets: np.ndarray, outputs: np.ndarray) -> list[np.ndarray]:

@@ -27,6 +27,18 @@ RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "
 # ---- choosing a folder ----------------------------------------------------------------------------------------------
 
 
+def check_root(root: str) -> None:
+    """Check that the folder of the runs is none yet, or a folder.
+
+    Raises:
+        RunError: It is a file.
+    """
+    if Path(root).exists() and not Path(root).is_dir():
+        raise RunError(
+            f"run.root={root}: expected a folder, or a path where none is yet; found a file. Choose another."
+        )
+
+
 def choose(config: "Config") -> tuple[Path, bool]:
     """Choose the folder of a run.
 

@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import tomllib
+from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypedDict
@@ -17,6 +18,7 @@ from pipeline.runtime import variables
 PROJECT = Path(__file__).parents[2]
 CPU_LOCK = PROJECT / "requirements-cpu.txt"
 GPU_LOCK = PROJECT / "requirements.txt"
+ZIP_YEARS = range(1980, 2108)  # of a file in a ZIP archive
 DRIVER = Path("/proc/driver/nvidia/version")
 
 Difference = tuple[str, str, str | None]  # package, locked version, installed version
@@ -109,6 +111,19 @@ def require_lock(allow_drift: bool) -> list[Difference]:
             "anyway, which is recorded permanently: environment.allow_drift=true."
         )
     return differences
+
+
+def require_clock(now: datetime) -> None:
+    """Check that the date can be one of today, and can be stored in a model file, which is a ZIP archive.
+
+    Raises:
+        EnvironmentMismatch: It cannot.
+    """
+    if now.year not in ZIP_YEARS:
+        raise EnvironmentMismatch(
+            f"clock of this machine: expected a year from {ZIP_YEARS[0]} to {ZIP_YEARS[-1]}; found {now:%Y-%m-%d}. Set "
+            "the clock, which dates the records of a run."
+        )
 
 
 def describe() -> dict[str, Any]:

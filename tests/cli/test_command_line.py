@@ -92,6 +92,8 @@ WRONG = {
     ),
     "a run that does not exist": (["evaluate", "run.name=no-such-run"], "no-such-run"),
     "no run named": (["evaluate"], "run.name"),
+    "a file as the folder of the runs": (["runs", f"run.root={__file__}"], "expected a folder"),
+    "a name that controls the terminal": (["evaluate", "run.name=a\x1b]0;b\x07"], r"a\x1b]0;b\x07"),
 }
 
 

@@ -110,6 +110,10 @@ MISTAKES = {
         ["registry", "registry.url=postgresql://b?password=t0ps3cret"],
         "expected no password",
     ),
+    "a password under an encoded name": (
+        ["registry", "registry.url=postgresql://b?pass%77ord=t0ps3cret"],
+        "expected no password",
+    ),
     "a password in an option with two values": (["registry", "registry.url=postgresql://a:t0ps3cret@b,c"], "a:***@b,c"),
     "an invalid port": (["registry", "registry.url=postgresql://me@host:port/db"], "port that cannot be read"),
     "a file that cannot be created": (

@@ -31,6 +31,15 @@ def test_row_names_target_prediction_and_confidence(tmp_path):
     assert list(rows[1].values()) == ["1", "1", "owl", "cat", "0.5", "0.5", "0.25", "0.25"]
 
 
+def test_names_from_the_data_are_no_formulas_of_a_spreadsheet(tmp_path):
+    path, label = tmp_path / "predictions.csv.gz", class_label(["=1+1", "-1"])
+    predictions_csv.write_predictions(path, {"y": label}, {"y": [0, 1]}, {"y": np.eye(2)}, ids=["@a", "b\x1b[2J"])
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header[-2:] == ["p_=1+1", "p_-1"]
+    assert [row[1:4] for row in rows] == [["'@a", "'=1+1", "'=1+1"], [r"b\x1b[2J", "-1", "-1"]]
+
+
 def test_identity_of_each_row_is_written(tmp_path):
     path = tmp_path / "predictions.csv.gz"
     predictions_csv.write_predictions(path, {"y": real_label()}, {"y": [0.0, 1.0]}, {"y": [0.0, 1.0]}, ids=["a,b", 7])

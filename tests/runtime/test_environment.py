@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -241,3 +242,10 @@ def test_environment_is_read_without_tensorflow(project):
 )
 def test_driver_version_is_read_from_both_forms_of_its_line(text, version):
     assert environment.driver_version(text) == version
+
+
+@pytest.mark.parametrize("year", [1970, 2108])
+def test_a_clock_that_is_not_set_is_refused(year):
+    environment.require_clock(datetime(2026, 1, 1, tzinfo=UTC))
+    with pytest.raises(EnvironmentMismatch, match=f"expected a year from 1980 to 2107; found {year}-01-01"):
+        environment.require_clock(datetime(year, 1, 1, tzinfo=UTC))
