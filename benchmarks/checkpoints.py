@@ -103,7 +103,7 @@ def measure_checkpoints(path: str) -> None:
         overrides = [f"data.path={path}", "training.epochs=2", f"run.root={root}", "run.name=measured"]
         _, lines = measure([*PIPELINE, "train", "experiment=mnist_convnet", *overrides])
         starts = [moment for moment, line in lines if line.startswith("Epoch ")]
-        state, _ = checkpoints.newest(Path(root, "measured", "checkpoints"))
+        state, _ = checkpoints.newest(Path(root, "measured", "checkpoints"), run={})
         (newest,) = Path(root, "measured", "checkpoints").glob("epoch-00002-*")
         size = newest.stat().st_size / sum(array.nbytes for array in state.arrays.values())
         seconds = []

@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,25 +30,39 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         draft.unlink(missing_ok=True)
 
 
-def read_limited(path: Path, most: int) -> bytes:
-    """Return the content of a regular file of a limited size.
+def open_regular(path: str | Path) -> BufferedReader:
+    """Open a regular file for reading.
 
     Args:
-        path: The file. A pipe or a device is refused, since reading it may never end.
+        path: The file. A pipe or a device is refused, since opening or reading it may never end.
+
+    Raises:
+        OSError: The file cannot be opened, or is no regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # opening a pipe that nobody writes to would wait
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+    raise OSError(number, "expected a regular file; found another kind", str(path))
+
+
+def read_limited(path: str | Path, most: int) -> bytes:
+    """Return the content of a regular file of a limited size. The size is compared before memory is taken.
+
+    Args:
+        path: The file.
         most: The largest size in bytes.
 
     Raises:
         OSError: The file cannot be read, is no regular file, or is larger.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # opening a pipe that nobody writes to would wait
-    with os.fdopen(descriptor, "rb") as file:
-        kind = os.fstat(descriptor)
-        if not stat.S_ISREG(kind.st_mode):
-            raise OSError(errno.EINVAL, "expected a regular file; found another kind", str(path))
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise OSError(errno.EFBIG, f"expected at most {most:,} bytes; found {kind.st_size:,}", str(path))
-    return content
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise OSError(errno.EFBIG, f"expected at most {most:,} bytes; found {size:,}", str(path))
+        return file.read(size)
 
 
 def flush_to_disk(path: Path) -> None:
@@ -61,5 +76,5 @@ def flush_to_disk(path: Path) -> None:
 
 def sha256(path: str | Path) -> str:
     """Return the sha256 of a file's content, in hexadecimal."""
-    with Path(path).open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -4,6 +4,9 @@ An upgrade may rename or remove any of them; tests/test_keras_internals.py shows
 private name of theirs.
 """
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from random import Random
 from typing import Any
 
@@ -55,6 +58,34 @@ def learning_rate_schedule(
     """Return the learning-rate schedule of an optimizer; None if its learning rate is a number."""
     rate = optimizer._learning_rate
     return rate if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else None
+
+
+@contextmanager
+def limited_variables(most: int) -> Iterator[None]:
+    """Limit the variables that the block creates. The size is compared before memory is taken.
+
+    Args:
+        most: The largest number of bytes of all new variables together.
+
+    Raises:
+        MemoryError: In the block: the next variable would exceed the limit.
+    """
+    original, total = keras.Variable._initialize_with_initializer, 0
+
+    def initialize(variable: Any, initializer: Any) -> None:
+        nonlocal total
+        total += math.prod(variable._shape) * tf.as_dtype(variable._dtype).size
+        if total > most:
+            raise MemoryError(
+                f"expected variables of at most {most:,} bytes; found {variable.path} of shape {tuple(variable._shape)}"
+            )
+        original(variable, initializer)
+
+    keras.Variable._initialize_with_initializer = initialize
+    try:
+        yield
+    finally:
+        keras.Variable._initialize_with_initializer = original
 
 
 def mask_of(outputs: Any) -> tf.Tensor | None:

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, override
 
+from pipeline.typed_json import convert
+
 CLASS = "class"  # one integer, the index of a class
 ONE_HOT = "one_hot"  # one probability per class; they sum to 1
 MULTI_LABEL = "multi_label"  # one 0 or 1 per class; any number of classes at once
@@ -167,23 +169,18 @@ def spec_from_dict(fields: dict[str, Any]) -> DataSpec:
     Raises:
         ValueError: The fields are not those of a spec.
     """
-    try:
-        features = {name: Feature(**_with_tuples(feature)) for name, feature in fields["features"].items()}
-        labels = {name: Label(**_with_tuples(label)) for name, label in fields["labels"].items()}
-        lengths = fields["lengths"] and tuple(fields["lengths"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"it describes no data ({error})") from None
-    for name, part in (features | labels).items():
-        whole = isinstance(part.shape, tuple) and all(size is None or _is_count(size) for size in part.shape)
-        names = part.classes if isinstance(part, Label) else (*part.columns, *part.categories)
-        if not whole or not isinstance(part.dtype, str) or not all(isinstance(entry, str) for entry in names):
-            raise ValueError(f"{name!r} has no valid shape, dtype or names")
-    return DataSpec(features, labels, lengths)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    spec = convert(DataSpec, fields)
+    for name, part in (spec.features | spec.labels).items():
+        sizes = [*part.shape[1:], *(size for size in part.shape[:1] if isinstance(part, Label) or size is not None)]
+        if not all(size is not None and size > 0 for size in sizes):
+            raise ValueError(f"{name}.shape: expected positive sizes; found {list(part.shape)}")
+        known = LABEL_DTYPES if isinstance(part, Label) else DTYPES
+        if part.dtype not in known:
+            raise ValueError(f"{name}.dtype: expected one of {', '.join(known)}; found {part.dtype!r}")
+    for name, label in spec.labels.items():
+        if label.kind not in LABEL_KINDS or label.width < 1 or len(label.classes) != label.width * (label.kind != REAL):
+            raise ValueError(
+                f"labels.{name}: expected a kind of {', '.join(LABEL_KINDS)} with one class per unit; found "
+                f"{label.kind!r}, {len(label.classes)} classes and {label.width} units"
+            )
+    return spec

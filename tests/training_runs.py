@@ -70,7 +70,7 @@ def run(folder, config, stop_at=None, more_callbacks=()):
     model = objective.model
 
     folder.mkdir(exist_ok=True)
-    state, _ = checkpoints.newest(folder)
+    state, _ = checkpoints.newest(folder, run={})
     stop = StopRequest()
     history = EpochHistory(lambda epoch, metrics: None, data.spec.labels)
     others = [*callbacks.from_options(config.training, folder / "tensorboard", data.spec.labels), history]

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,11 +100,12 @@ def check_data(config: Config) -> tuple[str, list[DriftResult], Path]:
     folder = run_folder.find(config.run.root, config.run.name)
     calibrators.check_command(calibrators.of_run(run_folder.read(folder, "result.json")), config.evaluation)
     spec = run_folder.read_spec(folder)
-    reference = profiles.profile_from_json(run_folder.read(folder, "profile.json"))
-    reference_predictions = {
-        name: prediction_profiles.prediction_profile_from_json(content)
-        for name, content in run_folder.read(folder, predictions_csv.PROFILE_FILE).items()
-    }
+    reference = run_folder.read_as(folder, "profile.json", profiles.profile_from_json)
+    reference_predictions = run_folder.read_as(
+        folder,
+        predictions_csv.PROFILE_FILE,
+        partial(prediction_profiles.profiles_from_json, labels=spec.labels),
+    )
     devices.select(config.device, config.hardware)
     determinism.prepare(config.determinism, seed=config.seed, threads=config.hardware.threads)
     others = [run_folder.find(config.run.root, config.drift.against)] if config.drift.against else []

@@ -68,7 +68,7 @@ def run(config: Config, invocation: Invocation) -> ExitStatus:
         decisions=chosen,
     )
     evaluations = calibrated_model.with_changes(evaluations, config, spec, model, rows=rows, fitted=fitted)
-    models = simple_baselines.read(folder)
+    models = simple_baselines.read(folder, spec)
     evaluations = comparisons.with_comparisons(
         evaluations,
         spec,

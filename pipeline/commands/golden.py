@@ -8,20 +8,46 @@ import tempfile
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from pipeline.commands import Invocation
 from pipeline.config import Config
 from pipeline.errors import ConfigError, ExitStatus, RunError
-from pipeline.files import atomic_write
+from pipeline.files import atomic_write, read_limited
 from pipeline.options import flatten
 from pipeline.runs import folder as run_folder
 from pipeline.runs.identity import differences
 from pipeline.runtime import environment, hardware, subprocesses, variables
+from pipeline.typed_json import AnyNumber, check_depth, convert
 
 logger = logging.getLogger(__name__)
 
+MAX_BYTES = 2**26  # of the file
 LINE_WIDTH = 110  # characters of a line in the file
+
+
+class KeptOutcome(TypedDict):
+    """The outcome of one golden run, as `read_outcome` returns it."""
+
+    weights: str
+    data: str
+    metrics: dict[str, dict[str, dict[str, float | None]]]
+    epochs: list[dict[str, AnyNumber]]
+
+
+class KeptEntry(TypedDict):
+    """The results on one kind of hardware, as `train_all` returns them."""
+
+    hardware: Any
+    made: dict[str, Any]
+    runs: dict[str, KeptOutcome]
+
+
+class KeptResults(TypedDict):
+    """The file: run -> label -> accuracy on any hardware, and fingerprint of a kind of hardware -> results."""
+
+    accuracy: dict[str, dict[str, float]]
+    hardware: dict[str, KeptEntry]
 
 
 class Verdict(StrEnum):
@@ -133,7 +159,7 @@ def read_outcome(folder: Path) -> dict[str, Any]:
         "weights": result["weights_digest"],
         "data": result["fingerprint"],
         "metrics": result["metrics"],
-        "epochs": [json.loads(line) for line in run_folder.read_text(folder, "metrics.jsonl").splitlines()],
+        "epochs": run_folder.read_epochs(folder),
     }
 
 
@@ -261,11 +287,10 @@ def read_results(path: Path, *, may_be_missing: bool) -> dict[str, Any]:
     if may_be_missing and not path.exists():
         return {"accuracy": {}, "hardware": {}}
     try:
-        kept = json.loads(path.read_text())
-        if {"accuracy", "hardware"} <= kept.keys():
-            return kept
-        raise ValueError("accuracy or hardware is missing")
-    except (OSError, ValueError, AttributeError) as error:
+        content = json.loads(read_limited(path, MAX_BYTES))
+        check_depth(content)
+        return convert(KeptResults, content)
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path}: expected the results of golden runs; {error}. `make golden` records them.") from None
 
 

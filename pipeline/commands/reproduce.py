@@ -135,7 +135,7 @@ def compare(folder: Path, weights_digest: str, reproduction: TrainedRun) -> dict
     Returns:
         The content of comparison.json.
     """
-    epoch = first_epoch(read_history(folder), reproduction.history)
+    epoch = first_epoch(run_folder.read_epochs(folder), reproduction.history)
     digests = {"then": weights_digest, "now": reproduction.weights_digest}
     comparison = {"identical": epoch is None and digests["then"] == digests["now"], "weights_digest": digests}
     if not comparison["identical"]:
@@ -145,18 +145,6 @@ def compare(folder: Path, weights_digest: str, reproduction: TrainedRun) -> dict
             "causes": causes(run_folder.read(folder, "environment.json"), reproduction.environment),
         }
     return comparison
-
-
-def read_history(folder: Path) -> list[dict[str, Any]]:
-    """Return the logs of every epoch of a run.
-
-    Raises:
-        RunError: The file is damaged.
-    """
-    try:
-        return [dict(json.loads(line)) for line in run_folder.read_text(folder, "metrics.jsonl").splitlines()]
-    except (ValueError, TypeError) as error:
-        raise RunError(f"{folder / 'metrics.jsonl'}: expected one JSON object per epoch; {error}.") from None
 
 
 def first_epoch(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -192,6 +180,9 @@ def first_variable(folder: Path, model: keras.Model) -> dict[str, Any] | None:
     try:
         stored = saved_model.load(folder / "model.keras")
     except RunError:
+        return variable
+    shapes = [[weight.shape for weight in each.weights] for each in (stored, model)]
+    if shapes[0] != shapes[1]:
         return variable
     before, after = (keras.ops.convert_to_numpy(each.weights[first]) for each in (stored, model))
     distance = np.abs(before.astype(np.float64) - after.astype(np.float64))

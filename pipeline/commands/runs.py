@@ -75,7 +75,7 @@ def read_runs(config: Config) -> list[RunRow]:
     recorded = {run["uuid"]: run for run in read_recorded_runs(config)}
     folders = defaultdict(list)
     for folder in sorted(path.parent for path in Path(config.run.root).glob("*/result.json")):
-        folders[read_run_id(folder)].append(folder)
+        folders[journal.read_run_id(folder / journal.FILE_NAME)].append(folder)
     for uuid in recorded.keys() & folders.keys():
         run = recorded[uuid]
         # of several copies, the original folder, else the one with the original name
@@ -86,14 +86,6 @@ def read_runs(config: Config) -> list[RunRow]:
             run["status"] = read_status(home)
     unrecorded = [read_run(folder) for copies in folders.values() for folder in copies]
     return [*unrecorded, *recorded.values()]
-
-
-def read_run_id(folder: Path) -> str | None:
-    """Return the ID of the run in a folder; None if it has no journal, or one that cannot be read."""
-    try:
-        return journal.read_run_id(folder / journal.FILE_NAME)
-    except OSError:
-        return None
 
 
 def read_recorded_runs(config: Config) -> list[RunRow]:

@@ -42,7 +42,7 @@ from pipeline.reports.comparison_text import score_text
 from pipeline.runs import folder as run_folder
 from pipeline.runs import provenance, saved_model, simple_baselines, trained_rows
 from pipeline.runs.description import Description
-from pipeline.runs.identity import identity
+from pipeline.runs.identity import binding, identity
 from pipeline.runs.recorder import Recorder
 from pipeline.runs.result import Result
 from pipeline.runtime import environment
@@ -124,11 +124,11 @@ def train(
         run_folder.require_same_data_and_device(
             folder, fingerprint=experiment.data.fingerprint, device=experiment.device["device"]
         )
-        checkpoint = newest_checkpoint(folder, config.training.epochs)
-        start_time -= checkpoint.seconds  # the time spent in earlier processes
         description = describe(config, experiment, verdict, command_line)
-        if checkpoint.arrays:
+        if next((folder / "checkpoints").glob(f"*{checkpoints.SUFFIX}"), None):
             add_changes(config, folder, description.environment)
+        checkpoint = newest_checkpoint(config, folder, description.fingerprint)
+        start_time -= checkpoint.seconds  # the time spent in earlier processes
         trained_rows.write(folder, experiment.data.splits)
         description.write(folder)
         result = Result(folder, first_result(config, experiment, description))
@@ -192,13 +192,19 @@ def write_errors_explained(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def newest_checkpoint(folder: Path, epochs: int) -> checkpoints.State:
+def newest_checkpoint(config: Config, folder: Path, fingerprint: str) -> checkpoints.State:
     """Return the newest undamaged checkpoint of a run, or the empty State of a new run.
 
     Raises:
-        RunError: More than `epochs` epochs are trained or begun, or all checkpoints are damaged.
+        RunError: More than `training.epochs` epochs are trained or begun, all checkpoints are damaged, or the newest is
+            that of another run.
     """
-    state, damaged = checkpoints.newest(folder / "checkpoints")
+    epochs = config.training.epochs
+    state, damaged = checkpoints.newest(
+        folder / "checkpoints",
+        run=binding(config, fingerprint),
+        may_differ=("lock",) if config.environment.allow_drift else (),
+    )
     for path in damaged:
         logger.warning("%s is damaged and was skipped", path)
     if (state.epoch, state.step) > (epochs, 0):

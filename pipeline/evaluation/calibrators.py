@@ -188,8 +188,4 @@ def of_run(result: Mapping[str, Any]) -> dict[str, Calibrator]:
     Raises:
         RunError: The result.json is damaged.
     """
-    return read_by_label(
-        result,
-        "calibrators",
-        lambda fields: Calibrator(**fields | {"curves": tuple((tuple(x), tuple(y)) for x, y in fields["curves"])}),
-    )
+    return read_by_label(result, "calibrators", Calibrator)

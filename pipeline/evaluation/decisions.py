@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.errors import ConfigError, nearest
+from pipeline.errors import ConfigError, RunError, nearest
 from pipeline.evaluation.curves import ThresholdCurve, threshold_curve
 from pipeline.evaluation.options import AT_LEAST, COST, DEFAULT_THRESHOLD, Evaluation
 from pipeline.evaluation.stored_results import read_by_label
@@ -210,9 +210,7 @@ def of_run(result: Mapping[str, Any]) -> dict[str, Decision]:
     Raises:
         RunError: The result.json is damaged.
     """
-    return read_by_label(
-        result, "decisions", lambda fields: Decision(**(fields | {"thresholds": tuple(fields["thresholds"])}))
-    )
+    return read_by_label(result, "decisions", Decision)
 
 
 def of_command(stored: Mapping[str, Decision], spec: DataSpec, options: Evaluation) -> dict[str, Decision]:
@@ -225,7 +223,16 @@ def of_command(stored: Mapping[str, Decision], spec: DataSpec, options: Evaluati
 
     Raises:
         ConfigError: The options set a rule that differs from that of the training.
+        RunError: The stored decisions are not for these labels.
     """
+    for name, decision in stored.items():
+        label = spec.labels.get(name)
+        thresholds = label.width if label and label.kind == MULTI_LABEL else 1
+        if not label or len(decision.thresholds) != thresholds or not 0 <= (decision.positive or 0) < label.width:
+            raise RunError(
+                f"result.json of the run: expected decisions for the labels {', '.join(spec.labels)}; found others for "
+                f"{name!r}. Restore the file from a backup."
+            )
     rules = {decision.rule for decision in stored.values()}
     same = all(
         decision.positive in (None, positive_index(spec.labels[name], options)) for name, decision in stored.items()

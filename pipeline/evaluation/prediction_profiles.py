@@ -1,6 +1,6 @@
 """Profiles of a model's predictions, and counts for their calibration."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from pipeline.evaluation.profiles import (
     profile_to_json,
 )
 from pipeline.spec import MULTI_LABEL, REAL, Label
+from pipeline.typed_json import convert
 
 MAX_CLASSES = 20  # classes whose probabilities are columns of their own
 CONFIDENCE_BINS = 10
@@ -107,8 +108,26 @@ def prediction_profile_from_json(content: Any) -> PredictionProfile:
     """Return the profile from the content of `prediction_profile_to_json`.
 
     Raises:
-        DataError: The content is not a profile.
+        ValueError: The content is not a profile.
     """
-    profile = profile_from_json(content)
-    calibration = content.get("calibration")
-    return PredictionProfile(profile, calibration and {key: tuple(value) for key, value in calibration.items()})
+    stored = dict(convert(dict[str, Any], content))
+    calibration = convert(Mapping[str, tuple[float, ...]] | None, stored.pop("calibration", None), "calibration")
+    sizes = {key: len(values) for key, values in (calibration or {}).items()}
+    if sizes not in ({}, dict.fromkeys(("rows", "right", "confidence"), CONFIDENCE_BINS)):
+        raise ValueError(f"calibration: expected {CONFIDENCE_BINS} of rows, right and confidence; found {sizes}")
+    return PredictionProfile(profile_from_json(stored), calibration)
+
+
+def profiles_from_json(content: Any, labels: Collection[str]) -> dict[str, PredictionProfile]:
+    """Return the profiles by label from the content of `evaluations_to_json`.
+
+    Args:
+        content: The content.
+        labels: The names of the labels that it must have.
+
+    Raises:
+        ValueError: The content is not of such profiles.
+    """
+    if content.keys() != set(labels):
+        raise ValueError(f"expected the labels {', '.join(labels)}; found {', '.join(content)}")
+    return {name: prediction_profile_from_json(profile) for name, profile in content.items()}

@@ -6,12 +6,13 @@ The bins are chosen from the first rows. Rows that are compared with a profile a
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
 
 from pipeline.errors import DataError
+from pipeline.typed_json import convert
 
 EDGE_ROWS = 20_000  # rows whose quantiles are the edges of the bins: the share of a bin is off by at most 0.2 points
 BINS = 20
@@ -114,6 +115,11 @@ def count_rows(columns: Mapping[str, Column], blocks: Iterable[ColumnBlock]) -> 
         rows += block_rows
         for name, values in block.items():
             column = columns[name]
+            if isinstance(column, NumberColumn) != (values.dtype != object):
+                raise DataError(
+                    f"expected numbers or names in the column {name!r}, as in the profile; found the other kind. Use "
+                    "data with the same columns."
+                )
             if isinstance(column, NumberColumn):
                 in_bins = np.histogram(values, edges[name])[0]
             else:
@@ -179,18 +185,13 @@ def profile_from_json(content: Any) -> Profile:
     """Return the profile from the content of `profile_to_json`.
 
     Raises:
-        DataError: The content is not a profile.
+        ValueError: The content is not a profile.
     """
-    try:
-        return Profile(
-            content["rows"], {name: _column_from_json(column) for name, column in content["columns"].items()}
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"profile: expected a profile as training writes it; found other content ({error!r})."
-        ) from None
-
-
-def _column_from_json(content: dict[str, Any]) -> Column:
-    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
-    return NumberColumn(**fields) if "edges" in fields else CategoryColumn(**fields)
+    profile = convert(Profile, content)
+    for name, column in profile.columns.items():
+        bins = column.edges if isinstance(column, NumberColumn) else column.values
+        if len(column.counts) != len(bins) + 1 or min(column.counts) < 0:
+            raise ValueError(f"columns.{name}.counts: expected {len(bins) + 1} counts; found {list(column.counts)}")
+        if isinstance(column, NumberColumn) and not all(low < high for low, high in pairwise(column.edges)):
+            raise ValueError(f"columns.{name}.edges: expected increasing numbers; found {list(column.edges)}")
+    return profile

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from scipy import optimize, special
 
 from pipeline.data.containers import Images, Sequences, Split, Table
+from pipeline.errors import RunError
 from pipeline.evaluation.data_columns import feature_columns, flat_columns
 from pipeline.evaluation.weighted_scores import scored_rows
 from pipeline.spec import CLASS, MULTI_LABEL, REAL, DataSpec, Label
+from pipeline.typed_json import convert
 
 MOST_ROWS = 20_000  # rows that the linear model is fit on
 MOST_VALUES = 100_000_000  # values of all features in these rows
@@ -45,8 +47,18 @@ class ColumnCoding:
     deviation: np.ndarray
 
     def code(self, spec: DataSpec, rows: Table) -> np.ndarray:
-        """Return the columns of rows: (rows, columns) float64. A missing value becomes the mean."""
-        columns = (raw_columns(spec, rows, self.categories) - self.mean) / self.deviation
+        """Return the columns of rows: (rows, columns) float64. A missing value becomes the mean.
+
+        Raises:
+            RunError: The models are those of other columns.
+        """
+        values = raw_columns(spec, rows, self.categories)
+        if values.shape[1] != len(self.mean):
+            raise RunError(
+                f"baselines.json of the run: expected simple models of {values.shape[1]} columns; found "
+                f"{len(self.mean)}. Restore the file, or delete it to evaluate without them."
+            )
+        columns = (values - self.mean) / self.deviation
         return np.nan_to_num(columns, copy=False)
 
 
@@ -106,20 +118,47 @@ class SimpleModels:
         }
 
 
-def simple_models_from_json(content: Mapping[str, Any]) -> SimpleModels:
-    """Return the models that `SimpleModels.to_json` wrote."""
-    coding = content["coding"]
+class _StoredLinear(TypedDict):
+    weights: list[list[float]]
+    bias: list[float]
+
+
+class _StoredCoding(TypedDict):
+    categories: dict[str, tuple[str, ...]]
+    mean: list[float]
+    deviation: list[float]
+
+
+class _StoredModels(TypedDict):
+    constants: dict[str, list[float]]
+    linear: dict[str, _StoredLinear]
+    coding: _StoredCoding | None
+
+
+def simple_models_from_json(content: Any) -> SimpleModels:
+    """Return the models that `SimpleModels.to_json` wrote.
+
+    Raises:
+        ValueError: The content is not of such models.
+    """
+    stored = convert(_StoredModels, content)
+    coding = stored["coding"]
+    columns = len(coding["mean"]) if coding else 0
+    if coding and (len(coding["deviation"]) != columns or 0 in coding["deviation"]):
+        raise ValueError(f"coding.deviation: expected {columns} numbers above 0; found others")
+    linear = {
+        name: LinearModel(weights=np.array(model["weights"]), bias=np.array(model["bias"]))
+        for name, model in stored["linear"].items()
+    }
+    for name, model in linear.items():
+        if model.weights.shape != (columns, len(model.bias)):
+            raise ValueError(f"linear.{name}.weights: expected ({columns}, {len(model.bias)}) numbers; found others")
     return SimpleModels(
-        constants={name: np.array(values) for name, values in content["constants"].items()},
-        linear={
-            name: LinearModel(weights=np.array(model["weights"]), bias=np.array(model["bias"]))
-            for name, model in content["linear"].items()
-        },
+        constants={name: np.array(values) for name, values in stored["constants"].items()},
+        linear=linear,
         coding=coding
         and ColumnCoding(
-            categories={name: tuple(values) for name, values in coding["categories"].items()},
-            mean=np.array(coding["mean"]),
-            deviation=np.array(coding["deviation"]),
+            categories=coding["categories"], mean=np.array(coding["mean"]), deviation=np.array(coding["deviation"])
         ),
     )
 

@@ -86,7 +86,7 @@ def ingest_new_lines(connection: sa.Connection, stored: StoredJournal) -> int:
     if lines:
         try:
             insert_lines(connection, run.id, lines)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
             raise RegistryError(
                 f"{stored.path}: expected lines that this program wrote; found one with a wrong or missing entry "
                 f"({error!r})."

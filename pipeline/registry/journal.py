@@ -18,10 +18,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipeline.errors import RegistryError
+from pipeline.files import open_regular, read_limited
 
 FILE_NAME = "registry.jsonl"
 BLOCK = 65_536  # bytes read at once when a file is searched backwards
+HEADER_START = b'{"run": "'
 MAX_HEADER = 100  # bytes
+MAX_BYTES = 2**30  # of a journal
 
 
 class Event(StrEnum):
@@ -103,7 +106,7 @@ class StoredJournal:
                 line = json.loads(text)
                 if not isinstance(line["event"], str) or not isinstance(line["at"], str):
                     raise TypeError
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 raise RegistryError(
                     f"{self.path}, byte {offset}: expected a JSON object with event and at; found a damaged line. "
                     "Restore the file from a backup, or move it away."
@@ -122,12 +125,13 @@ def read_journal(path: str | Path) -> StoredJournal | None:
         RegistryError: The file does not exist, or has no header.
     """
     try:
-        content = Path(path).read_bytes()
+        content = read_limited(path, MAX_BYTES)
     except OSError as error:
         raise RegistryError(f"{path}: expected the journal of a run; {error.strerror}.") from None
-    content = content[: content.rfind(b"\n") + 1]
-    if not content:
+    complete = content[: content.rfind(b"\n") + 1]
+    if not complete and HEADER_START.startswith(content[: len(HEADER_START)]):
         return None
+    content = complete
     header = content[: content.find(b"\n") + 1]
     run_id = parse_header(header)
     if run_id is None:
@@ -136,9 +140,12 @@ def read_journal(path: str | Path) -> StoredJournal | None:
 
 
 def read_run_id(path: Path) -> str | None:
-    """Return the run ID in the header of a journal; None if there is no valid header."""
-    with path.open("rb") as file:
-        return parse_header(file.readline(MAX_HEADER))
+    """Return the run ID in the header of a journal; None if the file cannot be read or has no valid header."""
+    try:
+        with open_regular(path) as file:
+            return parse_header(file.readline(MAX_HEADER))
+    except OSError:
+        return None
 
 
 def parse_header(line: bytes) -> str | None:
@@ -151,7 +158,7 @@ def parse_header(line: bytes) -> str | None:
 
 def has_prefix(path: Path, size: int, sha256: str) -> bool:
     """Return whether the first `size` bytes of the file have this sha256."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.sha256(file.read(size)).hexdigest() == sha256
 
 

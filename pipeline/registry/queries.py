@@ -1,13 +1,17 @@
 """Queries of the commands: the list of runs, the provenance of one run, and one score over successive runs."""
 
 import json
+import logging
 from collections import defaultdict
 from typing import Any
 
 import sqlalchemy as sa
 
 from pipeline.errors import RunError, nearest
-from pipeline.registry.tables import architecture, dataset, environment, evaluation, run
+from pipeline.registry.tables import architecture, dataset, environment, evaluation, fits, run
+from pipeline.typed_json import convert
+
+logger = logging.getLogger(__name__)
 
 RUN_WITH_PROVENANCE = (
     run.outerjoin(architecture, run.c.architecture_id == architecture.c.id)
@@ -44,8 +48,8 @@ def list_runs(connection: sa.Connection) -> list[dict[str, Any]]:
     """List all runs, oldest first, as dicts of RUN_COLUMNS and "scores": label -> metric -> value on the test split."""
     scores = defaultdict(lambda: defaultdict(dict))
     columns = evaluation.c.run_id, evaluation.c.label, evaluation.c.metric, evaluation.c.value
-    for run_id, label, metric, value in connection.execute(sa.select(*columns).select_from(RUN_WITH_TEST_SCORES)):
-        scores[run_id][label][metric] = value
+    for row in fetch_dicts(connection, sa.select(*columns).select_from(RUN_WITH_TEST_SCORES)):
+        scores[row["run_id"]][row["label"]][row["metric"]] = row["value"]
     query = (
         sa.select(*RUN_COLUMNS)
         .select_from(RUN_WITH_PROVENANCE)
@@ -85,7 +89,7 @@ def read_provenance(connection: sa.Connection, name: str) -> dict[str, dict[str,
         advice = nearest(name, known) if known else "The registry is empty."
         raise RunError(f"{name}: expected a run in the registry; found none with this name. {advice}")
     scores = connection.execute(sa.select(evaluation).where(evaluation.c.run_id == row["id"])).mappings()
-    parsed = {key: json.loads(row[key] or "{}") for key in JSON_COLUMNS}
+    parsed = {key: _parse_object(row, key) for key in JSON_COLUMNS}
     return {
         "metrics": {
             f"{score['label']} {score['metric']}, {score['split']} rows of {score['data']}": {
@@ -130,5 +134,34 @@ def read_score_series(connection: sa.Connection, *, data: str, metric: str, labe
 
 
 def fetch_dicts(connection: sa.Connection, query: sa.Select) -> list[dict[str, Any]]:
-    """Return the rows of a query as dicts."""
-    return [dict(row) for row in connection.execute(query).mappings()]
+    """Return the rows of a query as dicts.
+
+    SQLite stores any value in any column: a row with a value of another type is logged and left out.
+    """
+    kinds = {key: column.type for key, column in query.selected_columns.items()}
+    rows = []
+    for mapping in connection.execute(query).mappings():
+        row = {str(key): value for key, value in mapping.items()}
+        wrong = [key for key, value in row.items() if value is not None and not fits(kinds[key], value)]
+        if wrong:
+            logger.warning(
+                "registry: a row of the run %r is left out: another program wrote %s", row.get("name"), ", ".join(wrong)
+            )
+        else:
+            rows.append(row)
+    return rows
+
+
+def _parse_object(row: sa.RowMapping, key: str) -> dict[str, Any]:
+    """Return the JSON object in a column; {} if there is none.
+
+    Raises:
+        RunError: It is damaged.
+    """
+    try:
+        return convert(dict[str, Any], json.loads(row[key] or "{}"))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise RunError(
+            f"{row['name']}: expected a JSON object in the column {key} of the registry; {error}. Delete the database, "
+            "and fill it again from the journals: python -m pipeline registry ingest"
+        ) from None

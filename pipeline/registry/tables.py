@@ -23,6 +23,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
 )
+from sqlalchemy.types import TypeEngine
 
 REVISION = "0002"  # the newest under migrations/versions
 VERSION_TABLE = "registry_revision"
@@ -58,25 +59,26 @@ def check_row(table: Table, row: Mapping[str, Any]) -> None:
     """Check the values of a row against the types of its columns. SQLite itself stores any value in any column.
 
     Raises:
-        TypeError: A value has another type than its column, or an integer is too large for it.
+        TypeError: A value has another type than its column or is missing, or an integer is too large for it.
         KeyError: The table has no such column.
     """
     for name, value in row.items():
-        kind = table.c[name].type
-        match value:
-            case None:
-                fits = True
-            case bool():
-                fits = False
-            case int():
-                limit = 2**63 if isinstance(kind, BigInteger) else 2**31
-                fits = isinstance(kind, Double) or (isinstance(kind, Integer) and -limit <= value < limit)
-            case float():
-                fits = isinstance(kind, Double)
-            case _:
-                fits = isinstance(value, str) and isinstance(kind, StorableText)
-        if not fits:
-            raise TypeError(f"{name}: expected {type(kind).__name__.lower()}; found {str(value)[:50]!r}")
+        column = table.c[name]
+        if not (column.nullable if value is None else fits(column.type, value)):
+            raise TypeError(f"{name}: expected {type(column.type).__name__.lower()}; found {str(value)[:50]!r}")
+
+
+def fits(kind: TypeEngine[Any], value: Any) -> bool:
+    """Return whether a value, other than None, has the type of a column."""
+    match value:
+        case bool():
+            return False
+        case int():
+            limit = 2**63 if isinstance(kind, BigInteger) else 2**31
+            return isinstance(kind, Double) or (isinstance(kind, Integer) and -limit <= value < limit)
+        case float():
+            return isinstance(kind, Double)
+    return isinstance(value, str) and isinstance(kind, StorableText)
 
 
 def create_number_columns() -> tuple[Column[float], Column[str]]:

@@ -4,22 +4,23 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pipeline.errors import RunError, nearest
-from pipeline.files import atomic_write, read_limited
+from pipeline.files import atomic_write, open_regular, read_limited
 from pipeline.runs.identity import differences, identity
+from pipeline.runs.stored_files import KINDS
 from pipeline.runtime import environment
 from pipeline.spec import DataSpec, spec_from_dict
+from pipeline.typed_json import AnyNumber, check_depth, convert
 
 if TYPE_CHECKING:
     from pipeline.config import Config
 
-WEIGHTS = "weights.json"  # the only JSON file of a run that holds a list
 MAX_BYTES = 2**28  # of a JSON or text file of a run
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
 
@@ -195,7 +196,7 @@ def _is_locked(folder: Path) -> bool:
     file that is open for reading.
     """
     try:
-        with (folder / ".lock").open() as file:
+        with open_regular(folder / ".lock") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
@@ -258,25 +259,53 @@ def read_spec(folder: Path) -> DataSpec:
     Raises:
         RunError: The file does not exist or is damaged.
     """
-    try:
-        return spec_from_dict(read(folder, "spec.json"))
-    except ValueError as error:
-        raise _no_file_of_a_run(folder / "spec.json", error) from None
+    return read_as(folder, "spec.json", spec_from_dict)
 
 
-def read(folder: Path, name: str) -> Any:
-    """Return the content of one JSON file of a run.
+def read_as[Content](folder: Path, name: str, build: Callable[[Any], Content]) -> Content:
+    """Return the object that is stored in one JSON file of a run.
+
+    Args:
+        folder: The run folder.
+        name: The name of the file.
+        build: Makes the object from the content; raises ValueError if the content is another.
 
     Raises:
         RunError: The file does not exist or is damaged.
     """
+    content = read(folder, name)
     try:
-        content = json.loads(read_text(folder, name), object_pairs_hook=partial(StoredDict, folder / name))
+        return build(content)
+    except ValueError as error:
+        raise _no_file_of_a_run(folder / name, error) from None
+
+
+def read(folder: Path, name: str) -> Any:
+    """Return the content of one JSON file of a run, of the types in `stored_files.KINDS`.
+
+    Raises:
+        RunError: The file does not exist or is damaged.
+    """
+    text = read_text(folder, name)
+    try:
+        content = json.loads(text, object_pairs_hook=partial(StoredDict, folder / name))
+        check_depth(content)
+        return convert(KINDS.get(name, dict[str, Any]), content)
     except (ValueError, RecursionError) as error:
         raise _no_file_of_a_run(folder / name, error) from None
-    if not isinstance(content, list if name == WEIGHTS else dict):
-        raise _no_file_of_a_run(folder / name, f"found a JSON {type(content).__name__}")
-    return content
+
+
+def read_epochs(folder: Path) -> list[dict[str, float]]:
+    """Return the metrics of every epoch of a run, from its metrics.jsonl.
+
+    Raises:
+        RunError: The file does not exist or is damaged.
+    """
+    name = "metrics.jsonl"
+    try:
+        return [convert(dict[str, AnyNumber], json.loads(line)) for line in read_text(folder, name).splitlines()]
+    except (ValueError, RecursionError) as error:
+        raise _no_file_of_a_run(folder / name, error) from None
 
 
 def read_text(folder: Path, name: str) -> str:

@@ -26,6 +26,18 @@ def identity(config: "Config") -> dict[str, Any]:
     return {"config": values, "code": code_digest(), "lock": environment.lock_digest()}
 
 
+def binding(config: "Config", fingerprint: str) -> dict[str, str]:
+    """Return what binds a checkpoint to its run: the digests of the options that decide the weights, data and lock.
+
+    Args:
+        config: The config of the run.
+        fingerprint: sha256 of the data.
+    """
+    own = identity(config)
+    options = json.dumps(own["config"], sort_keys=True, default=str).encode()
+    return {"config": hashlib.sha256(options).hexdigest(), "data": fingerprint, "lock": own["lock"]}
+
+
 def code_digest() -> str:
     """Return the sha256 over the names and contents of the Python files in pipeline/ and custom/."""
     digest = hashlib.sha256()

@@ -63,5 +63,5 @@ def notes(record: dict[str, Any]) -> list[str]:
     found += [f"Changed while it was trained: {line}" for line in record.get("mixed", [])]
     for finding in record.get("preflight", {}).get("ignored", []):
         found.append(f"Trained although preflight found {finding['code']}, {finding['place']}: {finding['found']}")
-    found += [f"{line[0].upper()}{line[1:]}." for line in record.get("unknown_words", [])]
+    found += [f"{line[:1].upper()}{line[1:]}." for line in record.get("unknown_words", [])]
     return found

@@ -1,13 +1,15 @@
 """Save and load the model of a run, with a digest that is checked when it is loaded."""
 
 import hashlib
+import re
+import zipfile
 from pathlib import Path
 
 import keras
 
-from pipeline import keras_objects
-from pipeline.errors import RunError
-from pipeline.files import atomic_write, sha256
+from pipeline import keras_internals, keras_objects
+from pipeline.errors import RunError, message_of
+from pipeline.files import atomic_write, read_limited, sha256
 
 # imported because these modules register classes that a saved model may contain
 from pipeline.function_objects import FunctionLoss, FunctionMetric  # noqa: F401
@@ -20,6 +22,10 @@ from pipeline.layers import (  # noqa: F401
 )
 from pipeline.ordinal_loss import RankedProbabilityScore  # noqa: F401
 from pipeline.quantile_objects import MedianMetric, QuantileLoss  # noqa: F401
+
+MAX_DIGEST_BYTES = 1_000  # of the file with the sha256
+REASON = re.compile(r"Exception encountered: |Example error message for object [^\n]*:\n")
+SPARE_BYTES = 2**26  # of variables that are not in the file; those that are may have half the bytes there
 
 
 def save(model: keras.Model, path: Path) -> None:
@@ -49,16 +55,46 @@ def load(path: Path) -> keras.Model:
         path: The model.keras of a run, with model.keras.sha256 in the same folder.
 
     Raises:
-        RunError: The file is missing, damaged or not the one that was saved.
+        RunError: The file is missing, damaged, not the one that was saved, or one that Keras refuses.
     """
     try:
-        expected = path.with_name(f"{path.name}.sha256").read_text().split()[0]
+        expected = read_limited(path.with_name(f"{path.name}.sha256"), MAX_DIGEST_BYTES).decode().split()[0]
         actual = sha256(path)
-    except (OSError, IndexError) as error:
+    except (OSError, IndexError, UnicodeDecodeError) as error:
         raise RunError(f"{path}: expected a saved model and its sha256; {error}.") from None
     if actual != expected:
         raise RunError(
-            f"{path}: expected sha256 {expected}; found {actual}. The file is damaged or was changed. "
+            f"{path}: expected sha256 {expected[:64]}; found {actual}. The file is damaged or was changed. "
             "Restore it, or train again under another run.name."
         )
-    return keras.saving.load_model(path, custom_objects=keras_objects.custom_classes(), compile=False)
+    try:
+        size = _check_archive(path)
+        with keras_internals.limited_variables(2 * size + SPARE_BYTES):
+            return keras.saving.load_model(path, custom_objects=keras_objects.custom_classes(), compile=False)
+    except Exception as error:  # Keras raises errors of every kind for files that others wrote
+        raise RunError(
+            f"{path}: expected a model that this program saved; Keras refuses it: {_reason(error)}. Restore the file, "
+            "or train again under another run.name."
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    """Return the reason in an error of Keras, which repeats the whole config before it, in one line."""
+    inner = REASON.split(str(error))[-1].strip()
+    return message_of(type(error)(inner) if isinstance(error, ValueError | TypeError) else error).rstrip(".")
+
+
+def _check_archive(path: Path) -> int:
+    """Return the size of a model file after checking that it holds no more than that: Keras does not compress.
+
+    Raises:
+        ValueError: It holds more.
+        OSError: It cannot be read.
+        zipfile.BadZipFile: It is no archive.
+    """
+    with zipfile.ZipFile(path) as archive:
+        content = sum(member.file_size for member in archive.infolist())
+    size = path.stat().st_size
+    if content > size:
+        raise ValueError(f"it unpacks to {content:,} bytes, more than its own {size:,}.")
+    return size

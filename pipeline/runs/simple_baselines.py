@@ -5,6 +5,7 @@ from pathlib import Path
 from pipeline.errors import RunError
 from pipeline.evaluation.simple_models import SimpleModels, simple_models_from_json
 from pipeline.runs import folder as run_folder
+from pipeline.spec import DataSpec
 
 FILE = "baselines.json"
 
@@ -18,18 +19,25 @@ def write(folder: Path, models: SimpleModels) -> None:
     run_folder.write(folder, FILE, models.to_json())
 
 
-def read(folder: Path) -> SimpleModels | None:
+def read(folder: Path, spec: DataSpec) -> SimpleModels | None:
     """Return the simple models of a run; None if an earlier version trained it, or if it predicts no labels.
 
+    Args:
+        folder: The run folder.
+        spec: The spec of the data of the run.
+
     Raises:
-        RunError: The file is damaged.
+        RunError: The file is damaged, or is that of another run. Without it, a run is evaluated without them.
     """
     if not (folder / FILE).exists():
         return None
-    try:
-        return simple_models_from_json(run_folder.read(folder, FILE))
-    except (KeyError, TypeError, ValueError) as error:
+    models = run_folder.read_as(folder, FILE, simple_models_from_json)
+    widths = {name: label.width for name, label in spec.labels.items()}
+    found = {name: len(values) for name, values in models.constants.items()}
+    linear = {name: len(model.bias) for name, model in models.linear.items()}
+    if found != widths or not linear.items() <= widths.items():
         raise RunError(
-            f"{folder / FILE}: expected the simple models of a run; found {error!r}. Restore the file, or delete it to "
-            "evaluate without them."
-        ) from None
+            f"{folder / FILE}: expected simple models of {widths} outputs; found {found}. Restore the file, or delete "
+            "it to evaluate without them."
+        )
+    return models

@@ -19,11 +19,12 @@ from pipeline.data.row_digests import digest_table, is_among
 from pipeline.data.source import DataSource
 from pipeline.errors import DataError, RunError
 from pipeline.evaluation.options import KEEP, LEAVE_OUT
-from pipeline.files import atomic_write, sha256
+from pipeline.files import atomic_write, read_limited, sha256
 from pipeline.options import result_options
 from pipeline.runs import folder as run_folder
 
 FILE = "rows.npz"
+MAX_DIGEST_BYTES = 1_000  # of the file with the sha256
 
 Digests = Mapping[str, np.ndarray]  # split name -> sorted digests of its rows
 
@@ -73,13 +74,28 @@ def read(folder: Path) -> Digests | None:
     if not _digest_file(path).exists():
         return None
     try:
-        expected, found = _digest_file(path).read_text().split()[0], sha256(path)
+        expected, found = read_limited(_digest_file(path), MAX_DIGEST_BYTES).decode().split()[0], sha256(path)
         if found == expected:
-            with np.load(path, allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}
+            return _read_arrays(path)
     except (OSError, IndexError, ValueError, zipfile.BadZipFile) as error:
         raise RunError(f"{path}: expected the digests of the rows of a run; {error}. Restore the file.") from None
-    raise RunError(f"{path}: expected sha256 {expected}; found {found}. The file is damaged: restore it.")
+    raise RunError(f"{path}: expected sha256 {expected[:64]}; found {found}. The file is damaged: restore it.")
+
+
+def _read_arrays(path: Path) -> Digests:
+    """Read the digests. The arrays are not compressed, so none can be larger than the file.
+
+    Raises:
+        ValueError: The file holds other arrays.
+    """
+    with zipfile.ZipFile(path) as archive:
+        if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
+            raise ValueError("found compressed arrays")
+    with np.load(path, allow_pickle=False) as arrays:
+        digests = {name: arrays[name] for name in arrays.files}
+    if "train" not in digests or any(each.dtype != np.uint64 or each.ndim != 1 for each in digests.values()):
+        raise ValueError("found other arrays")
+    return digests
 
 
 def is_own_split(folder: Path, data: DataSource, *, fingerprint: str, split_name: str) -> bool:

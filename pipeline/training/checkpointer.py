@@ -158,6 +158,7 @@ class Checkpointer(keras.callbacks.Callback):
             best=self.best,
             metrics=self.training_metrics,
             seconds=time.monotonic() - self.start_time,
+            run=self.state.run,
         )
 
     def _save(self, epoch: int, step: int, *, finished: bool = False) -> bool:

@@ -8,8 +8,10 @@ sha256 of the rest. The rest is a line of JSON and the bytes of the arrays that 
 import hashlib
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import os
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +19,26 @@ import keras
 import numpy as np
 
 from pipeline.errors import RunError
-from pipeline.files import atomic_write
+from pipeline.files import atomic_write, read_limited
 from pipeline.training.objective import Objective
+from pipeline.typed_json import AnyNumber, convert
 
 SUFFIX = ".ckpt"
-# callback -> attributes that a resumed run needs; Keras's own savers leave them out
-CALLBACK_STATE = {
-    "EarlyStopping": ("wait", "best", "best_weights", "best_epoch", "stopped_epoch"),
-    "ReduceLROnPlateau": ("wait", "best", "cooldown_counter"),
-    "EpochHistory": ("rows",),
+FORMAT = 2  # increased when the header changes
+DTYPE = re.compile(r"[<|][biuf]\d{1,2}")  # of an array
+# callback -> attribute that a resumed run needs -> its kind in the header; Keras's own savers leave them out
+CALLBACK_STATE: dict[str, dict[str, Any]] = {
+    "EarlyStopping": {
+        "wait": int,
+        "best": AnyNumber | None,
+        "best_weights": None,  # unless they are among the arrays
+        "best_epoch": int,
+        "stopped_epoch": int,
+    },
+    "ReduceLROnPlateau": {"wait": int, "best": AnyNumber | None, "cooldown_counter": int},
+    "EpochHistory": {"rows": list[dict[str, AnyNumber]]},
 }
+ARRAY_LISTS = ("EarlyStopping/best_weights",)  # attributes that may be lists of arrays
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,7 @@ class State:
         callbacks: Class name -> attribute -> value.
         best: Score and epoch of the best checkpoint so far; a smaller score is better.
         seconds: Wall time of all processes of the run together.
+        run: What binds it to its run, from `runs.identity.binding`.
     """
 
     epoch: int = 0
@@ -51,6 +64,22 @@ class State:
     callbacks: dict[str, dict[str, Any]] = field(default_factory=dict)
     best: tuple[float, int] | None = None
     seconds: float = 0.0
+    run: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Header:
+    """The line of JSON in a checkpoint; arrays: the name, dtype and shape of each array that follows."""
+
+    format: int
+    run: dict[str, str]
+    epoch: int
+    step: int
+    finished: bool
+    best: tuple[AnyNumber, int] | None
+    seconds: float
+    callbacks: dict[str, dict[str, Any]]
+    arrays: list[tuple[str, str, tuple[int, ...]]]
 
 
 def capture(
@@ -63,6 +92,7 @@ def capture(
     best: tuple[float, int] | None = None,
     metrics: dict[str, np.ndarray] | None = None,
     seconds: float = 0.0,
+    run: Mapping[str, str],
 ) -> State:
     """Capture the current state of an objective and its callbacks.
 
@@ -75,6 +105,7 @@ def capture(
         best: As in State.
         metrics: Metric values to store instead of the current ones, from `metric_values`.
         seconds: As in State.
+        run: As in State.
     """
     variables = {name: keras.ops.convert_to_numpy(variable) for name, variable in objective.variables().items()}
     return State(
@@ -89,6 +120,7 @@ def capture(
         },
         best,
         seconds,
+        run,
     )
 
 
@@ -106,7 +138,7 @@ def restore(state: State, objective: Objective, callbacks: Sequence[keras.callba
     """Restore a state into an objective, whose model is compiled, and its callbacks.
 
     Raises:
-        RunError: The state has other variables, or variables of other shapes.
+        RunError: The state has other variables, or arrays of other shapes or types.
     """
     known = objective.variables()
     if known.keys() != state.arrays.keys():
@@ -115,15 +147,34 @@ def restore(state: State, objective: Objective, callbacks: Sequence[keras.callba
             f"checkpoint: expected the model's {len(known)} variables; {len(different)} differ, first {different[0]}."
         )
     for name, variable in known.items():
-        if variable.shape != state.arrays[name].shape:
-            raise RunError(
-                f"checkpoint: expected {name} of shape {tuple(variable.shape)}; found {state.arrays[name].shape}. "
-                "The run started with other data."
-            )
+        _require_like(name, variable, state.arrays[name])
         variable.assign(state.arrays[name])
     for callback in callbacks:
-        for name, value in state.callbacks.get(type(callback).__name__, {}).items():
-            setattr(callback, name, value)
+        stored = state.callbacks.get(type(callback).__name__, {})
+        if weights := stored.get("best_weights"):
+            if len(weights) != len(objective.model.weights):
+                raise RunError(
+                    f"checkpoint: expected the {len(objective.model.weights)} weights of the model as the best ones; "
+                    f"found {len(weights)}."
+                )
+            for variable, array in zip(objective.model.weights, weights, strict=True):
+                _require_like(f"best_weights of {variable.path}", variable, array)
+        for name in CALLBACK_STATE.get(type(callback).__name__, {}).keys() & stored.keys():
+            setattr(callback, name, stored[name])
+
+
+def _require_like(name: str, variable: keras.Variable, array: np.ndarray) -> None:
+    """Check that a stored array has the shape and the type in which the value of a variable is stored.
+
+    Raises:
+        RunError: It has not.
+    """
+    dtype = _as_stored(np.empty(0, keras.ops.convert_to_numpy(variable).dtype)).dtype
+    if tuple(variable.shape) != array.shape or dtype != array.dtype:
+        raise RunError(
+            f"checkpoint: expected {name} of shape {tuple(variable.shape)} and type {dtype}; found {array.shape} and "
+            f"{array.dtype}. The run started with other data."
+        )
 
 
 def write(folder: Path, state: State, keep: int) -> Path:
@@ -158,28 +209,41 @@ def write(folder: Path, state: State, keep: int) -> Path:
     return path
 
 
-def newest(folder: Path) -> tuple[State, list[Path]]:
+def newest(folder: Path, *, run: Mapping[str, str], may_differ: Collection[str] = ()) -> tuple[State, list[Path]]:
     """Read the newest undamaged checkpoint.
+
+    Args:
+        folder: The folder of the checkpoints.
+        run: What binds a checkpoint to the run, from `runs.identity.binding`.
+        may_differ: Keys of `run` that may have changed since.
 
     Returns:
         The state, which is that of a new run if there are no checkpoints, and the paths of the damaged checkpoints that
         were skipped.
 
     Raises:
-        RunError: All checkpoints are damaged. None is deleted.
+        RunError: All checkpoints are damaged, or the newest undamaged one is that of another run or version, or holds
+            what is no state of a training. None is deleted.
     """
     damaged: list[Path] = []
     for path in sorted(folder.glob(f"*{SUFFIX}"), reverse=True):
         state = _read(path)
-        if state is not None:
-            return state, damaged
-        damaged.append(path)
+        if state is None:
+            damaged.append(path)
+            continue
+        for key, value in run.items():
+            if key not in may_differ and state.run.get(key) != value:
+                raise RunError(
+                    f"{path}: expected a checkpoint of this run, of {key} {value[:12]}; found one of {key} "
+                    f"{state.run.get(key, 'unknown')[:12]}. Remove it, or start again under another run.name."
+                )
+        return replace(state, run=run), damaged
     if damaged:
         raise RunError(
             f"{folder}: expected an undamaged checkpoint; found {len(damaged)}, all damaged. Nothing was deleted. "
             "Start again under another run.name."
         )
-    return State(), damaged
+    return State(run=run), damaged
 
 
 def _path(folder: Path, epoch: int, step: int) -> Path:
@@ -199,6 +263,7 @@ def _encode(state: State) -> bytes:
     arrays |= {f"callback:{name}": array for name, array in lists.items()}
     arrays = {name: _as_stored(array) for name, array in arrays.items()}
     header = {
+        **{"format": FORMAT, "run": dict(state.run)},
         **{"epoch": state.epoch, "step": state.step, "finished": state.finished},
         **{"best": state.best, "seconds": state.seconds},
         "callbacks": callbacks,
@@ -216,27 +281,73 @@ def _as_stored(array: np.ndarray) -> np.ndarray:
 
 
 def _read(path: Path) -> State | None:
-    """Return the state in a file, or None if the file is damaged."""
-    content = path.read_bytes()
+    """Return the state in a file, or None if the file is damaged.
+
+    Raises:
+        RunError: The file is whole, but is not one that this version writes.
+    """
+    try:
+        content = read_limited(path, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except OSError as error:
+        raise RunError(f"{path}: expected a checkpoint; {error}. Remove it.") from None
     digest, _, body = content.partition(b"\n")
     if hashlib.sha256(body).hexdigest().encode() != digest:
         return None
     head, _, values = body.partition(b"\n")
     try:
-        header = json.loads(head)
-    except ValueError:  # undamaged, but not written by this program
-        return None
-    arrays, callbacks, offset = {}, header["callbacks"], 0
-    for name, dtype, shape in header["arrays"]:
-        array = np.frombuffer(values, dtype, math.prod(shape), offset).reshape(shape).copy()
+        fields = json.loads(head)
+        if not isinstance(fields, dict) or fields.get("format") != FORMAT:
+            raise ValueError("found one of another version. Finish the run with that version")
+        state = _decode(convert(_Header, fields), values)
+        if path.name != _path(path.parent, state.epoch, state.step).name:
+            raise ValueError(f"found the state of epoch {state.epoch}, step {state.step}")
+    except (ValueError, RecursionError) as error:
+        raise RunError(
+            f"{path}: expected a checkpoint of format {FORMAT}; {error}. Remove it, or start again under "
+            "another run.name."
+        ) from None
+    return state
+
+
+def _decode(header: _Header, values: bytes) -> State:
+    """Return the state that a header and the bytes of its arrays hold: only what is declared in CALLBACK_STATE.
+
+    Raises:
+        ValueError: They hold something else.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    lists: dict[str, list[np.ndarray]] = {}
+    offset = 0
+    for name, dtype, shape in header.arrays:
+        size = math.prod(shape)
+        if not DTYPE.fullmatch(dtype) or any(length < 0 for length in shape):
+            raise ValueError(f"arrays: expected numbers; found {name!r} of type {dtype!r} and shape {shape}")
+        array = np.frombuffer(values, dtype, size, offset).reshape(shape).copy() if size else np.empty(shape, dtype)
         offset += array.nbytes
-        kind, _, name = name.partition(":")
-        if kind == "variable":
-            arrays[name] = array
+        kind, _, owner = name.partition(":")
+        if kind == "variable" and owner not in arrays:
+            arrays[owner] = array
+        elif kind == "callback" and owner.rpartition("/")[0] in ARRAY_LISTS:
+            lists.setdefault(owner.rpartition("/")[0], []).append(array)
         else:
-            owner, attribute, _ = name.split("/")
-            callbacks.setdefault(owner, {}).setdefault(attribute, []).append(array)
-    best = header["best"] and tuple(header["best"])
+            raise ValueError(f"arrays: expected a variable, once, or a declared state; found {name!r}")
+    if offset != len(values) or min(header.epoch, header.step) < 0:
+        raise ValueError(f"expected {offset:,} bytes of arrays; found {len(values):,}")
+    for owner, attributes in header.callbacks.items():
+        for name, value in attributes.items():
+            if name not in CALLBACK_STATE.get(owner, {}):
+                raise ValueError(f"callbacks.{owner}.{name}: expected a declared state; found another")
+            attributes[name] = convert(CALLBACK_STATE[owner][name], value, f"callbacks.{owner}.{name}")
+    for key, list_ in lists.items():
+        owner, _, name = key.partition("/")
+        header.callbacks.setdefault(owner, {})[name] = list_
     return State(
-        header["epoch"], header["step"], header["finished"], arrays, callbacks, best, header.get("seconds", 0.0)
+        header.epoch,
+        header.step,
+        header.finished,
+        arrays,
+        header.callbacks,
+        header.best,
+        header.seconds,
+        header.run,
     )

@@ -74,7 +74,7 @@ def test_a_profile_is_read_from_its_json():
 
 
 def test_json_that_is_not_a_profile_is_refused():
-    with pytest.raises(DataError, match="profile"):
+    with pytest.raises(ValueError, match="expected the entry 'columns'; found none"):
         profiles.profile_from_json({"rows": 3})
 
 

@@ -147,11 +147,11 @@ def test_diverged_weights_are_not_saved(training_run, configured, tmp_path):
 
 def test_wall_time_of_earlier_processes_is_counted(training_run, configured, tmp_path):
     training_run(tmp_path / "run", configured(Tape, epochs=1))
-    state, _ = checkpoints.newest(tmp_path / "run")
+    state, _ = checkpoints.newest(tmp_path / "run", run={})
     assert 0 < state.seconds < 1000
     checkpoints.write(tmp_path / "run", replace(state, seconds=1000.0), keep=1)
     training_run(tmp_path / "run", configured(Tape, epochs=2))
-    assert checkpoints.newest(tmp_path / "run")[0].seconds > 1000
+    assert checkpoints.newest(tmp_path / "run", run={})[0].seconds > 1000
 
 
 # ---- when checkpoints are written ------------------------------------------------------------------------------------

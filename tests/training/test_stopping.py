@@ -61,7 +61,7 @@ def interrupted(root, overrides, signals):
         if number != signal.SIGKILL:
             assert "checkpoint saved. The same command resumes the run." in err and "Traceback" not in err
             assert json.loads((folder / "result.json").read_text())["status"] == "interrupted"
-        saved = checkpoints.newest(folder / "checkpoints")[0]
+        saved = checkpoints.newest(folder / "checkpoints", run={})[0]
         assert {epoch for epoch, _ in journal(folder)} >= set(range(1, saved.epoch + 1))
     status, _, err = finish(start(root, "run.name=interrupted", *overrides))
     assert status == 0, err

@@ -9,18 +9,33 @@ from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 from pathlib import Path
-from typing import Any, override
+from typing import Any, TypedDict, override
 
 from pipeline.data.containers import Shards, Table
 from pipeline.data.padding import padding_advice
 from pipeline.data.records import record_parser, record_weights
 from pipeline.data.shards import FORMAT, MANIFEST, WEIGHTED_FORMAT
 from pipeline.data.source import READ, DataError, Dataset, DataSource, np, option
-from pipeline.files import sha256
+from pipeline.files import read_limited, sha256
 from pipeline.lazy import tf
-from pipeline.spec import DTYPES, LABEL_DTYPES, DataSpec, spec_from_dict
+from pipeline.spec import DataSpec, spec_from_dict
+from pipeline.typed_json import check_depth, convert
 
 BATCH = 1024  # records checked at a time
+MAX_BYTES = 2**28  # of the manifest
+
+
+class _Entry(TypedDict):
+    file: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class _Manifest(TypedDict):
+    format: int
+    spec: dict[str, Any]
+    splits: dict[str, list[_Entry]]
 
 
 @dataclass
@@ -74,7 +89,7 @@ def _offset_location(shard: Shards, first: int, row: int) -> str:
     return shard.row_location(first + row)
 
 
-def _shards(folder: Path, entries: list[dict[str, Any]], shuffle_buffer: int) -> Shards:
+def _shards(folder: Path, entries: list[_Entry], shuffle_buffer: int) -> Shards:
     """Return files as a split without labels and lengths, which are not known yet."""
     return Shards(
         files=tuple(str(folder / entry["file"]) for entry in entries),
@@ -86,7 +101,7 @@ def _shards(folder: Path, entries: list[dict[str, Any]], shuffle_buffer: int) ->
     )
 
 
-def _read_manifest(folder: Path) -> tuple[DataSpec, dict[str, list[dict[str, Any]]], bool]:
+def _read_manifest(folder: Path) -> tuple[DataSpec, dict[str, list[_Entry]], bool]:
     """Return the spec, split name -> the entry of each file, and whether the records have weights.
 
     An entry is {file, rows, bytes, sha256}.
@@ -95,46 +110,49 @@ def _read_manifest(folder: Path) -> tuple[DataSpec, dict[str, list[dict[str, Any
     if not path.is_file():
         raise DataError(f"{path}: expected this file, which `python -m pipeline shards` writes; found none.")
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_limited(path, MAX_BYTES))
+        check_depth(content)
+        manifest = convert(_Manifest, content)
         if manifest["format"] not in (FORMAT, WEIGHTED_FORMAT):
             raise DataError(
                 f"{path}: expected shards of format {FORMAT} or {WEIGHTED_FORMAT}; found {manifest['format']!r}. "
                 "Write the shards again."
             )
-        entries = {
-            name: [_checked_entry(entry) for entry in split_entries]
-            for name, split_entries in manifest["splits"].items()
-        }
+        _check_entries(manifest["splits"])
         spec = _checked_spec(manifest["spec"])
-        if not entries["train"]:
-            raise ValueError("no training shards")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
-            f"{path}: expected a file that `python -m pipeline shards` wrote; found another ({error!r}). "
-            "Write the shards again."
+            f"{path}: expected a file that `python -m pipeline shards` wrote; {error}. Write the shards again."
         ) from error
-    return spec, entries, manifest["format"] == WEIGHTED_FORMAT
+    return spec, manifest["splits"], manifest["format"] == WEIGHTED_FORMAT
 
 
 def _checked_spec(fields: dict[str, Any]) -> DataSpec:
     spec = spec_from_dict(fields)
-    if not {feature.dtype for feature in spec.features.values()} <= set(DTYPES):
-        raise ValueError(spec.features)
-    if not {label.dtype for label in spec.labels.values()} <= set(LABEL_DTYPES):
-        raise ValueError(spec.labels)
     for name, feature in spec.features.items():
         if feature.variable_length and feature.dtype in ("uint8", "int32") and not feature.holds_tokens:
-            raise ValueError(f"feature {name!r} of measurements of different lengths in {feature.dtype}")
+            raise ValueError(f"spec.features.{name}: found measurements of different lengths in {feature.dtype}")
     return spec
 
 
-def _checked_entry(entry: dict[str, Any]) -> dict[str, Any]:
-    if Path(entry["file"]).name != entry["file"] or entry["rows"] < 1:
-        raise ValueError(entry)
-    return entry
+def _check_entries(splits: dict[str, list[_Entry]]) -> None:
+    """Check that each shard is a file of the folder and is listed once, and that there are training shards."""
+    if not splits.get("train"):
+        raise ValueError("splits.train: expected shards; found none")
+    listed = set()
+    for split_name, entries in splits.items():
+        for index, entry in enumerate(entries):
+            key, name = f"splits.{split_name}.{index}", entry["file"]
+            if Path(name).name != name or "\0" in name:
+                raise ValueError(f"{key}.file: expected the name of a file in this folder; found {name!r}")
+            if name in listed:
+                raise ValueError(f"{key}.file: expected each shard once; found {name!r} again")
+            if entry["rows"] < 1:
+                raise ValueError(f"{key}.rows: expected at least 1; found {entry['rows']}")
+            listed.add(name)
 
 
-def _check_file(path: Path, entry: dict[str, Any]) -> None:
+def _check_file(path: Path, entry: _Entry) -> None:
     """Compare a shard with its entry in the manifest.
 
     Raises:
@@ -156,7 +174,7 @@ def _check_file(path: Path, entry: dict[str, Any]) -> None:
 
 
 def _read_split(
-    spec: DataSpec, folder: Path, entries: list[dict[str, Any]], *, shuffle_buffer: int, is_weighted: bool
+    spec: DataSpec, folder: Path, entries: list[_Entry], *, shuffle_buffer: int, is_weighted: bool
 ) -> Shards:
     """Check every record of a split in one pass, and keep its labels, lengths and weights."""
     shards = _shards(folder, entries, shuffle_buffer)  # errors need only the location of a row
