@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,12 +16,15 @@ from pipeline.data.containers import Shards, Table
 from pipeline.data.padding import padding_advice
 from pipeline.data.records import record_parser, record_weights
 from pipeline.data.shards import FORMAT, MANIFEST, WEIGHTED_FORMAT
-from pipeline.data.source import READ, DataError, Dataset, DataSource, np, option
-from pipeline.files import sha256
+from pipeline.data.source import READ, SPLIT_NAMES, DataError, Dataset, DataSource, np, option
+from pipeline.errors import message_of, shortened
+from pipeline.files import read_limited, sha256
 from pipeline.lazy import tf
-from pipeline.spec import DTYPES, LABEL_DTYPES, DataSpec, spec_from_dict
+from pipeline.runtime import machine_memory
+from pipeline.spec import DTYPES, LABEL_DTYPES, LABEL_KINDS, DataSpec, spec_from_dict
 
 BATCH = 1024  # records checked at a time
+LARGEST_MANIFEST = 1 << 26  # bytes; an entry of a shard has about 200
 
 
 @dataclass
@@ -95,7 +99,7 @@ def _read_manifest(folder: Path) -> tuple[DataSpec, dict[str, list[dict[str, Any
     if not path.is_file():
         raise DataError(f"{path}: expected this file, which `python -m pipeline shards` writes; found none.")
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(read_limited(path, LARGEST_MANIFEST))
         if manifest["format"] not in (FORMAT, WEIGHTED_FORMAT):
             raise DataError(
                 f"{path}: expected shards of format {FORMAT} or {WEIGHTED_FORMAT}; found {manifest['format']!r}. "
@@ -106,9 +110,8 @@ def _read_manifest(folder: Path) -> tuple[DataSpec, dict[str, list[dict[str, Any
             for name, split_entries in manifest["splits"].items()
         }
         spec = _checked_spec(manifest["spec"])
-        if not entries["train"]:
-            raise ValueError("no training shards")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        _check_splits(entries)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
             f"{path}: expected a file that `python -m pipeline shards` wrote; found another ({error!r}). "
             "Write the shards again."
@@ -120,18 +123,44 @@ def _checked_spec(fields: dict[str, Any]) -> DataSpec:
     spec = spec_from_dict(fields)
     if not {feature.dtype for feature in spec.features.values()} <= set(DTYPES):
         raise ValueError(spec.features)
-    if not {label.dtype for label in spec.labels.values()} <= set(LABEL_DTYPES):
-        raise ValueError(spec.labels)
+    for label in spec.labels.values():
+        if label.dtype not in LABEL_DTYPES or label.kind not in LABEL_KINDS or label.width < 1:
+            raise ValueError(label)
+        if label.classes and len({*label.classes}) != label.width:
+            raise ValueError(f"expected {label.width} different classes; found {shortened(label.classes)}")
+    if not spec.features or not spec.labels:
+        raise ValueError("no features or no labels")
+    if bool(spec.lengths) != any(feature.variable_length for feature in spec.features.values()):
+        raise ValueError("lengths of rows that have a fixed length, or none of rows that have not")
     for name, feature in spec.features.items():
+        machine_memory.check_fits(prod(feature.fixed_shape), f"{MANIFEST}, feature {name!r}")
         if feature.variable_length and feature.dtype in ("uint8", "int32") and not feature.holds_tokens:
             raise ValueError(f"feature {name!r} of measurements of different lengths in {feature.dtype}")
     return spec
 
 
 def _checked_entry(entry: dict[str, Any]) -> dict[str, Any]:
+    if {name: type(value) for name, value in entry.items()} != {"file": str, "rows": int, "bytes": int, "sha256": str}:
+        raise ValueError(f"not an entry of a shard: {entry}")
     if Path(entry["file"]).name != entry["file"] or entry["rows"] < 1:
         raise ValueError(entry)
     return entry
+
+
+def _check_splits(entries: dict[str, list[dict[str, Any]]]) -> None:
+    """Check the shards of all splits together: each is listed once, and every split has some.
+
+    Raises:
+        ValueError: Another one is listed.
+    """
+    if "train" not in entries or not set(entries) <= set(SPLIT_NAMES):
+        raise ValueError(f"expected the splits {', '.join(SPLIT_NAMES)}; found {', '.join(entries)}")
+    files = Counter(entry["file"] for split_entries in entries.values() for entry in split_entries)
+    for file, count in files.items():
+        if count > 1:
+            raise ValueError(f"shard {file!r} is listed {count} times")
+    if not all(entries.values()):
+        raise ValueError("a split has no shards")
 
 
 def _check_file(path: Path, entry: dict[str, Any]) -> None:
@@ -170,11 +199,11 @@ def _read_split(
             lengths.append(batch_lengths)
             weights.append(batch_weights)
             rows += len(batch_lengths)
-    except tf.errors.OpError as error:
+    except (tf.errors.OpError, UnicodeDecodeError) as error:  # if TensorFlow's message quotes bytes of the record
         location = shards.row_location(rows + _count_readable(records.skip(rows)))
         raise DataError(
-            f"{location}: expected a record as {MANIFEST} describes it; found another "
-            f"({error.message.splitlines()[0]}). Write the shards again."
+            f"{location}: expected a record as {MANIFEST} describes it; found another ({message_of(error)}). Write the "
+            "shards again."
         ) from error
     if rows != len(shards):
         raise DataError(
@@ -244,7 +273,7 @@ def _refuse_faults(spec: DataSpec, shards: Shards, first_row: int, faults: np.nd
 def _count_readable(records: tf.data.Dataset) -> int:
     """Return the number of elements of a dataset before its first error."""
     count = 0
-    with suppress(tf.errors.OpError):
+    with suppress(tf.errors.OpError, UnicodeDecodeError):
         for _ in records:
             count += 1
     return count
