@@ -195,6 +195,10 @@ def _compose(overrides: list[str]) -> DictConfig:
         mark = error.problem_mark
         location = f"{mark.name}, line {mark.line + 1}" if mark else str(PRESETS)
         raise ConfigError(f"{location}: expected a preset in plain YAML; {error.problem}. Fix the file.") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"{PRESETS}: expected presets in plain YAML; found: {' '.join(str(error).split())}. Fix the file."
+        ) from None
     except (ConfigCompositionException, OmegaConfBaseException) as error:
         corrected = _with_list(error, overrides) or _with_new_entries(error, overrides)
         if not corrected:

@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.data.categories import looks_continuous
 from pipeline.data.containers import Dataset, FeatureColumn, Images, Sequences, Shards, Split, Table
+from pipeline.data.file_names import check_name
 from pipeline.data.options import STANDARD_INPUT
 from pipeline.data.padding import padding_advice
 from pipeline.data.row_weights import check_weights
@@ -22,7 +23,7 @@ BLOCK = 1 << 22  # numbers checked at a time, so that a check needs little memor
 
 
 def check_paths(source: DataSource) -> None:
-    """Check that the paths of a source are files or folders. Reading a pipe or a device may never end.
+    """Check that the paths of a source are files or folders in UTF-8. Reading a pipe or a device may never end.
 
     Raises:
         DataError: A path is something else.
@@ -30,6 +31,7 @@ def check_paths(source: DataSource) -> None:
     """
     for key, path, item in walk(source, "data."):
         if item.metadata["path"] and path and path != STANDARD_INPUT:
+            check_name(path)
             mode = Path(path).stat().st_mode
             if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
                 raise DataError(f"{key}={path}: expected a file or a folder; found a device or a pipe. Write a file.")

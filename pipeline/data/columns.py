@@ -145,9 +145,7 @@ def to_feature_dtype(array: np.ndarray, location: str) -> np.ndarray:
             return _in_float64(array, location)
         case "f":
             return array
-        case "U":
-            return array.astype(object)
-        case "S":
+        case "U" | "S":
             return decoded(array, location).astype(object)
     fix = f" {FIXES[array.dtype.kind]}" if array.dtype.kind in FIXES else ""
     raise DataError(f"{location}: expected numbers, booleans or text; found dtype {array.dtype}.{fix}")
@@ -157,17 +155,21 @@ def decoded(array: np.ndarray, location: str) -> np.ndarray:
     """Return an array of bytes, or of text, as text.
 
     Raises:
-        DataError: It is not UTF-8.
+        DataError: It is not UTF-8, or has a NUL character.
     """
-    if array.dtype.kind == "U":
-        return array
     try:
-        return np.char.decode(array, "utf-8")
+        texts = array if array.dtype.kind == "U" else np.char.decode(array, "utf-8")
     except UnicodeDecodeError as error:
         raise DataError(
             f"{location}: expected text; found bytes that are not UTF-8 ({error}). Save the array as text: "
             "numpy.char.decode(x, ENCODING)."
         ) from None
+    with_nul = next((text for text in texts.flat if "\0" in text), None)
+    if with_nul is not None:
+        raise DataError(
+            f"{location}: expected text without NUL characters; found {str(with_nul)!r}. Save the array without them."
+        )
+    return texts
 
 
 def _in_float64(array: np.ndarray, location: str) -> np.ndarray:

@@ -546,16 +546,18 @@ class TableSource(DataSource):
         return self._without_missing(file, roles)
 
     def _check_values(self, file: TableFile, roles: Roles) -> None:
-        """Check that numbers can be read, and that it is clear which values are missing.
+        """Check that numbers and texts can be read, and that it is clear which values are missing.
 
         Raises:
-            DataError: A number cannot be read, or it is not clear whether a value is missing.
+            DataError: A field cannot be read, or it is not clear whether a value is missing.
         """
         for name, column in file.numbers.items():
             if name == self.weight:
                 column_weights(file, name)
             else:
                 self._check_numbers(file, name, column)
+        for name, column in file.texts.items():
+            _check_no_nul(file, name, column)
         for name in (*roles.categorical, *roles.labels):
             if name in file.texts:
                 self._check_decided(file, name)
@@ -856,6 +858,17 @@ def _trained_roles(trained: DataSpec, location: str) -> Roles:
         )
     categorical, text = (tuple(name for name in texts if texts[name] == is_text) for is_text in (False, True))
     return Roles(columns, categorical, text, frozenset())
+
+
+def _check_no_nul(file: TableFile, name: str, column: TextColumn) -> None:
+    """Check that no text has a NUL character, which damaged files have, and which many programs take for its end."""
+    wrong = [value for value in column.values if "\0" in value]
+    if wrong:
+        row = column.first_row(wrong)
+        raise DataError(
+            f"{file.row_location(row)}, column {name!r}: expected text without NUL characters; found "
+            f"{column.text(row)!r}. Fix the row or remove it."
+        )
 
 
 def _listed_fields(fields: Mapping[str, str]) -> str:

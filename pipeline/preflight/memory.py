@@ -1,16 +1,14 @@
 """Estimate the peak memory of a training step from its graph, and read the memory of the device."""
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import tensorflow as tf
 
 from pipeline.keras_internals import gpu_memory
 from pipeline.preflight.findings import Finding, finding
+from pipeline.runtime import machine_memory
 
 TIGHT = 0.8  # share of the memory; the rest is for workspaces of kernels, which the estimate leaves out
-LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 # operations whose outputs are not counted: views, constants, and variables, which `peak` adds at the end
 VIEWS = (
     *("Identity", "IdentityN", "Reshape", "Squeeze", "ExpandDims", "StopGradient", "PreventGradient", "EnsureShape"),
@@ -58,11 +56,7 @@ def available() -> int:
     """Return the bytes of the smallest visible GPU. Without a GPU, return those of the machine or container."""
     if tf.config.list_logical_devices("GPU"):
         return min(gpu_memory())
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for path in map(Path, LIMITS):
-        if path.exists() and (text := path.read_text().strip()).isdigit():
-            limits.append(int(text))
-    return min(limits)
+    return machine_memory.total()
 
 
 def _viewed(tensor: tf.Tensor) -> tf.Tensor:

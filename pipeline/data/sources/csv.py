@@ -126,7 +126,10 @@ class Csv(TableSource):
             encoding = detect_encoding(name, head) if self.encoding == AUTO else self.encoding
             delimiter = NAMED_DELIMITERS.get(self.delimiter, self.delimiter)
             if delimiter == AUTO:
-                delimiter = _guess_delimiter(head, encoding)
+                try:
+                    delimiter = _guess_delimiter(head, encoding)
+                except UnicodeError as error:  # of encodings of host names, which replace nothing
+                    raise undecodable(name, encoding, error) from error
             with io.TextIOWrapper(content, newline="", encoding=encoding) as file:
                 rows = _numbered_rows(csv.reader(file, delimiter=delimiter, strict=True), name, encoding)
                 _, header = next(rows, (1, None))

@@ -29,6 +29,7 @@ from pipeline.data.source import (
     to_feature_dtype,
 )
 from pipeline.errors import nearest
+from pipeline.runtime import machine_memory
 
 CODES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MAX_DIMENSIONS = 4  # rows, height, width, channels
@@ -148,6 +149,7 @@ def read_idx(path: Path) -> np.ndarray:
         file.seek(0)
         header = _read_header(file, path)
     _check_size(path, header, path.stat().st_size)
+    machine_memory.check_fits(path.stat().st_size, str(path))
     return np.memmap(path, header.dtype, "r", header.start, header.shape)
 
 
@@ -156,6 +158,7 @@ def _read_gzipped(path: Path) -> np.ndarray:
         with gzip.open(path) as stream:
             header = _read_header(stream, path)
             claimed = prod(header.shape) * header.dtype.itemsize
+            machine_memory.check_fits(claimed, str(path))
             content = bytearray()
             # in chunks, since read(claimed) would allocate the claim; one more byte shows whether the file is too long
             while chunk := stream.read(min(CHUNK, claimed + 1 - len(content))):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import override
 
+from pipeline.data.file_names import check_name
 from pipeline.data.image_files import EXTENSIONS, Encoding, ImageHeader, is_image, pixel_dtype, read_header
 from pipeline.data.source import (
     READ,
@@ -28,6 +31,7 @@ from pipeline.data.source import (
 )
 from pipeline.errors import nearest
 from pipeline.lazy import tf
+from pipeline.runtime import machine_memory
 from pipeline.spec import DataSpec
 
 MAX_NAMED = 3  # files named in one error
@@ -103,6 +107,7 @@ class ImageFolder(DataSource):
         first = headers[0]
         shape = (first.height, first.width, self.channels)
         images = self._images(paths, headers, shape=shape, bits=first.encoding.bits, example=paths[0])
+        machine_memory.check_fits(self._bytes(images), self.path)
         column = images if not self.in_memory else np.empty((len(paths), *images.shape), images.dtype)
         for row, pixels in enumerate(decode_files(images)):  # to find damaged files
             if isinstance(column, np.ndarray):
@@ -181,6 +186,8 @@ class ImageFolder(DataSource):
             DataError: A file has another size or number of bits, and no option sets them.
         """
         height, width, channels = shape
+        for path in paths:
+            check_name(path)
         for path, header in zip(paths, headers, strict=True):
             if not self.height and (header.height, header.width) != (height, width):
                 raise DataError(
@@ -204,6 +211,13 @@ class ImageFolder(DataSource):
             encodings=tuple(index_of),
             encoding_indices=np.array(indices, np.int32),
         )
+
+    def _bytes(self, images: Images) -> int:
+        """Return the bytes of the pixels that are in memory at once: all, or those that are decoded in parallel."""
+        numbers = prod(images.shape)
+        decoded = numbers * (4 if images.resize else 1) * min(len(images), os.cpu_count() or 1)  # resized in float32
+        stored = numbers * len(images) * np.dtype(images.dtype).itemsize if self.in_memory else 0
+        return decoded + stored
 
     def _summary(self, headers: Sequence[ImageHeader], bits: int) -> str:
         """Return a summary of the headers of a folder: "340 images (300 JPEG, 40 PNG); 12 of 340 rotated by EXIF"."""

@@ -6,6 +6,7 @@ import lzma
 import tokenize
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -37,7 +38,8 @@ from pipeline.data.source import (
     row_label,
     to_feature_dtype,
 )
-from pipeline.errors import nearest
+from pipeline.errors import nearest, shortened
+from pipeline.runtime import machine_memory
 from pipeline.spec import LABEL_KINDS, DataSpec, Label
 
 NAME_FORMS = ("{split}_{name}", "{name}_{split}")  # names of the arrays of a split; Keras examples use the second form
@@ -119,7 +121,7 @@ class Npz(DataSource):
         path = Path(self.path)
         names = [*self.features, *([self.lengths] if self.lengths else [])]
         with _open_archive(path) as archive:
-            splits = split_members(_array_names(archive), names=names)
+            splits = split_members(_array_names(archive), names=names, location=self.path)
             for split_name, members in splits.items():
                 lengths = _read_array(archive, path, members[self.lengths]) if self.lengths else None
                 readers = {name: _RowReader(archive, path, members[name]) for name in self.features}
@@ -164,9 +166,11 @@ class Npz(DataSource):
         path = Path(self.path)
         names = [*self.features, *self.labels, *self._optional_names, *keys]
         with _open_archive(path) as archive:
+            splits = split_members(_array_names(archive), names=names, location=self.path)
+            _check_memory(archive, path, [member for members in splits.values() for member in members.values()])
             return {
                 split_name: {name: _read_array(archive, path, member) for name, member in members.items()}
-                for split_name, members in split_members(_array_names(archive), names=names).items()
+                for split_name, members in splits.items()
             }
 
     @property
@@ -276,22 +280,37 @@ class Npz(DataSource):
         return row_label(self.label_kind, range(*width)), targets
 
 
-def split_members(members: Collection[str], *, names: Sequence[str]) -> dict[str, dict[str, str]]:
+def split_members(members: Collection[str], *, names: Sequence[str], location: str) -> dict[str, dict[str, str]]:
     """Return the members of a file that hold the arrays of each split: split name -> (name -> member).
 
-    A split has all of the names if the file holds any of its arrays. If the file holds no array of a split "train",
-    there is one split, "train", whose members have the plain names.
+    A split has all of the names if the file holds any of its arrays. If the file holds no array of any split, there is
+    one split, "train", whose members have the plain names.
 
     Args:
         members: The names of the arrays in the file.
         names: The features, labels, lengths and weights.
+        location: The file, for the error message.
+
+    Raises:
+        DataError: The file holds arrays of several forms, or of splits without "train".
     """
+    plain = {"train": {name: name for name in names}}
+    forms = [plain]
     for form in NAME_FORMS:
         expected = {split: {name: form.format(split=split, name=name) for name in names} for split in SPLIT_NAMES}
-        present = {split: by_name for split, by_name in expected.items() if set(by_name.values()) & set(members)}
-        if "train" in present:
-            return present
-    return {"train": {name: name for name in names}}
+        forms.append({split: own for split, own in expected.items() if set(own.values()) & set(members)})
+    present = [
+        (splits, member) for splits in forms for own in splits.values() for member in own.values() if member in members
+    ]
+    first = present[0] if present else (plain, "")
+    other = next((member for splits, member in present if splits is not first[0]), None)
+    if other is not None or "train" not in first[0]:
+        found = f"{first[1]!r} and {other!r}" if other is not None else f"{first[1]!r} without arrays of 'train'"
+        raise DataError(
+            f"{location}: expected arrays of all rows, or of 'train' and other splits; found {found}. Save the file "
+            "without the others."
+        )
+    return first[0]
 
 
 def _key_columns(arrays: dict[str, np.ndarray], names: Collection[str]) -> dict[str, np.ndarray]:
@@ -354,11 +373,25 @@ def _class_column(array: np.ndarray, location: str) -> np.ndarray:
 
 def _open_archive(path: Path) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, ValueError) as error:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise DataError(
             f"{path}: expected an .npz file, as numpy.savez writes it; found another format ({error}). Check data.path."
         ) from error
+    repeated = [name for name, count in Counter(archive.namelist()).items() if count > 1]
+    if repeated:
+        archive.close()
+        raise DataError(
+            f"{path}: expected each array once; found {shortened(map(repr, repeated))} more than once. Save the file "
+            "again."
+        )
+    return archive
+
+
+def _check_memory(archive: zipfile.ZipFile, path: Path, names: Collection[str]) -> None:
+    """Check that arrays fit into memory, by the sizes that they have when they are unpacked."""
+    members = {f"{name}.npy" for name in names}
+    machine_memory.check_fits(sum(item.file_size for item in archive.infolist() if item.filename in members), str(path))
 
 
 def _array_names(archive: zipfile.ZipFile) -> list[str]:
@@ -448,6 +481,8 @@ def _read_header(
             f"{location}: expected an array of a plain dtype; found one with named fields. Save each field as an array."
         )
     shape, is_fortran, dtype = read_header(stream)
+    if any(size < 0 for size in shape):
+        raise ValueError(f"its header has the shape {shape}")
     if dtype.hasobject:
         raise DataError(
             f"{location}: expected numbers, booleans or text; found Python objects, which are never loaded, since "

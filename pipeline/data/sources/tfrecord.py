@@ -15,9 +15,11 @@ from pipeline.data.containers import Shards, Table
 from pipeline.data.padding import padding_advice
 from pipeline.data.records import record_parser, record_weights
 from pipeline.data.shards import FORMAT, MANIFEST, WEIGHTED_FORMAT
-from pipeline.data.source import READ, DataError, Dataset, DataSource, np, option
+from pipeline.data.source import READ, SPLIT_NAMES, DataError, Dataset, DataSource, np, option
+from pipeline.errors import message_of, shortened
 from pipeline.files import read_limited, sha256
 from pipeline.lazy import tf
+from pipeline.runtime import machine_memory
 from pipeline.spec import DataSpec, spec_from_dict
 from pipeline.typed_json import check_depth, convert
 
@@ -129,16 +131,26 @@ def _read_manifest(folder: Path) -> tuple[DataSpec, dict[str, list[_Entry]], boo
 
 def _checked_spec(fields: dict[str, Any]) -> DataSpec:
     spec = spec_from_dict(fields)
+    for name, label in spec.labels.items():
+        if label.classes and len({*label.classes}) != label.width:
+            raise ValueError(f"spec.labels.{name}: expected different classes; found {shortened(label.classes)}")
+    if not spec.features or not spec.labels:
+        raise ValueError("spec: expected features and labels; found none of one kind")
+    if bool(spec.lengths) != any(feature.variable_length for feature in spec.features.values()):
+        raise ValueError("spec.lengths: expected lengths if and only if a feature has rows of different lengths")
     for name, feature in spec.features.items():
+        machine_memory.check_fits(prod(feature.fixed_shape), f"{MANIFEST}, feature {name!r}")
         if feature.variable_length and feature.dtype in ("uint8", "int32") and not feature.holds_tokens:
             raise ValueError(f"spec.features.{name}: found measurements of different lengths in {feature.dtype}")
     return spec
 
 
 def _check_entries(splits: dict[str, list[_Entry]]) -> None:
-    """Check that each shard is a file of the folder and is listed once, and that there are training shards."""
-    if not splits.get("train"):
-        raise ValueError("splits.train: expected shards; found none")
+    """Check that each shard is a file of the folder and is listed once, and that every split has some."""
+    if "train" not in splits or not set(splits) <= set(SPLIT_NAMES) or not all(splits.values()):
+        raise ValueError(
+            f"splits: expected shards of {', '.join(SPLIT_NAMES)}, of train at least; found others or none"
+        )
     listed = set()
     for split_name, entries in splits.items():
         for index, entry in enumerate(entries):
@@ -188,11 +200,11 @@ def _read_split(
             lengths.append(batch_lengths)
             weights.append(batch_weights)
             rows += len(batch_lengths)
-    except tf.errors.OpError as error:
+    except (tf.errors.OpError, UnicodeDecodeError) as error:  # if TensorFlow's message quotes bytes of the record
         location = shards.row_location(rows + _count_readable(records.skip(rows)))
         raise DataError(
-            f"{location}: expected a record as {MANIFEST} describes it; found another "
-            f"({error.message.splitlines()[0]}). Write the shards again."
+            f"{location}: expected a record as {MANIFEST} describes it; found another ({message_of(error)}). Write the "
+            "shards again."
         ) from error
     if rows != len(shards):
         raise DataError(
@@ -262,7 +274,7 @@ def _refuse_faults(spec: DataSpec, shards: Shards, first_row: int, faults: np.nd
 def _count_readable(records: tf.data.Dataset) -> int:
     """Return the number of elements of a dataset before its first error."""
     count = 0
-    with suppress(tf.errors.OpError):
+    with suppress(tf.errors.OpError, UnicodeDecodeError):
         for _ in records:
             count += 1
     return count
