@@ -235,6 +235,15 @@ LOSS = {
         "their order but not their meaning.",
         "set activation: $activation in the last layer if calibration matters",
     ),
+    "loss-argument": error(
+        "Outside its range the argument takes the labels, or the whole loss, out of the comparison.",
+        "set objective.loss=$loss",
+    ),
+    "ignored-class": warning(
+        "The loss leaves out the rows of this class, but the evaluation expects their predictions.",
+        "set objective.loss=$loss",
+        "remove the rows of the class",
+    ),
     "class-weight-zero": warning(
         "Rows of this class do not count in the loss, but the evaluation expects their predictions.",
         "set objective.class_weight=balanced",
@@ -482,6 +491,22 @@ TRAINING = {
         "Keras does not know whether a larger value is better, and raises an error at the end of the first epoch.",
         "set $callback.mode=$mode",
     ),
+    "monitor-training": warning(
+        "The value on the training rows improves as long as the model learns them by heart. Only other rows show when "
+        "it stops to learn.",
+        "set $callback.monitor=$monitor",
+    ),
+    "plateau-after-stopping": warning(
+        "Both callbacks monitor the same value, and early stopping ends the run before, or when, the learning rate is "
+        "first reduced.",
+        "set training.plateau.patience=$patience",
+        "set training.early_stopping.patience=$longer",
+    ),
+    "plateau-without-use": warning(
+        "The reduced learning rate must lie between 0 and the present one, or nothing changes, or nothing is learned "
+        "any more.",
+        "set $option=$value",
+    ),
     "patience-too-long": warning(
         "The patience is at least as long as the run, so that the callback never acts.",
         "set $callback.patience=$patience",
@@ -525,6 +550,20 @@ TRAINING = {
     "learning-rate-range": warning(
         "Few models learn with this optimizer at such a learning rate.",
         "set $option=$learning_rate",
+    ),
+    "optimizer-argument": error(
+        "Outside its range the argument cannot do what it is for: averages grow without limit, or gradients are "
+        "removed or reversed.",
+        "set $option=$value",
+    ),
+    "accumulation-exceeds-run": error(
+        "The optimizer changes the weights once per so many steps, and the run has fewer: the weights stay as they "
+        "are.",
+        "set $option=$value",
+    ),
+    "weight-decay-large": warning(
+        "Each step subtracts this share of every weight, so that within some steps the model forgets what it learned.",
+        "set $option=$value",
     ),
     "batch-exceeds-data": warning(
         "The batch is larger than the training split: an epoch is a single step.",

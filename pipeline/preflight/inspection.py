@@ -20,6 +20,7 @@ from pipeline.preflight import (
     loss_checks,
     metric_checks,
     model_checks,
+    optimizer_checks,
     precision_checks,
     scale_checks,
     shape_checks,
@@ -100,7 +101,7 @@ def inspect(setup: Setup) -> list[Finding]:
 def _check_model(setup: Setup) -> list[Finding]:
     with state.generators_restored():
         found = [*shape_checks.check_batches(setup), *model_checks.check(setup), *training_checks.check(setup)]
-        found += weight_checks.check(setup)
+        found += [*optimizer_checks.check(setup), *weight_checks.check(setup)]
         if not setup.is_supervised:
             return found + _check_step(setup)
         inputs = [*shape_checks.check_channels(setup), *shape_checks.check_inputs(setup)]
