@@ -75,6 +75,11 @@ LOSS = {
         "set objective.loss=$loss",
         "set activation: linear in the last layer",
     ),
+    "activation-twice": error(
+        "The last softmax or sigmoid takes numbers from 0 to 1, as another one gives them, so that no probability can "
+        "come near 0 or 1.",
+        "set activation: linear in the layer before the last activation, or remove one of the two",
+    ),
     "log-probabilities": error(
         "The output is never above 0, like the logarithms of probabilities. The loss takes the probabilities.",
         "set activation: $activation in the last layer",
@@ -471,6 +476,30 @@ ARCHITECTURE = {
         "pass `training` on to the layer in the model's call",
         "set trainable: false in the part that must not change",
     ),
+    "dropout-on-outputs": error(
+        "Dropout sets predictions to 0 at random: the loss compares them with the labels, and is computed of numbers "
+        "that the saved model never gives.",
+        "remove the layer",
+        "put it before the last layer with weights",
+    ),
+    "units-alike": warning(
+        "All units of the layer start with the same weights, and compute the same number. They differ only as far as "
+        "the layers after them weigh them differently.",
+        "set model.kernel_initializer=$initializer",
+        "set kernel_initializer: glorot_uniform in the config of the layer",
+    ),
+    "linear-stack": warning(
+        "No activation lies between the layers, so that together they compute what a single one does: the model is "
+        "linear in its features.",
+        "set model.activation=$activation",
+        "set activation: relu in the config of every layer but the last",
+        "remove the layers before the last",
+    ),
+    "batch-norm-momentum": warning(
+        "The momentum is the share of the moving mean that a step keeps (PyTorch names 1 minus this share). At 1 "
+        "the mean and variance that prediction uses never change; at a small one they are those of the last batch.",
+        "set momentum: 0.99 in the config of the layer",
+    ),
     "changed-after-compile": error(
         "The architecture is not the one that was compiled. The optimizer updates the variables that it was built for, "
         "and no others.",
@@ -605,6 +634,22 @@ FIRST_STEP = {
         "set activation: relu or gelu",
         "put a normalization between the layers",
         "use residual connections",
+    ),
+    "weights-erased": error(
+        "One update removes nearly all of these weights. A constraint of norm 0, or weight decay of everything, does "
+        "this.",
+        "remove the constraint of the layer, or set its max_value: 3",
+        "set $option=$value",
+    ),
+    "update-without-effect": error(
+        "All updates of the run together change the weights by less than a hundred-thousandth of their size. Clipping "
+        "to almost nothing, a large epsilon and a small learning rate do this.",
+        "set $option=$value",
+    ),
+    "penalty-dominates": warning(
+        "The regularizers pull the weights towards 0 far more strongly than the loss moves them: the model forgets its "
+        "input.",
+        "multiply the factors of the regularizers by $factor",
     ),
     "update-not-finite": error(
         "After one update a variable is NaN or infinite.",

@@ -37,6 +37,7 @@ ARGUMENTS: dict[str, tuple[str, Callable[[float], bool]]] = {
     "delta": ("above 0", lambda value: value > 0),
     "q": ("above 0, at most 1", lambda value: 0 < value <= 1),
 }
+NARROW = 9.0  # range of logits below which no probability of two classes can be above 0.9999
 ENOUGH = 0.02  # share of label values outside the range of the output that rounding cannot explain
 FEW_VALUES = 20  # labels with at most this many different whole numbers look like classes
 PRIME = 10_007  # a batch size that no other axis has
@@ -284,6 +285,8 @@ class LossChecks:
         if label.kind == MULTI_LABEL and label.width > 1 and output.is_distribution:
             yield self.finding("softmax-on-multi-label", f"{self.over_activation}, and several labels can be true.")
             return
+        if not self.from_logits:
+            yield from self._check_input_of_activation()
         if demand in (DISTRIBUTION, PROBABILITY) and self.from_logits:
             # softmax does not change log-probabilities
             if not (reading.operation == "LogSoftmax" and demand == DISTRIBUTION):
@@ -313,6 +316,18 @@ class LossChecks:
                 activation = "sigmoid" if label.kind == MULTI_LABEL else "softmax"
                 found = f"{self.over_activation}, which leaves the range 0 to 1."
                 yield self.finding("scores-not-probabilities", found, activation=activation)
+
+    def _check_input_of_activation(self) -> Iterator[Finding]:
+        """Yield a finding if the last softmax or sigmoid takes numbers of a narrow range, or of one sign."""
+        reading = self.output.reading
+        low, high = reading.input_low, reading.input_high
+        found = f"{self.over_activation}, which takes numbers from {low:g} to {high:g}."
+        if low >= 0 and high <= 1:
+            yield self.finding("activation-twice", found)
+        elif low >= 0 or high <= 0:
+            yield self.finding("one-sided-logits", found)
+        elif high - low < NARROW:
+            yield self.finding("bounded-logits", found)
 
     def _check_logits(self) -> Iterator[Finding]:
         reading = self.output.reading

@@ -22,6 +22,9 @@ RANGES = {
     **dict.fromkeys(("l1_regularization_strength", "l2_regularization_strength", "beta"), NOT_NEGATIVE),
 }
 ONLY_WITH = {"ema_momentum": "use_ema"}  # argument -> the argument that it needs to be used
+CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
+STAYS = 1e-5  # change over the run, as a share of the largest weight, below which nothing is learned
+LARGE_EPSILON = 1.0  # added to the root of the mean square of a gradient
 LARGE_DECAY = 0.02  # share of a weight that a step subtracts; half of the weight is gone in 34 steps
 USUAL_DECAY, SMALL_DECAY = 0.004, 1e-3  # weight decay of Keras's AdamW; share per step that changes little
 
@@ -35,6 +38,43 @@ def check(setup: Setup) -> Iterator[Finding]:
     if own is not None:
         yield from _check_accumulation(setup, own)
         yield from _check_weight_decay(setup, own)
+
+
+def check_update(setup: Setup, *, erased: tuple[str, ...], change: float, weight: float) -> Iterator[Finding]:
+    """Yield the findings on the first update: it erased weights, or all updates of the run would hardly change them.
+
+    Args:
+        setup: The set-up.
+        erased: The paths of the variables of which nearly nothing is left.
+        change: The largest change of a number in the trained variables.
+        weight: The largest absolute number in them.
+    """
+    optimizer = setup.model.optimizer
+    if optimizer is None or inner(optimizer) is not optimizer or optimizer.gradient_accumulation_steps:
+        return  # with a scaled loss, or accumulated gradients, the first step may change nothing
+    if erased:
+        decay = {"option": _option(setup, "weight_decay"), "value": USUAL_DECAY} if optimizer.weight_decay else {}
+        yield finding("weights-erased", ", ".join(erased[:3]), "nearly nothing is left after one update.", **decay)
+    schedule = learning_rate_schedule(optimizer)
+    first = float(optimizer.learning_rate if schedule is None else schedule(0))
+    if first <= 0:  # a warm-up from 0
+        return
+    growth = 1.0 if schedule is None else _largest_rate(setup, schedule) / first
+    over_run = change * growth * setup.config.training.total_steps(setup.feed.steps)
+    if over_run < STAYS * weight:
+        found = f"the first update changes no weight by more than {change:.1e}; the largest weight is {weight:.2g}."
+        option, value = _cause(setup, optimizer)
+        yield finding("update-without-effect", option, found, option=option, value=value)
+
+
+def _cause(setup: Setup, optimizer: keras.optimizers.Optimizer) -> tuple[str, object]:
+    """Return the option that probably makes updates small, and another value for it."""
+    clip = next((name for name in CLIPS if getattr(optimizer, name) is not None), None)
+    if clip is not None:
+        return _option(setup, clip), "null"
+    if getattr(optimizer, "epsilon", 0) > LARGE_EPSILON:
+        return _option(setup, "epsilon"), 1e-7
+    return setup.config.optimizer.rate_key, 0.001
 
 
 def inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
