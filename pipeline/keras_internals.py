@@ -27,6 +27,21 @@ def all_layers(model: keras.Layer) -> list[keras.layers.Layer]:
     return list(model._flatten_layers())
 
 
+def last_layers(model: keras.Model) -> list[list[keras.Layer]]:
+    """Return for each output of a model the layers in a row that end in it, the last one first; [] if subclassed."""
+    chains = []
+    for tensor in keras.tree.flatten(getattr(model, "outputs", None) or []):
+        layers: list[keras.Layer] = []
+        while tensor is not None:
+            layer, index, _ = tensor._keras_history
+            inside = last_layers(layer) if isinstance(layer, keras.Model) else []
+            layers += inside[0] if len(inside) == 1 else [layer]
+            sources = layer._inbound_nodes[index].input_tensors if layer._inbound_nodes else []
+            tensor = sources[0] if len(sources) == 1 and not isinstance(layer, keras.layers.InputLayer) else None
+        chains.append(layers)
+    return chains
+
+
 def add_metric(model: keras.Model, metric: keras.metrics.Metric) -> None:
     """Add a metric to those that a compiled model resets, reports and saves.
 

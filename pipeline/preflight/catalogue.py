@@ -75,6 +75,11 @@ LOSS = {
         "set objective.loss=$loss",
         "set activation: linear in the last layer",
     ),
+    "activation-twice": error(
+        "The last softmax or sigmoid takes numbers from 0 to 1, as another one gives them, so that no probability can "
+        "come near 0 or 1.",
+        "set activation: linear in the layer before the last activation, or remove one of the two",
+    ),
     "log-probabilities": error(
         "The output is never above 0, like the logarithms of probabilities. The loss takes the probabilities.",
         "set activation: $activation in the last layer",
@@ -234,6 +239,15 @@ LOSS = {
         "The calibration of the evaluation needs probabilities. Scores are mapped to the range 0 to 1, which keeps "
         "their order but not their meaning.",
         "set activation: $activation in the last layer if calibration matters",
+    ),
+    "loss-argument": error(
+        "Outside its range the argument takes the labels, or the whole loss, out of the comparison.",
+        "set objective.loss=$loss",
+    ),
+    "ignored-class": warning(
+        "The loss leaves out the rows of this class, but the evaluation expects their predictions.",
+        "set objective.loss=$loss",
+        "remove the rows of the class",
     ),
     "class-weight-zero": warning(
         "Rows of this class do not count in the loss, but the evaluation expects their predictions.",
@@ -462,6 +476,30 @@ ARCHITECTURE = {
         "pass `training` on to the layer in the model's call",
         "set trainable: false in the part that must not change",
     ),
+    "dropout-on-outputs": error(
+        "Dropout sets predictions to 0 at random: the loss compares them with the labels, and is computed of numbers "
+        "that the saved model never gives.",
+        "remove the layer",
+        "put it before the last layer with weights",
+    ),
+    "units-alike": warning(
+        "All units of the layer start with the same weights, and compute the same number. They differ only as far as "
+        "the layers after them weigh them differently.",
+        "set model.kernel_initializer=$initializer",
+        "set kernel_initializer: glorot_uniform in the config of the layer",
+    ),
+    "linear-stack": warning(
+        "No activation lies between the layers, so that together they compute what a single one does: the model is "
+        "linear in its features.",
+        "set model.activation=$activation",
+        "set activation: relu in the config of every layer but the last",
+        "remove the layers before the last",
+    ),
+    "batch-norm-momentum": warning(
+        "The momentum is the share of the moving mean that a step keeps (PyTorch names 1 minus this share). At 1 "
+        "the mean and variance that prediction uses never change; at a small one they are those of the last batch.",
+        "set momentum: 0.99 in the config of the layer",
+    ),
     "changed-after-compile": error(
         "The architecture is not the one that was compiled. The optimizer updates the variables that it was built for, "
         "and no others.",
@@ -481,6 +519,22 @@ TRAINING = {
     "monitor-direction": error(
         "Keras does not know whether a larger value is better, and raises an error at the end of the first epoch.",
         "set $callback.mode=$mode",
+    ),
+    "monitor-training": warning(
+        "The value on the training rows improves as long as the model learns them by heart. Only other rows show when "
+        "it stops to learn.",
+        "set $callback.monitor=$monitor",
+    ),
+    "plateau-after-stopping": warning(
+        "Both callbacks monitor the same value, and early stopping ends the run before, or when, the learning rate is "
+        "first reduced.",
+        "set training.plateau.patience=$patience",
+        "set training.early_stopping.patience=$longer",
+    ),
+    "plateau-without-use": warning(
+        "The reduced learning rate must lie between 0 and the present one, or nothing changes, or nothing is learned "
+        "any more.",
+        "set $option=$value",
     ),
     "patience-too-long": warning(
         "The patience is at least as long as the run, so that the callback never acts.",
@@ -526,6 +580,20 @@ TRAINING = {
         "Few models learn with this optimizer at such a learning rate.",
         "set $option=$learning_rate",
     ),
+    "optimizer-argument": error(
+        "Outside its range the argument cannot do what it is for: averages grow without limit, or gradients are "
+        "removed or reversed.",
+        "set $option=$value",
+    ),
+    "accumulation-exceeds-run": error(
+        "The optimizer changes the weights once per so many steps, and the run has fewer: the weights stay as they "
+        "are.",
+        "set $option=$value",
+    ),
+    "weight-decay-large": warning(
+        "Each step subtracts this share of every weight, so that within some steps the model forgets what it learned.",
+        "set $option=$value",
+    ),
     "batch-exceeds-data": warning(
         "The batch is larger than the training split: an epoch is a single step.",
         "set training.batch_size=$batch_size",
@@ -566,6 +634,22 @@ FIRST_STEP = {
         "set activation: relu or gelu",
         "put a normalization between the layers",
         "use residual connections",
+    ),
+    "weights-erased": error(
+        "One update removes nearly all of these weights. A constraint of norm 0, or weight decay of everything, does "
+        "this.",
+        "remove the constraint of the layer, or set its max_value: 3",
+        "set $option=$value",
+    ),
+    "update-without-effect": error(
+        "All updates of the run together change the weights by less than a hundred-thousandth of their size. Clipping "
+        "to almost nothing, a large epsilon and a small learning rate do this.",
+        "set $option=$value",
+    ),
+    "penalty-dominates": warning(
+        "The regularizers pull the weights towards 0 far more strongly than the loss moves them: the model forgets its "
+        "input.",
+        "multiply the factors of the regularizers by $factor",
     ),
     "update-not-finite": error(
         "After one update a variable is NaN or infinite.",

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.errors import PipelineError, message_of
-from pipeline.preflight import determinism_checks, memory, state
+from pipeline.preflight import determinism_checks, memory, optimizer_checks, state
 from pipeline.preflight.findings import Finding, finding
 from pipeline.preflight.forward_pass import Prediction
 from pipeline.preflight.setup import Setup
@@ -20,6 +20,8 @@ from pipeline.training import gradients
 from pipeline.training.steps import make_step
 
 VANISHED = 1e-9  # below this share of the model's largest gradient, a weight matrix does not learn
+ERASED = 0.01  # below this share of their norm, an update removes weights
+DOMINATES = 5.0  # gradient of the regularizers, divided by that of the loss
 CHANCE = (0.3, 3.0)  # usual range of the initial loss, divided by the loss of equal probabilities
 
 
@@ -31,12 +33,16 @@ class Gradient:
         connected: Whether the loss depends on the variable.
         finite: Whether every number of the gradient is finite.
         largest: The largest absolute number of the gradient.
+        penalty: The norm of the gradient of its regularizer; 0 without one.
+        data: If it has a regularizer, the norm of the rest of the gradient.
     """
 
     variable: keras.Variable
     connected: bool
     finite: bool
     largest: float
+    penalty: float
+    data: float
 
 
 @dataclass(frozen=True)
@@ -48,12 +54,18 @@ class StepResult:
         gradients: One per trainable variable.
         changed: The paths of the variables whose value changed.
         broken: The paths of the variables that hold NaN or infinity after the step.
+        erased: The paths of the trained variables of which the step left nearly nothing.
+        largest_change: The largest change of a number in the trained variables.
+        largest_weight: The largest absolute number in these variables.
     """
 
     losses: dict[str, float]
     gradients: list[Gradient]
     changed: frozenset[str]
     broken: tuple[str, ...] = ()
+    erased: tuple[str, ...] = ()
+    largest_change: float = 0.0
+    largest_weight: float = 0.0
 
 
 def run(setup: Setup, batch: tuple, findings: list[Finding]) -> StepResult | None:
@@ -84,6 +96,13 @@ def run(setup: Setup, batch: tuple, findings: list[Finding]) -> StepResult | Non
         findings.append(refused or _failure(setup, batch, reached, error))
         return None
     findings += check(result)
+    findings += (
+        optimizer_checks.check_update(
+            setup, erased=result.erased, change=result.largest_change, weight=result.largest_weight
+        )
+        if any(gradient.finite and gradient.largest > 0 for gradient in result.gradients)
+        else ()
+    )
     return result
 
 
@@ -103,6 +122,7 @@ def check(result: StepResult) -> Iterator[Finding]:
         elif gradient.largest == 0:
             yield finding("gradient-zero", path, "every number of its gradient is 0.")
     yield from _check_vanished(result)
+    yield from _check_penalty(result)
     gradients_are_finite = all(gradient.finite for gradient in result.gradients)
     if result.broken and losses_are_finite and gradients_are_finite:
         yield finding("update-not-finite", ", ".join(result.broken[:3]), "holds NaN or infinity after one update.")
@@ -121,6 +141,17 @@ def _check_vanished(result: StepResult) -> Iterator[Finding]:
         found = f"its largest gradient is {smallest.largest:.1e}, the model's is {most:.1e}. {len(small)} of "
         found += f"{len(matrices)} weight matrices have such small gradients."
         yield finding("gradient-vanishes", smallest.variable.path, found)
+
+
+def _check_penalty(result: StepResult) -> Iterator[Finding]:
+    """Yield a finding if the regularizers move the regularized weights far more than the loss does."""
+    regularized = [gradient for gradient in result.gradients if gradient.penalty > 0]
+    penalty = np.linalg.norm([gradient.penalty for gradient in regularized])
+    data = np.linalg.norm([gradient.data for gradient in regularized])
+    if regularized and np.isfinite(data) and penalty > DOMINATES * data > 0:
+        largest = max(regularized, key=lambda gradient: gradient.penalty)
+        found = f"the gradient of the regularizers is {penalty / data:.0f} times that of the loss."
+        yield finding("penalty-dominates", largest.variable.path, found, factor=f"{0.1 * data / penalty:.0e}")
 
 
 def check_initial_loss(setup: Setup, batch: tuple, prediction: Prediction) -> Iterator[Finding]:
@@ -168,7 +199,7 @@ def _trace(setup: Setup, batch: tuple, reached: list[str]) -> tuple[Any, list[li
             connected.append([grad is not None for grad in grads])
             losses[update.name] = total
             present = [(grad, variable) for grad, variable in zip(grads, update.variables) if grad is not None]
-            summaries.append([_summary(grad) for grad, _ in present])
+            summaries.append([_summary(grad, variable) for grad, variable in present])
             if present:  # the checks use unscaled gradients; the optimizer expects gradients of the scaled loss
                 scale = update.optimizer.scale_loss(tf.ones([], total.dtype))
                 update.optimizer.apply_gradients([(_times(grad, scale), variable) for grad, variable in present])
@@ -189,13 +220,20 @@ def _check_xla(setup: Setup, batch: tuple) -> Iterator[Finding]:
         yield finding("jit-refused", "training.jit", message_of(error))
 
 
-def _summary(gradient: tf.Tensor | tf.IndexedSlices) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return (whether the gradient is finite, its largest absolute number).
+def _summary(gradient: tf.Tensor | tf.IndexedSlices, variable: keras.Variable) -> tuple[tf.Tensor, ...]:
+    """Return (whether the gradient is finite, its largest absolute number, norm of penalty, norm of the rest).
 
     The gradient of an embedding holds only the rows that the batch used.
     """
     values = gradients.values(gradient)
-    return tf.reduce_all(tf.math.is_finite(values)), tf.reduce_max(tf.abs(values))
+    penalty = rest = tf.zeros([])
+    if variable.regularizer is not None:
+        with tf.GradientTape() as tape:
+            value = variable.regularizer(variable)
+        of_penalty = tf.convert_to_tensor(tape.gradient(value, variable.value))
+        rest = tf.norm(tf.convert_to_tensor(gradient) - of_penalty)
+        penalty = tf.norm(of_penalty)
+    return tf.reduce_all(tf.math.is_finite(values)), tf.reduce_max(tf.abs(values)), penalty, rest
 
 
 def _times(gradient: tf.Tensor | tf.IndexedSlices, scale: tf.Tensor) -> tf.Tensor | tf.IndexedSlices:
@@ -209,20 +247,35 @@ def _run(setup: Setup, step: Any, connected: list[list[bool]], batch: tuple) -> 
     paths = {id(variable.value): variable.path for variable in setup.objective.variables().values()}
     with state.variables_restored(step.graph) as before:
         losses, summaries = tf.nest.map_structure(lambda tensor: tensor.numpy().item(), step(batch))
-        changed, broken = set(), []
+        changed, broken, erased = set(), [], []
+        trained = {id(v.value) for update in setup.objective.updates() for v in update.variables}
+        change = weight = 0.0
         for variable, value in before:
             now = variable.numpy()
+            if id(variable) in trained and value.size:
+                change = max(change, float(np.abs(now - value).max()))
+                weight = max(weight, float(np.abs(value).max()))
+                if np.linalg.norm(now) < ERASED * np.linalg.norm(value):
+                    erased.append(paths.get(id(variable), variable.name))
             if now.tobytes() != value.tobytes():
                 changed.add(paths.get(id(variable), variable.name))
                 if now.dtype.kind == "f" and not np.isfinite(now).all():
                     broken.append(paths.get(id(variable), variable.name))
-    return StepResult(losses, [*_gradients(setup, connected, summaries)], frozenset(changed), tuple(broken))
+    return StepResult(
+        losses,
+        [*_gradients(setup, connected, summaries)],
+        frozenset(changed),
+        tuple(broken),
+        tuple(erased),
+        change,
+        weight,
+    )
 
 
 def _gradients(setup: Setup, connected: list[list[bool]], summaries: list) -> Iterator[Gradient]:
     """Yield the gradient of each trainable variable, over all updates that change it."""
     variables = {id(variable): variable for variable in setup.model.trainable_variables}
-    by_variable: dict[int, list[tuple[bool, float]]] = {}
+    by_variable: dict[int, list[tuple[bool, float, float, float]]] = {}
     for update, is_connected, update_summaries in zip(setup.objective.updates(), connected, summaries, strict=True):
         variables |= {id(variable): variable for variable in update.variables}
         present = itertools.compress(update.variables, is_connected)
@@ -230,8 +283,9 @@ def _gradients(setup: Setup, connected: list[list[bool]], summaries: list) -> It
             by_variable.setdefault(id(variable), []).append(summary)
     for key, variable in variables.items():
         of_updates = by_variable.get(key, [])
-        finite = all(is_finite for is_finite, _ in of_updates)
-        yield Gradient(variable, bool(of_updates), finite, max((largest for _, largest in of_updates), default=0.0))
+        finite = all(is_finite for is_finite, *_ in of_updates)
+        sizes = (max((summary[index] for summary in of_updates), default=0.0) for index in (1, 2, 3))
+        yield Gradient(variable, bool(of_updates), finite, *sizes)
 
 
 def _failure(setup: Setup, batch: tuple, reached: list[str], error: Exception) -> Finding:

@@ -17,6 +17,7 @@ from pipeline.spec import Feature
 WEIGHTS = "trainable weights"
 MORE_STEPS = 3  # steps of padding that are added to see whether they change an output
 DRAWS = 2  # draws of noise; each is added to the weights, and then subtracted from them
+LINEAR = 1e-3  # distance of a linear output from half-way, as a share of its standard deviation; rounding is smaller
 SMALL_NOISE = 0.1  # standard deviation of the noise in the padding check: biases that start at 0 hide a leak
 DROPPED = "does not support masking"  # part of Keras's warning that a layer drops a mask
 
@@ -32,6 +33,7 @@ class Output:
     features: The names of the features that it depends on.
     is_constant: Whether different rows get the same values, with other weights too.
     stays_in_unit: Whether all values are between 0 and 1, with other weights too.
+    is_linear: Whether it is linear in the features, apart from a softmax or sigmoid at its end.
     """
 
     reading: graph.Reading
@@ -40,6 +42,7 @@ class Output:
     features: frozenset[str]
     is_constant: bool
     stays_in_unit: bool
+    is_linear: bool
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -142,6 +145,7 @@ def predict(setup: Setup, x: Any, more: Iterable[Any] = ()) -> Prediction:
         function = tf.function(forward, autograph=False).get_concrete_function(_specs(setup))
     with state.variables_restored(function.graph):
         outputs, first = _numpy(function(x))
+        linear = _linear(setup, function, x, readings)
         sample = [(x, first), *((batch, _numpy(function(batch))[1]) for batch in more)]
         shifts = dict.fromkeys(outputs, 0.0)
         if any(feature.variable_length for feature in setup.spec.features.values()):
@@ -151,7 +155,15 @@ def predict(setup: Setup, x: Any, more: Iterable[Any] = ()) -> Prediction:
     messages = [str(warning.message) for warning in caught]
     return Prediction(
         outputs={
-            name: Output(readings[name], values, shifts[name], features_of[name], name in constant, name in in_unit)
+            name: Output(
+                reading=readings[name],
+                values=values,
+                padding_shift=shifts[name],
+                features=features_of[name],
+                is_constant=name in constant,
+                stays_in_unit=name in in_unit,
+                is_linear=name in linear,
+            )
             for name, values in outputs.items()
         },
         first_inputs=tuple(
@@ -165,6 +177,42 @@ def predict(setup: Setup, x: Any, more: Iterable[Any] = ()) -> Prediction:
         ),
         dropped=tuple(message.splitlines()[0] for message in messages if DROPPED in message),
     )
+
+
+def _linear(setup: Setup, function: Traced, x: Any, readings: dict[str, graph.Reading]) -> set[str]:
+    """Return the names of the outputs whose value half-way between two rows is half-way between theirs.
+
+    Of integers, even numbers are used, so that half-way between them lies an integer.
+    """
+    features = setup.by_feature(x)
+    rows = min(len(value) for value in features.values()) // 2
+    specs = setup.spec.features.values()
+    if not rows or any(spec.variable_length or spec.dtype == "string" for spec in specs):
+        return set()
+    values = {name: value.numpy() for name, value in features.items()}
+    even = {name: array if array.dtype.kind == "f" else array // 2 * 2 for name, array in values.items()}
+    points = {}
+    for name, array in even.items():
+        one, other = array[:rows], array[rows : 2 * rows]
+        middle = one / 2 + other / 2 if array.dtype.kind == "f" else one // 2 + other // 2
+        points[name] = tf.constant(np.concatenate([one, other, middle]).astype(array.dtype))
+    outputs, _ = _numpy(function(by_layer_name(points) if isinstance(x, dict) else next(iter(points.values()))))
+    linear = set()
+    for name, output in outputs.items():
+        one, other, middle = np.split(_before_squash(output.astype(np.float64), readings[name].operation), 3)
+        spread = np.std(np.concatenate([one, other]), axis=0).max()  # NaN and infinity are not linear
+        if 0 < spread < np.inf and np.abs(middle - (one + other) / 2).max() <= LINEAR * spread:
+            linear.add(name)
+    return linear
+
+
+def _before_squash(values: np.ndarray, operation: str) -> np.ndarray:
+    """Return the numbers that a last softmax, up to the mean of a row, or sigmoid took; else the values."""
+    with np.errstate(all="ignore"):
+        if operation == "Softmax":
+            logs = np.log(values)
+            return logs - logs.mean(axis=-1, keepdims=True)
+        return np.log(values / (1 - values)) if operation == "Sigmoid" else values
 
 
 def _specs(setup: Setup) -> Any:

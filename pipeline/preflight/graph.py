@@ -47,6 +47,7 @@ RANGES = {
     "Cos": (-1, 1),
     "Erf": (-1, 1),
 }
+SQUASHES = ("Softmax", "Sigmoid")  # activations that give probabilities of numbers of any size
 ONLY_THE_SHAPE = ("Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike")
 DEEPEST = 60  # most operations to follow back from an output; beyond them the range is unknown
 
@@ -60,12 +61,16 @@ class Reading:
         layer: The name of the layer that contains the operation.
         low: The lower limit of the output, whatever the weights are.
         high: The upper limit of the output, whatever the weights are.
+        input_low: If the operation is a softmax or sigmoid, the lower limit of the numbers that it takes.
+        input_high: The upper limit of these numbers.
     """
 
     operation: str
     layer: str
     low: float
     high: float
+    input_low: float = -INFINITY
+    input_high: float = INFINITY
 
     def __str__(self) -> str:
         return f"the {self.operation} of {self.layer!r}"
@@ -78,9 +83,10 @@ def read(tensor: tf.Tensor, layers: Collection[str]) -> Reading:
         tensor: A symbolic tensor of the graph.
         layers: The names of the layers of the model.
     """
-    last, _ = _maker(tensor, ())
+    last, frames = _maker(tensor, ())
     low, high = _range(tensor, (), DEEPEST)
-    return Reading(last.op.type, layer_of(last.op, layers), low, high)
+    taken = _range(last.op.inputs[0], frames, DEEPEST) if last.op.type in SQUASHES else ()
+    return Reading(last.op.type, layer_of(last.op, layers), low, high, *taken)
 
 
 def layer_of(operation: tf.Operation, layers: Collection[str]) -> str:

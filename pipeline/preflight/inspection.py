@@ -17,9 +17,11 @@ from pipeline.preflight import (
     data_checks,
     determinism_checks,
     first_step,
+    layer_checks,
     loss_checks,
     metric_checks,
     model_checks,
+    optimizer_checks,
     precision_checks,
     scale_checks,
     shape_checks,
@@ -100,9 +102,10 @@ def inspect(setup: Setup) -> list[Finding]:
 def _check_model(setup: Setup) -> list[Finding]:
     with state.generators_restored():
         found = [*shape_checks.check_batches(setup), *model_checks.check(setup), *training_checks.check(setup)]
-        found += weight_checks.check(setup)
+        found += [*optimizer_checks.check(setup), *weight_checks.check(setup)]
         if not setup.is_supervised:
             return found + _check_step(setup)
+        found += layer_checks.check(setup)
         inputs = [*shape_checks.check_channels(setup), *shape_checks.check_inputs(setup)]
         if not any(item.code.startswith("input-") and item.is_error for item in inputs):
             found += _check_supervised_step(setup)
@@ -137,6 +140,7 @@ def _check_supervised_step(setup: Setup) -> list[Finding]:
         *metric_checks.check(setup, prediction, batch),
         *shape_checks.check_masks(setup, prediction),
         *model_checks.check_connections(setup, prediction),
+        *layer_checks.check_linear(setup, prediction),
         *precision_checks.check(setup, [x for x, *_ in (batch, *more)]),
         *text_checks.check(setup),
         *scale_checks.check_inputs(setup, prediction),

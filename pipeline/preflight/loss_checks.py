@@ -1,5 +1,6 @@
 """Checks that a loss fits the labels, the shape of the output and the last activation."""
 
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,14 @@ MARGIN = "one score per class"
 EMBEDDING = "a direction"
 SEQUENCE = "logits of every step"
 
+# argument of a loss -> (its range in words, whether a value lies in it)
+ARGUMENTS: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "label_smoothing": ("from 0 to below 1", lambda value: 0 <= value < 1),
+    "gamma": ("0 or more", lambda value: value >= 0),
+    "delta": ("above 0", lambda value: value > 0),
+    "q": ("above 0, at most 1", lambda value: 0 < value <= 1),
+}
+NARROW = 9.0  # range of logits below which no probability of two classes can be above 0.9999
 ENOUGH = 0.02  # share of label values outside the range of the output that rounding cannot explain
 FEW_VALUES = 20  # labels with at most this many different whole numbers look like classes
 PRIME = 10_007  # a batch size that no other axis has
@@ -75,6 +84,12 @@ DEMANDS: dict[type[keras.losses.Loss], Demand] = {
     losses.CategoricalHinge: Demand(MARGIN, (ONE_HOT,)),
     losses.Circle: Demand(EMBEDDING, (CLASS,)),
     losses.CTC: Demand(SEQUENCE, ()),
+}
+KERAS_NAMES: dict[
+    type[keras.losses.Loss], type[keras.losses.Loss]
+] = {  # loss for class indices -> the loss of Keras that the config names
+    SparseCategoricalFocalCrossentropy: losses.CategoricalFocalCrossentropy,
+    SecondClassFocalCrossentropy: losses.BinaryFocalCrossentropy,
 }
 CATEGORICAL = (DISTRIBUTION, MARGIN)
 OVERLAPS = (losses.Dice, losses.Tversky)  # they compare areas, not likelihoods: a softmax works as well as a sigmoid
@@ -140,11 +155,16 @@ class LossChecks:
 
     def with_logits(self, from_logits: bool) -> dict[str, str]:
         """Return the value for a fix that changes only `from_logits`; {} if the loss has no such argument."""
-        if not hasattr(self.loss, "from_logits"):
+        return self.with_arguments(from_logits=from_logits) if hasattr(self.loss, "from_logits") else {}
+
+    def with_arguments(self, **arguments: object) -> dict[str, str]:
+        """Return the value for a fix that changes only some arguments of the loss; {} if it is none of Keras."""
+        kind = next((kind for kind in type(self.loss).__mro__ if kind in DEMANDS), None)
+        if kind is None:
             return {}
-        kind = next(kind for kind in type(self.loss).__mro__ if kind in DEMANDS)
+        kind = KERAS_NAMES.get(kind, kind)
         defaults = kind().get_config()
-        config = {**self.loss.get_config(), "from_logits": from_logits}
+        config = {**self.loss.get_config(), **arguments}
         changed = {name: value for name, value in config.items() if value != defaults.get(name)}
         return self.with_loss({"class_name": kind.__name__, "config": changed} if changed else kind.__name__)
 
@@ -158,6 +178,21 @@ class LossChecks:
         elif label.kind == MULTI_LABEL and label.width > 1 and (values.sum(axis=-1) == 1).all():
             found = f"exactly one of {label.width} labels is true in each of {len(values):,} rows."
             yield self.finding("multi-label-looks-one-hot", found)
+
+    def check_arguments(self) -> Iterator[Finding]:
+        """Yield the findings on arguments of the loss that leave out the labels."""
+        config: dict[str, Any] = self.loss.get_config()
+        for name, (wanted, is_inside) in ARGUMENTS.items():
+            value = config.get(name)
+            if isinstance(value, (int, float)) and not is_inside(value):
+                default = inspect.signature(type(self.loss)).parameters[name].default
+                found = f"{self.loss_name} with {name} {value:g}; its range is {wanted}."
+                yield self.finding("loss-argument", found, **self.with_arguments(**{name: default}))
+        ignored = config.get("ignore_class")
+        if ignored is not None and self.label.kind == CLASS and 0 <= ignored < self.label.width:
+            count = class_counts(self.values, self.label.width)[ignored]
+            found = f"ignore_class {ignored} is class {self.label.classes[ignored]!r}, which has {count:,} rows."
+            yield self.finding("ignored-class", found, **self.with_arguments(ignore_class=None))
 
     def check_loss(self) -> Iterator[Finding]:
         """Yield the findings on the loss: its kind of labels, its shapes, its activation and its range."""
@@ -250,6 +285,8 @@ class LossChecks:
         if label.kind == MULTI_LABEL and label.width > 1 and output.is_distribution:
             yield self.finding("softmax-on-multi-label", f"{self.over_activation}, and several labels can be true.")
             return
+        if not self.from_logits:
+            yield from self._check_input_of_activation()
         if demand in (DISTRIBUTION, PROBABILITY) and self.from_logits:
             # softmax does not change log-probabilities
             if not (reading.operation == "LogSoftmax" and demand == DISTRIBUTION):
@@ -279,6 +316,18 @@ class LossChecks:
                 activation = "sigmoid" if label.kind == MULTI_LABEL else "softmax"
                 found = f"{self.over_activation}, which leaves the range 0 to 1."
                 yield self.finding("scores-not-probabilities", found, activation=activation)
+
+    def _check_input_of_activation(self) -> Iterator[Finding]:
+        """Yield a finding if the last softmax or sigmoid takes numbers of a narrow range, or of one sign."""
+        reading = self.output.reading
+        low, high = reading.input_low, reading.input_high
+        found = f"{self.over_activation}, which takes numbers from {low:g} to {high:g}."
+        if low >= 0 and high <= 1:
+            yield self.finding("activation-twice", found)
+        elif low >= 0 or high <= 0:
+            yield self.finding("one-sided-logits", found)
+        elif high - low < NARROW:
+            yield self.finding("bounded-logits", found)
 
     def _check_logits(self) -> Iterator[Finding]:
         reading = self.output.reading
@@ -363,6 +412,7 @@ def check(setup: Setup, prediction: Prediction) -> Iterator[Finding]:
                 setup=setup, name=name, label=label, output=output, loss=loss, values=setup.data.train.labels[name]
             )
             yield from checks.check_labels()
+            yield from checks.check_arguments()
             yield from checks.check_loss()
     if setup.supervised is not None:
         yield from _check_class_weights(setup, setup.supervised.class_weight)

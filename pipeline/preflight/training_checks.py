@@ -10,6 +10,7 @@ from pipeline.errors import nearest
 from pipeline.keras_internals import better_direction, learning_rate_schedule
 from pipeline.layer_names import keras_log_name, layer_name, original_log_name
 from pipeline.preflight.findings import Finding, finding
+from pipeline.preflight.optimizer_checks import inner
 from pipeline.preflight.setup import Setup
 from pipeline.training.optimizer import Optimizer
 
@@ -68,12 +69,35 @@ def _check_monitors(setup: Setup) -> Iterator[Finding]:
         elif callback.mode != "auto" and best not in (None, callback.mode):
             found = f"mode {callback.mode} for {callback.monitor!r}, whose best value is its {best}."
             yield finding("monitor-mode", f"{key}.mode", found, callback=key, mode=best)
+        if f"val_{callback.monitor}" in known:
+            found = f"{callback.monitor!r} is that of the training rows, and there are validation rows."
+            values = {"callback": key, "monitor": f"val_{callback.monitor}"}
+            yield finding("monitor-training", f"{key}.monitor", found, **values)
         if callback.patience >= training.epochs:
             found = f"patience of {callback.patience} in a run of {training.epochs} epochs."
             patience = training.epochs // 3 or "null"
             yield finding("patience-too-long", f"{key}.patience", found, callback=key, patience=patience)
-    if training.plateau.patience is not None and learning_rate_schedule(_optimizer(setup)) is not None:
-        yield finding("plateau-with-schedule", "training.plateau", "the optimizer's learning rate is a schedule.")
+    if training.plateau.patience is not None:
+        yield from _check_plateau(setup)
+
+
+def _check_plateau(setup: Setup) -> Iterator[Finding]:
+    plateau, stopping = setup.config.training.plateau, setup.config.training.early_stopping
+    optimizer, patience = inner(setup.model.optimizer), plateau.patience or 0
+    if learning_rate_schedule(optimizer) is not None:
+        yield finding("plateau-with-schedule", plateau.key, "the optimizer's learning rate is a schedule.")
+        return
+    rate = float(optimizer.learning_rate)
+    if plateau.factor == 0 and plateau.min_lr == 0:
+        found, option = "the learning rate becomes 0 at the first plateau.", plateau.place("factor")
+        yield finding("plateau-without-use", option, found, option=option, value=0.1)
+    elif plateau.min_lr >= rate > 0:
+        found, option = f"{plateau.min_lr:g}, and the learning rate is {rate:g}.", plateau.place("min_lr")
+        yield finding("plateau-without-use", option, found, option=option, value=0)
+    if stopping.patience is not None and stopping.monitor == plateau.monitor and patience >= stopping.patience:
+        found = f"patience of {patience} epochs, and early stopping has {stopping.patience}."
+        shorter = {"patience": stopping.patience // 2} if stopping.patience >= 2 else {}
+        yield finding("plateau-after-stopping", plateau.place("patience"), found, longer=3 * patience, **shorter)
 
 
 def _keras_knows_direction(setup: Setup, monitor: str) -> bool:
@@ -97,13 +121,9 @@ def _better_direction(setup: Setup, monitor: str) -> str | None:
     return setup.config.objective.better_direction(name)
 
 
-def _optimizer(setup: Setup) -> keras.optimizers.Optimizer:
-    """Return the optimizer inside the scaling of the loss."""
-    return getattr(setup.model.optimizer, "inner_optimizer", setup.model.optimizer)
-
-
 def _check_learning_rate(setup: Setup) -> Iterator[Finding]:
-    optimizer, schedule, options = _optimizer(setup), learning_rate_schedule(_optimizer(setup)), setup.config.optimizer
+    optimizer, options = inner(setup.model.optimizer), setup.config.optimizer
+    schedule = learning_rate_schedule(optimizer)
     if schedule is None:
         rates = np.array([float(optimizer.learning_rate)])
     else:
@@ -192,9 +212,11 @@ def _check_sizes(setup: Setup) -> Iterator[Finding]:
     if training.batch_size > rows:
         found = f"{training.batch_size} rows per batch, of {rows:,} rows."
         yield finding("batch-exceeds-data", "training.batch_size", found, batch_size=max(rows // 8, min(rows, 8)))
-    if training.total_steps(steps) < FEW_STEPS:
-        found = f"{training.epochs} epochs of {steps} steps."
-        yield finding("few-steps", "training.epochs", found, epochs=-(-10 * FEW_STEPS // steps))
+    accumulated = inner(setup.model.optimizer).gradient_accumulation_steps or 1
+    if accumulated <= training.total_steps(steps) < FEW_STEPS * accumulated:
+        found = f"{training.epochs} epochs of {steps} steps"
+        found += f", {accumulated} of them per update." if accumulated > 1 else "."
+        yield finding("few-steps", "training.epochs", found, epochs=-(-10 * FEW_STEPS * accumulated // steps))
     if not training.compiles_own_step and training.steps_per_execution > steps:
         found = f"{training.steps_per_execution}, and an epoch has {steps} steps."
         yield finding("steps-per-execution", "training.steps_per_execution", found, steps=steps)
