@@ -138,3 +138,17 @@ def private_names(path):
             name = node.args[1]
             if isinstance(name, ast.Constant) and str(name.value).startswith("_") and name.value[:2] != "__":
                 yield node.lineno, ast.unparse(node)
+
+
+def test_variables_beyond_the_limit_are_refused_before_they_take_memory():
+    with keras_internals.limited_variables(100):
+        layers.Dense(2).build((None, 3))
+        with pytest.raises(MemoryError, match=r"at most 100 bytes; found .*kernel of shape \(1000000, 1000000\)"):
+            layers.Dense(10**6).build((None, 10**6))
+    layers.Dense(100).build((None, 3))
+
+
+def test_last_layers_are_found_from_the_output_back_to_the_input():
+    assert [[layer.name for layer in chain][:2] for chain in keras_internals.last_layers(small_model())] == [
+        ["last", "deep"]
+    ]

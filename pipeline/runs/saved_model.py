@@ -1,15 +1,14 @@
 """Save and load the model of a run, with a digest that is checked when it is loaded."""
 
-import hashlib
 import re
 import zipfile
 from pathlib import Path
 
 import keras
 
-from pipeline import keras_internals, keras_objects
+from pipeline import digest_files, keras_internals, keras_objects
 from pipeline.errors import RunError, message_of
-from pipeline.files import atomic_write, read_limited, sha256
+from pipeline.files import sha256
 
 # imported because these modules register classes that a saved model may contain
 from pipeline.function_objects import FunctionLoss, FunctionMetric  # noqa: F401
@@ -23,7 +22,6 @@ from pipeline.layers import (  # noqa: F401
 from pipeline.ordinal_loss import RankedProbabilityScore  # noqa: F401
 from pipeline.quantile_objects import MedianMetric, QuantileLoss  # noqa: F401
 
-MAX_DIGEST_BYTES = 1_000  # of the file with the sha256
 REASON = re.compile(r"Exception encountered: |Example error message for object [^\n]*:\n")
 SPARE_BYTES = 2**26  # of variables that are not in the file; those that are may have half the bytes there
 
@@ -42,10 +40,7 @@ def save(model: keras.Model, path: Path) -> None:
     model.save(draft, include_optimizer=False)
     content = draft.read_bytes()
     draft.unlink()
-    digest = f"{hashlib.sha256(content).hexdigest()}  {path.name}\n".encode()
-    for target, data in ((path, content), (path.with_name(f"{path.name}.sha256"), digest)):
-        with atomic_write(target) as file:
-            file.write(data)
+    digest_files.write(path, content)
 
 
 def load(path: Path) -> keras.Model:
@@ -58,13 +53,12 @@ def load(path: Path) -> keras.Model:
         RunError: The file is missing, damaged, not the one that was saved, or one that Keras refuses.
     """
     try:
-        expected = read_limited(path.with_name(f"{path.name}.sha256"), MAX_DIGEST_BYTES).decode().split()[0]
-        actual = sha256(path)
-    except (OSError, IndexError, UnicodeDecodeError) as error:
+        expected, actual = digest_files.read_digest(path), sha256(path)
+    except (OSError, ValueError) as error:
         raise RunError(f"{path}: expected a saved model and its sha256; {error}.") from None
     if actual != expected:
         raise RunError(
-            f"{path}: expected sha256 {expected[:64]}; found {actual}. The file is damaged or was changed. "
+            f"{path}: expected sha256 {expected}; found {actual}. The file is damaged or was changed. "
             "Restore it, or train again under another run.name."
         )
     try:

@@ -5,7 +5,6 @@ compression would save a twentieth of it and cost more than the digests. Rows of
 stream, from which no row can be left out.
 """
 
-import hashlib
 import io
 import zipfile
 from collections.abc import Mapping
@@ -14,17 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline import digest_files
 from pipeline.data.containers import Shards, Split, Table
 from pipeline.data.row_digests import digest_table, is_among
 from pipeline.data.source import DataSource
 from pipeline.errors import DataError, RunError
 from pipeline.evaluation.options import KEEP, LEAVE_OUT
-from pipeline.files import atomic_write, read_limited, sha256
+from pipeline.files import sha256
 from pipeline.options import result_options
 from pipeline.runs import folder as run_folder
 
 FILE = "rows.npz"
-MAX_DIGEST_BYTES = 1_000  # of the file with the sha256
 
 Digests = Mapping[str, np.ndarray]  # split name -> sorted digests of its rows
 
@@ -54,14 +53,11 @@ def write(folder: Path, splits: Mapping[str, Split]) -> None:
     """
     path = folder / FILE
     tables = {name: split for name, split in splits.items() if isinstance(split, Table)}
-    if _digest_file(path).exists() or len(tables) < len(splits):
+    if digest_files.digest_path(path).exists() or len(tables) < len(splits):
         return
     content = io.BytesIO()
     np.savez(content, allow_pickle=False, **{name: np.sort(digest_table(table)) for name, table in tables.items()})
-    digest = f"{hashlib.sha256(content.getvalue()).hexdigest()}  {path.name}\n".encode()
-    for target, data in ((path, content.getvalue()), (_digest_file(path), digest)):
-        with atomic_write(target) as file:
-            file.write(data)
+    digest_files.write(path, content.getvalue())
 
 
 def read(folder: Path) -> Digests | None:
@@ -71,15 +67,15 @@ def read(folder: Path) -> Digests | None:
         RunError: The file is damaged.
     """
     path = folder / FILE
-    if not _digest_file(path).exists():
+    if not digest_files.digest_path(path).exists():
         return None
     try:
-        expected, found = read_limited(_digest_file(path), MAX_DIGEST_BYTES).decode().split()[0], sha256(path)
+        expected, found = digest_files.read_digest(path), sha256(path)
         if found == expected:
             return _read_arrays(path)
-    except (OSError, IndexError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise RunError(f"{path}: expected the digests of the rows of a run; {error}. Restore the file.") from None
-    raise RunError(f"{path}: expected sha256 {expected[:64]}; found {found}. The file is damaged: restore it.")
+    raise RunError(f"{path}: expected sha256 {expected}; found {found}. The file is damaged: restore it.")
 
 
 def _read_arrays(path: Path) -> Digests:
@@ -174,7 +170,3 @@ def count_shared(tested: Path, trained: Path) -> tuple[int, int] | None:
         return None
     shared = is_among(one["test"], other["train"]) & ~np.isin(one["test"], one["train"])
     return int(np.count_nonzero(shared)), len(one["test"])
-
-
-def _digest_file(path: Path) -> Path:
-    return path.with_name(f"{path.name}.sha256")
