@@ -95,7 +95,7 @@ def _one_of(kinds: tuple[Any, ...], value: Any, key: str) -> Any:
 
 
 def _sequence(origin: type, kinds: tuple[Any, ...], value: Any, key: str) -> Any:
-    if not isinstance(value, list):
+    if not isinstance(value, list | tuple):  # dataclasses.asdict keeps tuples
         raise _wrong(key, "a list", value)
     if origin is tuple and kinds[-1] is not Ellipsis:
         if len(value) != len(kinds):
