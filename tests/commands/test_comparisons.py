@@ -37,7 +37,8 @@ def output_of_training(workplace):
     arguments = [
         "train", "run.name=mine", f"run.root={workplace}/runs", "data=csv", f"data.path={workplace}/people.csv",
         "data.numeric=[a,b]", "data.labels=[y]", "model=tabular", "training.epochs=1", "training.tensorboard=false",
-        "optimizer.learning_rate=0.0000001", "evaluation.groups=[region,age]", "preflight.ignore=[few-steps,update-without-effect]",
+        "optimizer.learning_rate=0.0000001", "evaluation.groups=[region,age]",
+        "preflight.ignore=[few-steps,update-without-effect]",
     ]  # fmt: skip
     with contextlib.redirect_stdout(io.StringIO()) as output:
         assert main(arguments) == 0

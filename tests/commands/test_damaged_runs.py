@@ -49,6 +49,13 @@ DAMAGES = {
     "an unknown field": ("spec.json", lambda path: changed(path, "labels", "y", "colour", value=1)),
     "decisions that are a list": ("result.json", lambda path: changed(path, "decisions", value=[1])),
     "calibrators that are a word": ("result.json", lambda path: changed(path, "calibrators", value="x")),
+    "a score that is a word": (
+        "result.json",
+        lambda path: changed(path, "metrics", "y", "accuracy", "value", value="high"),
+    ),
+    "an unknown status": ("result.json", lambda path: changed(path, "status", value="done")),
+    "a digest that is a number": ("environment.json", lambda path: changed(path, "lock", "sha256", value=3)),
+    "simple models of another run": ("baselines.json", lambda path: changed(path, "constants", "y", value=[0.5])),
     "a model that is another file": ("model.keras", lambda path: path.write_bytes(b"x" * 1_000)),
     "an empty model": ("model.keras", lambda path: path.write_bytes(b"")),
     "YAML with an alias": ("config.yaml", lambda path: path.write_text("a: &x [1]\nb: *x\n")),
