@@ -313,7 +313,8 @@ class LossChecks:
                 found = f"{self.over_activation}, for {label.kind} labels."
                 yield self.finding("distance-on-classes", found, **self.with_loss(None))
             if not output.is_probability:
-                activation = "sigmoid" if label.kind == MULTI_LABEL else "softmax"
+                is_alone = output.shape[-1:] == (1,)  # a softmax of one unit is always 1
+                activation = "sigmoid" if label.kind == MULTI_LABEL or is_alone else "softmax"
                 found = f"{self.over_activation}, which leaves the range 0 to 1."
                 yield self.finding("scores-not-probabilities", found, activation=activation)
 
