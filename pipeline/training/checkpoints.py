@@ -169,8 +169,8 @@ def _require_like(name: str, variable: keras.Variable, array: np.ndarray) -> Non
     Raises:
         RunError: It has not.
     """
-    dtype = _as_stored(np.empty(0, keras.ops.convert_to_numpy(variable).dtype)).dtype
-    if tuple(variable.shape) != array.shape or dtype != array.dtype:
+    dtype = _stored_dtype(keras.ops.convert_to_numpy(variable).dtype)
+    if tuple(variable.shape) != array.shape or dtype != _stored_dtype(array.dtype):
         raise RunError(
             f"checkpoint: expected {name} of shape {tuple(variable.shape)} and type {dtype}; found {array.shape} and "
             f"{array.dtype}. The run started with other data."
@@ -261,7 +261,7 @@ def _encode(state: State) -> bytes:
                 callbacks.setdefault(owner, {})[name] = value
     arrays = {f"variable:{name}": array for name, array in state.arrays.items()}
     arrays |= {f"callback:{name}": array for name, array in lists.items()}
-    arrays = {name: _as_stored(array) for name, array in arrays.items()}
+    arrays = {name: array.astype(_stored_dtype(array.dtype), copy=False) for name, array in arrays.items()}
     header = {
         **{"format": FORMAT, "run": dict(state.run)},
         **{"epoch": state.epoch, "step": state.step, "finished": state.finished},
@@ -272,12 +272,12 @@ def _encode(state: State) -> bytes:
     return b"".join([json.dumps(header).encode(), b"\n", *(array.tobytes() for array in arrays.values())])
 
 
-def _as_stored(array: np.ndarray) -> np.ndarray:
-    """Return the array in a dtype that NumPy has a name for.
+def _stored_dtype(dtype: np.dtype) -> np.dtype:
+    """Return the dtype in which arrays of a dtype are stored, one that NumPy has a name for.
 
     bfloat16 becomes float32, which can represent all values of bfloat16.
     """
-    return array.astype(np.float32) if array.dtype.kind == "V" else array
+    return np.dtype(np.float32) if dtype.kind == "V" else dtype
 
 
 def _read(path: Path) -> State | None:

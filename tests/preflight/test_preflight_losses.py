@@ -117,7 +117,7 @@ def test_softmax_in_any_form_is_not_logits(found, form):
 
 @pytest.mark.parametrize("form", SOFTMAXES)
 def test_softmax_in_any_form_fits_its_loss(found, form):
-    assert not errors(found(build(SOFTMAXES[form]), loss=SCE))
+    assert errors(found(build(SOFTMAXES[form]), loss=SCE)).keys() <= {"dropout-on-outputs"}
 
 
 def errors(findings):
@@ -227,7 +227,13 @@ def test_fix_of_a_loss_finding_removes_it(found, code):
     assert fixed or code in NOT_APPLIED
 
 
-CONSEQUENCES = ("loss-not-finite", "gradient-not-finite", "unreachable-labels", "output-ignores-input")
+CONSEQUENCES = (
+    "update-without-effect",
+    "loss-not-finite",
+    "gradient-not-finite",
+    "unreachable-labels",
+    "output-ignores-input",
+)
 
 RIGHT = [
     ("softmax", SCE, CLASSES),
