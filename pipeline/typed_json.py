@@ -1,12 +1,13 @@
-"""Check content that json.loads returned against annotations, and convert it to dataclasses.
+"""Read JSON, check it against annotations, and convert it to dataclasses.
 
 One reader for all files that may be damaged or come from anyone. A validation library would save few lines: unions of
 dataclasses, finite numbers and keys that later versions add need code of their own.
 """
 
+import json
 import math
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
@@ -18,6 +19,25 @@ AnyNumber = Annotated[float, "NaN and infinity too"]
 """The kind of a number that need not be finite; a number of kind float must be."""
 
 NAMES = {bool: "true or false", int: "an integer", float: "a finite number", str: "a text", type(None): "null"}
+
+
+def parse(kind: Any, text: str | bytes, make_object: Callable[[list[tuple[str, Any]]], Any] = dict) -> Any:
+    """Return JSON as a kind.
+
+    Args:
+        kind: As for `convert`.
+        text: The JSON, in UTF-8 if it is bytes.
+        make_object: Makes an object from its entries.
+
+    Raises:
+        ValueError: The text is no JSON, has too many levels, or is of another kind.
+    """
+    try:
+        content = json.loads(text, object_pairs_hook=make_object)
+    except RecursionError:
+        raise ValueError(f"expected at most {MAX_DEPTH} levels; found more") from None
+    check_depth(content)
+    return convert(kind, content)
 
 
 def check_depth(content: Any) -> None:

@@ -5,6 +5,7 @@ import logging
 import os
 import platform
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -20,7 +21,7 @@ from pipeline.runtime import environment, gpus, installed_files, variables
 logger = logging.getLogger(__name__)
 
 LOW_DISK, MIN_DISK = 2**30, 2**26  # bytes: below the first a note, below the second no run can start
-MAX_PACKAGES = 4  # differing packages named on one line
+MAX_NAMED = 4  # differing packages or files named on one line
 
 
 class State(StrEnum):
@@ -104,12 +105,17 @@ def check_lock(config: Config) -> Check:
         return Check("lock", State.WRONG, str(error))
     if not differences:
         return Check("lock", State.OK, f"{lock}: all installed as locked")
-    named = [f"{name} {locked} is {installed or 'missing'}" for name, locked, installed in differences[:MAX_PACKAGES]]
-    more = [f"and {len(differences) - MAX_PACKAGES} more"] if len(differences) > MAX_PACKAGES else []
-    detail = f"{lock}: {len(differences)} differ: {', '.join(named + more)}"
+    named = [f"{name} {locked} is {installed or 'missing'}" for name, locked, installed in differences]
+    detail = f"{lock}: {len(differences)} differ: {first_of(named)}"
     if config.environment.allow_drift:
         return Check("lock", State.NOTE, detail, "allowed by environment.allow_drift=true; recorded with every run")
     return Check("lock", State.WRONG, detail, "make clean, then make train installs the locked packages; or make image")
+
+
+def first_of(texts: Sequence[str]) -> str:
+    """Return the first texts in one line, and how many more there are: "a, b, and 7 more"."""
+    more = [f"and {len(texts) - MAX_NAMED:,} more"] if len(texts) > MAX_NAMED else []
+    return ", ".join([*texts[:MAX_NAMED], *more])
 
 
 def check_files() -> Check:
@@ -122,8 +128,7 @@ def check_files() -> Check:
     count, changed = installed_files.changed_files(packages)
     if not changed:
         return Check("files", State.OK, f"{count:,} files as in their wheels")
-    more = f" and {len(changed) - MAX_PACKAGES:,} more" if len(changed) > MAX_PACKAGES else ""
-    detail = f"{len(changed):,} of {count:,} differ from their wheels: {', '.join(changed[:MAX_PACKAGES])}{more}"
+    detail = f"{len(changed):,} of {count:,} differ from their wheels: {first_of(changed)}"
     return Check("files", State.NOTE, detail, "if you did not change them: make clean, then make train; or make image")
 
 

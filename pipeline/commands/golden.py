@@ -18,7 +18,7 @@ from pipeline.options import flatten
 from pipeline.runs import folder as run_folder
 from pipeline.runs.identity import differences
 from pipeline.runtime import environment, hardware, subprocesses, variables
-from pipeline.typed_json import AnyNumber, check_depth, convert
+from pipeline.typed_json import AnyNumber, parse
 
 logger = logging.getLogger(__name__)
 
@@ -287,10 +287,8 @@ def read_results(path: Path, *, may_be_missing: bool) -> dict[str, Any]:
     if may_be_missing and not path.exists():
         return {"accuracy": {}, "hardware": {}}
     try:
-        content = json.loads(read_limited(path, MAX_BYTES))
-        check_depth(content)
-        return convert(KeptResults, content)
-    except (OSError, ValueError, RecursionError) as error:
+        return parse(KeptResults, read_limited(path, MAX_BYTES))
+    except (OSError, ValueError) as error:
         raise RunError(f"{path}: expected the results of golden runs; {error}. `make golden` records them.") from None
 
 

@@ -127,7 +127,7 @@ def train(
         description = describe(config, experiment, verdict, command_line)
         if next((folder / "checkpoints").glob(f"*{checkpoints.SUFFIX}"), None):
             add_changes(config, folder, description.environment)
-        checkpoint = newest_checkpoint(config, folder, description.fingerprint)
+        checkpoint = newest_checkpoint(config, folder, description)
         start_time -= checkpoint.seconds  # the time spent in earlier processes
         trained_rows.write(folder, experiment.data.splits)
         description.write(folder)
@@ -192,7 +192,7 @@ def write_errors_explained(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def newest_checkpoint(config: Config, folder: Path, fingerprint: str) -> checkpoints.State:
+def newest_checkpoint(config: Config, folder: Path, description: Description) -> checkpoints.State:
     """Return the newest undamaged checkpoint of a run, or the empty State of a new run.
 
     Raises:
@@ -202,7 +202,7 @@ def newest_checkpoint(config: Config, folder: Path, fingerprint: str) -> checkpo
     epochs = config.training.epochs
     state, damaged = checkpoints.newest(
         folder / "checkpoints",
-        run=binding(config, fingerprint),
+        run=binding(description.environment["identity"], description.fingerprint),
         may_differ=("lock",) if config.environment.allow_drift else (),
     )
     for path in damaged:

@@ -96,13 +96,10 @@ def run(setup: Setup, batch: tuple, findings: list[Finding]) -> StepResult | Non
         findings.append(refused or _failure(setup, batch, reached, error))
         return None
     findings += check(result)
-    findings += (
-        optimizer_checks.check_update(
+    if any(gradient.finite and gradient.largest > 0 for gradient in result.gradients):
+        findings += optimizer_checks.check_update(
             setup, erased=result.erased, change=result.largest_change, weight=result.largest_weight
         )
-        if any(gradient.finite and gradient.largest > 0 for gradient in result.gradients)
-        else ()
-    )
     return result
 
 

@@ -85,9 +85,8 @@ DEMANDS: dict[type[keras.losses.Loss], Demand] = {
     losses.Circle: Demand(EMBEDDING, (CLASS,)),
     losses.CTC: Demand(SEQUENCE, ()),
 }
-KERAS_NAMES: dict[
-    type[keras.losses.Loss], type[keras.losses.Loss]
-] = {  # loss for class indices -> the loss of Keras that the config names
+# loss for class indices -> the loss of Keras that the config names
+KERAS_NAMES: dict[type[losses.Loss], type[losses.Loss]] = {
     SparseCategoricalFocalCrossentropy: losses.CategoricalFocalCrossentropy,
     SecondClassFocalCrossentropy: losses.BinaryFocalCrossentropy,
 }

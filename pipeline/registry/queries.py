@@ -1,6 +1,5 @@
 """Queries of the commands: the list of runs, the provenance of one run, and one score over successive runs."""
 
-import json
 import logging
 from collections import defaultdict
 from typing import Any
@@ -9,7 +8,7 @@ import sqlalchemy as sa
 
 from pipeline.errors import RunError, nearest
 from pipeline.registry.tables import architecture, dataset, environment, evaluation, fits, run
-from pipeline.typed_json import convert
+from pipeline.typed_json import parse
 
 logger = logging.getLogger(__name__)
 
@@ -145,7 +144,9 @@ def fetch_dicts(connection: sa.Connection, query: sa.Select) -> list[dict[str, A
         wrong = [key for key, value in row.items() if value is not None and not fits(kinds[key], value)]
         if wrong:
             logger.warning(
-                "registry: a row of the run %r is left out: another program wrote %s", row.get("name"), ", ".join(wrong)
+                "registry: a row of the run %r is left out: another program wrote %s",
+                row.get("name", row.get("run_id")),
+                ", ".join(wrong),
             )
         else:
             rows.append(row)
@@ -159,8 +160,8 @@ def _parse_object(row: sa.RowMapping, key: str) -> dict[str, Any]:
         RunError: It is damaged.
     """
     try:
-        return convert(dict[str, Any], json.loads(row[key] or "{}"))
-    except (ValueError, TypeError, RecursionError) as error:
+        return parse(dict[str, Any], row[key] or "{}")
+    except (ValueError, TypeError) as error:
         raise RunError(
             f"{row['name']}: expected a JSON object in the column {key} of the registry; {error}. Delete the database, "
             "and fill it again from the journals: python -m pipeline registry ingest"

@@ -16,7 +16,7 @@ from pipeline.runs.identity import differences, identity
 from pipeline.runs.stored_files import KINDS
 from pipeline.runtime import environment
 from pipeline.spec import DataSpec, spec_from_dict
-from pipeline.typed_json import AnyNumber, check_depth, convert
+from pipeline.typed_json import AnyNumber, parse
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -288,10 +288,8 @@ def read(folder: Path, name: str) -> Any:
     """
     text = read_text(folder, name)
     try:
-        content = json.loads(text, object_pairs_hook=partial(StoredDict, folder / name))
-        check_depth(content)
-        return convert(KINDS.get(name, dict[str, Any]), content)
-    except (ValueError, RecursionError) as error:
+        return parse(KINDS.get(name, dict[str, Any]), text, partial(StoredDict, folder / name))
+    except ValueError as error:
         raise _no_file_of_a_run(folder / name, error) from None
 
 
@@ -303,8 +301,8 @@ def read_epochs(folder: Path) -> list[dict[str, float]]:
     """
     name = "metrics.jsonl"
     try:
-        return [convert(dict[str, AnyNumber], json.loads(line)) for line in read_text(folder, name).splitlines()]
-    except (ValueError, RecursionError) as error:
+        return [parse(dict[str, AnyNumber], line) for line in read_text(folder, name).splitlines()]
+    except ValueError as error:
         raise _no_file_of_a_run(folder / name, error) from None
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipeline.custom_code import PROJECT
@@ -26,14 +27,13 @@ def identity(config: "Config") -> dict[str, Any]:
     return {"config": values, "code": code_digest(), "lock": environment.lock_digest()}
 
 
-def binding(config: "Config", fingerprint: str) -> dict[str, str]:
+def binding(own: Mapping[str, Any], fingerprint: str) -> dict[str, str]:
     """Return what binds a checkpoint to its run: the digests of the options that decide the weights, data and lock.
 
     Args:
-        config: The config of the run.
+        own: The identity of the run.
         fingerprint: sha256 of the data.
     """
-    own = identity(config)
     options = json.dumps(own["config"], sort_keys=True, default=str).encode()
     return {"config": hashlib.sha256(options).hexdigest(), "data": fingerprint, "lock": own["lock"]}
 

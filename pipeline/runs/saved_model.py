@@ -1,12 +1,11 @@
 """Save and load the model of a run, with a digest that is checked when it is loaded."""
 
 import re
-import zipfile
 from pathlib import Path
 
 import keras
 
-from pipeline import digest_files, keras_internals, keras_objects
+from pipeline import archives, digest_files, keras_internals, keras_objects
 from pipeline.errors import RunError, message_of
 from pipeline.files import sha256
 
@@ -62,7 +61,7 @@ def load(path: Path) -> keras.Model:
             "Restore it, or train again under another run.name."
         )
     try:
-        size = _check_archive(path)
+        size = archives.check_stored(path)
         with keras_internals.limited_variables(2 * size + SPARE_BYTES):
             return keras.saving.load_model(path, custom_objects=keras_objects.custom_classes(), compile=False)
     except Exception as error:  # Keras raises errors of every kind for files that others wrote
@@ -75,20 +74,4 @@ def load(path: Path) -> keras.Model:
 def _reason(error: Exception) -> str:
     """Return the reason in an error of Keras, which repeats the whole config before it, in one line."""
     inner = REASON.split(str(error))[-1].strip()
-    return message_of(type(error)(inner) if isinstance(error, ValueError | TypeError) else error).rstrip(".")
-
-
-def _check_archive(path: Path) -> int:
-    """Return the size of a model file after checking that it holds no more than that: Keras does not compress.
-
-    Raises:
-        ValueError: It holds more.
-        OSError: It cannot be read.
-        zipfile.BadZipFile: It is no archive.
-    """
-    with zipfile.ZipFile(path) as archive:
-        content = sum(member.file_size for member in archive.infolist())
-    size = path.stat().st_size
-    if content > size:
-        raise ValueError(f"it unpacks to {content:,} bytes, more than its own {size:,}.")
-    return size
+    return message_of(ValueError(inner) if inner else error).rstrip(".")

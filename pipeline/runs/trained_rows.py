@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import digest_files
+from pipeline import archives, digest_files
 from pipeline.data.containers import Shards, Split, Table
 from pipeline.data.row_digests import digest_table, is_among
 from pipeline.data.source import DataSource
@@ -84,9 +84,7 @@ def _read_arrays(path: Path) -> Digests:
     Raises:
         ValueError: The file holds other arrays.
     """
-    with zipfile.ZipFile(path) as archive:
-        if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
-            raise ValueError("found compressed arrays")
+    archives.check_stored(path)
     with np.load(path, allow_pickle=False) as arrays:
         digests = {name: arrays[name] for name in arrays.files}
     if "train" not in digests or any(each.dtype != np.uint64 or each.ndim != 1 for each in digests.values()):

@@ -8,7 +8,6 @@ sha256 of the rest. The rest is a line of JSON and the bytes of the arrays that 
 import hashlib
 import json
 import math
-import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,8 +19,9 @@ import numpy as np
 
 from pipeline.errors import RunError
 from pipeline.files import atomic_write, read_limited
+from pipeline.runtime import machine_memory
 from pipeline.training.objective import Objective
-from pipeline.typed_json import AnyNumber, convert
+from pipeline.typed_json import AnyNumber, convert, parse
 
 SUFFIX = ".ckpt"
 FORMAT = 2  # increased when the header changes
@@ -287,7 +287,7 @@ def _read(path: Path) -> State | None:
         RunError: The file is whole, but is not one that this version writes.
     """
     try:
-        content = read_limited(path, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+        content = read_limited(path, machine_memory.total())
     except OSError as error:
         raise RunError(f"{path}: expected a checkpoint; {error}. Remove it.") from None
     digest, _, body = content.partition(b"\n")
@@ -295,13 +295,13 @@ def _read(path: Path) -> State | None:
         return None
     head, _, values = body.partition(b"\n")
     try:
-        fields = json.loads(head)
-        if not isinstance(fields, dict) or fields.get("format") != FORMAT:
+        fields = parse(dict[str, Any], head)
+        if fields.get("format") != FORMAT:
             raise ValueError("found one of another version. Finish the run with that version")
         state = _decode(convert(_Header, fields), values)
         if path.name != _path(path.parent, state.epoch, state.step).name:
             raise ValueError(f"found the state of epoch {state.epoch}, step {state.step}")
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise RunError(
             f"{path}: expected a checkpoint of format {FORMAT}; {error}. Remove it, or start again under "
             "another run.name."

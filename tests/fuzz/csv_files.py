@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from fuzz.csv_rows import MISSING_WORDS, change_field, permute_columns, read_rows, write_rows
 from fuzz.grammar import Format, cut, flip_bytes, splice
 
 from pipeline.data.sources.csv import Csv
@@ -14,7 +15,6 @@ from pipeline.data.sources.csv import Csv
 NAME = "rows.csv"
 HEADER = ["size", "weight", "town", "label"]
 NUMBERS, TOWN, LABEL = (0, 1), 2, 3  # columns
-MISSING_WORDS = ("nan", "NaN", "None", "null", "NULL", "n/a", "#N/A", "-", "NA", "?")
 
 
 def write(folder: Path) -> None:
@@ -22,28 +22,17 @@ def write(folder: Path) -> None:
     rows = [
         [f"{row / 8 - 2}", f"{row * row % 17}", ("Ulm", "Bonn", "Köln")[row % 3], "ab"[row % 2]] for row in range(48)
     ]
-    _write(folder, [HEADER, *rows])
+    write_rows(folder / NAME, [HEADER, *rows])
 
 
 CSV = Format("csv", Csv, {"path": NAME, "numeric": ["size", "weight"], "categorical": ["town"]}, write)
-
-
-def _rows(folder: Path) -> list[list[str]]:
-    return [line.split(",") for line in (folder / NAME).read_text(encoding="utf-8").splitlines()]
-
-
-def _write(folder: Path, rows: list[list[str]], delimiter: str = ",", end: str = "\n", encoding: str = "utf-8") -> None:
-    text = "".join(delimiter.join(row) + end for row in rows)
-    (folder / NAME).write_bytes(text.encode(encoding))
 
 
 def _in_field(columns: tuple[int, ...], *fields: str) -> Callable[[Random, Path], None]:
     """Return a mutation that puts one of these texts into a field of some row."""
 
     def change(random: Random, folder: Path) -> None:
-        rows = _rows(folder)
-        rows[random.randrange(1, len(rows))][random.choice(columns)] = random.choice(fields)
-        _write(folder, rows)
+        change_field(random, folder / NAME, columns, *fields)
 
     return change
 
@@ -89,9 +78,9 @@ CSV.any(_named("odd_field", _in_field((*NUMBERS, TOWN, LABEL), *ODD_FIELDS)))
 
 @CSV.wrong
 def one_field_less(random: Random, folder: Path) -> None:
-    rows = _rows(folder)
+    rows = read_rows(folder / NAME)
     rows[random.randrange(1, len(rows))].pop()
-    _write(folder, rows)
+    write_rows(folder / NAME, rows)
 
 
 @CSV.wrong
@@ -103,44 +92,44 @@ def cut_inside_the_last_row(random: Random, folder: Path) -> None:
 @CSV.wrong
 def column_twice(random: Random, folder: Path) -> None:
     column = random.randrange(len(HEADER))
-    _write(folder, [[*row, row[column]] for row in _rows(folder)])
+    write_rows(folder / NAME, [[*row, row[column]] for row in read_rows(folder / NAME)])
 
 
 @CSV.wrong
 def column_missing(random: Random, folder: Path) -> None:
     column = random.randrange(len(HEADER))
-    _write(folder, [row[:column] + row[column + 1 :] for row in _rows(folder)])
+    write_rows(folder / NAME, [row[:column] + row[column + 1 :] for row in read_rows(folder / NAME)])
 
 
 @CSV.wrong
 def other_name_of_a_column(random: Random, folder: Path) -> None:
-    rows = _rows(folder)
+    rows = read_rows(folder / NAME)
     column = random.randrange(len(HEADER))
     rows[0][column] = random.choice(["", "Size", f" {rows[0][column]}", f"{rows[0][column]}\0", "\u017fize"])
-    _write(folder, rows)
+    write_rows(folder / NAME, rows)
 
 
 @CSV.wrong
 def no_header(random: Random, folder: Path) -> None:
-    _write(folder, _rows(folder)[1:])
+    write_rows(folder / NAME, read_rows(folder / NAME)[1:])
 
 
 @CSV.wrong
 def no_rows(random: Random, folder: Path) -> None:
-    _write(folder, _rows(folder)[: random.choice([0, 1])])
+    write_rows(folder / NAME, read_rows(folder / NAME)[: random.choice([0, 1])])
 
 
 @CSV.wrong
 def one_row_per_class(random: Random, folder: Path) -> None:
-    rows = _rows(folder)[: random.randrange(3, 20)]
+    rows = read_rows(folder / NAME)[: random.randrange(3, 20)]
     for number, row in enumerate(rows[1:]):
         row[LABEL] = f"class{number}"
-    _write(folder, rows)
+    write_rows(folder / NAME, rows)
 
 
 @CSV.wrong
 def one_row(random: Random, folder: Path) -> None:
-    _write(folder, _rows(folder)[: random.choice([2, 3])])
+    write_rows(folder / NAME, read_rows(folder / NAME)[: random.choice([2, 3])])
 
 
 @CSV.wrong
@@ -154,7 +143,7 @@ def not_utf_8(random: Random, folder: Path) -> None:
 
 @CSV.wrong
 def utf_16_without_mark(random: Random, folder: Path) -> None:
-    _write(folder, _rows(folder), encoding=random.choice(["utf-16-le", "utf-16-be"]))
+    write_rows(folder / NAME, read_rows(folder / NAME), encoding=random.choice(["utf-16-le", "utf-16-be"]))
 
 
 @CSV.wrong
@@ -191,13 +180,12 @@ def other_kind(random: Random, path: Path) -> None:
 
 @CSV.right
 def permuted_columns(random: Random, folder: Path) -> None:
-    order = random.sample(range(len(HEADER)), len(HEADER))
-    _write(folder, [[row[column] for column in order] for row in _rows(folder)])
+    permute_columns(random, folder / NAME)
 
 
 @CSV.right
 def other_line_ends(random: Random, folder: Path) -> None:
-    _write(folder, _rows(folder), end=random.choice(["\r\n", "\n\n", "\r\n\r\n"]))
+    write_rows(folder / NAME, read_rows(folder / NAME), end=random.choice(["\r\n", "\n\n", "\r\n\r\n"]))
 
 
 @CSV.right
@@ -207,58 +195,61 @@ def no_last_line_end(random: Random, folder: Path) -> None:
 
 @CSV.right
 def byte_order_mark(random: Random, folder: Path) -> None:
-    _write(folder, _rows(folder), encoding=random.choice(["utf-8-sig", "utf-16", "utf-32"]))
+    write_rows(folder / NAME, read_rows(folder / NAME), encoding=random.choice(["utf-8-sig", "utf-16", "utf-32"]))
 
 
 @CSV.right
 def named_encoding(random: Random, folder: Path) -> dict[str, Any]:
     encoding = random.choice(["latin-1", "cp1252", "utf-16-le", "utf-16-be", "mac_roman"])
-    _write(folder, _rows(folder), encoding=encoding)
+    write_rows(folder / NAME, read_rows(folder / NAME), encoding=encoding)
     return {"encoding": encoding}
 
 
 @CSV.right
 def quoted_fields(random: Random, folder: Path) -> None:
-    _write(folder, [[f'"{field}"' if random.random() < 0.5 else field for field in row] for row in _rows(folder)])
+    write_rows(
+        folder / NAME,
+        [[f'"{field}"' if random.random() < 0.5 else field for field in row] for row in read_rows(folder / NAME)],
+    )
 
 
 @CSV.right
 def another_delimiter(random: Random, folder: Path) -> None:
-    _write(folder, _rows(folder), delimiter=random.choice(["\t", ";", "|"]))
+    write_rows(folder / NAME, read_rows(folder / NAME), delimiter=random.choice(["\t", ";", "|"]))
 
 
 @CSV.right
 def named_delimiter(random: Random, folder: Path) -> dict[str, Any]:
     delimiter = random.choice(["~", "^", "§", "\t"])
-    _write(folder, _rows(folder), delimiter=delimiter)
+    write_rows(folder / NAME, read_rows(folder / NAME), delimiter=delimiter)
     return {"delimiter": delimiter}
 
 
 @CSV.right
 def column_without_a_role(random: Random, folder: Path) -> None:
     fields = ['"a\nb"', '"1,2"', "nan", "", '"say ""yes"""', "\u2028", "ÿ"]
-    rows = _rows(folder)
-    _write(folder, [[*rows[0], "note"], *([*row, random.choice(fields)] for row in rows[1:])])
+    rows = read_rows(folder / NAME)
+    write_rows(folder / NAME, [[*rows[0], "note"], *([*row, random.choice(fields)] for row in rows[1:])])
 
 
 @CSV.right
 def other_forms_of_numbers(random: Random, folder: Path) -> None:
-    rows = _rows(folder)
+    rows = read_rows(folder / NAME)
     for row in rows[1:]:
         for column in NUMBERS:
             number = float(row[column])
             row[column] = random.choice([f"{number:e}", f" {number} ", f"{number:+.6f}", repr(number), f"{number}E0"])
-    _write(folder, rows)
+    write_rows(folder / NAME, rows)
 
 
 @CSV.right
 def other_names(random: Random, folder: Path) -> dict[str, Any]:
-    rows = _rows(folder)
+    rows = read_rows(folder / NAME)
     name = random.choice(["Zahl (€)", "a b", "größe", "x/y", "=1", "numeric", "data.x", "名" * 100, "true", "0", "[a]"])
     for row in rows:
         row.append(row[0])
     rows[0][-1] = name
-    _write(folder, rows)
+    write_rows(folder / NAME, rows)
     return {"exclude": [name]}
 
 
@@ -284,11 +275,11 @@ def changed_bytes(random: Random, folder: Path) -> None:
 
 @CSV.any
 def changed_fields(random: Random, folder: Path) -> None:
-    rows = _rows(folder)
+    rows = read_rows(folder / NAME)
     fields = [*MISSING_WORDS, *ODD_FIELDS, '"', "\r", "\0", "1", "", "a\x85b"]
     for _ in range(random.randrange(1, 8)):
         rows[random.randrange(len(rows))][random.randrange(len(HEADER))] = random.choice(fields)
-    _write(folder, rows)
+    write_rows(folder / NAME, rows)
 
 
 @CSV.any

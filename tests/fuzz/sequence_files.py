@@ -4,7 +4,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from fuzz.csv_files import MISSING_WORDS
+from fuzz.csv_rows import MISSING_WORDS, change_field, permute_columns, read_rows, write_rows
 from fuzz.grammar import Format, cut, flip_bytes, splice
 
 from pipeline.data.sources.csv import Csv
@@ -21,7 +21,7 @@ def write(folder: Path) -> None:
     rows = [
         [f"p{person}", f"{time}", f"{person / 4 + time}", f"{time % 3}", "ab"[person % 2]] for person, time in steps
     ]
-    _write(folder, [HEADER, *rows])
+    write_rows(folder / NAME, [HEADER, *rows])
 
 
 def _source(**options: Any) -> Csv:
@@ -38,48 +38,34 @@ SEQUENCES = Format(
 )
 
 
-def _rows(folder: Path) -> list[list[str]]:
-    return [line.split(",") for line in (folder / NAME).read_text().splitlines()]
-
-
-def _write(folder: Path, rows: list[list[str]]) -> None:
-    (folder / NAME).write_text("".join(",".join(row) + "\n" for row in rows))
-
-
-def _change(random: Random, folder: Path, column: int, *fields: str) -> None:
-    rows = _rows(folder)
-    rows[random.randrange(1, len(rows))][column] = random.choice(fields)
-    _write(folder, rows)
-
-
 @SEQUENCES.wrong
 def labels_that_differ(random: Random, folder: Path) -> None:
-    rows = _rows(folder)
+    rows = read_rows(folder / NAME)
     row = random.choice(rows[1:])
     row[LABEL] = "b" if row[LABEL] == "a" else "a"
-    _write(folder, rows)
+    write_rows(folder / NAME, rows)
 
 
 @SEQUENCES.wrong
 def no_time(random: Random, folder: Path) -> None:
-    _change(random, folder, TIME, "", "now", "inf", "2020-13-01", "1:2", *MISSING_WORDS)
+    change_field(random, folder / NAME, (TIME,), "", "now", "inf", "2020-13-01", "1:2", *MISSING_WORDS)
 
 
 @SEQUENCES.wrong
 def no_person(random: Random, folder: Path) -> None:
-    _change(random, folder, PERSON, "", " ", "\0")
+    change_field(random, folder / NAME, (PERSON,), "", " ", "\0")
 
 
 @SEQUENCES.wrong
 def no_number(random: Random, folder: Path) -> None:
-    _change(random, folder, SIZE, "", "x", "inf", "1e999", *MISSING_WORDS)
+    change_field(random, folder / NAME, (SIZE,), "", "x", "inf", "1e999", *MISSING_WORDS)
 
 
 @SEQUENCES.wrong
 def step_twice(random: Random, folder: Path) -> None:
-    rows = _rows(folder)
+    rows = read_rows(folder / NAME)
     rows.insert(random.randrange(1, len(rows)), random.choice(rows[1:]))
-    _write(folder, rows)
+    write_rows(folder / NAME, rows)
 
 
 @SEQUENCES.wrong
@@ -89,32 +75,31 @@ def key_that_is_no_column(random: Random, folder: Path) -> dict[str, Any]:
 
 @SEQUENCES.right
 def steps_in_another_order(random: Random, folder: Path) -> None:
-    header, *rows = _rows(folder)
+    header, *rows = read_rows(folder / NAME)
     steps: dict[str, list[list[str]]] = {}
     for row in rows:
         steps.setdefault(row[PERSON], []).append(row)
-    _write(folder, [header, *(row for own in steps.values() for row in random.sample(own, len(own)))])
+    write_rows(folder / NAME, [header, *(row for own in steps.values() for row in random.sample(own, len(own)))])
 
 
 @SEQUENCES.right
 def other_forms_of_times(random: Random, folder: Path) -> None:
-    header, *rows = _rows(folder)
+    header, *rows = read_rows(folder / NAME)
     form = random.choice(["{}.5", "1e{}", "202{}-01-01", "-{}", "2020-01-01T00:0{}:00"])
     times = [form.format(row[TIME] if form[0] != "-" else 9 - int(row[TIME])) for row in rows]
-    _write(folder, [header, *([row[0], time, *row[2:]] for row, time in zip(rows, times, strict=True))])
+    write_rows(folder / NAME, [header, *([row[0], time, *row[2:]] for row, time in zip(rows, times, strict=True))])
 
 
 @SEQUENCES.right
 def other_names_of_persons(random: Random, folder: Path) -> None:
-    header, *rows = _rows(folder)
+    header, *rows = read_rows(folder / NAME)
     form = random.choice(["{} ", "=1+{}", "'{}", "ä{}", "nan{}", "0{}"])
-    _write(folder, [header, *([form.format(row[0]), *row[1:]] for row in rows)])
+    write_rows(folder / NAME, [header, *([form.format(row[0]), *row[1:]] for row in rows)])
 
 
 @SEQUENCES.right
 def permuted_columns(random: Random, folder: Path) -> None:
-    order = random.sample(range(len(HEADER)), len(HEADER))
-    _write(folder, [[row[column] for column in order] for row in _rows(folder)])
+    permute_columns(random, folder / NAME)
 
 
 @SEQUENCES.any
@@ -125,9 +110,9 @@ def changed_bytes(random: Random, folder: Path) -> None:
 @SEQUENCES.any
 def changed_fields(random: Random, folder: Path) -> None:
     for _ in range(random.randrange(1, 5)):
-        _change(
-            random, folder, random.randrange(len(HEADER)), *MISSING_WORDS, "0", "1e308", "-0", "2020-01-01", '"', "\0"
-        )
+        columns = (random.randrange(len(HEADER)),)
+        fields = (*MISSING_WORDS, "0", "1e308", "-0", "2020-01-01", '"', "\0")
+        change_field(random, folder / NAME, columns, *fields)
 
 
 @SEQUENCES.any

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from pipeline.files import read_limited, sha256
 from pipeline.lazy import tf
 from pipeline.runtime import machine_memory
 from pipeline.spec import DataSpec, spec_from_dict
-from pipeline.typed_json import check_depth, convert
+from pipeline.typed_json import parse
 
 BATCH = 1024  # records checked at a time
 MAX_BYTES = 2**28  # of the manifest
@@ -112,9 +111,7 @@ def _read_manifest(folder: Path) -> tuple[DataSpec, dict[str, list[_Entry]], boo
     if not path.is_file():
         raise DataError(f"{path}: expected this file, which `python -m pipeline shards` writes; found none.")
     try:
-        content = json.loads(read_limited(path, MAX_BYTES))
-        check_depth(content)
-        manifest = convert(_Manifest, content)
+        manifest = parse(_Manifest, read_limited(path, MAX_BYTES))
         if manifest["format"] not in (FORMAT, WEIGHTED_FORMAT):
             raise DataError(
                 f"{path}: expected shards of format {FORMAT} or {WEIGHTED_FORMAT}; found {manifest['format']!r}. "
@@ -122,7 +119,7 @@ def _read_manifest(folder: Path) -> tuple[DataSpec, dict[str, list[_Entry]], boo
             )
         _check_entries(manifest["splits"])
         spec = _checked_spec(manifest["spec"])
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(
             f"{path}: expected a file that `python -m pipeline shards` wrote; {error}. Write the shards again."
         ) from error
